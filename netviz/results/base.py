@@ -1,0 +1,116 @@
+"""A result: a frozen dataclass of NumPy arrays and facts, saved as one NPZ file.
+
+Array fields become arrays of the file under their own names; everything else becomes JSON text in the
+array ``facts``. Reading needs neither torch nor pickle.
+"""
+
+import dataclasses
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from netviz._version import __version__
+from netviz.errors import ResultError
+from netviz.results.files import write_bytes
+
+R = TypeVar("R", bound="Result")
+
+KINDS: dict[str, type["Result"]] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a question's answer is made of; a subclass names its arrays and facts as fields."""
+
+    kind: ClassVar[str] = ""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        KINDS[cls.kind] = cls
+
+    def arrays(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Return the array fields by name."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+
+    def facts(self) -> dict[str, Any]:
+        """Return everything that is no array, ready for JSON, with ``kind`` and ``netviz`` (the version)."""
+        arrays = self.arrays()
+        facts: dict[str, Any] = {"kind": self.kind, "netviz": __version__}
+        for field in dataclasses.fields(self):
+            if field.name not in arrays:
+                facts[field.name] = getattr(self, field.name)
+        return facts
+
+    def summary(self) -> dict[str, Any]:
+        """Return the facts with each array's shape: what ``netviz report`` prints."""
+        return {**self.facts(), "arrays": {name: list(a.shape) for name, a in self.arrays().items()}}
+
+    def save(self, path: str | Path) -> Path:
+        """Write the result as NPZ, in one step; the same result gives the same bytes.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        """
+        buffer = io.BytesIO()
+        entries = dict(self.arrays())
+        entries["facts"] = np.array(json.dumps(self.facts(), sort_keys=True, ensure_ascii=False))
+        # numpy.savez stamps the clock into the archive; entries made here carry ZIP's fixed first date.
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for name, array in entries.items():
+                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as stream:
+                    np.lib.format.write_array(stream, np.ascontiguousarray(array).reshape(array.shape))
+        return write_bytes(path, buffer.getvalue())
+
+
+def load_result(path: str | Path) -> Result:
+    """Read a result that netviz saved.
+
+    Parameters
+    ----------
+    path : str or Path
+        An NPZ file written by any netviz command.
+
+    Returns
+    -------
+    Result
+        An instance of the class that saved it.
+
+    Raises
+    ------
+    ResultError
+        If the file is missing, damaged, or no result of netviz.
+    """
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        facts = json.loads(str(arrays.pop("facts")[()]))
+        cls = KINDS[facts.pop("kind")]
+        facts.pop("netviz")
+        names = [field.name for field in dataclasses.fields(cls)]
+        values = {name: _tuples(facts[name]) if name in facts else arrays[name] for name in names}
+        return cls(**values)
+    except FileNotFoundError:
+        raise ResultError(f"no such file: {path}") from None
+    except IsADirectoryError:
+        raise ResultError(f"{path} is a folder; name a result file (.npz)") from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ResultError(
+            f"{path} is no netviz result ({error} is missing); give a .npz written by a netviz command"
+        ) from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ResultError(
+            f"cannot read {path} as a netviz result; give a .npz written by a netviz command"
+        ) from error
+
+
+def _tuples(value: Any) -> Any:
+    """Turn JSON's lists back into the tuples that a frozen dataclass holds."""
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

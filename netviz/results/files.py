@@ -1,0 +1,63 @@
+"""Writing files so that none is ever half there."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from netviz.errors import OutputError
+
+
+def write_bytes(path: str | Path, data: bytes) -> Path:
+    """Write a file in one step: it appears complete, or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where the file goes. Missing folders are made.
+    data : bytes
+        The whole content.
+
+    Returns
+    -------
+    Path
+        The path written.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be made or written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
+        part = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+            part.chmod(0o666 & ~_umask())
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path}: {error.strerror or error}; choose another place with -o"
+        ) from error
+    return path
+
+
+def write_if_changed(path: str | Path, data: bytes) -> bool:
+    """Write a file only where its bytes differ; return whether it was written."""
+    path = Path(path)
+    if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
+        return False
+    write_bytes(path, data)
+    return True
+
+
+def _umask() -> int:
+    """Return the process's umask (reading it needs setting it)."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,57 @@
+"""The feature maps of one layer on one image."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netviz.results.base import Result
+
+
+@dataclass(frozen=True)
+class MapsResult(Result):
+    """One layer's response to one image, and which units of it to draw.
+
+    Attributes
+    ----------
+    maps : ndarray of float32, shape (C, H, W)
+        The layer's raw output, one map per unit.
+    image : ndarray of uint8, shape (H', W', 3)
+        The image as the network saw it: resized and cropped, in display colours.
+    index : ndarray of int, shape (C,)
+        Which unit each map belongs to; ``0 … C - 1`` when the whole layer is stored.
+    units : ndarray of int, shape (K,)
+        The units that are drawn, in drawing order.
+    network, layer, alias, layer_kind : str
+        The network's name; the layer's dotted name, classic alias and kind.
+    channels : int
+        How many units the layer has.
+    image_name : str
+        What the image is called.
+    scale : str
+        ``"shared"`` (one scale for all maps drawn) or ``"each"`` (every map by its own range).
+    sort : str
+        ``"index"`` or ``"max"``.
+    """
+
+    kind: ClassVar[str] = "maps"
+
+    maps: NDArray[np.float32]
+    image: NDArray[np.uint8]
+    index: NDArray[np.int64]
+    units: NDArray[np.int64]
+    network: str
+    layer: str
+    alias: str
+    layer_kind: str
+    channels: int
+    image_name: str
+    scale: str
+    sort: str
+
+    @property
+    def drawn(self) -> NDArray[np.float32]:
+        """The maps of :attr:`units`, shape (K, H, W), in drawing order."""
+        where = {int(unit): row for row, unit in enumerate(self.index)}
+        return self.maps[[where[int(unit)] for unit in self.units]]
