@@ -1,8 +1,16 @@
 """Frozen results, NumPy only: what every question returns, saved and loaded without torch."""
 
-from netviz.results.base import Result, load_result
+from netviz.results.base import Result, load_result, report
 from netviz.results.files import write_bytes, write_if_changed
 from netviz.results.filters import FiltersResult
 from netviz.results.maps import MapsResult
 
-__all__ = ["FiltersResult", "MapsResult", "Result", "load_result", "write_bytes", "write_if_changed"]
+__all__ = [
+    "FiltersResult",
+    "MapsResult",
+    "Result",
+    "load_result",
+    "report",
+    "write_bytes",
+    "write_if_changed",
+]

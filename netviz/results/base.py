@@ -111,6 +111,22 @@ def load_result(path: str | Path) -> Result:
         ) from error
 
 
+def report(result: Result | str | Path) -> dict[str, Any]:
+    """Return a result's facts, ready for JSON: what ``netviz report`` prints.
+
+    Parameters
+    ----------
+    result : Result, str or Path
+        A result, or the NPZ file of one.
+
+    Raises
+    ------
+    ResultError
+        If the file is no result.
+    """
+    return (result if isinstance(result, Result) else load_result(result)).summary()
+
+
 def _tuples(value: Any) -> Any:
     """Turn JSON's lists back into the tuples that a frozen dataclass holds."""
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

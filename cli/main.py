@@ -1,0 +1,66 @@
+"""The command ``netviz`` and what becomes of its errors."""
+
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from netviz._version import __version__
+from netviz.errors import NetvizError
+
+from .draw import draw, report
+from .filters import filters
+from .gallery import gallery
+from .layers import layers
+from .maps import maps
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="netviz")
+def netviz() -> None:
+    """See inside a trained convolutional network.
+
+    MODEL is a checkpoint file (.pt, .pth, .safetensors, TorchScript, .pt2), a known network (mobilenet_v2, hed,
+    pnet), a torchvision builder, timm:NAME, or module.path:factory in Python.
+
+    Exit status: 0 done, 1 an error told in one line, 2 wrong usage.
+    """
+
+
+for verb in (layers, filters, maps, gallery, draw, report):
+    netviz.add_command(verb)
+
+
+def run(args: list[str] | None = None) -> None:
+    """Run the command line and exit with its status: no traceback unless ``--debug`` asks for it."""
+    debug = "--debug" in (sys.argv[1:] if args is None else args)
+    try:
+        netviz.main(args, standalone_mode=False)
+        status = 0
+    except click.exceptions.Exit as error:
+        status = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        status = _tell("interrupted", debug, 130)
+    except BrokenPipeError:
+        # The reader of stdout has gone (netviz … | head): nothing is wrong, and nothing more can be said there.
+        sys.stderr.close()
+        status = 0
+    except NetvizError as error:
+        status = _tell(str(error), debug, 1)
+    except Exception as error:
+        text = " ".join(str(error).split())[:200]
+        status = _tell(
+            f"unexpected {type(error).__name__}: {text} (please report it, with --debug)", debug, 1
+        )
+    sys.exit(status)
+
+
+def _tell(message: str, debug: bool, status: int) -> Any:
+    if debug:
+        traceback.print_exc()
+    click.echo(f"netviz: {message}", err=True)
+    return status

@@ -1,0 +1,86 @@
+"""Options that several commands share, and how their values are read."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Size(click.ParamType):
+    """``HxW`` or one number for a square, in pixels."""
+
+    name = "HxW"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Read the two numbers."""
+        if isinstance(value, tuple):
+            return value
+        numbers = str(value).lower().replace("×", "x").split("x")
+        if len(numbers) > 2 or not all(number.isdecimal() and int(number) > 0 for number in numbers):
+            self.fail(f"{value!r} is no size; write 224x224 (height x width) or 224", param, ctx)
+        return int(numbers[0]), int(numbers[-1])
+
+
+def model_options(command: F) -> F:
+    """Add how a MODEL may be opened."""
+    for option in (
+        click.option("--seed", default=0, show_default=True, help="Seed of untrained weights."),
+        click.option(
+            "--weights",
+            default="default",
+            show_default=True,
+            metavar="default|none|FILE",
+            help="Weights of a network that is named: its trained ones, none, or a checkpoint file.",
+        ),
+        click.option(
+            "--trust",
+            is_flag=True,
+            help="Run code that the checkpoint file holds (pickled modules, TorchScript, exported programs).",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def model_option(command: F) -> F:
+    """Add ``--model``, for commands whose arguments are images."""
+    return click.option(
+        "--model",
+        default="mobilenet_v2",
+        show_default=True,
+        help="A checkpoint file, a known network (mobilenet_v2, hed, pnet), a torchvision builder, "
+        "timm:NAME or module:factory.",
+    )(command)
+
+
+def size_option(command: F) -> F:
+    """Add ``--size``."""
+    return click.option(
+        "--size", type=Size(), help="Input height and width in pixels, if not the network's own."
+    )(command)
+
+
+def out_option(help: str) -> Callable[[F], F]:
+    """Add ``-o``."""
+    return click.option("-o", "--out", metavar="OUT", help=help)
+
+
+def json_option(command: F) -> F:
+    """Add ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON on stdout.")(command)
+
+
+def debug_option(command: F) -> F:
+    """Add ``--debug``, which `netviz.cli.main` looks at when a command fails."""
+
+    def note(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        if value:
+            ctx.find_root().meta["netviz.debug"] = True
+
+    return click.option(
+        "--debug", is_flag=True, expose_value=False, callback=note, help="Show the traceback of an error."
+    )(command)

@@ -1,0 +1,146 @@
+"""One network's share of the manifest: its pictures are drawn on the way and dropped."""
+
+import shlex
+import struct
+from pathlib import Path
+from typing import TypeVar
+
+from netviz.errors import ResultError
+from netviz.results import FiltersResult, MapsResult, load_result
+
+from .manifest import Filters, Layer, Maps, Network, Photo, Picture
+from .pictures import Write, draw_filters, draw_maps
+from .plan import Plan
+from .runs import RunImage, RunLayer
+
+Loaded = TypeVar("Loaded", FiltersResult, MapsResult)
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def draw_network(plan: Plan, write: Write) -> Network:
+    """Draw everything of one network.
+
+    Parameters
+    ----------
+    plan : Plan
+        The run and its addresses.
+    write : callable
+        Takes each file's path and bytes as soon as it is made.
+
+    Returns
+    -------
+    Network
+        The network's part of the manifest.
+
+    Raises
+    ------
+    ResultError
+        If a file of the run is missing or damaged.
+    """
+    run = plan.run
+    photos = tuple(
+        _photo(image, plan.photo(name), write) for image, name in zip(run.images, plan.photos, strict=True)
+    )
+    slugs = iter(plan.slugs)
+    layers = tuple(
+        _layer(layer, None if layer.slug is None else next(slugs), plan, photos, write)
+        for layer in run.layers
+    )
+    return Network(run.network, plan.folder, run.origin, run.parameters, run.input, photos, layers)
+
+
+def _photo(image: RunImage, path: str, write: Write) -> Photo:
+    """Copy a photograph, whose size is what its own header says."""
+    try:
+        data = image.path.read_bytes()
+    except OSError as error:
+        raise ResultError(
+            f"cannot read {image.path}: {error.strerror or error}; run the survey again"
+        ) from error
+    if data[:8] != _PNG or data[12:16] != b"IHDR" or len(data) < 24:
+        raise ResultError(f"{image.path} is no PNG; run the survey again")
+    width, height = struct.unpack(">II", data[16:24])
+    write(path, data)
+    return Photo(image.name, Picture(path, width, height))
+
+
+def _layer(layer: RunLayer, slug: str | None, plan: Plan, photos: tuple[Photo, ...], write: Write) -> Layer:
+    """Draw one layer's pictures; a layer without a slug is only listed."""
+    filters: Filters | None = None
+    maps: list[Maps] = []
+    preview: Picture | None = None
+    if slug is not None and layer.filters is not None:
+        result = _load(layer.filters, FiltersResult)
+        # Maps tell more of a layer than its weights, save where the weights are pictures themselves.
+        wanted = plan.preview(slug) if result.sees_image or layer.maps is None or not photos else None
+        filters, preview = _filters(result, layer, plan, slug, wanted, write)
+    if slug is not None and layer.maps is not None:
+        for image, name, photo in zip(plan.run.images, plan.photos, photos, strict=True):
+            shown = _load(layer.maps / f"{image.stem}.npz", MapsResult)
+            wanted = None if preview else plan.preview(slug)
+            sheet, made = draw_maps(shown, plan.maps(slug, name), wanted, write)
+            preview = preview or made
+            command = _command("maps", _file(image), "--model", plan.run.model, "--layer", layer.name)
+            command += f" --units {','.join(str(int(unit)) for unit in shown.units)}"
+            height, width = shown.maps.shape[1:]
+            maps.append(Maps(photo, sheet, (height, width), shown.scale, shown.sort, command))
+    return Layer(
+        name=layer.name,
+        alias=layer.alias,
+        kind=layer.kind,
+        channels=layer.channels,
+        shape=layer.shape,
+        parameters=layer.parameters,
+        calls=layer.calls,
+        page=None if slug is None else plan.page(slug),
+        preview=preview,
+        filters=filters,
+        maps=tuple(maps),
+    )
+
+
+def _filters(
+    result: FiltersResult, layer: RunLayer, plan: Plan, slug: str, wanted: str | None, write: Write
+) -> tuple[Filters, Picture | None]:
+    """Draw a layer's filters and keep what their caption says."""
+    sheet, preview = draw_filters(result, plan.filters(slug), wanted, write)
+    total, inputs, *kernel = result.filters.shape
+    command = _command("filters", plan.run.model, "--layer", layer.name)
+    if result.scale != "each":
+        command += f" --scale {result.scale}"
+    if result.sort != "index":
+        command += f" --sort {result.sort}"
+    filters = Filters(
+        sheet=sheet,
+        total=total,
+        inputs=inputs,
+        kernel=tuple(kernel),
+        groups=result.groups,
+        scale=result.scale,
+        sort=result.sort,
+        dead=result.dead,
+        duplicates=result.duplicates,
+        command=command,
+    )
+    return filters, preview
+
+
+def _load(path: Path, kind: type[Loaded]) -> Loaded:
+    """Load a result that has to be of one kind."""
+    result = load_result(path)
+    if not isinstance(result, kind):
+        raise ResultError(f"{path} holds {result.kind}, not {kind.kind}; run the survey again")
+    return result
+
+
+def _file(image: RunImage) -> str:
+    """Return what a command calls a photograph: as the run noted it, else as its name suggests."""
+    if image.source is not None:
+        return image.source
+    return image.name if "." in image.name else f"{image.name}.png"
+
+
+def _command(verb: str, *words: str) -> str:
+    """Write the command line that makes a picture, quoted for a shell, on one line."""
+    return shlex.join(["netviz", verb, *(" ".join(word.split()) for word in words)])

@@ -1,0 +1,63 @@
+"""Manifest → pages: a pure function from what is known to the HTML of every page."""
+
+from pathlib import Path
+
+import jinja2
+
+from .manifest import Layer, Manifest, Network
+from .wording import FILTERS
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+def pages(manifest: Manifest) -> dict[str, str]:
+    """Make every page of the site.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        What the site shows.
+
+    Returns
+    -------
+    dict of str to str
+        The HTML by path: ``index.html`` and one page per layer that has one.
+    """
+    environment = _environment()
+    made = {"index.html": _render(environment, "index.html", manifest, root="")}
+    for network in manifest.networks:
+        paged = network.paged
+        for place, layer in enumerate(paged):
+            address = layer.page or ""
+            made[address] = _render(
+                environment,
+                "layer.html",
+                manifest,
+                root="../" * address.count("/"),
+                network=network,
+                layer=layer,
+                place=place + 1,
+                previous=paged[place - 1] if place else None,
+                following=paged[place + 1] if place + 1 < len(paged) else None,
+            )
+    return made
+
+
+def _render(
+    environment: jinja2.Environment, template: str, manifest: Manifest, root: str, **values: Network | Layer | int | None
+) -> str:
+    """Render one template; ``root`` leads from the page to the site's folder."""
+    return environment.get_template(template).render(manifest=manifest, root=root, **values)
+
+
+def _environment() -> jinja2.Environment:
+    """Make the templates' environment: everything escaped, nothing undefined."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(FILTERS)
+    return environment

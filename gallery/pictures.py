@@ -1,0 +1,130 @@
+"""Results → PNG and what the pages need to know about it; nothing is kept after it is written."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netviz import render
+from netviz.results import FiltersResult, MapsResult
+
+from .manifest import Legend, Picture, Sheet, Tile
+
+Write = Callable[[str, bytes], None]
+"""Takes a path inside the site and the file's bytes."""
+
+COLOURS = ("diverging", "rgb", "sequential")
+"""The colour scales that a sheet may have."""
+
+ROWS = 128
+"""Most units of a matrix, a row each."""
+
+CELL = 15
+"""Pixels of a matrix's cell along one side."""
+
+TILES = 256
+"""Most units of a wall of tiles."""
+
+THUMB = 240
+"""Longest side of a preview in pixels: twice what a card shows."""
+
+
+def draw_filters(result: FiltersResult, path: str, preview: str | None, write: Write) -> tuple[Sheet, Picture | None]:
+    """Draw a layer's filters, and a preview of them where one is asked for.
+
+    Returns
+    -------
+    Sheet, Picture or None
+        Facts of the sheet and of the preview.
+    """
+    first = render.filter_sheet(replace(result, units=result.units[:1]), columns=1)
+    if first.layout == "matrix":
+        # A row has to fit the width of a page, two abreast where filters extend in space.
+        side = max(result.filters.shape[2:])
+        zoom = 10 if side == 1 else max(1, CELL // side)
+        sheet = render.filter_sheet(replace(result, units=result.units[:ROWS]), zoom=zoom, gap=2)
+    else:
+        units = result.units[:TILES]
+        sheet = render.filter_sheet(replace(result, units=units), columns=_columns(units))
+    return _describe(sheet, path, write), _preview(sheet, preview, write)
+
+
+def draw_maps(result: MapsResult, path: str, preview: str | None, write: Write) -> tuple[Sheet, Picture | None]:
+    """Draw a layer's maps on one photograph, and a preview of them where one is asked for."""
+    units = result.units[:TILES]
+    sheet = render.map_sheet(replace(result, units=units), columns=_columns(units))
+    return _describe(sheet, path, write), _preview(sheet, preview, write)
+
+
+def write_bars(write: Write) -> None:
+    """Write the colour bars that all pages share."""
+    for colours in COLOURS:
+        scale = render.Scale(0.0 if colours == "sequential" else -1.0, 1.0, colours, per_tile=False)
+        write(_bar(colours).path, render.encode_png(render.colour_bar(scale, width=BAR[0], height=BAR[1])))
+
+
+def bar_paths() -> list[str]:
+    """Return the addresses of the colour bars."""
+    return [_bar(colours).path for colours in COLOURS]
+
+
+BAR = (249, 12)
+"""Width and height of a colour bar in pixels: one column per colour of a scale."""
+
+
+def _columns(units: NDArray[np.int64]) -> int:
+    """Lay a sheet out as a square; a page lays its tiles out anew to its own width."""
+    return max(1, math.ceil(math.sqrt(len(units))))
+
+
+def _bar(colours: str) -> Picture:
+    return Picture(f"static/colours-{colours}.png", *BAR)
+
+
+def _describe(sheet: render.Sheet, path: str, write: Write) -> Sheet:
+    """Write a sheet's pixels and keep its facts."""
+    write(path, render.encode_png(sheet.pixels))
+    height, width = sheet.pixels.shape[:2]
+    step = sheet.columns if sheet.layout == "matrix" else 1
+    wide = step * (sheet.tile_width + sheet.gap) - sheet.gap
+    corners = [sheet.corner(place * step) for place in range(len(sheet.units))]
+    scale = sheet.scale
+    return Sheet(
+        picture=Picture(path, width, height),
+        tile=(wide, sheet.tile_height),
+        tiles=tuple(
+            Tile(unit, left, top) for unit, (left, top) in zip(sheet.units, corners, strict=True)
+        ),
+        layout=sheet.layout,
+        columns=sheet.columns,
+        legend=Legend(_bar(scale.colours), scale.low, scale.high, scale.colours, scale.per_tile),
+        reduction=sheet.reduction,
+        bad=sheet.bad,
+    )
+
+
+def _preview(sheet: render.Sheet, path: str | None, write: Write) -> Picture | None:
+    """Write the first few tiles of a sheet, at most 240 pixels wide and high."""
+    if path is None:
+        return None
+    pitch = max(sheet.tile_height, sheet.tile_width) + sheet.gap
+    many = max(1, min(sheet.columns, sheet.rows, THUMB // pitch if pitch < THUMB // 2 else 2))
+    height = many * (sheet.tile_height + sheet.gap) - sheet.gap
+    width = many * (sheet.tile_width + sheet.gap) - sheet.gap
+    left, top = sheet.corner(0)
+    pixels = _shrink(sheet.pixels[top : top + height, left : left + width])
+    write(path, render.encode_png(pixels))
+    return Picture(path, pixels.shape[1], pixels.shape[0])
+
+
+def _shrink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Average blocks of pixels until no side is longer than a preview's."""
+    factor = -(-max(pixels.shape[:2]) // THUMB)
+    if factor == 1:
+        return pixels
+    height, width = (side // factor * factor for side in pixels.shape[:2])
+    blocks = pixels[:height, :width].reshape(height // factor, factor, width // factor, factor, -1)
+    shrunk: NDArray[np.uint8] = np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8)
+    return shrunk

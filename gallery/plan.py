@@ -1,0 +1,92 @@
+"""Where everything of one network goes on the site."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from .names import safe_names
+from .runs import Run, RunLayer
+
+STATIC = ("gallery.css", "gallery.js", "icon.svg")
+"""Files that the pages share, copied from the package."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run and its addresses: known before anything is drawn, and the same in every build.
+
+    Attributes
+    ----------
+    run : Run
+        What the survey left.
+    folder : str
+        The network's folder inside the site.
+    photos : tuple of str
+        A safe name per image of the run.
+    slugs : tuple of str
+        A safe name per layer of :attr:`paged`.
+    """
+
+    run: Run
+    folder: str
+    photos: tuple[str, ...]
+    slugs: tuple[str, ...]
+
+    @property
+    def paged(self) -> list[RunLayer]:
+        """The layers that get a page."""
+        return [layer for layer in self.run.layers if layer.slug is not None]
+
+    def photo(self, photo: str) -> str:
+        """Return the address of a photograph."""
+        return f"{self.folder}/images/{photo}.png"
+
+    def page(self, slug: str) -> str:
+        """Return the address of a layer's page."""
+        return f"{self.folder}/{slug}.html"
+
+    def preview(self, slug: str) -> str:
+        """Return the address of a layer's preview."""
+        return f"{self.folder}/previews/{slug}.png"
+
+    def filters(self, slug: str) -> str:
+        """Return the address of a layer's filters."""
+        return f"{self.folder}/filters/{slug}.png"
+
+    def maps(self, slug: str, photo: str) -> str:
+        """Return the address of a layer's maps on one photograph."""
+        return f"{self.folder}/maps/{slug}/{photo}.png"
+
+    def pictures(self) -> Iterator[str]:
+        """Yield the address of every picture, in the order in which they are made."""
+        yield from map(self.photo, self.photos)
+        for layer, slug in zip(self.paged, self.slugs, strict=True):
+            if layer.filters:
+                yield self.filters(slug)
+            if layer.maps:
+                for photo in self.photos:
+                    yield self.maps(slug, photo)
+            if layer.filters or (layer.maps and self.photos):
+                yield self.preview(slug)
+
+    def paths(self) -> Iterator[str]:
+        """Yield the address of every file of this network."""
+        yield from self.pictures()
+        yield from map(self.page, self.slugs)
+
+
+RESERVED = ("static", "index.html", "site.json", "main", "about", "find", "found")
+"""File names of the site, and ids of its pages: a network's folder is also its id."""
+
+
+def make_plans(runs: Sequence[Run]) -> list[Plan]:
+    """Give every network, photograph and layer an address; equal or unfit names get one of their own."""
+    folders = safe_names((run.network for run in runs), reserved=RESERVED)
+    return [
+        Plan(
+            run=run,
+            folder=folder,
+            photos=tuple(safe_names(image.name for image in run.images)),
+            slugs=tuple(safe_names(layer.slug for layer in run.layers if layer.slug is not None)),
+        )
+        for run, folder in zip(runs, folders, strict=True)
+    ]

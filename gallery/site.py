@@ -1,0 +1,110 @@
+"""The site's folder: write what changed, remove what an earlier build left, touch nothing else."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from netviz.errors import OutputError
+from netviz.results import write_if_changed
+
+from .names import is_path
+
+LIST = "site.json"
+"""The file that names every file of the site: what a later build may remove."""
+
+
+class SiteFolder:
+    """One build into one folder.
+
+    ``site.json`` names what the folder holds and what is about to be written, before anything is: an
+    interrupted build therefore never leaves a file that the next one would not recognise as its own.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Missing, empty, or a site of an earlier build.
+    version : str
+        netviz's version, noted in ``site.json``.
+    expected : iterable of str
+        Paths that this build is going to write, as far as they are known.
+
+    Raises
+    ------
+    OutputError
+        If the folder holds something that is no netviz site, or cannot be written.
+    """
+
+    def __init__(self, folder: str | Path, version: str, expected: Iterable[str]) -> None:
+        self.folder = Path(folder)
+        self.version = version
+        self.list_before = b""
+        self.before = self._earlier()
+        self.made: set[str] = set()
+        self.written: list[str] = []
+        self.unchanged: list[str] = []
+        self.removed: list[str] = []
+        self.bytes = 0
+        self._list({*self.before, *expected})
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write one file of the site, where its bytes differ."""
+        changed = write_if_changed(self.folder / path, data)
+        (self.written if changed else self.unchanged).append(path)
+        self.made.add(path)
+        self.bytes += len(data)
+
+    def finish(self) -> None:
+        """Remove the files of an earlier build that this one did not make, and write ``site.json``."""
+        for path in sorted(self.before - self.made):
+            self._remove(path)
+        data = self._list(self.made)
+        (self.written if data != self.list_before else self.unchanged).append(LIST)
+        self.bytes += len(data)
+
+    def _list(self, paths: set[str]) -> bytes:
+        """Write ``site.json``; return its bytes."""
+        facts = {"kind": "netviz site", "netviz": self.version, "files": sorted(paths)}
+        data = (json.dumps(facts, indent=1) + "\n").encode()
+        write_if_changed(self.folder / LIST, data)
+        return data
+
+    def _earlier(self) -> set[str]:
+        """Return the paths that an earlier build noted; refuse a folder that is no site."""
+        refusal = OutputError(f"{self.folder} holds something else than a netviz site; choose an empty folder")
+        try:
+            if not self.folder.exists() and not self.folder.is_symlink():
+                return set()
+            if not self.folder.is_dir():
+                raise OutputError(f"{self.folder} is a file; choose a folder for the site")
+            if not any(self.folder.iterdir()):
+                return set()
+            self.list_before = (self.folder / LIST).read_bytes()
+            facts = json.loads(self.list_before)
+            if facts["kind"] != "netviz site":
+                raise refusal
+            # The list may have been edited: a path that netviz would never write is never removed.
+            return {path for path in facts["files"] if is_path(path) and path != LIST}
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+            raise refusal from None
+        except OSError as error:
+            raise OutputError(
+                f"cannot read {self.folder}: {error.strerror or error}; choose another folder"
+            ) from error
+
+    def _remove(self, path: str) -> None:
+        """Remove one file of an earlier build, and the folder that it leaves empty."""
+        target = self.folder / path
+        # A folder replaced by a link would lead out of the site.
+        if any(parent.is_symlink() for parent in target.parents if self.folder in parent.parents):
+            return
+        try:
+            target.unlink()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise OutputError(f"cannot remove {target}: {error.strerror or error}; remove it yourself") from error
+        self.removed.append(path)
+        for parent in target.parents:
+            if parent == self.folder or any(parent.iterdir()):
+                break
+            parent.rmdir()

@@ -1,0 +1,59 @@
+/* Reading needs none of this: arrow keys turn pages, "/" finds a layer. */
+"use strict";
+
+(() => {
+  const field = document.getElementById("find");
+  const found = document.getElementById("found");
+  const jump = document.getElementById("jump");
+
+  const typing = (target) => target instanceof Element && target.closest("input, textarea, select") !== null;
+
+  // "56 × 56" is one thing, however it is typed.
+  const plain = (text) => text.toLowerCase().replace(/(\d)\s*[x×]\s*(?=\d)/g, "$1x");
+
+  const narrow = () => {
+    const words = plain(field.value).split(/\s+/).filter(Boolean);
+    const counted = new Set();
+    for (const item of document.querySelectorAll("[data-find]")) {
+      const text = plain(item.dataset.find);
+      const fits = words.every((word) => text.includes(word));
+      item.hidden = !fits;
+      if (fits) counted.add(text);
+    }
+    const count = counted.size;
+    found.textContent = words.length ? `${count} ${count === 1 ? "layer" : "layers"}` : "";
+    // A search looks at every layer, also those that only the table lists.
+    if (words.length) document.querySelectorAll("details.all").forEach((details) => { details.open = true; });
+  };
+
+  if (field) {
+    field.closest(".finder").hidden = false;
+    field.addEventListener("input", narrow);
+    field.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") {
+        field.value = "";
+        narrow();
+        field.blur();
+      } else if (event.key === "Enter") {
+        const first = [...document.querySelectorAll("[data-find] a, tr[data-find] a")]
+          .find((link) => !link.closest("[data-find]").hidden);
+        if (first && field.value.trim()) window.location.href = first.href;
+      }
+    });
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
+    if (event.key === "/" && field) {
+      event.preventDefault();
+      if (jump) jump.open = true;
+      field.focus();
+      return;
+    }
+    // A wide picture scrolls with the same keys while it has the focus.
+    if (event.target instanceof Element && event.target.closest(".scroll")) return;
+    const way = { ArrowLeft: "prev", ArrowRight: "next" }[event.key];
+    const link = way && document.querySelector(`a[rel="${way}"]`);
+    if (link) window.location.href = link.href;
+  });
+})();

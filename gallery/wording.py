@@ -1,0 +1,138 @@
+"""How the pages put numbers and facts into words."""
+
+from markupsafe import Markup
+
+from .manifest import Filters, Layer, Legend, Maps, Network, Sheet
+
+def thousands(value: int) -> str:
+    """Write a whole number with commas: 3504872 → 3,504,872."""
+    return f"{value:,}"
+
+
+def size(shape: tuple[int, ...]) -> str:
+    """Write a shape with multiplication signs between the lengths."""
+    return " \N{MULTIPLICATION SIGN} ".join(str(length) for length in shape)
+
+
+def number(value: float) -> str:
+    """Write a measured number to three significant digits, with a true minus sign."""
+    return f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
+
+
+def percent(part: float, whole: float) -> str:
+    """Write a share for CSS, to a ten-thousandth of a per cent."""
+    return f"{100 * part / whole:.4f}".rstrip("0").rstrip(".") + "%"
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """Write a count with its noun: No layers, 1 layer, 1,200 layers."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}" if count else f"No {many or f'{one}s'}"
+
+
+def listed(items: tuple[int, ...], most: int = 12) -> str:
+    """Write the first few of some unit numbers and how many more there are."""
+    text = ", ".join(str(item) for item in items[:most])
+    return text if len(items) <= most else f"{text} and {len(items) - most:,} more"
+
+
+def paired(pairs: tuple[tuple[int, int], ...], most: int = 8) -> str:
+    """Write the first few pairs of near-duplicates and how many more there are."""
+    text = ", ".join(f"{unit} repeats {earlier}" for unit, earlier in pairs[:most])
+    return f"Unit {text}" + (f" and {len(pairs) - most:,} more" if len(pairs) > most else "")
+
+
+def find_text(layer: Layer) -> str:
+    """Return what a search for a layer looks at."""
+    return " ".join((layer.title, layer.name, layer.kind, size(layer.shape)))
+
+
+def filters_note(filters: Filters) -> str:
+    """Say what a layer's filters are and how much of them is shown."""
+    drawn = len(filters.sheet.tiles)
+    shown = f"All {drawn:,}" if drawn == filters.total else f"{drawn:,} of {filters.total:,}"
+    what = f"{size(filters.kernel)} weights over {counted(filters.inputs, 'input channel')}"
+    text = f"{shown} {'filter' if filters.total == 1 else 'filters'}, each {what}"
+    if filters.groups > 1:
+        text += f" (of {counted(filters.groups, 'group')}: a unit reads its own group's inputs alone)"
+    if filters.sheet.layout == "matrix":
+        text += ": a row per unit, a cell per input channel"
+        if filters.sheet.columns < filters.inputs:
+            text += f", the first {filters.sheet.columns:,} of {filters.inputs:,}"
+    order = {"norm": ", largest L2 norm first", "hue": ", ordered by hue"}.get(filters.sort, "")
+    scale = "one scale for all" if filters.scale == "shared" else "every filter on its own scale"
+    return f"{text}{order}; {scale}.{_remarks(filters.sheet)}"
+
+
+def maps_note(maps: Maps) -> str:
+    """Say what a sheet of maps shows and on which scale."""
+    scale = "one scale for all of them" if maps.scale == "shared" else "every map on its own range"
+    order = ", strongest first" if maps.sort == "max" else ""
+    positions = f"{size(maps.shape)} positions each"
+    return f"{counted(len(maps.sheet.tiles), 'map')}, {positions}{order}; {scale}.{_remarks(maps.sheet)}"
+
+
+def preview_text(layer: Layer) -> str:
+    """Describe a layer's preview for those who cannot see it."""
+    return f"Preview of {layer.title}, {layer.kind} {layer.name}"
+
+
+def previewed(network: Network) -> str | None:
+    """Return the name of the photograph whose maps the previews show, if any."""
+    return next((layer.maps[0].photo.name for layer in network.paged if layer.maps), None)
+
+
+def breakable(name: str) -> Markup:
+    """Escape a dotted name and let a line break after each dot."""
+    return Markup(".<wbr>").join(name.split("."))
+
+
+def calls_text(calls: int) -> str:
+    """Say how often a layer runs."""
+    return "once per image" if calls == 1 else f"{calls:,} times per image"
+
+
+def ends(legend: Legend, what: str) -> list[str]:
+    """Return what stands below a colour bar, from its low to its high end.
+
+    Parameters
+    ----------
+    legend : Legend
+        The bar.
+    what : str
+        What the numbers are: weights or values.
+    """
+    if not legend.per_tile:
+        low, high = number(legend.low), number(legend.high)
+    else:
+        low, high = f"\N{MINUS SIGN}largest {what}", f"largest {what}"
+    return [low, "0", high] if legend.low < 0 else ["0", high]
+
+
+def _remarks(sheet: Sheet) -> str:
+    """Say by how much a sheet was reduced, and how much of it is no number."""
+    text = ""
+    if sheet.reduction > 1:
+        text += f" Each pixel is the mean of {size((sheet.reduction, sheet.reduction))} positions."
+    if sheet.bad:
+        text += f" {counted(sheet.bad, 'value')} NaN or infinite, in green."
+    return text
+
+
+FILTERS = {
+    "thousands": thousands,
+    "size": size,
+    "number": number,
+    "percent": percent,
+    "counted": counted,
+    "listed": listed,
+    "paired": paired,
+    "find_text": find_text,
+    "filters_note": filters_note,
+    "maps_note": maps_note,
+    "preview_text": preview_text,
+    "previewed": previewed,
+    "breakable": breakable,
+    "calls_text": calls_text,
+    "ends": ends,
+}
+"""What the templates may call."""

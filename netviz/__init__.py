@@ -1,0 +1,39 @@
+"""See inside a trained convolutional network.
+
+The functions here mirror the commands: ``netviz maps photo.jpg --layer conv3`` is
+``netviz.maps("photo.jpg", layer="conv3")``. Nothing heavy is imported before it is used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from netviz._version import __version__
+
+if TYPE_CHECKING:
+    from netviz.analysis import filters, layers, maps, survey
+    from netviz.models import load
+    from netviz.render import draw
+    from netviz.results import load_result, report
+
+__all__ = ["__version__", "draw", "filters", "layers", "load", "load_result", "maps", "report", "survey"]
+
+_HOMES = {
+    "draw": "netviz.render",
+    "filters": "netviz.analysis",
+    "layers": "netviz.analysis",
+    "load": "netviz.models",
+    "load_result": "netviz.results",
+    "maps": "netviz.analysis",
+    "report": "netviz.results",
+    "survey": "netviz.analysis",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'netviz' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,148 @@
+"""The feature maps of a layer on an image."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netviz.analysis.common import ModelSpec, choose_units, layers, require_maps
+from netviz.capture import brief, capture, channels_first
+from netviz.errors import ImageError
+from netviz.images import Photo, prepare, read_image
+from netviz.models import Layer, LayerIndex, Model, Preprocessing, load
+from netviz.results import MapsResult
+
+SHOWN = 64
+"""How many units are drawn if the user does not say."""
+
+
+def maps(
+    image: str | Path | Photo,
+    *,
+    layer: str,
+    model: ModelSpec = "mobilenet_v2",
+    units: str | Iterable[int] | None = None,
+    sort: str = "index",
+    scale: str = "shared",
+    size: tuple[int, int] | None = None,
+    trust: bool = False,
+    weights: str | Path = "default",
+    seed: int = 0,
+) -> MapsResult:
+    """Run a network on an image and take one layer's output.
+
+    Parameters
+    ----------
+    image : str, Path or Photo
+        An image file, ``skimage:NAME``, or an image already read.
+    layer : str
+        Name, alias, glob, or ``-1`` for the last layer with maps.
+    model : str, Path, nn.Module or Model
+        As for `netviz.load`.
+    units : str or iterable of int, optional
+        Which units to draw: ``"0:16"``, ``"3,7"``; by default 64 at most.
+    sort : {"index", "max"}
+        Drawing order: as asked, or largest maximum first.
+    scale : {"shared", "each"}
+        Whether the maps are drawn by one scale, or each by its own range.
+    size : (int, int), optional
+        Input height and width in pixels, if not the network's own.
+    trust, weights, seed
+        As for `netviz.load`.
+
+    Returns
+    -------
+    MapsResult
+        Its `maps` hold the whole layer, exactly the raw output.
+
+    Raises
+    ------
+    ImageError
+        If the image cannot be read, or is too small for the network.
+    LayerError
+        If the layer or a unit does not exist, or the layer has no maps.
+    ModelError
+        If MODEL cannot be opened or cannot run.
+    ValueError
+        If `sort` or `scale` is none of the values named here.
+    """
+    if sort not in ("index", "max"):
+        raise ValueError(f"sort must be 'index' or 'max', not {sort!r}")
+    if scale not in ("shared", "each"):
+        raise ValueError(f"scale must be 'shared' or 'each', not {scale!r}")
+    model = load(model, trust=trust, weights=weights, seed=seed)
+    model.runnable()
+    index = layers(model, size=size)
+    found = require_maps(model, index.resolve(layer))
+    chosen = choose_units(units, found.channels, found.name)
+    photo = image if isinstance(image, Photo) else read_image(image)
+    prepared, values = activations(model, index, [found], photo, size)
+    one = values[found]
+    order = _order(one, chosen, sort)
+    return MapsResult(
+        maps=one,
+        image=prepared,
+        index=np.arange(len(one)),
+        units=np.array(order, dtype=np.int64),
+        network=model.name,
+        layer=found.name,
+        alias=found.alias,
+        layer_kind=found.kind,
+        channels=found.channels,
+        image_name=photo.name,
+        scale=scale,
+        sort=sort,
+    )
+
+
+def activations(
+    model: Model, index: LayerIndex, wanted: list[Layer], photo: Photo, size: tuple[int, int] | None = None
+) -> tuple[NDArray[np.uint8], dict[Layer, NDArray[np.float32]]]:
+    """Run the network once on a photograph.
+
+    Returns
+    -------
+    image : ndarray of uint8, shape (H', W', 3)
+        As the network saw it.
+    maps : dict of Layer to ndarray of float32, shape (C, H, W)
+        Each wanted layer's raw output.
+
+    Raises
+    ------
+    ImageError
+        If the network does not run on an image of this size.
+    """
+    network = model.runnable()
+    prepared = prepare(photo.pixels, input_preprocessing(model.preprocessing, index, size))
+    device = next((value.device for value in network.parameters()), prepared.tensor.device)
+    with capture(network, wanted) as run:
+        try:
+            run(prepared.tensor.to(device))
+        except (RuntimeError, ValueError, IndexError) as error:
+            height, width = prepared.image.shape[:2]
+            raise ImageError(
+                f"{model.name} does not run on {photo.name} at {height}×{width} pixels ({brief(error)}); "
+                f"give a larger image, or --size HxW"
+            ) from error
+        found = {layer: channels_first(layer, output) for layer, output in run.items()}
+    return prepared.image, {layer: output[0].float().cpu().numpy() for layer, output in found.items()}
+
+
+def input_preprocessing(
+    preprocessing: Preprocessing, index: LayerIndex, size: tuple[int, int] | None
+) -> Preprocessing:
+    """Return the preprocessing for the size asked for, or else for the one that the network was found to take."""
+    if size is not None:
+        return preprocessing.sized(*size)
+    if preprocessing.crop is not None and index.input_shape is not None:
+        return preprocessing.sized(*index.input_shape[1:])
+    return preprocessing
+
+
+def _order(values: NDArray[np.float32], chosen: list[int] | None, sort: str) -> list[int]:
+    units = list(range(len(values))) if chosen is None else chosen
+    if sort == "max":
+        peaks = np.nan_to_num(values.reshape(len(values), -1).max(axis=1), nan=-np.inf)
+        units = sorted(units, key=lambda unit: (-float(peaks[unit]), unit))
+    return units[:SHOWN] if chosen is None else units

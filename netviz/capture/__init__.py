@@ -1,0 +1,16 @@
+"""Run networks under observation: capture activations, list layers, leave no trace."""
+
+from netviz.capture.activations import Capture, capture, channels_first
+from netviz.capture.trace import brief, index_layers, input_channels
+from netviz.capture.watch import evaluation, unwrap
+
+__all__ = [
+    "Capture",
+    "brief",
+    "capture",
+    "channels_first",
+    "evaluation",
+    "index_layers",
+    "input_channels",
+    "unwrap",
+]

@@ -1,0 +1,130 @@
+"""capture: run a network and hand out what its layers gave."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from netviz.capture.tensors import main_tensor, replace_tensor
+from netviz.capture.watch import Event, Key, evaluation, unwrap, watch
+from netviz.errors import LayerError
+from netviz.models.layers import Layer
+
+
+class Capture:
+    """Runs the network when called; afterwards ``run[layer]`` is that layer's output in the last run."""
+
+    def __init__(
+        self, network: nn.Module, layers: Iterable[Layer], grad: bool, start: Callable[[], None]
+    ) -> None:
+        self._network = network
+        self._layers = tuple(layers)
+        self._grad = grad
+        self._start = start
+        self._kept: dict[Key, Any] = {}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the network once and return its own output."""
+        self._start()
+        self._kept.clear()
+        with torch.set_grad_enabled(self._grad):
+            return self._network(*args, **kwargs)
+
+    def __getitem__(self, layer: Layer | str) -> Any:
+        """Return a layer's output, raw: (N, C, H, W) for a convolution; a str means a layer's exact name.
+
+        Raises
+        ------
+        LayerError
+            If the layer was not asked for, or did not run.
+        """
+        found = next((one for one in self._layers if layer in (one, one.name)), None)
+        if found is None:
+            raise LayerError(f"layer {layer if isinstance(layer, str) else layer.name!r} was not captured")
+        try:
+            return self._kept[_key(found)]
+        except KeyError:
+            raise LayerError(f"layer {found.name!r} did not run in this forward pass") from None
+
+    def items(self) -> Iterator[tuple[Layer, Any]]:
+        """Yield every captured layer that ran, with its output, in the order asked for."""
+        for layer in self._layers:
+            if _key(layer) in self._kept:
+                yield layer, self._kept[_key(layer)]
+
+
+@contextmanager
+def capture(
+    network: nn.Module,
+    layers: Iterable[Layer],
+    *,
+    grad: bool = False,
+    reduce: Callable[[Layer, Tensor], Any] | None = None,
+) -> Iterator[Capture]:
+    """Watch layers of a network; inside the ``with`` it is in evaluation mode, afterwards exactly as before.
+
+    What is kept is a copy, taken before an in-place operation can overwrite it. An output that is a tuple, dict
+    or dataclass is represented by its first tensor with maps.
+
+    Parameters
+    ----------
+    network : nn.Module
+        On any device; a DataParallel wrapper is looked through.
+    layers : iterable of Layer
+        From this network's `LayerIndex`.
+    grad : bool
+        Whether gradients flow: a kept output then lies on the path from input to output.
+    reduce : callable, optional
+        Gets each layer and its live output (not a copy) at once, and its result is kept instead.
+
+    Yields
+    ------
+    Capture
+        Call it with the input; then index it with a layer.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from netviz.capture import capture, index_layers
+    >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(inplace=True))
+    >>> conv1 = index_layers(network).resolve("conv1")
+    >>> with capture(network, [conv1]) as run:
+    ...     output = run(torch.randn(1, 3, 8, 8))
+    >>> run[conv1].shape
+    torch.Size([1, 4, 6, 6])
+    """
+    network = unwrap(network)
+    layers = tuple(layers)
+    by_key = {_key(layer): layer for layer in layers}
+    run: Capture
+
+    def tell(event: Event) -> Any:
+        layer = by_key.get(event.key)
+        output = None if layer is None else main_tensor(event.output)
+        if layer is None or output is None:
+            return None
+        if reduce is not None:
+            run._kept[event.key] = reduce(layer, output)
+            return None
+        run._kept[event.key] = output.clone()
+        # With gradients the network goes on with another copy, so that the kept one is upstream of the output.
+        return replace_tensor(event.output, output, run._kept[event.key].clone()) if grad else None
+
+    functions = any(layer.function is not None for layer in layers)
+    with (
+        evaluation(network),
+        watch(network, tell, modules={layer.module for layer in layers}, functions=functions) as start,
+    ):
+        run = Capture(network, layers, grad, start)
+        yield run
+
+
+def channels_first(layer: Layer, output: Tensor) -> Tensor:
+    """Return a layer's raw output with its channels on axis 1, as maps are stored (N, C, H, W)."""
+    return output if layer.channel_axis == 1 else output.movedim(layer.channel_axis, 1)
+
+
+def _key(layer: Layer) -> Key:
+    return Key(layer.module, layer.function, layer.call)

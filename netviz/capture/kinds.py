@@ -1,0 +1,74 @@
+"""What kind of layer a module or function is."""
+
+from torch import nn
+from torch.nn.modules import activation, batchnorm, conv, dropout, instancenorm
+
+_FUNCTIONS = {
+    "conv2d": "conv",
+    "conv_transpose2d": "deconv",
+    "max_pool2d": "pool",
+    "avg_pool2d": "pool",
+    "lp_pool2d": "pool",
+    "fractional_max_pool2d": "pool",
+    "adaptive_max_pool2d": "pool",
+    "adaptive_avg_pool2d": "pool",
+    "batch_norm": "norm",
+    "layer_norm": "norm",
+    "group_norm": "norm",
+    "instance_norm": "norm",
+    "local_response_norm": "norm",
+    "interpolate": "upsample",
+    "upsample": "upsample",
+    "pixel_shuffle": "upsample",
+    "relu": "relu",
+    "relu6": "relu",
+    "leaky_relu": "leaky_relu",
+    "prelu": "prelu",
+    "elu": "elu",
+    "selu": "selu",
+    "celu": "celu",
+    "gelu": "gelu",
+    "silu": "silu",
+    "mish": "mish",
+    "softplus": "softplus",
+    "hardswish": "hardswish",
+    "hardsigmoid": "hardsigmoid",
+    "hardtanh": "hardtanh",
+    "sigmoid": "sigmoid",
+    "tanh": "tanh",
+}
+
+
+def function_name(name: str) -> str | None:
+    """Return the plain name of a torch function that makes a layer (``relu_`` is ``relu``), or None."""
+    plain = name.strip("_").removesuffix("_with_indices")
+    return plain if plain in _FUNCTIONS else None
+
+
+def function_kind(name: str) -> str:
+    """Return the kind of layer that a function named by `function_name` makes."""
+    return _FUNCTIONS[name]
+
+
+def module_kind(module: nn.Module) -> str:
+    """Return the kind of layer that a leaf module is, as a user would call it."""
+    name = type(module).__name__.lower()
+    if isinstance(module, conv._ConvTransposeNd):
+        return "deconv"
+    if isinstance(module, conv._ConvNd):
+        return "conv"
+    if isinstance(module, nn.Linear):
+        return "fc"
+    if isinstance(module, batchnorm._NormBase | instancenorm._InstanceNorm) or "norm" in name:
+        return "norm"
+    if "pool" in name:
+        return "pool"
+    if isinstance(module, dropout._DropoutNd) or "drop" in name or name == "stochasticdepth":
+        return "dropout"
+    if "upsampl" in name or name == "pixelshuffle":
+        return "upsample"
+    if name in ("relu", "relu6"):
+        return "relu"
+    if type(module).__module__ == activation.__name__ and name == "leakyrelu":
+        return "leaky_relu"
+    return name

@@ -1,0 +1,50 @@
+"""Finding the activation in whatever a module returns."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Yield every tensor inside tuples, lists, dicts and dataclasses, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from tensors_in(item)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from tensors_in(item)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield from tensors_in(getattr(value, field.name))
+
+
+def main_tensor(value: Any) -> Tensor | None:
+    """Return the tensor that stands for an output: its first with maps (four axes), else its first."""
+    found = list(tensors_in(value))
+    return next((tensor for tensor in found if tensor.ndim == 4), found[0] if found else None)
+
+
+def replace_tensor(value: Any, old: Tensor, new: Tensor) -> Any:
+    """Return the same structure with one tensor of it replaced."""
+    if value is old:
+        return new
+    if isinstance(value, Mapping):
+        items = {key: replace_tensor(item, old, new) for key, item in value.items()}
+        try:
+            return type(value)(**items) if dataclasses.is_dataclass(value) else type(value)(items)  # type: ignore[call-arg]
+        except TypeError:
+            return items
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(replace_tensor(item, old, new) for item in value))
+    if isinstance(value, tuple | list):
+        return type(value)(replace_tensor(item, old, new) for item in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value) if field.init]
+        return dataclasses.replace(
+            value, **{name: replace_tensor(getattr(value, name), old, new) for name in names}
+        )
+    return value

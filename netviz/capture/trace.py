@@ -1,0 +1,273 @@
+"""Follow one forward pass and name its layers: the making of a LayerIndex."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from netviz.capture.kinds import function_kind, module_kind
+from netviz.capture.tensors import main_tensor, tensors_in
+from netviz.capture.watch import Event, evaluation, is_leaf, unwrap, watch
+from netviz.errors import ModelError
+from netviz.models.layers import Kernel, Layer, LayerIndex
+
+SIZES = ((224, 224), (299, 299), (256, 256), (227, 227), (64, 64), (32, 32), (28, 28), (96, 96), (512, 512))
+_DECISIVE = ("linear", "conv2d", "conv_transpose2d", "batch_norm", "layer_norm")
+_CONVOLVING = ("conv1d", "conv2d", "conv3d", "conv_transpose2d", "linear")
+
+
+class _Seen(NamedTuple):
+    """What is known of a tensor that comes from the image.
+
+    `axis` is where its channels are (a guess if not `sure`), `raw` whether they are still the image's own, `row`
+    the layer that gave it.
+    """
+
+    axis: int
+    raw: bool
+    row: int | None = None
+    sure: bool = True
+
+
+@dataclass
+class _Trace:
+    """The rows gathered so far, and what is known of each living tensor."""
+
+    network: nn.Module
+    channels: int
+    rows: list[Layer] = field(default_factory=list)
+    chained: list[bool] = field(default_factory=list)
+    seen: Any = field(default_factory=WeakTensorKeyDictionary)
+
+    def follow(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        """Note, for every tensor that a function makes from the image, where its channels are."""
+        sources = [tensor for tensor in tensors_in([args, kwargs]) if tensor in self.seen]
+        if not sources:
+            return
+        source, known = sources[0], self.seen[sources[0]]
+        raw = known.raw and name not in _CONVOLVING
+        for tensor in tensors_in(output):
+            if all(tensor is not one for one in sources):
+                axis = _channel_axis(name, source, known.axis, args, kwargs, tensor)
+                sure = axis is not None and (known.sure or name in _DECISIVE)
+                self.seen[tensor] = _Seen(1 if axis is None else axis, raw, sure=sure)
+
+    def tell(self, event: Event) -> None:
+        """Turn what ran into a row, or note that a module only hands out what a member gave."""
+        output = main_tensor(event.output)
+        inputs = [tensor for tensor in tensors_in(event.inputs) if tensor in self.seen]
+        if output is None or output.ndim < 2 or not (inputs or output in self.seen):
+            return
+        if output not in self.seen:
+            axis = self.seen[inputs[0]].axis if inputs[0].ndim == output.ndim else 1
+            self.seen[output] = _Seen(axis, False, sure=False)
+        if inputs and not self.seen[output].sure and inputs[0].shape == output.shape:
+            self.seen[output] = self.seen[output]._replace(axis=self.seen[inputs[0]].axis, sure=True)
+        module = event.source if event.key.function is None else None
+        known = self.seen[output]
+        if module is not None and not is_leaf(module):
+            if event.key.module == "":
+                return
+            if known.row is not None:
+                row = self.rows[known.row]
+                self.rows[known.row] = replace(row, also=(*row.also, event.key.module))
+                return
+        before = self.seen[inputs[0]] if inputs else None
+        self.chained.append(bool(before) and before is not None and before.row == len(self.rows) - 1)
+        axis = known.axis % output.ndim
+        self.rows.append(
+            Layer(
+                name=event.key.module,
+                kind=_kind(event, module),
+                type=type(module).__name__ if module is not None else str(event.key.function),
+                channels=output.shape[axis] if output.ndim != 3 else output.shape[-1],
+                shape=_shape(output, axis),
+                parameters=_parameters(module),
+                call=event.key.call,
+                module=event.key.module,
+                function=event.key.function,
+                channel_axis=axis,
+                kernel=_kernel(module, before is not None and before.raw, self.channels),
+            )
+        )
+        self.seen[output] = known._replace(row=len(self.rows) - 1)
+
+
+def index_layers(
+    network: nn.Module,
+    *,
+    size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    prefer: tuple[int, int] | None = None,
+) -> LayerIndex:
+    """Follow the network's forward pass and list its layers.
+
+    The pass runs on the meta device, without arithmetic or memory; where a network does not allow that, on real
+    zeros. The network is afterwards exactly as it was.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Takes one image batch, (N, C, H, W).
+    size : (int, int), optional
+        Height and width of the input, in pixels. By default `prefer`, then common sizes until one fits.
+    channels : int, optional
+        Channels of the input; by default what the first convolution takes.
+    prefer : (int, int), optional
+        The size that the network was trained with.
+
+    Returns
+    -------
+    LayerIndex
+        Modules and functions in running order, one entry for each call.
+
+    Raises
+    ------
+    ModelError
+        If the network runs on no such input, or has no layer with maps.
+    """
+    network = unwrap(network)
+    if channels is None:
+        channels = input_channels(network)
+    sizes = [size] if size else list(dict.fromkeys([*([prefer] if prefer else []), *SIZES]))
+    problem: Exception | None = None
+    for height, width in sizes:
+        for run in (_run_on_meta, _run_for_real):
+            trace = _Trace(network, channels)
+            try:
+                _follow(trace, run, (1, channels, height, width))
+            except Exception as error:
+                problem = problem or error
+                continue
+            if not any(layer.spatial for layer in trace.rows):
+                raise ModelError(
+                    "the network is not convolutional: none of its layers gives maps (N, C, H, W)"
+                )
+            return LayerIndex(_addressed(trace), trace.chained, (channels, height, width))
+        if not isinstance(problem, RuntimeError | ValueError | IndexError | AssertionError):
+            break
+    tried = f"{channels}×{sizes[0][0]}×{sizes[0][1]}" + (" or other common sizes" if len(sizes) > 1 else "")
+    raise ModelError(
+        f"the network does not run on an image of {tried} ({brief(problem)}); give its input size with --size HxW"
+    ) from problem
+
+
+def input_channels(network: nn.Module) -> int:
+    """Return how many channels the network's first convolution takes; 3 if it has none."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            return module.in_channels
+    return 3
+
+
+def brief(error: BaseException | None) -> str:
+    """Return the first line of an error, for a message of one line."""
+    lines = str(error).strip().splitlines()
+    text = lines[0] if lines else type(error).__name__
+    return text if len(text) <= 160 else text[:157] + "…"
+
+
+def _follow(trace: _Trace, run: Callable[[nn.Module, Tensor], None], shape: tuple[int, ...]) -> None:
+    network = trace.network
+    device = "meta" if run is _run_on_meta else _device(network)
+    image = torch.zeros(shape, device=device, dtype=_dtype(network))
+    trace.seen[image] = _Seen(1, True)
+    with (
+        torch.no_grad(),
+        evaluation(network),
+        watch(network, trace.tell, every_function=trace.follow) as start,
+    ):
+        start()
+        run(network, image)
+
+
+def _run_on_meta(network: nn.Module, image: Tensor) -> None:
+    named = [*network.named_parameters(), *network.named_buffers()]
+    tensors = {name: torch.empty_like(value, device="meta") for name, value in named}
+    torch.func.functional_call(network, tensors, (image,))
+
+
+def _run_for_real(network: nn.Module, image: Tensor) -> None:
+    if image.device.type != "meta":
+        network(image)
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next((value.device for value in network.parameters()), torch.device("cpu"))
+
+
+def _dtype(network: nn.Module) -> torch.dtype:
+    floating = (value.dtype for value in network.parameters() if value.is_floating_point())
+    return next(floating, torch.float32)
+
+
+def _channel_axis(
+    name: str, source: Tensor, axis: int, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor
+) -> int | None:
+    """Return where a function puts the channels of its output, given where they were; None if that is lost."""
+    if name == "permute":
+        dims: tuple[int, ...] = args[1:] if len(args) > 2 else (args[1] if len(args) > 1 else kwargs["dims"])
+        return [dim % source.ndim for dim in dims].index(axis % source.ndim)
+    if name in ("transpose", "swapaxes") and len(args) == 3:
+        swap: dict[int, int] = {
+            args[1] % source.ndim: args[2] % source.ndim,
+            args[2] % source.ndim: args[1] % source.ndim,
+        }
+        return swap.get(axis, axis)
+    if name == "linear":
+        return output.ndim - 1
+    if name in ("conv2d", "conv_transpose2d"):
+        return 1
+    if name == "layer_norm" and len(args) > 1 and len(args[1]) == 1:
+        return output.ndim - 1
+    return axis if output.ndim == source.ndim else None
+
+
+def _kind(event: Event, module: nn.Module | None) -> str:
+    if module is None:
+        return function_kind(str(event.key.function))
+    return module_kind(module) if is_leaf(module) else "block"
+
+
+def _shape(output: Tensor, axis: int) -> tuple[int, ...]:
+    sizes = list(output.shape)
+    if output.ndim == 4:
+        sizes.insert(1, sizes.pop(axis))
+    return tuple(sizes[1:])
+
+
+def _parameters(module: nn.Module | None) -> int:
+    if module is None:
+        return 0
+    return sum(value.numel() for value in module.parameters(recurse=is_leaf(module)))
+
+
+def _kernel(module: nn.Module | None, raw: bool, channels: int) -> Kernel | None:
+    if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        return None
+    transposed = isinstance(module, nn.ConvTranspose2d)
+    sees_image = raw and module.in_channels == channels and module.groups == 1 and not transposed
+    return Kernel(tuple(module.weight.shape), module.groups, transposed, sees_image)
+
+
+def _addressed(trace: _Trace) -> Sequence[Layer]:
+    """Give every row a name of its own and the number of its calls."""
+    taken = {name for name, _ in trace.network.named_modules()}
+    rows: list[Layer] = []
+    for row in trace.rows:
+        same = [one for one in trace.rows if (one.module, one.function) == (row.module, row.function)]
+        base = row.module if row.function is None else f"{row.module}.{row.function}".lstrip(".")
+        name = base
+        if row.function is not None or row.call:
+            count = row.call
+            name = f"{base}_{count}" if count else base
+            while name in taken:
+                count += 1
+                name = f"{base}_{count}"
+        taken.add(name)
+        calls = len(same)
+        rows.append(replace(row, name=name or row.type, calls=calls))
+    return rows

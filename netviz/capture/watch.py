@@ -1,0 +1,150 @@
+"""The only place that registers hooks: tells of every module and function that runs, and leaves nothing behind."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
+
+from netviz.capture.kinds import function_name
+
+
+class Key(NamedTuple):
+    """Which call of what: the module's dotted name, a function called in it (or None), and the how-manieth call."""
+
+    module: str
+    function: str | None
+    call: int
+
+
+class Event(NamedTuple):
+    """Something ran: its key, the module or function itself, what it got and what it gave."""
+
+    key: Key
+    source: Any
+    inputs: tuple[Any, ...]
+    output: Any
+
+
+def unwrap(network: nn.Module) -> nn.Module:
+    """Return the network inside a DataParallel wrapper: netviz runs on one device, under the plain names."""
+    while isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        network = network.module
+    return network
+
+
+def is_leaf(module: nn.Module) -> bool:
+    """Return whether a module counts as one layer: it holds no others, or none that run on their own."""
+    return isinstance(module, nn.MultiheadAttention) or next(module.children(), None) is None
+
+
+@contextmanager
+def evaluation(network: nn.Module) -> Iterator[None]:
+    """Run in evaluation mode; every module's own mode and every buffer's values come back, also on an exception."""
+    modes = [(module, module.training) for module in network.modules()]
+    buffers = [
+        (module, name, buffer, None if buffer is None else buffer.detach().clone())
+        for module in network.modules()
+        for name, buffer in module._buffers.items()
+    ]
+    try:
+        network.eval()
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        with torch.no_grad():
+            for module, name, buffer, value in buffers:
+                module._buffers[name] = buffer
+                if buffer is not None and value is not None and not torch.equal(buffer, value):
+                    buffer.copy_(value)
+
+
+@contextmanager
+def watch(
+    network: nn.Module,
+    tell: Callable[[Event], Any],
+    *,
+    modules: Collection[str] | None = None,
+    functions: bool = True,
+    every_function: Callable[[str, tuple[Any, ...], dict[str, Any], Any], None] | None = None,
+) -> Iterator[Callable[[], None]]:
+    """Have `tell` called after each module and function that runs inside the ``with``.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Its hooks are removed at the end, whatever happens.
+    tell : callable
+        Gets an `Event`. What it returns, unless None, replaces the output.
+    modules : collection of str, optional
+        Only these modules are told of; by default all.
+    functions : bool
+        Whether functions that no module wraps (``F.relu`` in a forward) are told of too.
+    every_function : callable, optional
+        Gets name, args, kwargs and output of every torch function, inside leaf modules too.
+
+    Yields
+    ------
+    callable
+        Call it before each forward pass: it starts the counting of calls anew.
+    """
+    stack: list[tuple[str, nn.Module]] = []
+    counts: Counter[tuple[str, str | None]] = Counter()
+
+    def start() -> None:
+        stack.clear()
+        counts.clear()
+
+    def next_key(module: str, function: str | None) -> Key:
+        counts[module, function] += 1
+        return Key(module, function, counts[module, function] - 1)
+
+    def enter(name: str, module: nn.Module) -> Callable[..., None]:
+        return lambda *_: stack.append((name, module))
+
+    def leave(name: str) -> Callable[..., Any]:
+        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+            while stack and stack.pop()[1] is not module:
+                pass
+            return tell(Event(next_key(name, None), module, (*args, *kwargs.values()), output))
+
+        return hook
+
+    class Functions(TorchFunctionMode):
+        def __torch_function__(
+            self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        ) -> Any:
+            output = func(*args, **(kwargs or {}))
+            name = getattr(func, "__name__", "")
+            if every_function is not None:
+                every_function(name, args, kwargs or {}, output)
+            known = function_name(name)
+            if (
+                known
+                and isinstance(output, Tensor | tuple)
+                and stack
+                and (len(stack) == 1 or not is_leaf(stack[-1][1]))
+            ):
+                replacement = tell(Event(next_key(stack[-1][0], known), func, args, output))
+                return output if replacement is None else replacement
+            return output
+
+    handles: list[RemovableHandle] = []
+    try:
+        for name, module in network.named_modules():
+            if functions or modules is None or name in modules:
+                handles.append(module.register_forward_pre_hook(enter(name, module)))
+                handles.append(module.register_forward_hook(leave(name), with_kwargs=True))
+        if functions:
+            with Functions():
+                yield start
+        else:
+            yield start
+    finally:
+        for handle in handles:
+            handle.remove()

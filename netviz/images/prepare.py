@@ -1,0 +1,116 @@
+"""From pixels to what a network takes, and exactly back."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from netviz.models.preprocessing import Preprocessing
+
+_GRAY = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image ready for a network.
+
+    Attributes
+    ----------
+    tensor : Tensor of shape (1, C, H, W)
+        float32, normalized, channels in the network's order.
+    image : ndarray of uint8, shape (H, W, 3)
+        The same picture for the eye: resized and cropped, RGB.
+    original : (int, int)
+        Height and width of the file's image, in pixels.
+    resized : (int, int)
+        Height and width after resizing, before the crop.
+    offset : (int, int)
+        Row and column of the crop's first pixel in the resized image.
+    """
+
+    tensor: Tensor
+    image: NDArray[np.uint8]
+    original: tuple[int, int]
+    resized: tuple[int, int]
+    offset: tuple[int, int]
+
+
+def prepare(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Prepared:
+    """Resize, crop and normalize an image as the network's training did.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (H, W, 3)
+        RGB.
+    preprocessing : Preprocessing
+        The network's.
+
+    Returns
+    -------
+    Prepared
+        Its `image` is what `display` gives back from its `tensor`, bit for bit.
+    """
+    height, width = pixels.shape[:2]
+    image = Image.fromarray(pixels)
+    resized = (height, width)
+    if preprocessing.resize is not None:
+        resized = _resized(height, width, preprocessing)
+        if resized != (height, width):
+            method = Image.Resampling.BICUBIC if preprocessing.interpolation == "bicubic" else None
+            image = image.resize(resized[::-1], method or Image.Resampling.BILINEAR)
+    offset = (0, 0)
+    values = np.asarray(image)
+    if preprocessing.crop is not None:
+        crop = preprocessing.crop
+        offset = (round((resized[0] - crop[0]) / 2), round((resized[1] - crop[1]) / 2))
+        values = values[offset[0] : offset[0] + crop[0], offset[1] : offset[1] + crop[1]]
+    if preprocessing.channel_order == "L":
+        gray = np.rint(values @ np.array(_GRAY)).astype(np.uint8)
+        values = np.repeat(gray[..., None], 3, axis=2)
+    values = np.ascontiguousarray(values)
+    return Prepared(normalize(values, preprocessing), values, (height, width), resized, offset)
+
+
+def normalize(image: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor:
+    """Return an image of the network's size, (H, W, 3) uint8 RGB, as the tensor (1, C, H, W) that it takes."""
+    if preprocessing.channel_order == "BGR":
+        image = image[..., ::-1]
+    elif preprocessing.channel_order == "L":
+        image = image[..., :1]
+    values = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
+    mean, std = _statistics(preprocessing)
+    return (values.div(255).mul(preprocessing.scale) - mean) / std
+
+
+def display(tensor: Tensor, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Return the picture, (H, W, 3) uint8 RGB, that a normalized tensor (1, C, H, W) shows: the exact inverse.
+
+    Values that no 8-bit image gives are clipped.
+    """
+    mean, std = _statistics(preprocessing)
+    values = (tensor.detach().cpu() * std + mean) * (255 / preprocessing.scale)
+    image: NDArray[np.uint8] = values.round().clamp(0, 255).byte()[0].permute(1, 2, 0).numpy()
+    if preprocessing.channel_order == "L":
+        return np.repeat(image, 3, axis=2)
+    return np.ascontiguousarray(image[..., ::-1] if preprocessing.channel_order == "BGR" else image)
+
+
+def _statistics(preprocessing: Preprocessing) -> tuple[Tensor, Tensor]:
+    mean = torch.tensor(preprocessing.mean).view(1, -1, 1, 1)
+    return mean, torch.tensor(preprocessing.std).view(1, -1, 1, 1)
+
+
+def _resized(height: int, width: int, preprocessing: Preprocessing) -> tuple[int, int]:
+    """Return the size whose short side is the preprocessing's; never smaller than its crop."""
+    short = preprocessing.resize or 0
+    if height <= width:
+        size = (short, max(short, int(short * width / height)))
+    else:
+        size = (max(short, int(short * height / width)), short)
+    if preprocessing.crop is None:
+        return size
+    grow = max(preprocessing.crop[0] / size[0], preprocessing.crop[1] / size[1], 1.0)
+    return (round(size[0] * grow), round(size[1] * grow)) if grow > 1 else size

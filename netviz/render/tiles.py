@@ -1,0 +1,105 @@
+"""Tiles: enlarging, block averaging, and laying them out, all in whole pixels."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netviz.render.scales import Floats, Pixels
+
+
+def reduce_blocks(maps: NDArray[Any], factor: int) -> Floats:
+    """Average blocks of `factor` by `factor` positions.
+
+    Parameters
+    ----------
+    maps : ndarray of shape (K, H, W)
+        The last block of a row or column may be smaller; it is averaged over what it has.
+    factor : int
+        Side of a block, at least 1.
+
+    Returns
+    -------
+    ndarray of float64, shape (K, ceil(H / factor), ceil(W / factor))
+        A block with a NaN is NaN; a block with infinities of both signs too.
+    """
+    if factor == 1:
+        return np.asarray(maps, dtype=np.float64)
+    tops, lefts = (np.arange(0, side, factor) for side in maps.shape[1:])
+    with np.errstate(invalid="ignore"):
+        rows = np.add.reduceat(maps, tops, axis=1, dtype=np.float64)
+        sums: Floats = np.add.reduceat(rows, lefts, axis=2)
+    heights = np.diff(np.append(tops, maps.shape[1]))
+    widths = np.diff(np.append(lefts, maps.shape[2]))
+    result: Floats = sums / np.outer(heights, widths)
+    return result
+
+
+def enlarge(tiles: NDArray[Any], factor: int) -> NDArray[Any]:
+    """Repeat every pixel of (K, H, W, …) `factor` times along height and width."""
+    if factor == 1:
+        return tiles
+    return np.repeat(np.repeat(tiles, factor, axis=1), factor, axis=2)
+
+
+def lay_out(
+    tiles: Pixels, columns: int, gap: int, paper: tuple[int, int, int], frame: tuple[int, int, int]
+) -> Pixels:
+    """Lay tiles out row by row on paper, each in a thin frame, a gap around all of them.
+
+    Parameters
+    ----------
+    tiles : ndarray of uint8, shape (K, H, W, 3)
+    columns : int
+        Tiles in a row.
+    gap : int
+        Pixels between two tiles and around the whole; the frame is drawn inside the gap, so none is
+        drawn where the gap is 0.
+    paper, frame : tuple of int
+        Colours.
+
+    Returns
+    -------
+    ndarray of uint8, shape (gap + rows·(H + gap), gap + columns·(W + gap), 3)
+    """
+    count, height, width, _ = tiles.shape
+    rows = math.ceil(count / columns)
+    cells = np.empty((rows * columns, height + gap, width + gap, 3), dtype=np.uint8)
+    cells[:] = paper
+    cells[:count, :height, :width] = tiles
+    if gap:
+        cells[:count, height, :width] = frame
+        cells[:count, : height + 1, width] = frame
+    sheet = np.empty((gap + rows * (height + gap), gap + columns * (width + gap), 3), dtype=np.uint8)
+    sheet[:] = paper
+    grid = cells.reshape(rows, columns, height + gap, width + gap, 3).swapaxes(1, 2)
+    sheet[gap:, gap:] = grid.reshape(rows * (height + gap), columns * (width + gap), 3)
+    if gap and frame != paper:
+        for index in range(count):
+            top = gap + index // columns * (height + gap)
+            left = gap + index % columns * (width + gap)
+            sheet[top - 1, left - 1 : left + width + 1] = frame
+            sheet[top - 1 : top + height + 1, left - 1] = frame
+    return sheet
+
+
+def columns_for(count: int, height: float, width: float, aspect: float = 1.3) -> int:
+    """Choose how many tiles stand in a row.
+
+    A compromise between the wanted aspect and a last row with few places left empty.
+
+    Parameters
+    ----------
+    count : int
+        How many tiles.
+    height, width : float
+        Size of a tile with its surroundings.
+    aspect : float
+        Wanted width / height of the grid.
+    """
+    if not count:
+        return 1
+    ideal = math.sqrt(count * height / width * aspect)
+    near = range(max(1, math.ceil(ideal / 2)), max(1, math.floor(ideal * 2)) + 1)
+    return min(near, key=lambda n: 3 * (-count % n) / count + abs(math.log(n / ideal)))

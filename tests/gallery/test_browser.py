@@ -1,0 +1,133 @@
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netviz.gallery import build
+
+pytestmark = pytest.mark.browser
+
+sync_api = pytest.importorskip("playwright.sync_api")
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))), None
+)
+if CHROMIUM is None:
+    pytest.skip("Chromium is not installed", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def site(run: Path, hostile_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    build([run, hostile_run], folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any, site: Path) -> Iterator[Any]:
+    """A page that fails the test on an error, a message on the console, or a request that leaves the site."""
+    page = browser.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(f"error: {error}"))
+    page.on("console", lambda message: faults.append(f"console: {message.text}"))
+    # A picture that is still loading when the page is left counts as aborted.
+    page.on("requestfailed", lambda r: r.failure == "net::ERR_ABORTED" or faults.append(f"failed: {r.url}"))
+    page.on("request", lambda r: r.url.startswith(site.as_uri()) or faults.append(f"outside: {r.url}"))
+    page.on("dialog", lambda dialog: faults.append(f"dialog: {dialog.message}"))
+    yield page
+    page.close()
+    assert faults == []
+
+
+def addresses(site: Path) -> list[str]:
+    return [path.as_uri() for path in sorted(site.rglob("*.html"))]
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_page_loads_fits_and_shows_its_images(page: Any, site: Path, width: int, theme: str) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=theme)
+    for address in addresses(site):
+        page.goto(address)
+        page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
+        page.evaluate("document.querySelectorAll('img').forEach((image) => { image.loading = 'eager'; })")
+        page.wait_for_function("[...document.images].every((image) => image.complete)")
+        page.evaluate("Promise.all([...document.images].map((image) => image.decode()))")
+        assert page.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, address
+        assert page.evaluate("window.hacked") is None
+        dark = sum(map(int, page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g)"))) < 200
+        assert dark == (theme == "dark")
+
+
+def test_arrow_keys_turn_pages(page: Any, site: Path) -> None:
+    page.goto((site / "toy/layer1.html").as_uri())
+    page.keyboard.press("ArrowLeft")
+    assert page.url.endswith("toy/layer1.html")
+    for place in (2, 3, 4):
+        page.keyboard.press("ArrowRight")
+        page.wait_for_url(f"**/toy/layer{place}.html")
+    page.keyboard.press("Control+ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url("**/toy/layer3.html")
+
+
+def test_slash_finds_a_layer_on_the_overview(page: Any, site: Path) -> None:
+    page.goto((site / "index.html").as_uri())
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "find"
+    page.keyboard.type("conv2 16 x 12")
+    assert page.locator("#found").inner_text() == "0 layers"
+    page.locator("#find").fill("12 x 16 features.2")
+    assert page.locator("#found").inner_text() == "1 layer"
+    assert page.locator("[data-find]:visible").count() == 2
+    page.keyboard.press("Escape")
+    assert page.locator(".cards [data-find]:visible").count() == 8
+    page.keyboard.press("/")
+    page.keyboard.type("relu1")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/toy/layer2.html")
+
+
+def test_slash_on_a_layer_opens_the_list_of_layers(page: Any, site: Path) -> None:
+    page.goto((site / "toy/layer1.html").as_uri())
+    assert not page.locator("#jump li a").first.is_visible()
+    page.keyboard.press("/")
+    page.keyboard.type("conv3")
+    assert page.locator("#jump li:visible").all_inner_texts() == ["conv3"]
+    page.keyboard.press("ArrowRight")
+    assert page.url.endswith("toy/layer1.html")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/toy/layer4.html")
+
+
+def test_a_unit_has_an_address(page: Any, site: Path) -> None:
+    page.goto((site / "toy/layer4.html").as_uri() + "#u42")
+    box = page.locator("#u42").bounding_box()
+    assert 0 <= box["y"] < page.viewport_size["height"]
+
+
+def test_reading_needs_no_script(browser: Any, site: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((site / "index.html").as_uri())
+    assert not page.locator("#find").is_visible()
+    page.locator("summary").first.click()
+    assert page.locator("table").first.is_visible()
+    page.locator(".card").first.click()
+    page.wait_for_url("**/toy/layer1.html")
+    page.locator("a[rel=next]").first.click()
+    page.wait_for_url("**/toy/layer2.html")
+    context.close()

@@ -1,0 +1,49 @@
+"""Networks and snapshots that tests share."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def state_of(network: nn.Module) -> dict[str, Any]:
+    """Return everything that must be the same after netviz has looked at a network."""
+    state: dict[str, Any] = {}
+    for name, module in network.named_modules():
+        state[f"{name} training"] = module.training
+        for hooks in (
+            "_forward_hooks",
+            "_forward_pre_hooks",
+            "_backward_hooks",
+            "_backward_pre_hooks",
+            "_forward_hooks_with_kwargs",
+            "_forward_hooks_always_called",
+            "_forward_pre_hooks_with_kwargs",
+        ):
+            state[f"{name} {hooks}"] = dict(getattr(module, hooks))
+        state[f"{name} attributes"] = sorted(vars(module))
+    for name, value in [*network.named_parameters(), *network.named_buffers()]:
+        state[f"{name} identity"] = id(value)
+        state[f"{name} bytes"] = value.detach().cpu().numpy().tobytes()
+        state[f"{name} requires_grad"] = value.requires_grad
+        state[f"{name} grad"] = None if value.grad is None else value.grad.numpy().tobytes()
+    return state
+
+
+class Awkward(nn.Module):
+    """In-place ReLU called twice, a frozen BatchNorm, functions in forward, a nested container."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 4, 3, padding=1)
+        self.bn = nn.BatchNorm2d(4)
+        self.relu = nn.ReLU(inplace=True)
+        self.inner = nn.ModuleDict({"branch": nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.Dropout(0.5))})
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.bn(self.conv1(x)))
+        y = self.relu(self.inner["branch"](x) + x)
+        y = torch.nn.functional.relu(y - 0.1, inplace=True)
+        y = torch.nn.functional.max_pool2d(y, 2)
+        return self.head(y.mean((2, 3)))
