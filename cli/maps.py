@@ -22,10 +22,10 @@ from .output import out_for, print_json, say
 )
 @click.option(
     "--scale",
-    type=click.Choice(["shared", "each"]),
-    default="shared",
+    type=click.Choice(["each", "shared"]),
+    default="each",
     show_default=True,
-    help="Draw all maps by one scale, or each by its own range.",
+    help="Draw each map by its own range, or all by one scale.",
 )
 @size_option
 @out_option("Picture (.png, .svg, .pdf) or arrays (.npz).  [default: maps.png]")

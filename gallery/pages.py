@@ -44,7 +44,11 @@ def pages(manifest: Manifest) -> dict[str, str]:
 
 
 def _render(
-    environment: jinja2.Environment, template: str, manifest: Manifest, root: str, **values: Network | Layer | int | None
+    environment: jinja2.Environment,
+    template: str,
+    manifest: Manifest,
+    root: str,
+    **values: Network | Layer | int | None,
 ) -> str:
     """Render one template; ``root`` leads from the page to the site's folder."""
     return environment.get_template(template).render(manifest=manifest, root=root, **values)

@@ -18,20 +18,19 @@ Write = Callable[[str, bytes], None]
 COLOURS = ("diverging", "rgb", "sequential")
 """The colour scales that a sheet may have."""
 
-ROWS = 128
-"""Most units of a matrix, a row each."""
+UNITS = 128
+"""Most units that a page shows; the command beside them draws the rest."""
 
 CELL = 15
 """Pixels of a matrix's cell along one side."""
-
-TILES = 256
-"""Most units of a wall of tiles."""
 
 THUMB = 240
 """Longest side of a preview in pixels: twice what a card shows."""
 
 
-def draw_filters(result: FiltersResult, path: str, preview: str | None, write: Write) -> tuple[Sheet, Picture | None]:
+def draw_filters(
+    result: FiltersResult, path: str, preview: str | None, write: Write
+) -> tuple[Sheet, Picture | None]:
     """Draw a layer's filters, and a preview of them where one is asked for.
 
     Returns
@@ -44,16 +43,18 @@ def draw_filters(result: FiltersResult, path: str, preview: str | None, write: W
         # A row has to fit the width of a page, two abreast where filters extend in space.
         side = max(result.filters.shape[2:])
         zoom = 10 if side == 1 else max(1, CELL // side)
-        sheet = render.filter_sheet(replace(result, units=result.units[:ROWS]), zoom=zoom, gap=2)
+        sheet = render.filter_sheet(replace(result, units=result.units[:UNITS]), zoom=zoom, gap=2)
     else:
-        units = result.units[:TILES]
+        units = result.units[:UNITS]
         sheet = render.filter_sheet(replace(result, units=units), columns=_columns(units))
     return _describe(sheet, path, write), _preview(sheet, preview, write)
 
 
-def draw_maps(result: MapsResult, path: str, preview: str | None, write: Write) -> tuple[Sheet, Picture | None]:
+def draw_maps(
+    result: MapsResult, path: str, preview: str | None, write: Write
+) -> tuple[Sheet, Picture | None]:
     """Draw a layer's maps on one photograph, and a preview of them where one is asked for."""
-    units = result.units[:TILES]
+    units = result.units[:UNITS]
     sheet = render.map_sheet(replace(result, units=units), columns=_columns(units))
     return _describe(sheet, path, write), _preview(sheet, preview, write)
 
@@ -94,9 +95,7 @@ def _describe(sheet: render.Sheet, path: str, write: Write) -> Sheet:
     return Sheet(
         picture=Picture(path, width, height),
         tile=(wide, sheet.tile_height),
-        tiles=tuple(
-            Tile(unit, left, top) for unit, (left, top) in zip(sheet.units, corners, strict=True)
-        ),
+        tiles=tuple(Tile(unit, left, top) for unit, (left, top) in zip(sheet.units, corners, strict=True)),
         layout=sheet.layout,
         columns=sheet.columns,
         legend=Legend(_bar(scale.colours), scale.low, scale.high, scale.colours, scale.per_tile),
@@ -110,7 +109,8 @@ def _preview(sheet: render.Sheet, path: str | None, write: Write) -> Picture | N
     if path is None:
         return None
     pitch = max(sheet.tile_height, sheet.tile_width) + sheet.gap
-    many = max(1, min(sheet.columns, sheet.rows, THUMB // pitch if pitch < THUMB // 2 else 2))
+    full = sheet.rows if sheet.layout == "matrix" else len(sheet.units) // sheet.columns
+    many = max(1, min(sheet.columns, full, THUMB // pitch if pitch < THUMB // 2 else 2))
     height = many * (sheet.tile_height + sheet.gap) - sheet.gap
     width = many * (sheet.tile_width + sheet.gap) - sheet.gap
     left, top = sheet.corner(0)

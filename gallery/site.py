@@ -70,7 +70,9 @@ class SiteFolder:
 
     def _earlier(self) -> set[str]:
         """Return the paths that an earlier build noted; refuse a folder that is no site."""
-        refusal = OutputError(f"{self.folder} holds something else than a netviz site; choose an empty folder")
+        refusal = OutputError(
+            f"{self.folder} holds something else than a netviz site; choose an empty folder"
+        )
         try:
             if not self.folder.exists() and not self.folder.is_symlink():
                 return set()
@@ -102,7 +104,9 @@ class SiteFolder:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise OutputError(f"cannot remove {target}: {error.strerror or error}; remove it yourself") from error
+            raise OutputError(
+                f"cannot remove {target}: {error.strerror or error}; remove it yourself"
+            ) from error
         self.removed.append(path)
         for parent in target.parents:
             if parent == self.folder or any(parent.iterdir()):

@@ -1,8 +1,11 @@
 """How the pages put numbers and facts into words."""
 
+import re
+
 from markupsafe import Markup
 
-from .manifest import Filters, Layer, Legend, Maps, Network, Sheet
+from .manifest import Filters, Layer, Legend, Maps, Network, Sheet, Tile
+
 
 def thousands(value: int) -> str:
     """Write a whole number with commas: 3504872 → 3,504,872."""
@@ -49,26 +52,42 @@ def find_text(layer: Layer) -> str:
 def filters_note(filters: Filters) -> str:
     """Say what a layer's filters are and how much of them is shown."""
     drawn = len(filters.sheet.tiles)
-    shown = f"All {drawn:,}" if drawn == filters.total else f"{drawn:,} of {filters.total:,}"
+    shown = (
+        f"{drawn:,} of {filters.total:,}" if drawn < filters.total else f"All {drawn:,}" if drawn > 1 else "1"
+    )
     what = f"{size(filters.kernel)} weights over {counted(filters.inputs, 'input channel')}"
     text = f"{shown} {'filter' if filters.total == 1 else 'filters'}, each {what}"
     if filters.groups > 1:
-        text += f" (of {counted(filters.groups, 'group')}: a unit reads its own group's inputs alone)"
+        text += f" (of {counted(filters.groups, 'group')}: a unit reads the inputs of its own group alone)"
     if filters.sheet.layout == "matrix":
         text += ": a row per unit, a cell per input channel"
         if filters.sheet.columns < filters.inputs:
             text += f", the first {filters.sheet.columns:,} of {filters.inputs:,}"
     order = {"norm": ", largest L2 norm first", "hue": ", ordered by hue"}.get(filters.sort, "")
-    scale = "one scale for all" if filters.scale == "shared" else "every filter on its own scale"
-    return f"{text}{order}; {scale}.{_remarks(filters.sheet)}"
+    scale = "; one scale for all" if filters.scale == "shared" else "; every filter on its own scale"
+    return f"{text}{order}{scale if drawn > 1 else ''}.{_remarks(filters.sheet)}"
+
+
+def maps_lead(layer: Layer) -> str:
+    """Say which units of a layer its maps show."""
+    drawn = len(layer.maps[0].sheet.tiles)
+    if layer.channels == drawn == 1:
+        return "How its only unit answers to each photograph."
+    units = f"all {drawn:,}" if layer.channels == drawn else f"{drawn:,}"
+    whole = f" of {layer.channels:,}" if layer.channels and layer.channels != drawn else ""
+    return (
+        f"How {units}{whole} units answer to each photograph: the same units every time, in the same order."
+    )
 
 
 def maps_note(maps: Maps) -> str:
     """Say what a sheet of maps shows and on which scale."""
-    scale = "one scale for all of them" if maps.scale == "shared" else "every map on its own range"
+    scale = "; one scale for all of them" if maps.scale == "shared" else "; every map on its own scale"
     order = ", strongest first" if maps.sort == "max" else ""
-    positions = f"{size(maps.shape)} positions each"
-    return f"{counted(len(maps.sheet.tiles), 'map')}, {positions}{order}; {scale}.{_remarks(maps.sheet)}"
+    count = len(maps.sheet.tiles)
+    if count == 1:
+        return f"One map, {size(maps.shape)} positions.{_remarks(maps.sheet)}"
+    return f"{counted(count, 'map')}, {size(maps.shape)} positions each{order}{scale}.{_remarks(maps.sheet)}"
 
 
 def preview_text(layer: Layer) -> str:
@@ -81,9 +100,30 @@ def previewed(network: Network) -> str | None:
     return next((layer.maps[0].photo.name for layer in network.paged if layer.maps), None)
 
 
+def crop(tile: Tile, sheet: Sheet) -> str:
+    """Return the CSS that moves a sheet behind a frame until one tile fills it.
+
+    Half a pixel of the sheet is left out at each side: where the browser rounds, the paper between two
+    tiles would show.
+    """
+    width, height = sheet.tile
+    inset = 0.5 if min(width, height) > 2 else 0.0
+    across, down = width - 2 * inset, height - 2 * inset
+    return (
+        f"width:{percent(sheet.picture.width, across)};height:{percent(sheet.picture.height, down)};"
+        f"left:{percent(-tile.left - inset, across)};top:{percent(-tile.top - inset, down)}"
+    )
+
+
 def breakable(name: str) -> Markup:
-    """Escape a dotted name and let a line break after each dot."""
-    return Markup(".<wbr>").join(name.split("."))
+    """Escape a name and let a line break after each dot and underscore."""
+    parts = re.split(r"(?<=[._])", name)
+    return Markup("<wbr>").join(parts)
+
+
+def words(command: str) -> list[str]:
+    """Return the words of a command, at whose spaces alone a line may break."""
+    return command.split(" ")
 
 
 def calls_text(calls: int) -> str:
@@ -122,16 +162,18 @@ FILTERS = {
     "thousands": thousands,
     "size": size,
     "number": number,
-    "percent": percent,
+    "crop": crop,
     "counted": counted,
     "listed": listed,
     "paired": paired,
     "find_text": find_text,
     "filters_note": filters_note,
+    "maps_lead": maps_lead,
     "maps_note": maps_note,
     "preview_text": preview_text,
     "previewed": previewed,
     "breakable": breakable,
+    "words": words,
     "calls_text": calls_text,
     "ends": ends,
 }

@@ -48,9 +48,9 @@ def layers(
         if not index:
             raise ModelError(f"{model.name} holds no weights of a convolution or linear layer")
         return index
-    return index_layers(
-        model.network, size=size, channels=model.preprocessing.channels, prefer=model.preprocessing.crop
-    )
+    preprocessing = model.preprocessing
+    channels = None if preprocessing.assumed else preprocessing.channels
+    return index_layers(model.network, size=size, channels=channels, prefer=preprocessing.crop)
 
 
 def require_maps(model: Model, layer: Layer) -> Layer:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from netviz.analysis.common import ModelSpec, choose_units, layers, require_maps
 from netviz.capture import brief, capture, channels_first
-from netviz.errors import ImageError
+from netviz.errors import ImageError, ModelError
 from netviz.images import Photo, prepare, read_image
 from netviz.models import Layer, LayerIndex, Model, Preprocessing, load
 from netviz.results import MapsResult
@@ -24,7 +24,7 @@ def maps(
     model: ModelSpec = "mobilenet_v2",
     units: str | Iterable[int] | None = None,
     sort: str = "index",
-    scale: str = "shared",
+    scale: str = "each",
     size: tuple[int, int] | None = None,
     trust: bool = False,
     weights: str | Path = "default",
@@ -44,8 +44,8 @@ def maps(
         Which units to draw: ``"0:16"``, ``"3,7"``; by default 64 at most.
     sort : {"index", "max"}
         Drawing order: as asked, or largest maximum first.
-    scale : {"shared", "each"}
-        Whether the maps are drawn by one scale, or each by its own range.
+    scale : {"each", "shared"}
+        Whether each map is drawn by its own range, or all by one scale.
     size : (int, int), optional
         Input height and width in pixels, if not the network's own.
     trust, weights, seed
@@ -69,8 +69,8 @@ def maps(
     """
     if sort not in ("index", "max"):
         raise ValueError(f"sort must be 'index' or 'max', not {sort!r}")
-    if scale not in ("shared", "each"):
-        raise ValueError(f"scale must be 'shared' or 'each', not {scale!r}")
+    if scale not in ("each", "shared"):
+        raise ValueError(f"scale must be 'each' or 'shared', not {scale!r}")
     model = load(model, trust=trust, weights=weights, seed=seed)
     model.runnable()
     index = layers(model, size=size)
@@ -112,8 +112,12 @@ def activations(
     ------
     ImageError
         If the network does not run on an image of this size.
+    ModelError
+        If the network takes something else than images.
     """
     network = model.runnable()
+    if index.input_shape is not None and index.input_shape[0] != model.preprocessing.channels:
+        raise ModelError(f"{model.name} takes {index.input_shape[0]} channels; netviz runs networks on 1 or 3")
     prepared = prepare(photo.pixels, input_preprocessing(model.preprocessing, index, size))
     device = next((value.device for value in network.parameters()), prepared.tensor.device)
     with capture(network, wanted) as run:

@@ -197,7 +197,7 @@ def _maps_result(
         layer_kind=layer.kind,
         channels=layer.channels,
         image_name=name,
-        scale="shared",
+        scale="each",
         sort="index",
     )
 

@@ -41,7 +41,7 @@ _FUNCTIONS = {
 
 def function_name(name: str) -> str | None:
     """Return the plain name of a torch function that makes a layer (``relu_`` is ``relu``), or None."""
-    plain = name.strip("_").removesuffix("_with_indices")
+    plain = name.partition(".")[0].strip("_").removesuffix("_with_indices")
     return plain if plain in _FUNCTIONS else None
 
 
@@ -50,8 +50,11 @@ def function_kind(name: str) -> str:
     return _FUNCTIONS[name]
 
 
-def module_kind(module: nn.Module) -> str:
-    """Return the kind of layer that a leaf module is, as a user would call it."""
+def module_kind(module: nn.Module, functions: tuple[str, ...] = ()) -> str:
+    """Return the kind of layer that a leaf module is, as a user would call it.
+
+    A module of a class of its own that runs one known function is what that function is.
+    """
     name = type(module).__name__.lower()
     if isinstance(module, conv._ConvTransposeNd):
         return "deconv"
@@ -71,4 +74,5 @@ def module_kind(module: nn.Module) -> str:
         return "relu"
     if type(module).__module__ == activation.__name__ and name == "leakyrelu":
         return "leaky_relu"
-    return name
+    foreign = not type(module).__module__.startswith("torch.nn.")
+    return function_kind(functions[0]) if foreign and len(functions) == 1 else name

@@ -37,7 +37,6 @@ class _Trace:
     """The rows gathered so far, and what is known of each living tensor."""
 
     network: nn.Module
-    channels: int
     rows: list[Layer] = field(default_factory=list)
     chained: list[bool] = field(default_factory=list)
     seen: Any = field(default_factory=WeakTensorKeyDictionary)
@@ -90,7 +89,7 @@ class _Trace:
                 module=event.key.module,
                 function=event.key.function,
                 channel_axis=axis,
-                kernel=_kernel(module, before is not None and before.raw, self.channels),
+                kernel=_kernel(event, inputs, before is not None and before.raw),
             )
         )
         self.seen[output] = known._replace(row=len(self.rows) - 1)
@@ -136,7 +135,7 @@ def index_layers(
     problem: Exception | None = None
     for height, width in sizes:
         for run in (_run_on_meta, _run_for_real):
-            trace = _Trace(network, channels)
+            trace = _Trace(network)
             try:
                 _follow(trace, run, (1, channels, height, width))
             except Exception as error:
@@ -229,7 +228,7 @@ def _channel_axis(
 def _kind(event: Event, module: nn.Module | None) -> str:
     if module is None:
         return function_kind(str(event.key.function))
-    return module_kind(module) if is_leaf(module) else "block"
+    return module_kind(module, event.functions) if is_leaf(module) else "block"
 
 
 def _shape(output: Tensor, axis: int) -> tuple[int, ...]:
@@ -245,12 +244,20 @@ def _parameters(module: nn.Module | None) -> int:
     return sum(value.numel() for value in module.parameters(recurse=is_leaf(module)))
 
 
-def _kernel(module: nn.Module | None, raw: bool, channels: int) -> Kernel | None:
-    if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+def _kernel(event: Event, inputs: Sequence[Tensor], raw: bool) -> Kernel | None:
+    """Return what a convolution's weights look like, or None for another layer."""
+    module = event.source if event.key.function is None and is_leaf(event.source) else None
+    weight = getattr(module, "weight", None)
+    if module is None or not inputs or not isinstance(weight, Tensor) or weight.ndim != 4:
         return None
-    transposed = isinstance(module, nn.ConvTranspose2d)
-    sees_image = raw and module.in_channels == channels and module.groups == 1 and not transposed
-    return Kernel(tuple(module.weight.shape), module.groups, transposed, sees_image)
+    kind = module_kind(module, event.functions)
+    if kind not in ("conv", "deconv"):
+        return None
+    transposed = kind == "deconv"
+    groups = getattr(module, "groups", None)
+    if groups is None:
+        groups = 1 if transposed else inputs[0].shape[1] // weight.shape[1]
+    return Kernel(tuple(weight.shape), groups, transposed, raw and groups == 1 and not transposed)
 
 
 def _addressed(trace: _Trace) -> Sequence[Layer]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
@@ -22,12 +22,13 @@ class Key(NamedTuple):
 
 
 class Event(NamedTuple):
-    """Something ran: its key, the module or function itself, what it got and what it gave."""
+    """Something ran: its key, the module or function itself, what it got and gave, and a leaf's own functions."""
 
     key: Key
     source: Any
     inputs: tuple[Any, ...]
     output: Any
+    functions: tuple[str, ...] = ()
 
 
 def unwrap(network: nn.Module) -> nn.Module:
@@ -93,7 +94,7 @@ def watch(
     callable
         Call it before each forward pass: it starts the counting of calls anew.
     """
-    stack: list[tuple[str, nn.Module]] = []
+    stack: list[tuple[str, nn.Module, list[str]]] = []
     counts: Counter[tuple[str, str | None]] = Counter()
 
     def start() -> None:
@@ -105,13 +106,17 @@ def watch(
         return Key(module, function, counts[module, function] - 1)
 
     def enter(name: str, module: nn.Module) -> Callable[..., None]:
-        return lambda *_: stack.append((name, module))
+        return lambda *_: stack.append((name, module, []))
 
     def leave(name: str) -> Callable[..., Any]:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-            while stack and stack.pop()[1] is not module:
-                pass
-            return tell(Event(next_key(name, None), module, (*args, *kwargs.values()), output))
+            inside: list[str] = []
+            while stack:
+                _, entered, inside = stack.pop()
+                if entered is module:
+                    break
+            key = next_key(name, None)
+            return tell(Event(key, module, (*args, *kwargs.values()), output, tuple(inside)))
 
         return hook
 
@@ -124,15 +129,13 @@ def watch(
             if every_function is not None:
                 every_function(name, args, kwargs or {}, output)
             known = function_name(name)
-            if (
-                known
-                and isinstance(output, Tensor | tuple)
-                and stack
-                and (len(stack) == 1 or not is_leaf(stack[-1][1]))
-            ):
-                replacement = tell(Event(next_key(stack[-1][0], known), func, args, output))
-                return output if replacement is None else replacement
-            return output
+            if not known or not stack:
+                return output
+            if len(stack) > 1 and is_leaf(stack[-1][1]):
+                stack[-1][2].append(known)
+                return output
+            replacement = tell(Event(next_key(stack[-1][0], known), func, args, output))
+            return output if replacement is None else replacement
 
     handles: list[RemovableHandle] = []
     try:

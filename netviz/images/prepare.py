@@ -70,7 +70,7 @@ def prepare(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Prepared
     if preprocessing.channel_order == "L":
         gray = np.rint(values @ np.array(_GRAY)).astype(np.uint8)
         values = np.repeat(gray[..., None], 3, axis=2)
-    values = np.ascontiguousarray(values)
+    values = values.copy()
     return Prepared(normalize(values, preprocessing), values, (height, width), resized, offset)
 
 
@@ -80,7 +80,7 @@ def normalize(image: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor:
         image = image[..., ::-1]
     elif preprocessing.channel_order == "L":
         image = image[..., :1]
-    values = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
+    values = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float()
     mean, std = _statistics(preprocessing)
     return (values.div(255).mul(preprocessing.scale) - mean) / std
 

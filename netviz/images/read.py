@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from netviz.errors import ImageError
 
-MAX_PIXELS = 250_000_000
+MAX_PIXELS = 150_000_000
 """The largest image that is decoded, in pixels: a small file can claim any size."""
 
 PHOTOGRAPHS = (

@@ -10,7 +10,8 @@ import torch
 
 from netviz.models.signatures import COUNTER, Shape, Signature, signature, timm_groups, torchvision_groups
 
-_FAMILIES_TRIED = 3  # of each library, all their members; every family's first member is looked at
+_FAMILIES_TRIED = 3  # whose members are all looked at; of every family, the first member is
+_TIMM_TRIED = 250  # members; timm's families are many, small and alike
 _LARGEST_REST = 0.05  # part of a checkpoint that may lie beside the network, such as a loss's own weights
 # Parts that only some networks of a family have, and the argument that says so.
 _OPTIONS = {
@@ -82,8 +83,8 @@ def recognise(state: Mapping[str, torch.Tensor]) -> Recognition:
     """
     readings = _readings({_OLD_DENSENET.sub(r"\1\2", key): tensor for key, tensor in state.items()})
     tried: dict[str, tuple[float, str]] = {}
-    for groups in (torchvision_groups, timm_groups):
-        pairs = _promising(groups(), readings, tried)
+    for groups, members in ((torchvision_groups, 0), (timm_groups, _TIMM_TRIED)):
+        pairs = _promising(groups(), readings, tried, members)
         for match in (_exact, _headless):
             for reading, group in pairs:
                 for builder in group:
@@ -94,7 +95,9 @@ def recognise(state: Mapping[str, torch.Tensor]) -> Recognition:
                     found = match(known, reading)
                     if found is not None:
                         return _result(found, reading)
-    best = sorted(tried.items(), key=lambda item: (-item[1][0], len(item[0]), item[0]))
+    # timm's own copy of a torchvision network is no further candidate.
+    fresh = [item for item in tried.items() if item[0].removeprefix("timm:") not in tried.keys() - {item[0]}]
+    best = sorted(fresh, key=lambda item: (-item[1][0], len(item[0]), item[0]))
     return Recognition(None, nearest=tuple(f"{name} ({text})" for name, (_, text) in best[:3]))
 
 
@@ -115,7 +118,10 @@ def _readings(state: dict[str, torch.Tensor]) -> list[_Reading]:
 
 
 def _promising(
-    groups: tuple[tuple[str, ...], ...], readings: list[_Reading], tried: dict[str, tuple[float, str]]
+    groups: tuple[tuple[str, ...], ...],
+    readings: list[_Reading],
+    tried: dict[str, tuple[float, str]],
+    members: int,
 ) -> list[tuple[_Reading, tuple[str, ...]]]:
     """Return the groups whose names look most like the checkpoint's, the best first."""
     scored = []
@@ -130,8 +136,12 @@ def _promising(
             score = len(patterns & reading.patterns) / len(union) if union else 0.0
             if score > 0:
                 scored.append((-score, turn, place))
-    chosen = sorted(scored)[:_FAMILIES_TRIED]
-    return [(readings[turn], groups[place]) for _, turn, place in chosen]
+    chosen: list[tuple[_Reading, tuple[str, ...]]] = []
+    for _, turn, place in sorted(scored):
+        if len(chosen) >= _FAMILIES_TRIED and sum(len(group) for _, group in chosen) >= members:
+            break
+        chosen.append((readings[turn], groups[place]))
+    return chosen
 
 
 def _options(builder: str, reading: _Reading) -> dict[str, Any]:

@@ -21,7 +21,9 @@ HOSTILE = [
 ]
 
 
-def filters(rng: np.random.Generator, layer: str, alias: str, shape: Sequence[int], groups: int) -> FiltersResult:
+def filters(
+    rng: np.random.Generator, layer: str, alias: str, shape: Sequence[int], groups: int
+) -> FiltersResult:
     weight = rng.normal(size=shape).astype(np.float32)
     return FiltersResult(
         weight=weight,
@@ -115,7 +117,8 @@ def make_run(
         "parameters": 3504872,
         "input": "48 × 64, RGB",
         "images": [
-            {"name": name, "file": f"images/{stem}.png", "height": 48, "width": 64} for name, stem, _ in images
+            {"name": name, "file": f"images/{stem}.png", "height": 48, "width": 64}
+            for name, stem, _ in images
         ],
         "layers": layers,
     }

@@ -4,14 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from netviz.gallery import build
 
 pytestmark = pytest.mark.browser
 
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))), None
+    filter(
+        None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))
+    ),
+    None,
 )
 if CHROMIUM is None:
     pytest.skip("Chromium is not installed", allow_module_level=True)
@@ -28,7 +30,8 @@ def site(run: Path, hostile_run: Path, tmp_path_factory: pytest.TempPathFactory)
 def browser() -> Iterator[Any]:
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
         yield browser
         browser.close()
@@ -42,8 +45,8 @@ def page(browser: Any, site: Path) -> Iterator[Any]:
     page.on("pageerror", lambda error: faults.append(f"error: {error}"))
     page.on("console", lambda message: faults.append(f"console: {message.text}"))
     # A picture that is still loading when the page is left counts as aborted.
-    page.on("requestfailed", lambda r: r.failure == "net::ERR_ABORTED" or faults.append(f"failed: {r.url}"))
-    page.on("request", lambda r: r.url.startswith(site.as_uri()) or faults.append(f"outside: {r.url}"))
+    page.on("requestfailed", lambda r: faults.extend([r.url] if r.failure != "net::ERR_ABORTED" else []))
+    page.on("request", lambda r: faults.extend([r.url] if not r.url.startswith(site.as_uri()) else []))
     page.on("dialog", lambda dialog: faults.append(f"dialog: {dialog.message}"))
     yield page
     page.close()
@@ -68,7 +71,10 @@ def test_every_page_loads_fits_and_shows_its_images(page: Any, site: Path, width
         assert page.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, address
         assert page.evaluate("window.hacked") is None
-        dark = sum(map(int, page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g)"))) < 200
+        dark = (
+            sum(map(int, page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g)")))
+            < 200
+        )
         assert dark == (theme == "dark")
 
 

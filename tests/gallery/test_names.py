@@ -26,4 +26,6 @@ def test_reserved_names_are_left_alone() -> None:
 
 def test_paths() -> None:
     assert is_path("toy/maps/layer1/cat.png")
-    assert not any(is_path(path) for path in ("", "/etc/passwd", "../a", "a/../b", "a//b", ".git/config", "a/"))
+    assert not any(
+        is_path(path) for path in ("", "/etc/passwd", "../a", "a/../b", "a//b", ".git/config", "a/")
+    )

@@ -1,3 +1,4 @@
+import itertools
 import json
 import posixpath
 import re
@@ -7,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from netviz.gallery import build
 from PIL import Image
 
-from netviz.gallery import build
 from netviz.results import FiltersResult, MapsResult, load_result
 
 MakeRun = Callable[..., Path]
@@ -65,9 +66,7 @@ def test_a_page_per_layer_with_a_slug(parsed: dict[str, Page]) -> None:
 
 
 def test_every_address_leads_to_a_file_of_the_site(site: Path, parsed: dict[str, Page]) -> None:
-    ids = {
-        path: [a["id"] for _, a in page.elements if "id" in a] for path, page in parsed.items()
-    }
+    ids = {path: [a["id"] for _, a in page.elements if "id" in a] for path, page in parsed.items()}
     assert all(len(found) == len(set(found)) for found in ids.values())
     reached = {"index.html", "site.json"}
     for path, page in parsed.items():
@@ -113,7 +112,7 @@ def test_pages_are_ordered_and_labelled(parsed: dict[str, Page]) -> None:
         levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
         assert levels[0] == 1
         assert levels.count(1) == 1
-        assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+        assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
         ids = {attributes.get("id") for _, attributes in page.elements}
         labels = [a["aria-labelledby"] for _, a in page.elements if "aria-labelledby" in a]
         assert set(labels) <= ids
@@ -157,16 +156,21 @@ def test_a_tile_shows_the_unit_that_its_number_says(run: Path, site: Path, parse
     assert isinstance(result, MapsResult)
     tiles = [image for image in parsed["toy/layer2.html"].all("img") if "maps/layer2/coffee" in image["src"]]
     assert [int(tile["alt"].rsplit(" ", 1)[1]) for tile in tiles] == result.units.tolist()
-    pixels = np.asarray(Image.open(site / "toy/maps/layer2/coffee.png").convert("RGB")).astype(float).sum(axis=2)
+    pixels = (
+        np.asarray(Image.open(site / "toy/maps/layer2/coffee.png").convert("RGB")).astype(float).sum(axis=2)
+    )
     for tile, unit in zip(tiles, result.units, strict=True):
         shares = dict(part.split(":") for part in tile["style"].split(";"))
         percent = {name: float(value.rstrip("%")) / 100 for name, value in shares.items()}
         # The frame is one tile wide and high, and the picture is moved behind it.
         width = pixels.shape[1] / percent["width"]
-        height = width * result.maps.shape[1] / result.maps.shape[2]
+        height = pixels.shape[0] / percent["height"]
         left, top = -percent["left"] * width, -percent["top"] * height
         rows, columns = result.maps.shape[1:]
-        middles = (np.arange(rows) + 0.5) * height / rows + top, (np.arange(columns) + 0.5) * width / columns + left
+        middles = (
+            (np.arange(rows) + 0.5) * height / rows + top,
+            (np.arange(columns) + 0.5) * width / columns + left,
+        )
         shown = pixels[np.ix_(*(np.floor(middle).astype(int) for middle in middles))]
         # Both scales used for maps without negative values grow lighter with the value.
         order = np.corrcoef(shown.ravel(), result.maps[unit].ravel())[0, 1]
@@ -177,7 +181,7 @@ def test_legends_give_the_range(run: Path, parsed: dict[str, Page]) -> None:
     result = load_result(run / "maps" / "layer1" / "cat.npz")
     assert isinstance(result, MapsResult)
     bars = [image["alt"] for image in parsed["toy/layer1.html"].all("img") if "colours-" in image["src"]]
-    assert bars[0] == "Colour bar of the filters of conv1: −largest weight, 0, largest weight"
+    assert bars[0] == "Colour bar of the filters of conv1: \N{MINUS SIGN}largest weight, 0, largest weight"
     assert bars[1] == f"Colour bar of conv1 on cat: 0, {result.maps.max():.3g}"
 
 
@@ -188,6 +192,6 @@ def test_captions_count(run: Path, parsed: dict[str, Page]) -> None:
     assert "All 70 filters, each 1 × 1 weights over 8 input channels" in text
     assert "1 dead filter Unit 1." in text
     assert "1 near-duplicate Unit 3 repeats 2." in text
-    assert "How 6 units of 70 answer" in text
+    assert "How 6 of 70 units answer" in text
     assert "netviz filters toy --layer features.3" in text
     assert [a["id"] for a in parsed["toy/layer4.html"].all("li") if "id" in a] == [f"u{n}" for n in range(70)]
