@@ -45,10 +45,10 @@ def gallery(
     import tempfile
     from pathlib import Path
 
-    from netviz.gallery import build
-
     from netviz.analysis import survey
+    from netviz.gallery import build, check_site
 
+    check_site(out)
     with tempfile.TemporaryDirectory(prefix="netviz-") as folder:
         runs = [
             survey(

@@ -18,9 +18,12 @@ def reference() -> str:
         "Generated from the commands (`make docs`); a test holds it against them.",
         "",
     ]
-    for name, command in [("netviz", netviz), *((f"netviz {n}", c) for n, c in netviz.commands.items())]:
-        context = click.Context(command, info_name=name, max_content_width=WIDTH, terminal_width=WIDTH)
-        parts += [f"## {name}", "", "```text", command.get_help(context).rstrip(), "```", ""]
+    top = click.Context(netviz, info_name="netviz", terminal_width=WIDTH, **netviz.context_settings)
+    for context in [
+        top,
+        *(click.Context(c, parent=top, info_name=name) for name, c in netviz.commands.items()),
+    ]:
+        parts += [f"## {context.command_path}", "", "```text", context.get_help().rstrip(), "```", ""]
     return "\n".join(parts)
 
 

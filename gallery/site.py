@@ -1,6 +1,7 @@
 """The site's folder: write what changed, remove what an earlier build left, touch nothing else."""
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +12,21 @@ from .names import is_path
 
 LIST = "site.json"
 """The file that names every file of the site: what a later build may remove."""
+
+
+def check_site(folder: str | Path) -> None:
+    """Refuse a folder that cannot become a site, before any work is done for it.
+
+    Raises
+    ------
+    OutputError
+        If it holds something else than a netviz site, or cannot be written.
+    """
+    folder = Path(folder)
+    _noted_files(folder)
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise OutputError(f"cannot write {folder}; choose another folder")
 
 
 class SiteFolder:
@@ -37,8 +53,7 @@ class SiteFolder:
     def __init__(self, folder: str | Path, version: str, expected: Iterable[str]) -> None:
         self.folder = Path(folder)
         self.version = version
-        self.list_before = b""
-        self.before = self._earlier()
+        self.list_before, self.before = _noted_files(self.folder)
         self.made: set[str] = set()
         self.written: list[str] = []
         self.unchanged: list[str] = []
@@ -68,31 +83,6 @@ class SiteFolder:
         write_if_changed(self.folder / LIST, data)
         return data
 
-    def _earlier(self) -> set[str]:
-        """Return the paths that an earlier build noted; refuse a folder that is no site."""
-        refusal = OutputError(
-            f"{self.folder} holds something else than a netviz site; choose an empty folder"
-        )
-        try:
-            if not self.folder.exists() and not self.folder.is_symlink():
-                return set()
-            if not self.folder.is_dir():
-                raise OutputError(f"{self.folder} is a file; choose a folder for the site")
-            if not any(self.folder.iterdir()):
-                return set()
-            self.list_before = (self.folder / LIST).read_bytes()
-            facts = json.loads(self.list_before)
-            if facts["kind"] != "netviz site":
-                raise refusal
-            # The list may have been edited: a path that netviz would never write is never removed.
-            return {path for path in facts["files"] if is_path(path) and path != LIST}
-        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
-            raise refusal from None
-        except OSError as error:
-            raise OutputError(
-                f"cannot read {self.folder}: {error.strerror or error}; choose another folder"
-            ) from error
-
     def _remove(self, path: str) -> None:
         """Remove one file of an earlier build, and the folder that it leaves empty."""
         target = self.folder / path
@@ -112,3 +102,27 @@ class SiteFolder:
             if parent == self.folder or any(parent.iterdir()):
                 break
             parent.rmdir()
+
+
+def _noted_files(folder: Path) -> tuple[bytes, set[str]]:
+    """Return an earlier build's list of files, as bytes and as paths; refuse a folder that is no site."""
+    refusal = OutputError(f"{folder} holds something else than a netviz site; choose an empty folder")
+    try:
+        if not folder.exists() and not folder.is_symlink():
+            return b"", set()
+        if not folder.is_dir():
+            raise OutputError(f"{folder} is a file; choose a folder for the site")
+        if not any(folder.iterdir()):
+            return b"", set()
+        data = (folder / LIST).read_bytes()
+        facts = json.loads(data)
+        if facts["kind"] != "netviz site":
+            raise refusal
+        # The list may have been edited: a path that netviz would never write is never removed.
+        return data, {path for path in facts["files"] if is_path(path) and path != LIST}
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        raise refusal from None
+    except OSError as error:
+        raise OutputError(
+            f"cannot read {folder}: {error.strerror or error}; choose another folder"
+        ) from error

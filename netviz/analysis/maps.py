@@ -117,7 +117,9 @@ def activations(
     """
     network = model.runnable()
     if index.input_shape is not None and index.input_shape[0] != model.preprocessing.channels:
-        raise ModelError(f"{model.name} takes {index.input_shape[0]} channels; netviz runs networks on 1 or 3")
+        raise ModelError(
+            f"{model.name} takes {index.input_shape[0]} channels; netviz runs networks on 1 or 3"
+        )
     prepared = prepare(photo.pixels, input_preprocessing(model.preprocessing, index, size))
     device = next((value.device for value in network.parameters()), prepared.tensor.device)
     with capture(network, wanted) as run:

@@ -75,6 +75,7 @@ def survey(
     NetvizError
         If MODEL, an image or a layer cannot serve, or the folder cannot be written.
     """
+    typed = str(model) if isinstance(model, str | Path) else None
     model = load(model, trust=trust, weights=weights, seed=seed)
     model.runnable()
     if model.preprocessing.resize is None and size is None:
@@ -116,6 +117,7 @@ def survey(
         "kind": "survey",
         "netviz": __version__,
         "network": model.name,
+        "model": typed or model.name,
         "origin": model.origin,
         "parameters": sum(value.numel() for value in model.runnable().parameters()),
         "input": str(model.preprocessing if size is None else model.preprocessing.sized(*size)),

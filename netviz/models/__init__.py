@@ -1,7 +1,8 @@
 """Open a checkpoint safely, recognise it, name its layers."""
 
 from netviz.models.layers import Kernel, Layer, LayerIndex, index_weights
-from netviz.models.load import Model, load
+from netviz.models.load import load
+from netviz.models.model import Model
 from netviz.models.preprocessing import Preprocessing
 
 __all__ = ["Kernel", "Layer", "LayerIndex", "Model", "Preprocessing", "index_weights", "load"]

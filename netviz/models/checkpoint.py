@@ -1,7 +1,6 @@
 """Read a checkpoint of any format; nothing in it is run unless it is trusted."""
 
 import contextlib
-import difflib
 import pickle
 import warnings
 import zipfile
@@ -22,6 +21,7 @@ from netviz.models.archive import (
     torchscript_weights,
 )
 from netviz.models.inert import InertUnpickler, untrusted
+from netviz.models.sniff import FORMATS, guess, read_head, remedy
 from netviz.models.torchvision_import import import_torchvision
 
 # Where training scripts keep the network in their checkpoints; the averaged weights come last.
@@ -31,13 +31,6 @@ _WRAPPERS = (
 )  # fmt: skip
 _PREFIXES = ("module.", "_orig_mod.")
 _EXPECTED = "expected a state dict (names to tensors), or one under 'state_dict' or 'model'"
-_OTHER_FORMATS = {
-    b"\x89HDF": "an HDF5 file", b"\x1f\x8b": "compressed with gzip; unpack it first",
-    b"BZh": "compressed with bzip2; unpack it first", b"\xfd7zXZ": "compressed with xz; unpack it first",
-    b"\x89PNG": "a PNG image", b"\xff\xd8\xff": "a JPEG image", b"GIF8": "a GIF image",
-    b"%PDF": "a PDF document", b"\x93NUMPY": "a NumPy array", b"\x7fELF": "a program",
-}  # fmt: skip
-_FORMATS = ".pt, .pth, .pt2 or .safetensors"
 
 
 @dataclass(frozen=True)
@@ -83,7 +76,7 @@ def read_checkpoint(path: Path, *, trust: bool = False) -> Checkpoint:
         If the file cannot be read or holds no network.
     """
     name = str(path)
-    head, size = _head(path)
+    head, size = read_head(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -97,7 +90,7 @@ def read_checkpoint(path: Path, *, trust: bool = False) -> Checkpoint:
     except Exception as error:  # a damaged or hostile file can raise anything
         raise ModelError(
             f"{name} is damaged or no checkpoint ({type(error).__name__}): get the file again, "
-            f"or give one saved as {_FORMATS}"
+            f"or give one saved as {FORMATS}"
         ) from error
 
 
@@ -113,36 +106,43 @@ def _read(path: Path, name: str, head: bytes, size: int, trust: bool) -> Checkpo
         raise untrusted(name, "the oldest, tar-based format of PyTorch, which is code")
     if head.startswith(b"\x80") or head[257:262] == b"ustar":
         return _read_pickle(path, name, trust)
-    raise ModelError(f"{name} is {_guess(head)}, no checkpoint: {_remedy(head)}")
+    raise ModelError(f"{name} is {guess(head)}, no checkpoint: {remedy(head)}")
 
 
 def _read_zip(path: Path, name: str, size: int, trust: bool) -> Checkpoint:
-    try:
-        stream = path.open("rb")
-        archive = open_archive(stream, size, name)
-    except zipfile.BadZipFile:
-        raise ModelError(f"{name} is cut short or damaged: get the file again from its source") from None
-    with stream, archive:
-        inside = [entry.partition("/")[2] for entry in archive.namelist()]
-        flat = set(archive.namelist())
-        if "archive_format" in inside or "serialized_exported_program.json" in flat:
-            if trust:
-                return _module(_load_program(path, name), "exported program")
-            return Checkpoint("exported program", _strip(program_weights(archive, name)))
-        if "constants.pkl" in inside:
-            if trust:
-                script: nn.Module = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
-                return _module(script, "TorchScript")
-            return Checkpoint("TorchScript", _strip(torchscript_weights(archive, name)))
-        if "data.pkl" not in inside:
-            kind = "a NumPy archive" if any(entry.endswith(".npy") for entry in flat) else "a ZIP archive"
-            raise ModelError(f"{name} is {kind} without a PyTorch checkpoint inside: give {_FORMATS}")
+    with path.open("rb") as stream:
+        try:
+            archive = open_archive(stream, size, name)
+        except zipfile.BadZipFile:
+            raise ModelError(f"{name} is cut short or damaged: get the file again from its source") from None
+        with archive:
+            return _read_archive(archive, path, name, trust)
+
+
+def _read_archive(archive: zipfile.ZipFile, path: Path, name: str, trust: bool) -> Checkpoint:
+    names = archive.namelist()
+    inside = {entry.partition("/")[2] for entry in names}
+    if "archive_format" in inside or "serialized_exported_program.json" in names:
+        if trust:
+            return _module(_load_program(path, name), "exported program")
+        return Checkpoint("exported program", _strip(program_weights(archive, name)))
+    if "constants.pkl" in inside:
+        if trust:
+            with path.open("rb") as stream:
+                script: nn.Module = torch.jit.load(stream, map_location="cpu")  # type: ignore[no-untyped-call]
+            return _module(script, "TorchScript")
+        return Checkpoint("TorchScript", _strip(torchscript_weights(archive, name)))
+    if "data.pkl" not in inside:
+        kind = "a NumPy archive" if any(entry.endswith(".npy") for entry in names) else "a ZIP archive"
+        raise ModelError(f"{name} is {kind} without a PyTorch checkpoint inside: give {FORMATS}")
+    if not trust:  # code that may run could read past any record itself
         check_storages(archive, name)
-        return _read_pickle(path, name, trust, archive)
+    return _read_pickle(path, name, trust, archive)
 
 
 def _load_program(path: Path, name: str) -> nn.Module:
-    program = torch.export.load(path)
+    with path.open("rb") as stream:
+        program = torch.export.load(stream)
     try:
         return torch.export.unflatten(program)
     except Exception as error:
@@ -153,7 +153,7 @@ def _load_program(path: Path, name: str) -> nn.Module:
 
 def _read_pickle(path: Path, name: str, trust: bool, archive: zipfile.ZipFile | None = None) -> Checkpoint:
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        loaded = _torch_load(path, weights_only=True)
     except pickle.UnpicklingError:
         if trust:
             loaded = _load_trusted(path, name)
@@ -170,6 +170,12 @@ def _read_pickle(path: Path, name: str, trust: bool, archive: zipfile.ZipFile | 
     return Checkpoint("state dict", _strip(network))
 
 
+def _torch_load(path: Path, *, weights_only: bool) -> Any:
+    # Given a path, torch would go by the suffix.
+    with path.open("rb") as stream:
+        return torch.load(stream, map_location="cpu", weights_only=weights_only)
+
+
 def _check_globals(path: Path, name: str) -> None:
     """Raise UntrustedError for the first thing that a pickle outside of any archive would run."""
     with path.open("rb") as stream:
@@ -182,7 +188,7 @@ def _load_trusted(path: Path, name: str) -> Any:
     with contextlib.suppress(ModelError):
         import_torchvision()
     try:
-        return torch.load(path, map_location="cpu", weights_only=False)
+        return _torch_load(path, weights_only=False)
     except (AttributeError, ImportError) as error:
         raise ModelError(
             f"{name} holds a network whose class cannot be imported ({error}): "
@@ -242,58 +248,6 @@ def _check(state: Mapping[str, torch.Tensor], name: str) -> None:
             )
 
 
-def _head(path: Path) -> tuple[bytes, int]:
-    """Return the first bytes and the size of a file."""
-    try:
-        if path.is_dir():
-            raise ModelError(f"{path} is a folder: name a checkpoint in it ({_FORMATS})")
-        if path.exists() and not path.is_file():
-            raise ModelError(f"{path} is no ordinary file: name a checkpoint ({_FORMATS})")
-        with path.open("rb") as stream:
-            head = stream.read(512)
-        size = path.stat().st_size
-    except FileNotFoundError:
-        raise ModelError(f"no such file: {path}{_nearby(path)}") from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ModelError(f"cannot read {path}: {reason}") from error
-    if not head:
-        raise ModelError(f"{path} is empty: get the file again from its source")
-    return head, size
-
-
-def _nearby(path: Path) -> str:
-    try:
-        names = sorted(entry.name for entry in path.parent.iterdir())
-    except OSError:
-        return f" (there is no folder {path.parent} either)"
-    close = difflib.get_close_matches(path.name, names, n=3)
-    return f"; the closest there: {', '.join(close)}" if close else ""
-
-
-def _guess(head: bytes) -> str:
-    for magic, kind in _OTHER_FORMATS.items():
-        if head.startswith(magic):
-            return kind
-    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-        return "a web page"
-    if head.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer"
-    return "text" if _is_text(head) else "of no known format"
-
-
-def _remedy(head: bytes) -> str:
-    if head.startswith(b"version https://git-lfs"):
-        return "the weights themselves come with git lfs pull"
-    if _is_text(head):
-        return "the download went wrong, get the file again from its source"
-    return f"give a file saved as {_FORMATS}"
-
-
-def _is_text(head: bytes) -> bool:
-    return all(byte >= 32 or byte in b"\t\n\r\f" for byte in head)
-
-
 def _describe(value: Any) -> str:
     if isinstance(value, torch.Tensor):
         return f"one tensor of shape {tuple(value.shape)}"
@@ -304,4 +258,4 @@ def _describe(value: Any) -> str:
         return (
             f"a dict that is not one network's (keys: {', '.join(keys[:6])}{', …' if len(keys) > 6 else ''})"
         )
-    return f"a {type(value).__name__}"
+    return f"an object of type {type(value).__name__}"

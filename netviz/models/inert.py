@@ -55,6 +55,10 @@ class Stub:
         self.values = {}
         return self
 
+    def __call__(self, *arguments: Any, **keywords: Any) -> "Stub":
+        """Stand for what a method that the pickle looked up would return."""
+        return Stub()
+
     def __setstate__(self, state: Any) -> None:
         """Keep the attributes of a module."""
         self.values = state if isinstance(state, dict) else {}

@@ -89,7 +89,7 @@ def load_result(path: str | Path) -> Result:
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         facts = json.loads(str(arrays.pop("facts")[()]))
         cls = KINDS[facts.pop("kind")]

@@ -87,7 +87,14 @@ def test_grayscale_network():
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("0:3", [0, 1, 2]), ("3,7", [3, 7]), ("-1", [9]), (":2,8:", [0, 1, 8, 9]), ("1,1", [1]), ([4, 5], [4, 5])],
+    [
+        ("0:3", [0, 1, 2]),
+        ("3,7", [3, 7]),
+        ("-1", [9]),
+        (":2,8:", [0, 1, 8, 9]),
+        ("1,1", [1]),
+        ([4, 5], [4, 5]),
+    ],
 )
 def test_units_as_typed(text, expected):
     assert choose_units(text, 10, "conv1") == expected
@@ -95,7 +102,7 @@ def test_units_as_typed(text, expected):
 
 @pytest.mark.parametrize("text", ["10", "-11", "x", "5:5", "", "1;2"])
 def test_units_that_do_not_exist(text):
-    with pytest.raises(LayerError, match="conv1|write 0:16"):
+    with pytest.raises(LayerError, match=r"conv1|write 0:16"):
         choose_units(text, 10, "conv1")
 
 
@@ -108,7 +115,9 @@ def test_what_cannot_serve(builder, tmp_path):
     with pytest.raises(ModelError, match="--size"):
         netviz.maps(noise(64, 64), layer="conv1", model=network, size=(8, 8))
     with pytest.raises(ModelError, match="not convolutional"):
-        netviz.maps(noise(64, 64), layer="conv1", model=nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2)))
+        netviz.maps(
+            noise(64, 64), layer="conv1", model=nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2))
+        )
     path = tmp_path / "a.png"
     Image.new("RGB", (1, 1)).save(path)
     assert netviz.maps(path, layer="conv1", model=network).image.shape == (224, 224, 3)

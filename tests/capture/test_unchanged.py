@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from support import state_of
 from torch import nn
 
 import netviz
 from netviz.capture import capture, evaluation, index_layers
 from netviz.images import Photo
+from support import state_of
 
 PHOTO = Photo("noise", np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8))
 
@@ -20,10 +20,13 @@ def _capture(network: nn.Module, grad: bool) -> None:
 
 
 def _raise_inside(network: nn.Module) -> None:
-    index = index_layers(network, size=(8, 8))
-    with pytest.raises(RuntimeError, match="on purpose"), capture(network, index) as run:
-        run(torch.randn(1, 3, 8, 8))
-        raise RuntimeError("on purpose")
+    def body() -> None:
+        with capture(network, index_layers(network, size=(8, 8))) as run:
+            run(torch.randn(1, 3, 8, 8))
+            raise RuntimeError("on purpose")
+
+    with pytest.raises(RuntimeError, match="on purpose"):
+        body()
 
 
 def _fail_in_the_middle(network: nn.Module) -> None:

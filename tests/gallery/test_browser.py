@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from netviz.gallery import build
 
 pytestmark = pytest.mark.browser

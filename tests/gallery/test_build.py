@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from netviz.gallery import build
 
 from netviz.errors import OutputError, ResultError
+from netviz.gallery import build
 
 MakeRun = Callable[..., Path]
 

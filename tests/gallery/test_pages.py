@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from netviz.gallery import build
 from PIL import Image
 
+from netviz.gallery import build
 from netviz.results import FiltersResult, MapsResult, load_result
 
 MakeRun = Callable[..., Path]

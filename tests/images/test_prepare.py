@@ -16,7 +16,9 @@ HED = Preprocessing(
 GRAY = Preprocessing(mean=(0.5,), std=(0.25,), channel_order="L")
 
 
-@pytest.mark.parametrize("name", ["alexnet", "inception_v3", "efficientnet_b0", "convnext_tiny", "fcn_resnet50"])
+@pytest.mark.parametrize(
+    "name", ["alexnet", "inception_v3", "efficientnet_b0", "convnext_tiny", "fcn_resnet50"]
+)
 @pytest.mark.parametrize("photo", ["chelsea", "rocket", "coins"])
 def test_equal_to_torchvisions_own_transforms(name, photo):
     from netviz.models.preprocessing import from_transforms

@@ -99,7 +99,7 @@ def test_an_unknown_state_dict_gives_filters_but_no_maps(tmp_path):
     result = netviz.filters(path, layer="conv2")
     assert np.array_equal(result.weight, network[2].weight.detach().numpy())
     assert [layer.shape for layer in netviz.layers(path)] == [None, None]
-    with pytest.raises(ModelError, match="only the weights.*module.path:factory") as error:
+    with pytest.raises(ModelError, match=r"only the weights.*module\.path:factory") as error:
         netviz.maps("skimage:coffee", layer="conv1", model=path)
     assert str(path) in str(error.value)
 

@@ -142,12 +142,27 @@ def test_strange_states_are_a_miss(state: dict[str, Tensor], monkeypatch: pytest
     assert (found.builder, found.arguments, dict(found.state)) == (None, {}, {})
 
 
-def test_timm_is_searched_after_torchvision() -> None:
-    pytest.importorskip("timm")
-    state = build_timm("resnet18d", meta=True, num_classes=10).state_dict()
+def check_timm(name: str) -> None:
+    state = build_timm(name, meta=True, num_classes=10).state_dict()
     found = recognise(state)
-    assert (found.builder, found.arguments) == ("timm:resnet18d", {"num_classes": 10})
+    assert (found.builder, found.arguments) == (f"timm:{name}", {"num_classes": 10})
     assert list(found.state) == list(state)
+
+
+def test_timm_is_searched_after_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("timm")
+    groups = (("timm:vgg11",), ("timm:resnet18", "timm:resnet18d", "timm:resnet26d"))
+    monkeypatch.setattr("netviz.models.recognise.timm_groups", lambda: groups)
+    check_timm("resnet18d")
+    grey = build_timm("resnet18d", meta=True, in_chans=1, num_classes=10).state_dict()
+    assert recognise(grey).arguments == {"in_chans": 1, "num_classes": 10}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet18d", "convnextv2_tiny", "seresnext50_32x4d", "inception_v4"])
+def test_timm_in_full(name: str) -> None:
+    pytest.importorskip("timm")
+    check_timm(name)
 
 
 def test_meta_networks_have_the_same_state_and_take_no_memory() -> None:

@@ -1,0 +1,83 @@
+"""An opened MODEL: a network with what is known of it."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from netviz.errors import ModelError
+from netviz.models.preprocessing import Preprocessing, assumed
+
+
+@dataclass(frozen=True)
+class Model:
+    """An opened MODEL: a network with its weights, or weights alone.
+
+    Attributes
+    ----------
+    name : str
+        What captions call it.
+    network : nn.Module or None
+        None when only weights could be read; `obstacle` then says why.
+    weights : mapping of str to Tensor
+        Every parameter and buffer by dotted name.
+    preprocessing : Preprocessing
+        How it wants its images.
+    labels : tuple of str
+        What its outputs mean; empty if unknown.
+    origin : str
+        Where network and weights come from, for a caption.
+    obstacle : str
+        Why there is no network.
+    """
+
+    name: str
+    network: nn.Module | None
+    weights: Mapping[str, Tensor]
+    preprocessing: Preprocessing
+    labels: tuple[str, ...] = ()
+    origin: str = ""
+    obstacle: str = ""
+
+    def runnable(self) -> nn.Module:
+        """Return the network.
+
+        Raises
+        ------
+        ModelError
+            If only weights could be read.
+        """
+        if self.network is None:
+            raise ModelError(f"{self.name}: {self.obstacle}")
+        return self.network
+
+
+def given(network: nn.Module, name: str, origin: str) -> Model:
+    """Return a network that says nothing of its preprocessing, with what netviz assumes."""
+    first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
+    preprocessing = assumed(3 if first is None else first.in_channels)
+    return Model(name, network, network.state_dict(), preprocessing, (), origin)
+
+
+def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> nn.Module:
+    """Load weights into a network and return it.
+
+    Raises
+    ------
+    ModelError
+        If names or shapes do not fit; the message names the file and the first of them.
+    """
+    versioned = OrderedDict(state)
+    # Without the versions of its modules, PyTorch would take the file for one of its first releases.
+    versions = getattr(state, "_metadata", None) or getattr(network.state_dict(), "_metadata", None)
+    versioned._metadata = versions  # type: ignore[attr-defined]
+    try:
+        network.load_state_dict(versioned, strict=True)
+    except (RuntimeError, ValueError) as error:
+        problem = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
+        raise ModelError(
+            f"the weights in {path} do not fit {type(network).__name__}: {problem[:240]}"
+        ) from error
+    return network

@@ -1,0 +1,150 @@
+"""Networks by name: netviz's own, torchvision's, timm's, and factories in Python."""
+
+import importlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from netviz.errors import MissingWeightsError, ModelError
+from netviz.models.builders import build_timm, build_torchvision, default_weights
+from netviz.models.checkpoint import read_checkpoint
+from netviz.models.known import KNOWN, PACKAGED_BUILDERS
+from netviz.models.model import Model, fill, given
+from netviz.models.preprocessing import Preprocessing, assumed, from_transforms
+from netviz.models.recognise import recognise
+from netviz.models.weights import verify
+
+NORMALIZING = ("googlenet", "inception_v3")
+"""Builders whose trained weights expect the network itself to change the image's normalization."""
+
+
+def known_network(name: str, weights: str | Path, seed: int) -> Model:
+    """Open one of the networks in `KNOWN`."""
+    known = KNOWN[name]
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = known.build().eval()
+    origin = f"untrained, seed {seed}"
+    if str(weights) == "default":
+        path = known.file.locate()
+        network = fill(network, known.read(path), path)
+        origin = f"{known.about}; from {known.file.distribution} {known.file.version}"
+    return Model(name, network, network.state_dict(), known.preprocessing, known.labels, origin)
+
+
+def torchvision_network(name: str, weights: str | Path, seed: int) -> Model:
+    """Open a torchvision builder's network."""
+    preprocessing, labels = named_facts(name, None)
+    arguments = {"transform_input": True} if name in NORMALIZING and str(weights) == "default" else {}
+    network = build_torchvision(name, seed=seed, **arguments).eval()
+    origin = f"torchvision {name}, untrained, seed {seed}"
+    if str(weights) == "default":
+        path, origin = _torchvision_file(name)
+        state = read_checkpoint(path).state
+        if state.keys() != network.state_dict().keys():
+            # An old file may name or leave out some; what it is called today is known to `recognise`.
+            found = recognise(state)
+            if found.builder != name:
+                raise ModelError(f"{path} does not hold the weights of {name}; remove it and get it again")
+            network, state = build_torchvision(name, **arguments, **found.arguments).eval(), found.state
+        network = fill(network, state, path)
+    return Model(name, network, network.state_dict(), preprocessing, labels, origin)
+
+
+def _torchvision_file(name: str) -> tuple[Path, str]:
+    """Return the weight file of a torchvision builder: from its cache, a package, or downloaded; and its origin."""
+    entry: Any = default_weights(name)
+    if entry is None:
+        raise MissingWeightsError(
+            f"torchvision has no trained weights for {name}; use --weights none or a file"
+        )
+    file_name = entry.url.rpartition("/")[2]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / file_name
+    origin = f"torchvision {entry}"
+    digest = Path(file_name).stem.rpartition("-")[2]
+    if path.is_file():
+        verify(path, digest, f"torchvision.models.{name}(weights={str(entry)!r})")
+        return path, origin
+    packaged = PACKAGED_BUILDERS.get(name)
+    if packaged is not None:
+        try:
+            return packaged.locate(), f"{origin}; from {packaged.distribution} {packaged.version}"
+        except MissingWeightsError:
+            pass
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(entry.url, str(path), hash_prefix=digest, progress=sys.stderr.isatty())
+    except Exception as error:
+        other = f"; or: {packaged.command}" if packaged else ""
+        raise MissingWeightsError(
+            f"the weights of {name} are not on this machine and cannot be downloaded from {entry.url} ({error}); "
+            f"put {file_name} into {path.parent}{other}; or use --weights none"
+        ) from error
+    return path, origin
+
+
+def timm_network(name: str, weights: str | Path, seed: int) -> Model:
+    """Open a timm network."""
+    network = build_timm(name, seed=seed, pretrained=str(weights) == "default").eval()
+    config = getattr(network, "pretrained_cfg", None) or {}
+    state = "untrained" if str(weights) == "none" else "its default weights"
+    return Model(
+        f"timm:{name}",
+        network,
+        network.state_dict(),
+        _timm_preprocessing(config),
+        (),
+        f"timm {name}, {state}",
+    )
+
+
+def _timm_preprocessing(config: Mapping[str, Any]) -> Preprocessing:
+    size = tuple(config.get("input_size", (3, 224, 224)))
+    crop = (int(size[1]), int(size[2]))
+    return Preprocessing(
+        resize=round(min(crop) / float(config.get("crop_pct") or 0.875)),
+        crop=crop,
+        mean=tuple(config.get("mean", Preprocessing.mean)),
+        std=tuple(config.get("std", Preprocessing.std)),
+        interpolation="bicubic" if config.get("interpolation") == "bicubic" else "bilinear",
+        channel_order="L" if size[0] == 1 else "RGB",
+    )
+
+
+def factory_network(text: str, seed: int) -> Model:
+    """Call ``module.path:factory``, found as Python finds modules or in the working folder."""
+    module_name, _, attribute = text.partition(":")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        factory = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, ValueError) as error:
+        raise ModelError(
+            f"cannot import {module_name!r} of MODEL {text!r} ({error}); check name and path"
+        ) from error
+    except AttributeError:
+        raise ModelError(f"module {module_name!r} has no {attribute!r} (MODEL is {text!r})") from None
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            network = factory if isinstance(factory, nn.Module) else factory()
+    except Exception as error:
+        raise ModelError(f"{text} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(network, nn.Module):
+        raise ModelError(f"{text} gave a {type(network).__name__}, not a torch.nn.Module")
+    return given(network.eval(), attribute, f"made by {text}")
+
+
+def named_facts(builder: str, classes: int | None) -> tuple[Preprocessing, tuple[str, ...]]:
+    """Return preprocessing and labels that go with a builder; labels only for its own number of classes."""
+    if builder.startswith("timm:"):
+        return _timm_preprocessing({}), ()
+    entry: Any = default_weights(builder)
+    if entry is None:
+        return assumed(3), ()
+    labels = tuple(entry.meta.get("categories", ()))
+    return from_transforms(entry.transforms()), labels if classes in (None, len(labels)) else ()
