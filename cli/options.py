@@ -8,21 +8,12 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Size(click.ParamType):
-    """``HxW`` or one number for a square, in pixels."""
-
-    name = "HxW"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        """Read the two numbers."""
-        if isinstance(value, tuple):
-            return value
-        numbers = str(value).lower().replace("×", "x").split("x")
-        if len(numbers) > 2 or not all(number.isdecimal() and int(number) > 0 for number in numbers):
-            self.fail(f"{value!r} is no size; write 224x224 (height x width) or 224", param, ctx)
-        return int(numbers[0]), int(numbers[-1])
+def size(text: str) -> tuple[int, int]:
+    """Read ``HxW``, or one number for a square, in pixels."""
+    numbers = text.lower().replace("×", "x").split("x")
+    if len(numbers) > 2 or not all(number.isdecimal() and int(number) > 0 for number in numbers):
+        raise click.BadParameter(f"{text!r} is no size; write 224x224 (height x width) or 224")
+    return int(numbers[0]), int(numbers[-1])
 
 
 def model_options(command: F) -> F:
@@ -60,7 +51,7 @@ def model_option(command: F) -> F:
 def size_option(command: F) -> F:
     """Add ``--size``."""
     return click.option(
-        "--size", type=Size(), help="Input height and width in pixels, if not the network's own."
+        "--size", type=size, metavar="HxW", help="Input height and width in pixels, if not the network's own."
     )(command)
 
 
