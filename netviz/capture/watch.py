@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import nn
@@ -19,6 +19,18 @@ class Key(NamedTuple):
     module: str
     function: str | None
     call: int
+
+
+class Recorder(Protocol):
+    """Sees every torch function call that runs inside a module, before and after."""
+
+    def before(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Get what the function is about to be called with."""
+
+    def after(
+        self, function: Any, module: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
+        """Get what the function gave, and the dotted name of the innermost module that called it."""
 
 
 class Event(NamedTuple):
@@ -48,7 +60,7 @@ def evaluation(network: nn.Module) -> Iterator[None]:
     """Run in evaluation mode; every module's own mode and every buffer's values come back, also on an exception."""
     modes = [(module, module.training) for module in network.modules()]
     buffers = [
-        (module, name, buffer, None if buffer is None else buffer.detach().clone())
+        (module, name, buffer, None if buffer is None or buffer.is_meta else buffer.detach().clone())
         for module in network.modules()
         for name, buffer in module._buffers.items()
     ]
@@ -73,6 +85,7 @@ def watch(
     modules: Collection[str] | None = None,
     functions: bool = True,
     every_function: Callable[[str, tuple[Any, ...], dict[str, Any], Any], None] | None = None,
+    recorder: Recorder | None = None,
 ) -> Iterator[Callable[[], None]]:
     """Have `tell` called after each module and function that runs inside the ``with``.
 
@@ -88,6 +101,8 @@ def watch(
         Whether functions that no module wraps (``F.relu`` in a forward) are told of too.
     every_function : callable, optional
         Gets name, args, kwargs and output of every torch function, inside leaf modules too.
+    recorder : Recorder, optional
+        Sees every torch function before and after it runs; needs `functions`.
 
     Yields
     ------
@@ -124,7 +139,11 @@ def watch(
         def __torch_function__(
             self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
         ) -> Any:
+            if recorder is not None:
+                recorder.before(func, args, kwargs or {})
             output = func(*args, **(kwargs or {}))
+            if recorder is not None:
+                recorder.after(func, stack[-1][0] if stack else "", args, kwargs or {}, output)
             name = getattr(func, "__name__", "")
             if every_function is not None:
                 every_function(name, args, kwargs or {}, output)

@@ -29,7 +29,6 @@ EVERYDAY = (
 NAMES = [
     pytest.param(name, marks=[] if name in EVERYDAY else pytest.mark.slow) for name in classification_names()
 ]
-FIXED = {"vit_h_14": 518}
 
 
 def smallest_input(name: str) -> tuple[int, int]:
@@ -37,8 +36,7 @@ def smallest_input(name: str) -> tuple[int, int]:
     weights = import_torchvision().models.get_model_weights(name).DEFAULT
     height, width = weights.meta["min_size"]
     if name == "maxvit_t" or name.startswith("vit"):
-        size = FIXED.get(name, 224)
-        return size, size
+        return 224, 224
     return max(height, 32), max(width, 32)
 
 
