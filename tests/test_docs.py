@@ -1,0 +1,51 @@
+"""What README and docstrings show is run."""
+
+import doctest
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from netviz.cli.main import run
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^netviz .*?(?=\s+#|$)", README, flags=re.MULTILINE)
+SMALLER = {"gallery": ["--images", "skimage:coins", "--layers", "conv1"]}
+
+
+def test_readmes_commands(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert len(COMMANDS) == 7
+    for command in COMMANDS:
+        args = shlex.split(command)[1:]
+        with pytest.raises(SystemExit) as stop:
+            run([*args, *SMALLER.get(args[0], [])])
+        assert not stop.value.code, (command, capsys.readouterr().err)
+    for name in ("filters.png", "maps.png", "maps.npz", "maps.svg", "site/index.html"):
+        assert (tmp_path / name).stat().st_size > 0
+
+
+def test_readmes_python(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    said = re.search(r"maps\.shape\s+# (.*)", code)
+    assert said is not None
+    assert str(names["result"].maps.shape) == said[1]
+    assert (tmp_path / "maps.png").exists()
+
+
+def test_readmes_links():
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("name", ["netviz.capture.activations"])
+def test_examples_in_docstrings(name):
+    found = doctest.testmod(importlib.import_module(name))
+    assert found.attempted > 0
+    assert found.failed == 0
