@@ -139,7 +139,9 @@ def index_layers(
             try:
                 _follow(trace, run, (1, channels, height, width))
             except Exception as error:
-                problem = problem or error
+                # The first size's real run tells most: the meta device has troubles of its own.
+                if problem is None or (height, width) == sizes[0]:
+                    problem = error
                 continue
             if not any(layer.spatial for layer in trace.rows):
                 raise ModelError(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from netviz.errors import ModelError
@@ -87,7 +88,7 @@ def load(
 
 def _from_file(path: Path, trust: bool) -> Model:
     checkpoint = read_checkpoint(path, trust=trust)
-    if checkpoint.module is not None:
+    if checkpoint.module is not None and not isinstance(checkpoint.module, torch.jit.ScriptModule):
         return given(checkpoint.module.eval(), path.stem, f"{checkpoint.format} {path.name}")
     found = recognise(checkpoint.state)
     if found.builder is None:
@@ -118,8 +119,10 @@ def _from_file(path: Path, trust: bool) -> Model:
 def _unrecognised(path: Path, checkpoint: Checkpoint, nearest: tuple[str, ...]) -> str:
     near = f" (nearest: {', '.join(nearest)})" if nearest else ""
     remedy = "give the network as module.path:factory with --weights FILE"
-    if checkpoint.format not in ("state dict", "safetensors"):
+    if checkpoint.format == "exported program":
         remedy += ", or --trust to run the code that the file holds, if you trust its source"
+    if checkpoint.format == "TorchScript":
+        remedy += " (TorchScript runs where its layers cannot be watched)"
     return (
         f"only the weights of {path} can be read (filters work, maps do not): "
         f"its architecture is not one that netviz knows{near}; {remedy}"

@@ -113,6 +113,19 @@ def test_torchscript_without_trust_is_recognised_by_its_weights(builder, tmp_pat
     assert "alexnet" in netviz.load(path).origin
 
 
+@pytest.mark.parametrize("trust", [False, True])
+def test_unknown_torchscript_gives_filters_but_no_maps(trust, tmp_path):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU())
+    path = tmp_path / "script.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.save(torch.jit.script(network), path)
+    assert np.array_equal(netviz.filters(path, trust=trust).weight, network[0].weight.detach().numpy())
+    with pytest.raises(ModelError, match="cannot be watched"):
+        netviz.maps("skimage:coffee", layer="conv1", model=path, trust=trust)
+
+
 def test_exported_program(tmp_path):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1)).eval()
