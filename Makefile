@@ -31,7 +31,7 @@ lint: .venv/.dev
 docs: .venv/.dev
 	$(BIN)/python -m netviz.cli.reference docs/cli.md
 
-bench: .venv/.dev
+bench: .venv/.bench
 	$(BIN)/python benchmarks/run.py docs/benchmarks.md
 
 .venv/.installed: pyproject.toml constraints.txt
@@ -42,6 +42,10 @@ bench: .venv/.dev
 
 .venv/.dev: .venv/.installed
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev,timm]'
+	touch $@
+
+.venv/.bench: .venv/.dev
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[bench]'
 	touch $@
 
 clean:

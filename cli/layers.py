@@ -8,7 +8,12 @@ from .options import debug_option, json_option, model_options, size_option
 from .output import print_json, say
 
 if TYPE_CHECKING:
-    from netviz.models import LayerIndex
+    from collections.abc import Mapping
+
+    from netviz.fields.geometry import Field
+    from netviz.models import Layer, LayerIndex
+
+_MARKS = {"exact": "", "upper_bound": "≤ ", "global": "all ", "unknown": "?"}
 
 
 @click.command()
@@ -23,18 +28,26 @@ def layers(
     """List the layers of a network, in the order in which they run.
 
     Every name in the table can be given to --layer: the dotted name, the alias, a glob, or -1 for the last.
+
+    "sees" is the theoretical receptive field in pixels of the input, height×width, and "every" its stride: from one
+    position to the next. "≤" marks an upper bound (branches that see different parts), "all" a layer of which every
+    position sees the whole input, "?" one that could not be followed (--json says why).
     """
+    from netviz.analysis import describe_field, layer_fields
     from netviz.analysis import layers as list_layers
     from netviz.models import load
 
     opened = load(model, trust=trust, weights=weights, seed=seed)
     index = list_layers(opened, size=size)
+    fields = layer_fields(opened, index)
     if as_json:
-        print_json([layer.describe() for layer in index])
+        print_json(
+            [{**layer.describe(), "receptive_field": describe_field(fields.get(layer))} for layer in index]
+        )
         return
     if opened.obstacle:
         say(f"netviz: {opened.obstacle}")
-    click.echo(_table(index))
+    click.echo(_table(index, fields))
     total = sum(value.numel() for value in opened.weights.values() if value.is_floating_point())
     if opened.network is not None:
         total = sum(value.numel() for value in opened.network.parameters())
@@ -42,8 +55,8 @@ def layers(
     say(f"{opened.name}: {len(index)} layers, {total:,} parameters, input {input_shape} ({opened.origin})")
 
 
-def _table(index: "LayerIndex") -> str:
-    head = ("alias", "name", "kind", "shape C×H×W", "parameters", "calls")
+def _table(index: "LayerIndex", fields: "Mapping[Layer, Field]") -> str:
+    head = ("alias", "name", "kind", "shape C×H×W", "parameters", "sees", "every", "calls")
     rows = [
         (
             layer.alias,
@@ -51,12 +64,13 @@ def _table(index: "LayerIndex") -> str:
             layer.kind,
             "?" if layer.shape is None else "×".join(map(str, layer.shape)),
             f"{layer.parameters:,}" if layer.parameters else "",
+            *_field(fields.get(layer)),
             f"{layer.call + 1} of {layer.calls}" if layer.calls > 1 else "",
         )
         for layer in index
     ]
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
-    right = (3, 4)
+    right = (3, 4, 5, 6)
     lines = [
         "  ".join(
             cell.rjust(width) if column in right else cell.ljust(width)
@@ -65,3 +79,19 @@ def _table(index: "LayerIndex") -> str:
         for row in [head, *rows]
     ]
     return "\n".join(lines)
+
+
+def _field(field: "Field | None") -> tuple[str, str]:
+    """Return a field's size and stride as the table shows them."""
+    if field is None:
+        return "", ""
+    mark = _MARKS[field.status]
+    if field.status == "unknown":
+        return mark, mark
+    size = "×".join(f"{length:g}" for length in field.size)
+    return f"{mark}{size}", "" if field.status == "global" else _step(field.stride)
+
+
+def _step(stride: tuple[float, float]) -> str:
+    down, across = stride
+    return f"{down:g}" if down == across else f"{down:g}×{across:g}"

@@ -10,10 +10,12 @@ from netviz._version import __version__
 from netviz.errors import NetvizError
 
 from .draw import draw, report
+from .field import field
 from .filters import filters
 from .gallery import gallery
 from .layers import layers
 from .maps import maps
+from .occlusion import occlusion
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -28,7 +30,7 @@ def netviz() -> None:
     """
 
 
-for verb in (layers, filters, maps, gallery, draw, report):
+for verb in (layers, filters, maps, field, occlusion, gallery, draw, report):
     netviz.add_command(verb)
 
 

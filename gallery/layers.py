@@ -97,6 +97,7 @@ def _layer(layer: RunLayer, slug: str | None, plan: Plan, photos: tuple[Photo, .
         preview=preview,
         filters=filters,
         maps=tuple(maps),
+        field=layer.field,
     )
 
 

@@ -11,11 +11,17 @@ Nothing in ``run.json`` is believed: a path that would leave the folder is refus
 """
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from netviz.errors import ResultError
+
+from .manifest import Field
+
+STATUSES = ("exact", "upper_bound", "global", "unknown")
+"""What a receptive field may be."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,8 @@ class RunLayer:
         What its files are called.
     filters, maps : Path or None
         The filters' file and the folder of maps, where the survey made them.
+    field : Field or None
+        Its theoretical receptive field, where the survey noted one.
     """
 
     name: str
@@ -62,6 +70,7 @@ class RunLayer:
     slug: str | None
     filters: Path | None
     maps: Path | None
+    field: Field | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +154,30 @@ def _layer(folder: Path, entry: dict[str, Any]) -> RunLayer:
         slug=slug,
         filters=_inside(folder, f"filters/{slug}.npz") if has_filters else None,
         maps=_inside(folder, f"maps/{slug}") if has_maps else None,
+        field=None if entry.get("receptive_field") is None else _field(entry["receptive_field"]),
     )
+
+
+def _field(entry: dict[str, Any]) -> Field:
+    """Read a layer's ``receptive_field``."""
+    status = _text(entry, "status")
+    if status not in STATUSES:
+        raise ValueError(f"'status' is {status[:60]!r}, none of {', '.join(STATUSES)}")
+    size, stride, start = (_pair(entry, key) for key in ("size", "stride", "start"))
+    if status != "unknown" and (size is None or stride is None or start is None):
+        raise ValueError("a receptive field that is known has no size")
+    return Field(size, stride, start, status, _text(entry, "reason") if "reason" in entry else "")
+
+
+def _pair(entry: dict[str, Any], key: str) -> tuple[float, float] | None:
+    """Return two finite numbers, y and x, or None."""
+    value = entry[key]
+    if value is None:
+        return None
+    numbers = [float(one) for one in value if isinstance(one, int | float) and not isinstance(one, bool)]
+    if len(value) != 2 or len(numbers) != 2 or not all(map(math.isfinite, numbers)):
+        raise ValueError(f"{key!r} is {str(value)[:60]}, no pair of numbers")
+    return numbers[0], numbers[1]
 
 
 def _text(entry: dict[str, Any], key: str) -> str:

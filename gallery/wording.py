@@ -4,7 +4,7 @@ import re
 
 from markupsafe import Markup
 
-from .manifest import Filters, Layer, Legend, Maps, Network, Sheet, Tile
+from .manifest import Field, Filters, Layer, Legend, Maps, Network, Sheet, Tile
 
 
 def thousands(value: int) -> str:
@@ -131,6 +131,23 @@ def calls_text(calls: int) -> str:
     return "once per image" if calls == 1 else f"{calls:,} times per image"
 
 
+def field_text(field: Field | None) -> str:
+    """Say what part of the input a position of a layer can see, and how far its neighbour's part lies from it."""
+    if field is None or field.size is None or field.stride is None:
+        why = f" (cannot follow {field.reason})" if field is not None and field.reason else ""
+        return f"not known{why}"
+    if field.status == "global":
+        return "the whole input"
+    most = "at most " if field.status == "upper_bound" else ""
+    return f"{most}{_pixels(field.size, always=True)} pixels, every {_pixels(field.stride)}"
+
+
+def _pixels(pair: tuple[float, float], always: bool = False) -> str:
+    """Write a height and width; one number where they are the same, unless always two."""
+    first, second = (f"{length:,.6g}" for length in pair)
+    return first if first == second and not always else f"{first} \N{MULTIPLICATION SIGN} {second}"
+
+
 def ends(legend: Legend, what: str) -> list[str]:
     """Return what stands below a colour bar, from its low to its high end.
 
@@ -175,6 +192,7 @@ FILTERS = {
     "breakable": breakable,
     "words": words,
     "calls_text": calls_text,
+    "field_text": field_text,
     "ends": ends,
 }
 """What the templates may call."""

@@ -10,20 +10,34 @@ from typing import TYPE_CHECKING, Any
 from netviz._version import __version__
 
 if TYPE_CHECKING:
-    from netviz.analysis import filters, layers, maps, survey
+    from netviz.analysis import field, filters, layers, maps, occlusion, survey
     from netviz.models import load
     from netviz.render import draw
     from netviz.results import load_result, report
 
-__all__ = ["__version__", "draw", "filters", "layers", "load", "load_result", "maps", "report", "survey"]
+__all__ = [
+    "__version__",
+    "draw",
+    "field",
+    "filters",
+    "layers",
+    "load",
+    "load_result",
+    "maps",
+    "occlusion",
+    "report",
+    "survey",
+]
 
 _HOMES = {
     "draw": "netviz.render",
+    "field": "netviz.analysis",
     "filters": "netviz.analysis",
     "layers": "netviz.analysis",
     "load": "netviz.models",
     "load_result": "netviz.results",
     "maps": "netviz.analysis",
+    "occlusion": "netviz.analysis",
     "report": "netviz.results",
     "survey": "netviz.analysis",
 }

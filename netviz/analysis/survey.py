@@ -15,8 +15,10 @@ from PIL import Image
 from netviz._version import __version__
 from netviz.analysis.common import ModelSpec, layers
 from netviz.analysis.filters import layer_filters
+from netviz.analysis.layer_fields import describe_field, layer_fields
 from netviz.analysis.maps import activations
 from netviz.errors import LayerError, ModelError, OutputError
+from netviz.fields.geometry import Field
 from netviz.images import PHOTOGRAPHS, Photo, list_images, read_image
 from netviz.models import Layer, LayerIndex, Model, load
 from netviz.results import MapsResult, write_bytes
@@ -112,7 +114,8 @@ def survey(
     for layer in chosen:
         if layer.kernel is not None:
             layer_filters(model, layer).save(out / "filters" / f"{slugs[layer]}.npz")
-    rows = [_row(layer, slugs.get(layer), layer in peaks) for layer in index]
+    fields = layer_fields(model, index)
+    rows = [_row(layer, fields.get(layer), slugs.get(layer), layer in peaks) for layer in index]
     run = {
         "kind": "survey",
         "netviz": __version__,
@@ -204,9 +207,10 @@ def _maps_result(
     )
 
 
-def _row(layer: Layer, page: str | None, has_maps: bool) -> dict[str, Any]:
+def _row(layer: Layer, field: Field | None, page: str | None, has_maps: bool) -> dict[str, Any]:
     return {
         **layer.describe(),
+        "receptive_field": describe_field(field),
         "slug": page,
         "filters": page is not None and layer.kernel is not None,
         "maps": page is not None and has_maps,

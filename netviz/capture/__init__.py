@@ -1,16 +1,21 @@
 """Run networks under observation: capture activations, list layers, leave no trace."""
 
 from netviz.capture.activations import Capture, capture, channels_first
+from netviz.capture.tape import Node, Ref, Tape, record
 from netviz.capture.trace import brief, index_layers, input_channels
 from netviz.capture.watch import evaluation, unwrap
 
 __all__ = [
     "Capture",
+    "Node",
+    "Ref",
+    "Tape",
     "brief",
     "capture",
     "channels_first",
     "evaluation",
     "index_layers",
     "input_channels",
+    "record",
     "unwrap",
 ]

@@ -48,3 +48,8 @@ def replace_tensor(value: Any, old: Tensor, new: Tensor) -> Any:
             value, **{name: replace_tensor(getattr(value, name), old, new) for name in names}
         )
     return value
+
+
+def version_of(tensor: Tensor) -> int:
+    """Return how often a tensor's memory was written to; -1 for inference tensors, which do not count."""
+    return -1 if tensor.is_inference() else tensor._version

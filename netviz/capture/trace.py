@@ -1,6 +1,6 @@
 """Follow one forward pass and name its layers: the making of a LayerIndex."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from netviz.capture.kinds import function_kind, module_kind
 from netviz.capture.tensors import main_tensor, tensors_in
-from netviz.capture.watch import Event, evaluation, is_leaf, unwrap, watch
+from netviz.capture.watch import Event, evaluation, forward, is_leaf, unwrap, watch
 from netviz.errors import ModelError
 from netviz.models.layers import Kernel, Layer, LayerIndex
 
@@ -134,10 +134,10 @@ def index_layers(
     sizes = [size] if size else list(dict.fromkeys([*([prefer] if prefer else []), *SIZES]))
     problem: Exception | None = None
     for height, width in sizes:
-        for run in (_run_on_meta, _run_for_real):
+        for device in (torch.device("meta"), network_device(network)):
             trace = _Trace(network)
             try:
-                _follow(trace, run, (1, channels, height, width))
+                _follow(trace, device, (1, channels, height, width))
             except Exception as error:
                 # The first size's real run tells most: the meta device has troubles of its own.
                 if problem is None or (height, width) == sizes[0]:
@@ -171,10 +171,9 @@ def brief(error: BaseException | None) -> str:
     return text if len(text) <= 160 else text[:157] + "…"
 
 
-def _follow(trace: _Trace, run: Callable[[nn.Module, Tensor], None], shape: tuple[int, ...]) -> None:
+def _follow(trace: _Trace, device: torch.device, shape: tuple[int, ...]) -> None:
     network = trace.network
-    device = "meta" if run is _run_on_meta else _device(network)
-    image = torch.zeros(shape, device=device, dtype=_dtype(network))
+    image = torch.zeros(shape, device=device, dtype=network_dtype(network))
     trace.seen[image] = _Seen(1, True)
     with (
         torch.no_grad(),
@@ -182,25 +181,16 @@ def _follow(trace: _Trace, run: Callable[[nn.Module, Tensor], None], shape: tupl
         watch(network, trace.tell, every_function=trace.follow) as start,
     ):
         start()
-        run(network, image)
+        forward(network, image)
 
 
-def _run_on_meta(network: nn.Module, image: Tensor) -> None:
-    named = [*network.named_parameters(), *network.named_buffers()]
-    tensors = {name: torch.empty_like(value, device="meta") for name, value in named}
-    torch.func.functional_call(network, tensors, (image,))
-
-
-def _run_for_real(network: nn.Module, image: Tensor) -> None:
-    if image.device.type != "meta":
-        network(image)
-
-
-def _device(network: nn.Module) -> torch.device:
+def network_device(network: nn.Module) -> torch.device:
+    """Return the device of a network's parameters."""
     return next((value.device for value in network.parameters()), torch.device("cpu"))
 
 
-def _dtype(network: nn.Module) -> torch.dtype:
+def network_dtype(network: nn.Module) -> torch.dtype:
+    """Return the type of a network's parameters."""
     floating = (value.dtype for value in network.parameters() if value.is_floating_point())
     return next(floating, torch.float32)
 

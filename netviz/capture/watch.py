@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
@@ -53,6 +53,15 @@ def unwrap(network: nn.Module) -> nn.Module:
 def is_leaf(module: nn.Module) -> bool:
     """Return whether a module counts as one layer: it holds no others, or none that run on their own."""
     return isinstance(module, nn.MultiheadAttention) or next(module.children(), None) is None
+
+
+def forward(network: nn.Module, image: Tensor) -> Any:
+    """Run a network on an image; where that is on the meta device, without arithmetic and memory."""
+    if not image.is_meta:
+        return network(image)
+    named = [*network.named_parameters(), *network.named_buffers()]
+    tensors = {name: torch.empty_like(value, device="meta") for name, value in named}
+    return torch.func.functional_call(network, tensors, (image,))
 
 
 @contextmanager

@@ -9,13 +9,25 @@ from matplotlib.figure import Figure
 
 from netviz.errors import OutputError
 from netviz.render import style
+from netviz.render.field import field_figure
 from netviz.render.filters import filters_figure
 from netviz.render.maps import maps_figure
-from netviz.results import FiltersResult, MapsResult, Result, load_result, write_bytes
+from netviz.render.occlusion import occlusion_figure
+from netviz.results import (
+    FieldResult,
+    FiltersResult,
+    MapsResult,
+    OcclusionResult,
+    Result,
+    load_result,
+    write_bytes,
+)
 
 FIGURES: Final[dict[type[Result], Callable[[Any], Figure]]] = {
+    FieldResult: field_figure,
     FiltersResult: filters_figure,
     MapsResult: maps_figure,
+    OcclusionResult: occlusion_figure,
 }
 """How each kind of result is drawn; a new kind adds its line."""
 

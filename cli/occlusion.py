@@ -1,0 +1,83 @@
+"""``netviz occlusion``."""
+
+import click
+
+from .options import debug_option, json_option, model_option, model_options, out_option, size_option
+from .output import Progress, deliver
+
+
+@click.command()
+@click.argument("image", metavar="IMAGE")
+@model_option
+@click.option(
+    "--class",
+    "target",
+    metavar="NAME|INDEX",
+    help="The class whose score is measured: its name or its index.  [default: the predicted one]",
+)
+@click.option(
+    "--patch",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    help="Side of the square patch, in pixels of the network's input.",
+)
+@click.option(
+    "--stride", type=click.IntRange(min=1), default=8, show_default=True, help="Step of the patch, in pixels."
+)
+@click.option(
+    "--fill",
+    type=click.Choice(["mean", "noise", "zero"]),
+    default="mean",
+    show_default=True,
+    help="What the patch shows: the image's mean colour, random colours (drawn by --seed), or 0 in the network's "
+    "own units.",
+)
+@size_option
+@out_option("Picture (.png, .svg, .pdf) or arrays (.npz).  [default: occlusion.png]")
+@json_option
+@model_options
+@debug_option
+def occlusion(
+    image: str,
+    model: str,
+    target: str | None,
+    patch: int,
+    stride: int,
+    fill: str,
+    size: tuple[int, int] | None,
+    out: str | None,
+    as_json: bool,
+    trust: bool,
+    weights: str,
+    seed: int,
+) -> None:
+    """Cover an image patch by patch and draw how a class score falls.
+
+    IMAGE is a file, or skimage:NAME for a photograph that comes with scikit-image. Only what a patch can change is
+    computed again; the answer is that of full passes.
+
+    The NPZ holds `map` (H, W): for every pixel, the drop of the score averaged over the patches that cover it;
+    `drops` (rows, columns), the drop for each place of the patch, which begins at `tops` and `lefts`; and `image`.
+    """
+    from netviz.analysis import occlusion as take_occlusion
+
+    if stride > patch:
+        raise click.BadParameter(
+            f"{stride} leaves pixels between patches of {patch} uncovered; give at most {patch}",
+            param_hint="'--stride'",
+        )
+    result = take_occlusion(
+        image,
+        model=model,
+        target=target,
+        patch=patch,
+        stride=stride,
+        fill=fill,
+        size=size,
+        trust=trust,
+        weights=weights,
+        seed=seed,
+        progress=Progress(),
+    )
+    deliver(result, out, "occlusion.png", as_json)

@@ -1,0 +1,298 @@
+"""The tape: one forward pass written down, function by function, as far as it comes from the image."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from netviz.capture.names import ALIASED, CONSTANTS, READS, UNSEEN, plain_name, writes
+from netviz.capture.tensors import main_tensor, tensors_in, version_of
+from netviz.capture.watch import Event, Key, evaluation, forward, unwrap, watch
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Stands for a recorded value among a node's arguments."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One call of a torch function.
+
+    Attributes
+    ----------
+    index : int
+        Its place on the tape.
+    function : callable or None
+        To be called with `args` and `kwargs` after every `Ref` in them is replaced; None for a node that stands
+        for something that could not be recorded.
+    name : str
+        Its plain name: ``conv2d``, ``add`` (also for ``+`` and ``add_``), ``getitem``.
+    args, kwargs : tuple, dict
+        As called, with image-derived tensors replaced by `Ref`; parameters and constants are themselves.
+    inputs, outputs : tuple of int
+        Numbers of the values read and made.
+    module : str
+        Dotted name of the innermost module in which it was called.
+    in_place : bool
+        Whether it changed one of its arguments; the changed tensor is its output, under a new number.
+    """
+
+    index: int
+    function: Any
+    name: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    module: str
+    in_place: bool
+
+
+@dataclass
+class Tape:
+    """Every function that was applied to what comes from the image, in order.
+
+    Attributes
+    ----------
+    nodes : tuple of Node
+        In running order.
+    shapes : list of torch.Size
+        The shape of each value; value 0 is the image.
+    values : list of Tensor
+        The values themselves, as they were before anything overwrote them; empty unless they were to be kept.
+    layers : dict of Key to int
+        The value that each call of a module or function gave: its main tensor.
+    output : int or None
+        The network's main output; None if it does not come from the image.
+    trouble : str
+        Why the tape cannot simply be run again, or "": something changed a tensor through a view of it, or in a
+        way that torch does not show.
+    """
+
+    nodes: tuple[Node, ...] = ()
+    shapes: list[torch.Size] = field(default_factory=list)
+    values: list[Tensor] = field(default_factory=list)
+    layers: dict[Key, int] = field(default_factory=dict)
+    output: int | None = None
+    trouble: str = ""
+
+
+def record(network: nn.Module, image: Tensor, *, keep: bool) -> Tape:
+    """Run the network once in evaluation mode and record what it does with the image.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Left exactly as found.
+    image : Tensor of shape (N, C, H, W)
+        On the network's device; on the meta device, the network runs there too, without arithmetic.
+    keep : bool
+        Whether to keep every value; else only shapes.
+
+    Returns
+    -------
+    Tape
+
+    Raises
+    ------
+    Exception
+        Whatever the network raises on this image.
+    """
+    network = unwrap(network)
+    recording = _follow(network, image, keep, [])
+    if recording.strangers:
+        # A tensor that no recorded function made: either it was there before, then it comes again, or not.
+        recording = _follow(network, image, keep, recording.strangers)
+    return recording.tape
+
+
+def _follow(network: nn.Module, image: Tensor, keep: bool, given: list[Tensor]) -> "_Recording":
+    recording = _Recording(network, keep, given)
+    recording.number(image)
+    with torch.no_grad(), evaluation(network), watch(network, recording.tell, recorder=recording) as start:
+        start()
+        recording.finish(forward(network, image))
+    return recording
+
+
+def _refer(value: Any, known: Any) -> Any:
+    """Return the same structure with every recorded tensor replaced by its Ref."""
+    if isinstance(value, Tensor):
+        entry = known.get(value)
+        return value if entry is None else Ref(entry[0])
+    if isinstance(value, tuple | list):
+        items = [_refer(item, known) for item in value]
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return type(value)(*items)
+        return tuple(items) if isinstance(value, tuple) else items
+    if isinstance(value, Mapping):
+        return {key: _refer(item, known) for key, item in value.items()}
+    return value
+
+
+_HOLDERS = (Tensor, dict, list, tuple)
+
+
+class _Recording:
+    """Writes the tape while the network runs."""
+
+    def __init__(self, network: nn.Module, keep: bool, given: list[Tensor]) -> None:
+        self.tape = Tape()
+        self.network = network
+        self.nodes: list[Node] = []
+        self.keep = keep
+        # Each living tensor that comes from the image: its number, and its version when it got that number.
+        self.known: Any = WeakTensorKeyDictionary()
+        self.sharing: dict[int, list[int]] = {}
+        self.versions: list[tuple[Tensor, int]] = []
+        # Tensors that do not come from the image: those of the network, and what functions make of them.
+        self.constant: Any = WeakTensorKeyDictionary(dict.fromkeys(given))
+        self.walked = False
+        self.strangers: list[Tensor] = []
+        # Memory of constants into which something of the image was written, by its address; kept alive.
+        self.tainted: dict[int, Tensor] = {}
+
+    def number(self, tensor: Tensor) -> int:
+        """Give a tensor, as it now is, the next number."""
+        number = len(self.tape.shapes)
+        self.tape.shapes.append(tensor.shape)
+        self.known[tensor] = (number, version_of(tensor))
+        if self.keep:
+            self.tape.values.append(tensor)
+            self.sharing.setdefault(tensor.untyped_storage()._cdata, []).append(number)
+        return number
+
+    def before(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Remember the versions of all arguments, and save what may be overwritten."""
+        self.versions = [(tensor, version_of(tensor)) for tensor in tensors_in((args, kwargs))]
+        if not self.versions:
+            return
+        if self.keep and writes(function, args, kwargs):
+            for tensor, _ in self.versions:
+                for number in self.sharing.pop(tensor.untyped_storage()._cdata, ()):
+                    self.tape.values[number] = self.tape.values[number].clone()
+
+    def after(
+        self, function: Any, module: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
+        """Write down a call, if it reads what comes from the image."""
+        versions, self.versions = self.versions, []
+        made = list(tensors_in(output))
+        name = plain_name(function)
+        if self.tainted:
+            for tensor, _ in versions:
+                self._meet(tensor, module)
+        if name in CONSTANTS or not any(tensor in self.known for tensor, _ in versions):
+            for tensor in made:
+                self.constant[tensor] = None
+            return
+        changed = [tensor for tensor, version in versions if version_of(tensor) != version]
+        if not made and not changed and name not in READS:
+            return
+        if not changed and made and all(tensor in self.known for tensor in made):
+            return  # it handed its argument through, as dropout does in evaluation
+        for tensor, version in versions:
+            self._meet(tensor, module)
+            self._check(tensor, version, module)
+        referred, keywords = _refer(args, self.known), _refer(kwargs, self.known)
+        inputs = tuple(dict.fromkeys(self.known[one][0] for one, _ in versions if one in self.known))
+        outputs: list[int] = []
+        for tensor in changed:
+            if tensor not in self.known:
+                self.tainted[tensor.untyped_storage()._cdata] = tensor
+        for tensor in (*changed, *made):
+            entry = self.known.get(tensor)
+            if entry is None or entry[1] != version_of(tensor):
+                outputs.append(self.number(tensor))
+            elif entry[0] not in outputs:
+                outputs.append(entry[0])
+        self._add(function, name, referred, keywords, inputs, tuple(outputs), module, bool(changed))
+
+    def tell(self, event: Event) -> None:
+        """Note which value a layer gave; what comes out of a module unseen becomes a node of its own."""
+        tensors = list(tensors_in(event.output))
+        sources = [tensor for tensor in tensors_in(event.inputs) if tensor in self.known]
+        unseen = [tensor for tensor in tensors if tensor not in self.known and self._strange(tensor)]
+        if unseen and sources:
+            inputs = tuple(self.known[tensor][0] for tensor in sources)
+            outputs = tuple(self.number(tensor) for tensor in unseen)
+            name = f"{type(event.source).__name__}: {UNSEEN}"
+            self._lost(f"{event.key.module or 'the network'} does what torch does not show")
+            self._add(None, name, (), {}, inputs, outputs, event.key.module, False)
+        number = self._current(main_tensor(event.output), event.key.module)
+        if number is not None:
+            self.tape.layers[event.key] = number
+
+    def finish(self, output: Any) -> None:
+        """Close the tape."""
+        self.tape.output = self._current(main_tensor(output), "")
+        self.tape.nodes = tuple(self.nodes)
+
+    def _current(self, tensor: Tensor | None, module: str) -> int | None:
+        """Return the number of what a tensor now holds; None if it does not come from the image."""
+        if tensor is None:
+            return None
+        if self.tainted:
+            self._meet(tensor, module)
+        self._check(tensor, version_of(tensor), module)
+        entry = self.known.get(tensor)
+        return None if entry is None else int(entry[0])
+
+    def _strange(self, tensor: Tensor) -> bool:
+        """Return whether nothing recorded made this tensor, and the network does not hold it either."""
+        if not self.walked and tensor not in self.constant:
+            # Only now, because on the meta device other tensors stand in for the network's while it runs.
+            self.walked = True
+            held = [value for module in self.network.modules() for value in vars(module).values()]
+            for one in tensors_in([value for value in held if isinstance(value, _HOLDERS)]):
+                self.constant[one] = None
+        return tensor not in self.constant
+
+    def _meet(self, tensor: Tensor, module: str) -> None:
+        """Record a tensor of unknown origin, or one whose memory was written to, as made of nothing known."""
+        if tensor in self.known:
+            return
+        written = bool(self.tainted) and tensor.untyped_storage()._cdata in self.tainted
+        if not written and not self._strange(tensor):
+            return
+        if written:
+            self._lost(f"a tensor in {module or 'the network'} was changed through a view of it")
+        else:
+            self.strangers.append(tensor)
+            self._lost(f"a tensor in {module or 'the network'} comes from where torch does not show")
+        name = ALIASED if written else UNSEEN
+        self._add(None, name, (), {}, (), (self.number(tensor),), module, False)
+
+    def _check(self, tensor: Tensor, version: int, module: str) -> None:
+        """Give a tensor that changed since it was recorded, through a view or behind our back, a new number."""
+        entry = self.known.get(tensor)
+        if entry is None or entry[1] == version:
+            return
+        number = self.number(tensor)
+        # The call itself may have changed it once more: what counts is how it was before.
+        self.known[tensor] = (number, version)
+        self._lost(f"a tensor in {module or 'the network'} was changed through a view of it")
+        self._add(None, ALIASED, (), {}, (entry[0],), (number,), module, False)
+
+    def _lost(self, reason: str) -> None:
+        self.tape.trouble = self.tape.trouble or reason
+
+    def _add(
+        self,
+        function: Any,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        inputs: tuple[int, ...],
+        outputs: tuple[int, ...],
+        module: str,
+        in_place: bool,
+    ) -> None:
+        index = len(self.nodes)
+        self.nodes.append(Node(index, function, name, args, kwargs, inputs, outputs, module, in_place))
