@@ -51,10 +51,9 @@ def _together(conv: Node, norm: Node) -> Node | None:
     left, right = arguments(conv), arguments(norm)
     weight, bias = left["weight"], left.get("bias")
     mean, var = right.get("running_mean"), right.get("running_var")
-    tensors = (weight, mean, var)
-    if right.get("training", False) or not all(isinstance(one, Tensor) for one in tensors):
+    if right.get("training", False) or mean is None or var is None:
         return None
-    if isinstance(bias, Ref) or len(conv.outputs) != 1:
+    if isinstance(bias, Ref) or not isinstance(weight, Tensor) or len(conv.outputs) != 1:
         return None
     gain, shift = right.get("weight"), right.get("bias")
     scale = (var.double() + right.get("eps", 1e-5)).rsqrt()

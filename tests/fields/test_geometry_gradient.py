@@ -17,10 +17,7 @@ from netviz.models.torchvision_import import import_torchvision
 EVERYDAY = (
     "alexnet",
     "convnext_tiny",
-    "densenet121",
-    "efficientnet_b0",
     "googlenet",
-    "mnasnet0_5",
     "mobilenet_v2",
     "regnet_y_400mf",
     "resnet18",
