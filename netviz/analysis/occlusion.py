@@ -99,7 +99,6 @@ def occlusion(
     tell = None if progress is None else lambda done, total: progress(f"occluding {photo.name}", done, total)
     found = occlude(network, clean, baseline, tops, lefts, (patch, patch), read, tape=tape, progress=tell)
     drops = (found.clean - found.values).double().cpu().numpy()
-    labels = opened.labels if len(opened.labels) == len(scores) else ()
     return OcclusionResult(
         map=spread(drops, tops, lefts, (patch, patch), (height, width)).astype(np.float32),
         drops=drops.astype(np.float32),
@@ -109,7 +108,7 @@ def occlusion(
         network=opened.name,
         image_name=photo.name,
         class_index=chosen,
-        label=labels[chosen] if labels else "",
+        label=opened.labels[chosen] if opened.labels else "",
         predicted=target is None,
         score=float(found.clean),
         score_of=score_of,
@@ -206,7 +205,7 @@ def find_class(target: str | int | None, scores: Tensor, model: Model) -> int:
         if 0 <= int(text) < count:
             return int(text)
         raise ModelError(f"{model.name} has no class {text}: its classes are 0 to {count - 1}")
-    if len(model.labels) != count:
+    if not model.labels:
         raise ModelError(
             f"the names of {model.name}'s classes are not known; give the index of a class, 0 to {count - 1}, "
             f"instead of {text!r}"
@@ -248,6 +247,11 @@ def _scores(model: Model, tape: Tape) -> tuple[Tensor, str]:
             f"occlusion needs a classifier"
         )
     output = tape.values[tape.output]
+    if model.labels and len(model.labels) != output.shape[1]:
+        raise ModelError(
+            f"the main output of {model.name} has {output.shape[1]} channels, which are not its {len(model.labels)} "
+            f"classes ({', '.join(model.labels[:2])}, …); occlusion needs a classifier"
+        )
     if output.ndim == 4 and output.shape[-2:] != (1, 1):
         height, width = output.shape[-2:]
         what = f"raw output, mean over the class's map of {height}×{width} positions"

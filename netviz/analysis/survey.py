@@ -123,7 +123,7 @@ def survey(
         "model": typed or model.name,
         "origin": model.origin,
         "parameters": sum(value.numel() for value in model.runnable().parameters()),
-        "input": str(model.preprocessing if size is None else model.preprocessing.sized(*size)),
+        "input": _input(model, index, size),
         "images": entries,
         "layers": rows,
     }
@@ -135,6 +135,14 @@ def survey(
 def slug(name: str) -> str:
     """Return a name as a file name: letters, digits, ``.``, ``-`` and ``_`` only, 80 characters at most."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:80] or "x"
+
+
+def _input(model: Model, index: LayerIndex, size: tuple[int, int] | None) -> str:
+    """Say what becomes of the images, and for which size the layers' shapes hold where images differ."""
+    text = str(model.preprocessing if size is None else model.preprocessing.sized(*size))
+    if model.preprocessing.crop is not None or size is not None or index.input_shape is None:
+        return text
+    return f"{text}; layer shapes for {index.input_shape[1]}×{index.input_shape[2]} pixels"
 
 
 def _chosen(index: LayerIndex, only: Sequence[str], model: Model) -> list[Layer]:

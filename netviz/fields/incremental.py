@@ -34,7 +34,7 @@ from netviz.fields.incremental_spans import (
 )
 from netviz.fields.windows import Ints, Span, Taking, groups, taking
 
-SHARE = 0.8
+SHARE = 0.9
 """Windows that cover a larger share of a map than this are not worth their gathering."""
 
 GROUPS = 3

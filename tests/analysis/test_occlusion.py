@@ -151,6 +151,8 @@ def test_bad_input():
         netviz.occlusion(noise(20, 30), model=model, patch=21, stride=8)
     with pytest.raises(ImageError, match="larger image"):
         netviz.occlusion(noise(3, 3), model=model, patch=2, stride=2)
+    with pytest.raises(ModelError, match=r"4 channels, which are not its 2 classes \(no face, face"):
+        netviz.occlusion("skimage:coins", model="pnet", size=(48, 48))
     tokens = nn.Sequential(nn.Conv2d(3, 4, 4, 4), nn.Flatten(2))
     with pytest.raises(ModelError, match="no class scores"):
         netviz.occlusion(noise(20, 20), model=opened(tokens))

@@ -206,7 +206,7 @@ def test_local_functions_run_on_windows(name):
 
 def test_windows_give_way_to_whole_maps():
     torch.manual_seed(0)
-    network = nn.Sequential(conv(3, 4, 3, padding=1), conv(4, 4, 31, padding=15), conv(4, 4, 3))
+    network = nn.Sequential(conv(3, 4, 3, padding=1), conv(4, 4, 37, padding=18), conv(4, 4, 3))
     steps = check(network, (40, 40), (4, 4), 4).groups[0].steps
     assert [step.tracks is not None for step in steps] == [True, False, False]
 
