@@ -1,11 +1,13 @@
 """Run every benchmark and write docs/benchmarks.md: ``python benchmarks/run.py docs/benchmarks.md``.
 
-Each script in this folder has a function ``table() -> str`` that measures netviz and its peers alternately in one
-process and returns a Markdown table of ratios. Absolute times depend on the machine; ratios travel better.
+Each script in this folder measures netviz and its peers alternately and prints a Markdown table of ratios; it runs in
+a process of its own, since some peers change torch when they are imported. Absolute times depend on the machine;
+ratios travel better.
 """
 
-import importlib.util
+import ast
 import platform
+import subprocess
 import sys
 from pathlib import Path
 
@@ -35,14 +37,11 @@ def main(path: Path) -> None:
     for script in sorted(HERE.glob("*.py")):
         if script.name == Path(__file__).name:
             continue
-        spec = importlib.util.spec_from_file_location(script.stem, script)
-        if spec is None or spec.loader is None:
-            raise SystemExit(f"cannot load {script}")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
         print(f"{script.stem} …", file=sys.stderr)
-        title, _, note = (module.__doc__ or script.stem).partition("\n\n")
-        parts += ["", f"## {title.rstrip('.')}", "", note.strip(), "", module.table()]
+        said = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or script.stem
+        title, _, note = said.partition("\n\n")
+        done = subprocess.run([sys.executable, str(script)], check=True, stdout=subprocess.PIPE, text=True)
+        parts += ["", f"## {title.rstrip('.')}", "", note.strip(), "", done.stdout.strip()]
     path.write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")
 
 

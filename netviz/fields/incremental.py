@@ -40,7 +40,7 @@ SHARE = 0.9
 GROUPS = 3
 """Groups of row positions, and of column positions, that are computed with windows of one size."""
 
-LEAST = 6
+LEAST = 9
 """Positions that a group has at least, on average: batches that are too small waste the processor."""
 
 BUDGET = 1 << 24
