@@ -101,7 +101,7 @@ def table(networks: Sequence[str] = NETWORKS, runs: int = RUNS) -> str:
             warnings.simplefilter("ignore")
             from captum.attr import Occlusion
     except ImportError:
-        return "Skipped: Captum is not installed (`pip install --no-deps captum tqdm`)."
+        return "Skipped: Captum is not installed (`pip install captum`)."
     rows = [
         f"| network | places | Captum | netviz | ratio (of {runs} runs) | difference, of the scores' range |",
         "|---|---|---|---|---|---|",

@@ -100,7 +100,10 @@ def survey(
             peaks[layer] = np.maximum(peaks.get(layer, peak), peak)
         file = f"images/{len(names):03d}-{slug(photo.name)}.png"
         write_bytes(out / file, _png(image))
-        entries.append({"name": photo.name, "file": file, "height": image.shape[0], "width": image.shape[1]})
+        height, width = image.shape[:2]
+        entries.append(
+            {"name": photo.name, "source": str(source), "file": file, "height": height, "width": width}
+        )
     slugs = _slugs(chosen)
     for step, source in enumerate(sources):
         name = names[step]
