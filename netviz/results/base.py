@@ -1,7 +1,7 @@
 """A result: a frozen dataclass of NumPy arrays and facts, saved as one NPZ file.
 
-Array fields become arrays of the file under their own names; everything else becomes JSON text in the
-array ``facts``. Reading needs neither torch nor pickle.
+Array fields become arrays of the file under their own names, the arrays of a field of type `Arrays` under their
+keys; everything else becomes JSON text in the array ``facts``. Reading needs neither torch nor pickle.
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from netviz.errors import ResultError
 from netviz.results.files import write_bytes
 
 R = TypeVar("R", bound="Result")
+
+Arrays: TypeAlias = dict[str, np.ndarray[Any, Any]]
+"""Arrays whose names and number are not known beforehand; a result has at most one field of this type."""
 
 KINDS: dict[str, type["Result"]] = {}
 
@@ -32,17 +35,23 @@ class Result:
         super().__init_subclass__()
         KINDS[cls.kind] = cls
 
-    def arrays(self) -> dict[str, np.ndarray[Any, Any]]:
-        """Return the array fields by name."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+    def arrays(self) -> Arrays:
+        """Return all arrays by the name that they have in the file."""
+        arrays: Arrays = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type == Arrays:
+                arrays.update(value)
+            elif isinstance(value, np.ndarray):
+                arrays[field.name] = value
+        return arrays
 
     def facts(self) -> dict[str, Any]:
         """Return everything that is no array, ready for JSON, with ``kind`` and ``netviz`` (the version)."""
         arrays = self.arrays()
         facts: dict[str, Any] = {"kind": self.kind, "netviz": __version__}
         for field in dataclasses.fields(self):
-            if field.name not in arrays:
+            if field.name not in arrays and field.type != Arrays:
                 facts[field.name] = getattr(self, field.name)
         return facts
 
@@ -94,8 +103,17 @@ def load_result(path: str | Path) -> Result:
         facts = json.loads(str(arrays.pop("facts")[()]))
         cls = KINDS[facts.pop("kind")]
         facts.pop("netviz")
-        names = [field.name for field in dataclasses.fields(cls)]
-        values = {name: _tuples(facts[name]) if name in facts else arrays[name] for name in names}
+        values: dict[str, Any] = {}
+        rest = None
+        for field in dataclasses.fields(cls):
+            if field.type == Arrays:
+                rest = field.name
+            else:
+                values[field.name] = (
+                    _tuples(facts[field.name]) if field.name in facts else arrays.pop(field.name)
+                )
+        if rest is not None:
+            values[rest] = arrays
         return cls(**values)
     except FileNotFoundError:
         raise ResultError(f"no such file: {path}") from None
