@@ -41,7 +41,7 @@ bench: .venv/.bench
 	touch $@
 
 .venv/.dev: .venv/.installed
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev,timm]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev,timm,ray]'
 	touch $@
 
 .venv/.bench: .venv/.dev

@@ -9,6 +9,7 @@ import click
 from netviz._version import __version__
 from netviz.errors import NetvizError
 
+from .contrast import contrast
 from .draw import draw, report
 from .field import field
 from .filters import filters
@@ -16,6 +17,9 @@ from .gallery import gallery
 from .layers import layers
 from .maps import maps
 from .occlusion import occlusion
+from .patches import patches
+from .sift import sift
+from .stages import stages
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,7 +34,7 @@ def netviz() -> None:
     """
 
 
-for verb in (layers, filters, maps, field, occlusion, gallery, draw, report):
+for verb in (layers, filters, maps, field, occlusion, contrast, sift, stages, patches, gallery, draw, report):
     netviz.add_command(verb)
 
 

@@ -27,6 +27,12 @@ from .output import out_for, print_json, say
     show_default=True,
     help="Draw each map by its own range, or all by one scale.",
 )
+@click.option(
+    "--normalize",
+    type=click.Choice(["lcn", "lrn"]),
+    help="Normalize the contrast first: local contrast normalization, or local response normalization (see: netviz "
+    "contrast).",
+)
 @size_option
 @out_option("Picture (.png, .svg, .pdf) or arrays (.npz).  [default: maps.png]")
 @json_option
@@ -39,6 +45,7 @@ def maps(
     units: str | None,
     sort: str,
     scale: str,
+    normalize: str | None,
     size: tuple[int, int] | None,
     out: str | None,
     as_json: bool,
@@ -51,7 +58,8 @@ def maps(
     IMAGE is a file, a folder, or skimage:NAME for a photograph that comes with scikit-image. With several images
     each gets its own file, with its name before the suffix: maps-chelsea.png.
 
-    The NPZ holds `maps` (C, H, W), exactly the layer's raw output, and `image` (H', W', 3) as the network saw it.
+    The NPZ holds `maps` (C, H, W), exactly the layer's raw output (unless --normalize is given), and `image`
+    (H', W', 3) as the network saw it.
     """
     from netviz.analysis import maps as take_maps
     from netviz.images import list_images
@@ -63,7 +71,16 @@ def maps(
     facts = []
     taken: set[str] = set()
     for source in sources:
-        result = take_maps(source, layer=layer, model=opened, units=units, sort=sort, scale=scale, size=size)
+        result = take_maps(
+            source,
+            layer=layer,
+            model=opened,
+            units=units,
+            sort=sort,
+            scale=scale,
+            normalize=normalize or "",
+            size=size,
+        )
         facts.append(result.summary())
         if out is None and as_json:
             continue

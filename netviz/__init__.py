@@ -10,13 +10,27 @@ from typing import TYPE_CHECKING, Any
 from netviz._version import __version__
 
 if TYPE_CHECKING:
-    from netviz.analysis import field, filters, layers, maps, occlusion, survey
+    from netviz.analysis import (
+        contrast,
+        field,
+        filters,
+        layers,
+        maps,
+        match,
+        normalize,
+        occlusion,
+        patches,
+        sift,
+        stages,
+        survey,
+    )
     from netviz.models import load
     from netviz.render import draw
     from netviz.results import load_result, report
 
 __all__ = [
     "__version__",
+    "contrast",
     "draw",
     "field",
     "filters",
@@ -24,12 +38,18 @@ __all__ = [
     "load",
     "load_result",
     "maps",
+    "match",
+    "normalize",
     "occlusion",
+    "patches",
     "report",
+    "sift",
+    "stages",
     "survey",
 ]
 
 _HOMES = {
+    "contrast": "netviz.analysis",
     "draw": "netviz.render",
     "field": "netviz.analysis",
     "filters": "netviz.analysis",
@@ -37,8 +57,13 @@ _HOMES = {
     "load": "netviz.models",
     "load_result": "netviz.results",
     "maps": "netviz.analysis",
+    "match": "netviz.analysis",
+    "normalize": "netviz.analysis",
     "occlusion": "netviz.analysis",
+    "patches": "netviz.analysis",
     "report": "netviz.results",
+    "sift": "netviz.analysis",
+    "stages": "netviz.analysis",
     "survey": "netviz.analysis",
 }
 

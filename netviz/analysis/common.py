@@ -1,7 +1,7 @@
-"""What several questions share: the layers of a MODEL, and the choice of units."""
+"""What several questions share: the layers of a MODEL, chosen and named."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -70,40 +70,41 @@ def require_maps(model: Model, layer: Layer) -> Layer:
     return layer
 
 
-def choose_units(units: str | Iterable[int] | None, channels: int, where: str) -> list[int] | None:
-    """Return the unit numbers that a user asked for, in that order; None if nothing was asked.
-
-    Parameters
-    ----------
-    units : str or iterable of int
-        ``0:16`` (a range as in Python), ``3,7``, or both: ``0:4,9``.
-    channels : int
-        How many units the layer has; negative numbers count from its end.
-    where : str
-        The layer's name, for the message.
+def chosen_layers(model: Model, index: LayerIndex, only: Sequence[str]) -> list[Layer]:
+    """Return the layers that names, aliases or globs mean, in running order; all convolutions if there are none.
 
     Raises
     ------
     LayerError
-        If a unit does not exist, or the text is no list of units.
+        If a name means no layer, or one without maps.
+    ModelError
+        If the network has no convolution.
     """
-    if units is None:
-        return None
-    chosen: list[int] = []
-    parts: Sequence[str | int] = units.split(",") if isinstance(units, str) else list(units)
-    for part in parts:
-        span = re.fullmatch(r"\s*(-?\d*):(-?\d*)\s*", part) if isinstance(part, str) else None
-        if span:
-            first, last = (int(text) if text else None for text in span.groups())
-            chosen.extend(range(channels)[slice(first, last)])
-            continue
-        try:
-            number = int(part)
-        except ValueError:
-            raise LayerError(f"{units!r} is no list of units; write 0:16 or 3,7") from None
-        if not -channels <= number < channels:
-            raise LayerError(f"layer {where} has no unit {number}: its units are 0 to {channels - 1}")
-        chosen.append(number % channels)
-    if not chosen:
-        raise LayerError(f"{units!r} chooses no unit: layer {where} has units 0 to {channels - 1}")
-    return list(dict.fromkeys(chosen))
+    if not only:
+        found = [layer for layer in index if layer.spatial and layer.kernel is not None]
+        if not found:
+            raise ModelError(f"{model.name} is not convolutional: it has no convolution with maps")
+        return found
+    wanted = {layer for spec in only for layer in index.resolve_all(spec)}
+    found = [layer for layer in index if layer in wanted]
+    flat = next((layer for layer in found if not layer.spatial), None)
+    if flat is not None:
+        raise LayerError(f"layer {flat.name} ({flat.alias}) of {model.name} has no maps; leave it out")
+    return found
+
+
+def slug(name: str) -> str:
+    """Return a name as a file name: letters, digits, ``.``, ``-`` and ``_`` only, 80 characters at most."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:80] or "x"
+
+
+def layer_slugs(chosen: Sequence[Layer]) -> dict[Layer, str]:
+    """Return a file name for each layer, different also where a file system does not see capitals."""
+    slugs: dict[Layer, str] = {}
+    for layer in chosen:
+        base, number = slug(layer.name), 2
+        name = base
+        while name.lower() in {taken.lower() for taken in slugs.values()}:
+            name, number = f"{base}-{number}", number + 1
+        slugs[layer] = name
+    return slugs

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from netviz.analysis.common import ModelSpec, choose_units, layers, require_maps
+from netviz.analysis.common import ModelSpec, layers, require_maps
 from netviz.analysis.empirical import empirical_field
 from netviz.analysis.layer_fields import layer_fields
 from netviz.analysis.maps import input_preprocessing
@@ -19,7 +19,7 @@ from netviz.fields.effective import GRADIENTS, effective_field, extent, locate
 from netviz.fields.geometry import Field
 from netviz.images import PHOTOGRAPHS, Photo, list_images, prepare, read_image
 from netviz.models import Layer, LayerIndex, Model, Preprocessing, load
-from netviz.results import FieldResult
+from netviz.results import FieldResult, choose_units
 
 KINDS = ("theoretical", "effective", "empirical", "all")
 

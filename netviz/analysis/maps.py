@@ -4,14 +4,20 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from netviz.analysis.common import ModelSpec, choose_units, layers, require_maps
+from netviz.analysis.common import ModelSpec, layers, require_maps
+from netviz.analysis.normalize import METHODS
+from netviz.analysis.normalize import normalize as normalize_contrast
 from netviz.capture import brief, capture, channels_first
-from netviz.errors import ImageError, ModelError
+from netviz.errors import ImageError, LayerError, ModelError
 from netviz.images import Photo, prepare, read_image
 from netviz.models import Layer, LayerIndex, Model, Preprocessing, load
-from netviz.results import MapsResult
+from netviz.results import MapsResult, choose_units
+
+WINDOW = 7
+"""Side of the window in which ``normalize="lcn"`` works, in positions."""
 
 SHOWN = 64
 """How many units are drawn if the user does not say."""
@@ -25,6 +31,7 @@ def maps(
     units: str | Iterable[int] | None = None,
     sort: str = "index",
     scale: str = "each",
+    normalize: str = "",
     size: tuple[int, int] | None = None,
     trust: bool = False,
     weights: str | Path = "default",
@@ -46,6 +53,9 @@ def maps(
         Drawing order: as asked, or largest maximum first.
     scale : {"each", "shared"}
         Whether each map is drawn by its own range, or all by one scale.
+    normalize : {"", "lcn", "lrn"}
+        Whether to normalize the contrast of the maps, with the defaults of `netviz.normalize`; `netviz.contrast` has
+        more to say about it.
     size : (int, int), optional
         Input height and width in pixels, if not the network's own.
     trust, weights, seed
@@ -54,23 +64,25 @@ def maps(
     Returns
     -------
     MapsResult
-        Its `maps` hold the whole layer, exactly the raw output.
+        Its `maps` hold the whole layer, exactly the raw output where nothing is normalized.
 
     Raises
     ------
     ImageError
         If the image cannot be read, or is too small for the network.
     LayerError
-        If the layer or a unit does not exist, or the layer has no maps.
+        If the layer or a unit does not exist, or the layer has no maps, or none that can be normalized.
     ModelError
         If MODEL cannot be opened or cannot run.
     ValueError
-        If `sort` or `scale` is none of the values named here.
+        If `sort`, `scale` or `normalize` is none of the values named here.
     """
     if sort not in ("index", "max"):
         raise ValueError(f"sort must be 'index' or 'max', not {sort!r}")
     if scale not in ("each", "shared"):
         raise ValueError(f"scale must be 'each' or 'shared', not {scale!r}")
+    if normalize and normalize not in METHODS:
+        raise ValueError(f"normalize must be '' or one of {', '.join(METHODS)}, not {normalize!r}")
     model = load(model, trust=trust, weights=weights, seed=seed)
     model.runnable()
     index = layers(model, size=size)
@@ -79,6 +91,9 @@ def maps(
     photo = image if isinstance(image, Photo) else read_image(image)
     prepared, values = activations(model, index, [found], photo, size)
     one = values[found]
+    if normalize:
+        check_contrast(one, found, model, photo, WINDOW if normalize == "lcn" else 1)
+        one = normalize_contrast(torch.from_numpy(one)[None], method=normalize, window=WINDOW)[0].numpy()
     order = _order(one, chosen, sort)
     return MapsResult(
         maps=one,
@@ -93,7 +108,32 @@ def maps(
         image_name=photo.name,
         scale=scale,
         sort=sort,
+        normalize=normalize,
     )
+
+
+def check_contrast(
+    values: NDArray[np.float32], layer: Layer, model: Model, photo: Photo, window: int
+) -> None:
+    """Reject maps whose contrast cannot be normalized.
+
+    Raises
+    ------
+    LayerError
+        If the window does not fit into them, or a value is NaN or infinite.
+    """
+    height, width = values.shape[1:]
+    if window > min(height, width):
+        raise LayerError(
+            f"window {window} is larger than the maps of {layer.name} ({layer.alias}), {height}×{width}; "
+            f"choose a smaller window, a layer before it, or a larger --size"
+        )
+    bad = int(np.count_nonzero(~np.isfinite(values)))
+    if bad:
+        raise LayerError(
+            f"layer {layer.name} ({layer.alias}) of {model.name} gives NaN or infinity on {photo.name} ({bad} of "
+            f"{values.size} values), which no normalization mends; choose a layer before it"
+        )
 
 
 def activations(

@@ -87,14 +87,14 @@ def occlusion(
     device = next((value.device for value in network.parameters()), torch.device("cpu"))
     clean = prepared.tensor.to(device)
     tape = taped(opened, network, clean, photo.name)
-    scores, score_of = _scores(opened, tape)
+    scores, score_of = scores_on(opened, tape)
     chosen = find_class(target, scores, opened)
     baseline = filling(fill, prepared, preprocessing, seed).to(device)
     height, width = prepared.image.shape[:2]
     tops, lefts = grid(height, patch, stride), grid(width, patch, stride)
 
     def read(output: Tensor) -> Tensor:
-        return _class_scores(output)[:, chosen]
+        return class_scores(output)[:, chosen]
 
     tell = None if progress is None else lambda done, total: progress(f"occluding {photo.name}", done, total)
     found = occlude(network, clean, baseline, tops, lefts, (patch, patch), read, tape=tape, progress=tell)
@@ -232,8 +232,8 @@ def _closest(text: str, labels: Sequence[str]) -> str:
     return f"the closest: {', '.join(names)}"
 
 
-def _scores(model: Model, tape: Tape) -> tuple[Tensor, str]:
-    """Return the score of every class, and what a score is.
+def scores_on(model: Model, tape: Tape, question: str = "occlusion") -> tuple[Tensor, str]:
+    """Return the score of every class on a taped image, and what a score is.
 
     Raises
     ------
@@ -244,22 +244,22 @@ def _scores(model: Model, tape: Tape) -> tuple[Tensor, str]:
         shape = "unknown" if tape.output is None else "×".join(map(str, tape.shapes[tape.output]))
         raise ModelError(
             f"{model.name} has no class scores: its main output is {shape}, not (N, classes) or (N, classes, H, W); "
-            f"occlusion needs a classifier"
+            f"{question} needs a classifier"
         )
     output = tape.values[tape.output]
     if model.labels and len(model.labels) != output.shape[1]:
         raise ModelError(
             f"the main output of {model.name} has {output.shape[1]} channels, which are not its {len(model.labels)} "
-            f"classes ({', '.join(model.labels[:2])}, …); occlusion needs a classifier"
+            f"classes ({', '.join(model.labels[:2])}, …); {question} needs a classifier"
         )
     if output.ndim == 4 and output.shape[-2:] != (1, 1):
         height, width = output.shape[-2:]
         what = f"raw output, mean over the class's map of {height}×{width} positions"
     else:
         what = "raw output"
-    return _class_scores(output)[0], what
+    return class_scores(output)[0], what
 
 
-def _class_scores(output: Tensor) -> Tensor:
+def class_scores(output: Tensor) -> Tensor:
     """Return (P, classes) of an output (P, classes) or (P, classes, H, W)."""
     return output if output.ndim == 2 else output.mean(dim=(2, 3))

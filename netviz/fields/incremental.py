@@ -8,9 +8,12 @@ Papakonstantinou, "Incremental and Approximate Inference for Faster Occlusion-ba
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from netviz.capture.tape import Node, Ref, Tape
@@ -25,14 +28,14 @@ from netviz.fields.incremental_spans import (
     fixed,
     follow,
     moved,
+    same,
     seen_by,
     shares_of,
     split,
-    taking_of,
     tracks_of,
     whole,
 )
-from netviz.fields.windows import Ints, Span, Taking, groups, taking
+from netviz.fields.windows import Ints, Span, groups, taking
 
 SHARE = 0.9
 """Windows that cover a larger share of a map than this are not worth their gathering."""
@@ -47,6 +50,10 @@ BUDGET = 1 << 24
 """Bytes that the values of one batch of positions may take at any node."""
 
 
+Take: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""Makes windows of another size and place out of a flat clean map and given windows."""
+
+
 class UnfollowableError(Exception):
     """The network does something that cannot be run again piece by piece; the message says what."""
 
@@ -58,7 +65,7 @@ class Step:
     node: Node
     rule: Rule | None
     tracks: Tracks | None
-    sources: dict[int, Taking | None]
+    sources: dict[int, Take | None]
     shares: Tensor | None = None
 
 
@@ -70,7 +77,7 @@ class Group:
     cols: Ints
     image: Tracks
     steps: tuple[Step, ...]
-    last: Taking | None
+    last: Take | None
 
 
 class Plan:
@@ -108,17 +115,11 @@ class Plan:
         focus: Box | None = None,
         share: float = SHARE,
     ) -> None:
-        self.shapes, self.target, self.share = tape.shapes, target, share
-        self.nodes = folded(_needed(tape, target), target)
-        self.rules = {node.index: rule_for(node, tape.shapes) for node in self.nodes}
-        self.readers = {number: node.index for node in self.nodes for number in node.inputs}
-        self.focus = focus
         self.patch = patch
         self.tops, self.lefts = tops, lefts
-        height, width = self.shapes[0][-2:]
+        height, width = tape.shapes[0][-2:]
         image = (Span(tops, tops + patch[0], height), Span(lefts, lefts + patch[1], width))
-        bounds = seen_by(self.nodes, self.rules, target, focus)
-        spans = follow(self.nodes, self.rules, self.shapes, image, bounds)
+        spans = self._follow(tape, target, image, focus, share)
         parts = [self._groups(axis, spans) for axis in range(2)]
         self.groups = [
             self._compile(some_rows, some_cols, spans)
@@ -126,6 +127,32 @@ class Plan:
             for cols in parts[1]
             for some_rows, some_cols in self._batches(rows, cols, spans)
         ]
+
+    def _follow(
+        self, tape: Tape, target: int, image: Axes, focus: Box | None, share: float
+    ) -> dict[int, Axes]:
+        """Note what is to be computed, and return where each value can change."""
+        self.shapes, self.target, self.share = tape.shapes, target, share
+        self.nodes = folded(_needed(tape, target), target)
+        self.rules = {node.index: rule_for(node, tape.shapes) for node in self.nodes}
+        self.readers = {number: node.index for node in self.nodes for number in node.inputs}
+        self.focus = focus
+        bounds = seen_by(self.nodes, self.rules, target, focus)
+        return follow(self.nodes, self.rules, self.shapes, image, bounds)
+
+    def _picked(self, spans: dict[int, Axes], rows: Ints, cols: Ints) -> dict[int, Axes]:
+        """Return where each value can change for some of the positions."""
+        return {number: (one.pick(rows), two.pick(cols)) for number, (one, two) in spans.items()}
+
+    def _take(self, tracks: Tracks, wanted: Tracks) -> Take:
+        """Return how windows become windows of another size and place."""
+        return taking(*tracks, *wanted)
+
+    def _shares(self, rule: Local, beyond: tuple[int, int], halo: Tracks, out: Tracks) -> Tensor:
+        """Return which share of its kernel an average counts, for every output of every window, (P, 1, h, w)."""
+        down, across = shares_of(rule, beyond, halo, out)
+        both = down[:, None, :, None] * across[None, :, None, :]
+        return torch.from_numpy(both.reshape(-1, 1, out[0].size, out[1].size))
 
     def _groups(self, axis: int, spans: dict[int, Axes]) -> list[Ints]:
         """Part the positions of one axis by the sizes of their windows."""
@@ -144,7 +171,7 @@ class Plan:
 
     def _compile(self, rows: Ints, cols: Ints, spans: dict[int, Axes]) -> Group:
         """Choose windows or whole maps for every node, for one group of positions."""
-        picked = {number: (one.pick(rows), two.pick(cols)) for number, (one, two) in spans.items()}
+        picked = self._picked(spans, rows, cols)
         tracks: dict[int, Tracks] = {0: tracks_of(picked[0])}
         expanded: set[int] = set()
         steps: list[Step] = []
@@ -157,7 +184,14 @@ class Plan:
             if out is None or rule is None:
                 fresh = [number for number in node.inputs if number in tracks and number not in expanded]
                 expanded.update(fresh)
-                steps.append(Step(node, None, None, {number: whole(tracks[number]) for number in fresh}))
+                steps.append(
+                    Step(
+                        node,
+                        None,
+                        None,
+                        {number: self._take(tracks[number], whole(tracks[number])) for number in fresh},
+                    )
+                )
                 continue
             first, shares = tracks[node.inputs[0]], None
             wanted = out
@@ -169,24 +203,30 @@ class Plan:
                 wanted = each(
                     lambda slide, track, like: slide.halo(track, like.length), rule.slides, out, first
                 )
-                shares = None if rule.share is None else shares_of(rule, rule.share, wanted, out)
+                shares = None if rule.share is None else self._shares(rule, rule.share, wanted, out)
             elif len(node.inputs) == 1:
                 out = wanted = first
-            sources = {number: taking_of(tracks[number], wanted) for number in node.inputs}
+            sources = {
+                number: None if same(tracks[number], wanted) else self._take(tracks[number], wanted)
+                for number in node.inputs
+            }
             tracks.update(dict.fromkeys(node.outputs, out))
             steps.append(Step(node, rule, out, sources, shares))
         last = None
         if self.target in tracks:
             top, left, bottom, right = self.focus or (0, 0, *self.shapes[self.target][-2:])
-            last = taking(
-                *tracks[self.target],
-                fixed(len(rows), top, bottom, tracks[self.target][0].length),
-                fixed(len(cols), left, right, tracks[self.target][1].length),
-            )
+            last = self._take(tracks[self.target], fixed(tracks[self.target], top, left, bottom, right))
         return Group(rows, cols, tracks[0], tuple(steps), last)
 
     def _batches(self, rows: Ints, cols: Ints, spans: dict[int, Axes]) -> list[tuple[Ints, Ints]]:
         """Part a group of positions until the values of each part fit the budget."""
+        most = self._most(rows, cols, spans)
+        across = min(len(cols), most)
+        down = max(1, most // across)
+        return [(some, those) for some in split(rows, down) for those in split(cols, across)]
+
+    def _most(self, rows: Ints, cols: Ints, spans: dict[int, Axes]) -> int:
+        """Return how many of a group of positions fit the budget together."""
         widest = 1
         for number in {number for node in self.nodes for number in (*node.inputs, *node.outputs)}:
             shape = self.shapes[number]
@@ -198,10 +238,7 @@ class Plan:
                 area = math.prod(shape[-2:])
                 size = size // area * (area if window > self.share * area else window)
             widest = max(widest, size)
-        most = max(1, BUDGET // (4 * widest))
-        across = min(len(cols), most)
-        down = max(1, most // across)
-        return [(some, those) for some in split(rows, down) for those in split(cols, across)]
+        return max(1, BUDGET // (4 * widest))
 
 
 def _needed(tape: Tape, target: int) -> list[Node]:

@@ -55,7 +55,7 @@ def run_plan(
     bases: dict[tuple[int, float], Tensor] = {}
     with torch.no_grad():
         for group in plan.groups:
-            batch = _Batch(plan, group, values, baseline, bases)
+            batch = Batch(plan, group, values, baseline, bases)
             found = read(batch.run())
             found = found.reshape(len(group.rows), len(group.cols), *found.shape[1:])
             if result is None:
@@ -70,7 +70,7 @@ def run_plan(
 
 
 @dataclass
-class _Batch:
+class Batch:
     """One group of positions on its way through the network."""
 
     plan: Plan
@@ -85,10 +85,12 @@ class _Batch:
 
     @property
     def count(self) -> int:
+        """How many positions it has."""
         return len(self.group.rows) * len(self.group.cols)
 
     def run(self) -> Tensor:
-        self.windows[0] = self._occluded(self.group.image)
+        """Return the target for every position, (P, …)."""
+        self.windows[0] = self.changed(self.group.image)
         for step in self.group.steps:
             made = self._on_whole(step) if step.tracks is None else self._on_windows(step)
             kept = self.whole if step.tracks is None else self.windows
@@ -108,7 +110,7 @@ class _Batch:
             found = found[..., top:bottom, left:right]
         return found
 
-    def _occluded(self, tracks: Tracks) -> Tensor:
+    def changed(self, tracks: Tracks) -> Tensor:
         """Return the windows of the image: the baseline inside of the occluder, else the image."""
         places = [torch.from_numpy(track.starts[:, None] + np.arange(track.size)) for track in tracks]
         inside = []

@@ -5,12 +5,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from netviz.capture.tape import Node
 from netviz.fields.incremental_local import Local, Moved
 from netviz.fields.incremental_rules import Rule
-from netviz.fields.windows import Ints, Span, Taking, Track, taking
+from netviz.fields.windows import Ints, Span, Track
 
 Axes: TypeAlias = tuple[Span, Span]
 Tracks: TypeAlias = tuple[Track, Track]
@@ -108,33 +108,36 @@ def moved(tracks: Tracks, offsets: tuple[int, int], lengths: Sequence[int]) -> T
     )
 
 
-def fixed(count: int, low: int, high: int, length: int) -> Track:
+def fixed(tracks: Tracks, top: int, left: int, bottom: int, right: int) -> Tracks:
     """Return the same window for every position."""
-    return Track(np.full(count, low, dtype=np.int64), high - low, length)
+    rows, cols = tracks
+    return (
+        Track(np.full(len(rows.starts), top, dtype=np.int64), bottom - top, rows.length),
+        Track(np.full(len(cols.starts), left, dtype=np.int64), right - left, cols.length),
+    )
 
 
-def whole(tracks: Tracks) -> Taking:
-    """Return how windows become whole maps."""
-    return taking(*tracks, *(fixed(len(track.starts), 0, track.length, track.length) for track in tracks))
+def whole(tracks: Tracks) -> Tracks:
+    """Return the whole map for every position."""
+    return fixed(tracks, 0, 0, tracks[0].length, tracks[1].length)
 
 
-def taking_of(tracks: Tracks, wanted: Tracks) -> Taking | None:
-    """Return how windows become the ones wanted; None if they are."""
-    if all(one.same(two) for one, two in zip(tracks, wanted, strict=True)):
-        return None
-    return taking(*tracks, *wanted)
+def same(tracks: Tracks, wanted: Tracks) -> bool:
+    """Return whether these are the same windows."""
+    return all(one.same(two) for one, two in zip(tracks, wanted, strict=True))
 
 
-def shares_of(rule: Local, beyond: tuple[int, int], halo: Tracks, out: Tracks) -> Tensor:
-    """Return which share of its kernel an average counts, for every output of every window, (P, 1, h, w)."""
+def shares_of(
+    rule: Local, beyond: tuple[int, int], halo: Tracks, out: Tracks
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return which share of its kernel an average counts along rows, (P, h), and along columns, (P', w)."""
     shares = []
     for slide, far, read, made in zip(rule.slides, beyond, halo, out, strict=True):
         places = read.starts[:, None] + np.arange(read.size)
         inside = (places >= -far) & (places < read.length + far)
         first = np.arange(made.size) * slide.stride
         shares.append(inside[:, first[:, None] + np.arange(slide.extent)].mean(axis=2))
-    both = shares[0][:, None, :, None] * shares[1][None, :, None, :]
-    return torch.from_numpy(both.reshape(-1, 1, out[0].size, out[1].size))
+    return shares[0], shares[1]
 
 
 def hull(boxes: Sequence[Box]) -> Box:

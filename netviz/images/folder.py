@@ -1,12 +1,14 @@
 """Lists of images: files, folders and scikit-image's photographs."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from PIL import Image
 
 from netviz.errors import ImageError
 from netviz.images.read import PHOTOGRAPHS
+from netviz.images.remote import is_remote, list_remote
 
 
 def list_images(sources: Iterable[str | Path]) -> list[str | Path]:
@@ -16,7 +18,7 @@ def list_images(sources: Iterable[str | Path]) -> list[str | Path]:
     ----------
     sources : iterable of str or Path
         Files are kept as given; a folder gives every image file below it, by suffix, in sorted order;
-        ``skimage:*`` gives scikit-image's photographs.
+        ``skimage:*`` gives scikit-image's photographs, a URL or a Parquet file what lies there.
 
     Returns
     -------
@@ -34,6 +36,8 @@ def list_images(sources: Iterable[str | Path]) -> list[str | Path]:
     for source in sources:
         if str(source) == "skimage:*":
             found.extend(f"skimage:{name}" for name in PHOTOGRAPHS)
+        elif is_remote(source) and not Path(source).is_dir():
+            found.extend(list_remote(source, suffixes))
         elif Path(source).is_dir():
             files = sorted(path for path in Path(source).rglob("*") if path.suffix.lower() in suffixes)
             if not files:
@@ -42,3 +46,49 @@ def list_images(sources: Iterable[str | Path]) -> list[str | Path]:
         else:
             found.append(source)
     return list(dict.fromkeys(found))
+
+
+def class_names(
+    images: Sequence[str | Path], sources: Iterable[str | Path]
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return the classes that images belong to: by the folder that each lies in, else by its name.
+
+    Parameters
+    ----------
+    images : sequence of str or Path
+        What `list_images` gave.
+    sources : iterable of str or Path
+        What it was asked for: a class is a folder below one of these.
+
+    Returns
+    -------
+    names : tuple of str
+        Sorted; empty if not every image has a class.
+    numbers : tuple of int
+        For each image the place of its class in `names`.
+    """
+    roots = [Path(source) for source in sources if Path(source).is_dir() or "://" in str(source)]
+    found = [_folder_class(Path(image), roots) for image in images]
+    if not all(found):
+        found = [_named_class(Path(image).stem) for image in images]
+    if not all(found):
+        return (), ()
+    names = tuple(sorted(set(found)))
+    place = {name: number for number, name in enumerate(names)}
+    return names, tuple(place[name] for name in found)
+
+
+def _folder_class(image: Path, roots: Sequence[Path]) -> str:
+    """Return the folder of an image below one of the roots, or ""."""
+    for root in roots:
+        if image.is_relative_to(root):
+            return "/".join(image.relative_to(root).parts[:-1])
+    return ""
+
+
+def _named_class(stem: str) -> str:
+    """Return the class in a name such as ``n01440764_tench``, ``n01440764_18`` or ``tench_0042``, or ""."""
+    if re.match(r"n\d{8}_", stem):
+        return re.sub(r"_\d+$", "", stem)
+    match = re.fullmatch(r"(.*\D)[_-]\d+", stem)
+    return match[1] if match else ""

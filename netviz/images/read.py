@@ -1,19 +1,21 @@
 """Read an image file as 8-bit RGB, whatever its format, mode, depth or orientation."""
 
 import difflib
+import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from netviz.errors import ImageError
+from netviz.images.remote import is_remote, read_remote, short_name
 
 MAX_PIXELS = 150_000_000
 """The largest image that is decoded, in pixels: a small file can claim any size."""
@@ -57,7 +59,8 @@ def read_image(source: str | Path) -> Photo:
     Parameters
     ----------
     source : str or Path
-        A file, or ``skimage:NAME`` for one of scikit-image's photographs.
+        A file, ``skimage:NAME`` for one of scikit-image's photographs, or one of the names that
+        `netviz.images.remote` knows.
 
     Returns
     -------
@@ -69,18 +72,28 @@ def read_image(source: str | Path) -> Photo:
     ImageError
         If there is no such file, it is no image, it is damaged, or it is larger than `MAX_PIXELS`.
     """
+    if is_remote(source):
+        name = str(source)
+        data = read_remote(name)
+        with _as_image_error(name, len(data)), io.BytesIO(data) as stream:
+            return Photo(short_name(name), _decode(stream, name))
     path = _locate(source)
-    with _as_image_error(path), warnings.catch_warnings():
+    with _as_image_error(path), path.open("rb") as stream:
+        return Photo(path.stem, _decode(stream, path))
+
+
+def _decode(stream: BinaryIO, name: str | Path) -> NDArray[np.uint8]:
+    """Return the pixels of an image file."""
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with path.open("rb") as stream, Image.open(stream) as image:
+        with Image.open(stream) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise ImageError(
-                    f"{path} is {width}×{height} pixels, more than netviz decodes ({MAX_PIXELS:,}); scale it down"
+                    f"{name} is {width}×{height} pixels, more than netviz decodes ({MAX_PIXELS:,}); scale it down"
                 )
             image.load()
-            pixels = _rgb(ImageOps.exif_transpose(image))
-    return Photo(path.stem, pixels)
+            return _rgb(ImageOps.exif_transpose(image))
 
 
 def _locate(source: str | Path) -> Path:
@@ -105,14 +118,14 @@ def _locate(source: str | Path) -> Path:
 
 
 @contextmanager
-def _as_image_error(path: Path) -> Iterator[None]:
-    """Turn what Pillow raises on a bad file into one line that names it."""
+def _as_image_error(path: str | Path, size: int | None = None) -> Iterator[None]:
+    """Turn what Pillow raises on a bad file, of some bytes, into one line that names it."""
     try:
         yield
     except ImageError:
         raise
     except UnidentifiedImageError:
-        empty = path.stat().st_size == 0
+        empty = (Path(path).stat().st_size if size is None else size) == 0
         problem = "is empty" if empty else "is no image that Pillow can read"
         raise ImageError(f"{path} {problem}; give a PNG, JPEG, TIFF, WebP or similar") from None
     except Image.DecompressionBombError:

@@ -15,8 +15,9 @@ class Preprocessing:
 
     Attributes
     ----------
-    resize : int or None
-        The short side is brought to this many pixels, keeping the aspect; None keeps the image's own size.
+    resize : int, (int, int) or None
+        The short side is brought to this many pixels, keeping the aspect; a pair is the exact height and width;
+        None keeps the image's own size.
     crop : (int, int) or None
         Height and width of the centre crop after that; None keeps the whole image.
     mean, std : tuple of float
@@ -31,7 +32,7 @@ class Preprocessing:
         True when nothing told netviz what the network was trained with and ImageNet's usual values stand in.
     """
 
-    resize: int | None = 256
+    resize: int | tuple[int, int] | None = 256
     crop: tuple[int, int] | None = (224, 224)
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
@@ -51,8 +52,33 @@ class Preprocessing:
             return self
         return replace(self, resize=min(height, width), crop=(height, width))
 
+    def fitted(self, fit: str) -> "Preprocessing":
+        """Return the same preprocessing with another way to bring an image to the network's size.
+
+        Parameters
+        ----------
+        fit : {"crop", "resize", "full"}
+            Resize the short side and cut out the middle, as the network's own preprocessing does; resize the whole
+            image to that size, whatever its aspect; resize the short side and keep the whole image.
+
+        Raises
+        ------
+        ValueError
+            If `fit` is none of these.
+        """
+        if fit == "crop":
+            return self
+        if fit == "resize":
+            return self if self.crop is None else replace(self, resize=self.crop)
+        if fit == "full":
+            return replace(self, crop=None)
+        raise ValueError(f"fit must be 'crop', 'resize' or 'full', not {fit!r}")
+
     def __str__(self) -> str:
-        size = "own size" if self.resize is None else f"short side {self.resize}"
+        if isinstance(self.resize, tuple):
+            size = f"resized to {self.resize[0]}×{self.resize[1]}"
+        else:
+            size = "own size" if self.resize is None else f"short side {self.resize}"
         if self.crop is not None:
             size += f", centre crop {self.crop[0]}×{self.crop[1]}"
         values = f"mean {_numbers(self.mean)}, std {_numbers(self.std)} of 0…{self.scale:g}"

@@ -1,6 +1,8 @@
 """Results as pictures: figures with captions, tile sheets for pages. Neither torch nor pyplot."""
 
 from netviz.render.figures import FIGURES, PICTURES, draw, figure, save_figure
+from netviz.render.patch_sheet import PatchSheet, patch_sheet
+from netviz.render.patch_tiles import RunImages
 from netviz.render.png import encode_png
 from netviz.render.scales import Scale, colour_bar
 from netviz.render.sheets import Sheet, filter_sheet, map_sheet
@@ -8,6 +10,8 @@ from netviz.render.sheets import Sheet, filter_sheet, map_sheet
 __all__ = [
     "FIGURES",
     "PICTURES",
+    "PatchSheet",
+    "RunImages",
     "Scale",
     "Sheet",
     "colour_bar",
@@ -16,5 +20,6 @@ __all__ = [
     "figure",
     "filter_sheet",
     "map_sheet",
+    "patch_sheet",
     "save_figure",
 ]

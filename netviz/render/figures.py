@@ -1,7 +1,7 @@
 """From a result, or its file, to a picture file."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,25 +9,43 @@ from matplotlib.figure import Figure
 
 from netviz.errors import OutputError
 from netviz.render import style
+from netviz.render.contrast import contrast_figure
 from netviz.render.field import field_figure
 from netviz.render.filters import filters_figure
 from netviz.render.maps import maps_figure
 from netviz.render.occlusion import occlusion_figure
+from netviz.render.patch_tiles import RunImages
+from netviz.render.patches import patches_figure
+from netviz.render.sift import sift_figure
+from netviz.render.sift_match import match_figure
+from netviz.render.stages import stages_figure
 from netviz.results import (
+    ContrastResult,
     FieldResult,
     FiltersResult,
     MapsResult,
+    MatchResult,
     OcclusionResult,
+    PatchesResult,
     Result,
+    SiftResult,
+    StagesResult,
     load_result,
+    open_run,
     write_bytes,
 )
+from netviz.results.patches_run import read_patches
 
 FIGURES: Final[dict[type[Result], Callable[[Any], Figure]]] = {
+    ContrastResult: contrast_figure,
     FieldResult: field_figure,
     FiltersResult: filters_figure,
     MapsResult: maps_figure,
+    MatchResult: match_figure,
     OcclusionResult: occlusion_figure,
+    PatchesResult: patches_figure,
+    SiftResult: sift_figure,
+    StagesResult: stages_figure,
 }
 """How each kind of result is drawn; a new kind adds its line."""
 
@@ -99,15 +117,28 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     return write_bytes(path, buffer.getvalue())
 
 
-def draw(result: Result | str | Path, out: str | Path) -> Path:
-    """Draw a result, or the file of one, into a picture file.
+def draw(
+    result: Result | str | Path,
+    out: str | Path,
+    *,
+    layer: str | None = None,
+    units: str | Iterable[int] | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Path:
+    """Draw a result, the file of one, or a layer of a run, into a picture file.
 
     Parameters
     ----------
     result : Result, str or Path
-        A result, or an NPZ file that netviz saved.
+        A result, an NPZ file that netviz saved, or the folder of a run.
     out : str or Path
         A picture (.png, .svg, .pdf), or .npz for the result itself.
+    layer : str, optional
+        Which layer of a run: name, alias or glob.
+    units : str or iterable of int, optional
+        Which units of a run's layer, such as ``"0:16"``.
+    tell : callable, optional
+        Called with a line for a person, such as how many images of a run have gone.
 
     Returns
     -------
@@ -118,13 +149,32 @@ def draw(result: Result | str | Path, out: str | Path) -> Path:
     ------
     ResultError
         If the result cannot be read.
+    LayerError
+        If a run has no such layer, or several and none is named, or the layer no such unit.
     OutputError
-        If the suffix of `out` is another, or it cannot be written.
+        If the suffix of `out` is another, it cannot be written, or a run's images have gone.
     """
     suffix = _suffix(out, (*PICTURES, ".npz"))
+    folder = None
     if not isinstance(result, Result):
-        result = load_result(result)
-    return result.save(out) if suffix == ".npz" else save_figure(figure(result), out)
+        path = Path(result)
+        if path.is_dir():
+            run = open_run(path)
+            result, folder = run.result(run.choose(layer)), path
+        else:
+            result, folder = load_result(path), path.absolute().parent.parent
+            if layer is not None:
+                raise OutputError(f"{path} holds one layer; --layer chooses in the folder of a run")
+            if isinstance(result, PatchesResult):
+                result = read_patches(path)
+    if suffix == ".npz":
+        return result.save(out)
+    if isinstance(result, PatchesResult) and folder is not None and (folder / "images.txt").is_file():
+        images = RunImages(folder, result.image[result.image >= 0].tolist())
+        return save_figure(patches_figure(result, images, units=units, tell=tell), out)
+    if units is not None and not isinstance(result, PatchesResult):
+        raise OutputError(f"--units chooses in the folder of a run, not in a result of kind {result.kind!r}")
+    return save_figure(figure(result), out)
 
 
 def _suffix(path: str | Path, allowed: tuple[str, ...]) -> str:

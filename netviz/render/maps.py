@@ -1,6 +1,7 @@
 """The picture of a layer's maps beside the image they answer to."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -28,6 +29,7 @@ _BETWEEN = 32
 _GAP = 8
 _LINE = 14
 _IMAGE_TEXT = 2 * 16
+NORMALIZED: Final = {"lcn": "after local contrast normalization", "lrn": "after local response normalization"}
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,7 @@ def _header(result: MapsResult, view: MapView, paper: int) -> Header:
     each = view.scale.per_tile
     caption = [
         f"maps {height}{TIMES}{width} (H{TIMES}W)",
+        *([NORMALIZED.get(result.normalize, result.normalize)] if result.normalize else []),
         "each map by its own range" if each else "one scale for all maps",
         drawn_of(view.units, result.channels, result.sort),
     ]
@@ -168,6 +171,6 @@ def _header(result: MapsResult, view: MapView, paper: int) -> Header:
     else:
         middle = 0.0 if signed else high / 2
         ticks = [(value, words.number(value)) for value in (low, middle, high)]
-        note = ["response of the unit"]
+        note = ["normalized response of the unit" if result.normalize else "response of the unit"]
     note.append("white is 0, red positive, blue negative" if signed else "black is 0, brighter is more")
     return header(title, caption, view.scale, ticks, note, paper)

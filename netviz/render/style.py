@@ -32,6 +32,10 @@ FAINT: Final = "#8b949e"
 FRAME: Final = "#d0d7de"
 DEAD: Final = "#6e7781"
 DUPLICATE: Final = "#8250df"
+OUTLINE: Final = "#ffd33d"
+BEYOND: Final = "#e7eaee"
+HATCH: Final = "#c9d0d8"
+MARK: Final = "#d1495b"
 
 BAD: Final = (0, 200, 83)
 """Colour of NaN and infinity: a green that none of the colour scales contains."""

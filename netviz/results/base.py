@@ -108,7 +108,7 @@ def load_result(path: str | Path) -> Result:
         for field in dataclasses.fields(cls):
             if field.type == Arrays:
                 rest = field.name
-            else:
+            elif field.name in facts or field.name in arrays or field.default is dataclasses.MISSING:
                 values[field.name] = (
                     _tuples(facts[field.name]) if field.name in facts else arrays.pop(field.name)
                 )

@@ -16,7 +16,7 @@ class MapsResult(Result):
     Attributes
     ----------
     maps : ndarray of float32, shape (C, H, W)
-        The layer's raw output, one map per unit.
+        The layer's output, one map per unit: raw, or normalized as `normalize` says.
     image : ndarray of uint8, shape (H', W', 3)
         The image as the network saw it: resized and cropped, in display colours.
     index : ndarray of int, shape (C,)
@@ -33,6 +33,8 @@ class MapsResult(Result):
         ``"shared"`` (one scale for all maps drawn) or ``"each"`` (every map by its own range).
     sort : str
         ``"index"`` or ``"max"``.
+    normalize : str
+        How the maps' contrast was normalized: ``"lcn"``, ``"lrn"``, or empty for raw maps.
     """
 
     kind: ClassVar[str] = "maps"
@@ -49,6 +51,7 @@ class MapsResult(Result):
     image_name: str
     scale: str
     sort: str
+    normalize: str = ""
 
     @property
     def drawn(self) -> NDArray[np.float32]:

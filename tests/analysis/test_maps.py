@@ -6,10 +6,10 @@ from scipy.signal import correlate2d
 from torch import nn
 
 import netviz
-from netviz.analysis.common import choose_units
 from netviz.errors import ImageError, LayerError, ModelError
 from netviz.images import Photo
 from netviz.models import Model, Preprocessing
+from netviz.results import choose_units
 
 IDENTITY = Preprocessing(resize=None, crop=None, mean=(0.0,) * 3, std=(1.0,) * 3)
 
@@ -121,6 +121,22 @@ def test_what_cannot_serve(builder, tmp_path):
     path = tmp_path / "a.png"
     Image.new("RGB", (1, 1)).save(path)
     assert netviz.maps(path, layer="conv1", model=network).image.shape == (224, 224, 3)
+
+
+def test_maps_may_be_normalized_first():
+    network = nn.Sequential(nn.Conv2d(3, 6, 3))
+    raw = netviz.maps(noise(12, 17), layer="conv1", model=opened(network))
+    assert raw.normalize == ""
+    for method in ("lcn", "lrn"):
+        result = netviz.maps(
+            noise(12, 17), layer="conv1", model=opened(network), normalize=method, sort="max"
+        )
+        expected = netviz.normalize(torch.from_numpy(raw.maps)[None], method=method)[0].numpy()
+        assert np.array_equal(result.maps, expected)
+        assert np.array_equal(result.units, np.argsort(-expected.max(axis=(1, 2)), kind="stable"))
+        assert result.normalize == method
+    with pytest.raises(ValueError, match="normalize must be '' or one of lcn, lrn, not 'batch'"):
+        netviz.maps(noise(12, 17), layer="conv1", model=opened(network), normalize="batch")
 
 
 def test_too_many_channels_for_an_image():

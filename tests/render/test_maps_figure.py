@@ -1,7 +1,10 @@
+import json
+
 import numpy as np
 import pytest
 
 from netviz.render import figure
+from netviz.results import load_result
 
 
 def split(drawn):
@@ -72,6 +75,25 @@ def test_each_map_by_its_own_range(make_maps):
     assert [tile.get_clim() for tile in split(signed)[1]] == [(-2, 2), (-0.25, 0.25), (-1, 1)]
     assert {"±2", "±0.25"} <= set(split(signed)[2])
     assert labels(signed) == ["\u2212max", "0", "max"]
+
+
+def test_normalized_maps_say_so(make_maps):
+    maps = np.random.default_rng(1).standard_normal((4, 7, 7))
+    said = " ".join(split(figure(make_maps(maps, normalize="lcn")))[2])
+    assert "after local contrast normalization" in said
+    assert "normalized response of the unit" in said
+    assert "normaliz" not in " ".join(split(figure(make_maps(maps)))[2])
+
+
+def test_a_file_from_before_maps_could_be_normalized(make_maps, tmp_path):
+    result = make_maps(np.ones((2, 3, 3)))
+    path = result.save(tmp_path / "a.npz")
+    with np.load(path) as saved:
+        entries = dict(saved)
+    facts = json.loads(str(entries["facts"]))
+    assert facts.pop("normalize") == ""
+    np.savez(path, **{**entries, "facts": np.array(json.dumps(facts))})
+    assert load_result(path).facts() == result.facts()
 
 
 def test_bad_values_are_masked_and_counted(make_maps):

@@ -53,36 +53,74 @@ def prepare(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Prepared
     Prepared
         Its `image` is what `display` gives back from its `tensor`, bit for bit.
     """
+    values, resized, offset = prepare_pixels(pixels, preprocessing)
     height, width = pixels.shape[:2]
+    return Prepared(normalize(values, preprocessing), values, (height, width), resized, offset)
+
+
+def prepare_pixels(
+    pixels: NDArray[np.uint8], preprocessing: Preprocessing
+) -> tuple[NDArray[np.uint8], tuple[int, int], tuple[int, int]]:
+    """Resize and crop an image, without normalizing it.
+
+    Returns
+    -------
+    image : ndarray of uint8, shape (H, W, 3)
+        As the network sees it.
+    resized, offset : (int, int)
+        As `placement` returns them.
+    """
+    height, width = pixels.shape[:2]
+    resized, offset, (rows, columns) = placement(height, width, preprocessing)
     image = Image.fromarray(pixels)
-    resized = (height, width)
-    if preprocessing.resize is not None:
-        resized = _resized(height, width, preprocessing)
-        if resized != (height, width):
-            method = Image.Resampling.BICUBIC if preprocessing.interpolation == "bicubic" else None
-            image = image.resize(resized[::-1], method or Image.Resampling.BILINEAR)
-    offset = (0, 0)
-    values = np.asarray(image)
-    if preprocessing.crop is not None:
-        crop = preprocessing.crop
-        offset = (round((resized[0] - crop[0]) / 2), round((resized[1] - crop[1]) / 2))
-        values = values[offset[0] : offset[0] + crop[0], offset[1] : offset[1] + crop[1]]
+    if resized != (height, width):
+        method = Image.Resampling.BICUBIC if preprocessing.interpolation == "bicubic" else None
+        image = image.resize(resized[::-1], method or Image.Resampling.BILINEAR)
+    values = np.asarray(image)[offset[0] : offset[0] + rows, offset[1] : offset[1] + columns]
     if preprocessing.channel_order == "L":
         gray = np.rint(values @ np.array(_GRAY)).astype(np.uint8)
         values = np.repeat(gray[..., None], 3, axis=2)
-    values = values.copy()
-    return Prepared(normalize(values, preprocessing), values, (height, width), resized, offset)
+    return values.copy(), resized, offset
+
+
+def placement(
+    height: int, width: int, preprocessing: Preprocessing
+) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """Return where a network's input lies in an image of this size.
+
+    Returns
+    -------
+    resized : (int, int)
+        Height and width after resizing.
+    offset : (int, int)
+        Row and column of the crop's first pixel in the resized image.
+    size : (int, int)
+        Height and width of the crop.
+    """
+    resized = (height, width)
+    if preprocessing.resize is not None:
+        resized = _resized(height, width, preprocessing)
+    crop = preprocessing.crop
+    if crop is None:
+        return resized, (0, 0), resized
+    offset = (round((resized[0] - crop[0]) / 2), round((resized[1] - crop[1]) / 2))
+    return resized, offset, crop
 
 
 def normalize(image: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor:
     """Return an image of the network's size, (H, W, 3) uint8 RGB, as the tensor (1, C, H, W) that it takes."""
+    return normalize_batch(torch.from_numpy(image.copy())[None], preprocessing)
+
+
+def normalize_batch(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Return images, (N, H, W, 3) uint8 RGB on any device, as the float32 tensor (N, C, H, W) for a network."""
     if preprocessing.channel_order == "BGR":
-        image = image[..., ::-1]
+        images = images.flip(-1)
     elif preprocessing.channel_order == "L":
-        image = image[..., :1]
-    values = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float()
-    mean, std = _statistics(preprocessing)
-    return (values.div(255).mul(preprocessing.scale) - mean) / std
+        images = images[..., :1]
+    mean, std = (one.to(images.device) for one in _statistics(preprocessing))
+    values = images.permute(0, 3, 1, 2).float()
+    return values.div_(255).mul_(preprocessing.scale).sub_(mean).div_(std)
 
 
 def display(tensor: Tensor, preprocessing: Preprocessing) -> NDArray[np.uint8]:
@@ -104,7 +142,9 @@ def _statistics(preprocessing: Preprocessing) -> tuple[Tensor, Tensor]:
 
 
 def _resized(height: int, width: int, preprocessing: Preprocessing) -> tuple[int, int]:
-    """Return the size whose short side is the preprocessing's; never smaller than its crop."""
+    """Return the size whose short side is the preprocessing's, never smaller than its crop; or its own size."""
+    if isinstance(preprocessing.resize, tuple):
+        return preprocessing.resize
     short = preprocessing.resize or 0
     if height <= width:
         size = (short, max(short, int(short * width / height)))

@@ -1,0 +1,145 @@
+"""From what the accumulators hold to the result of one layer."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netviz.analysis.boxes import cell_boxes, patch_boxes
+from netviz.engines import Top, Units
+from netviz.fields.geometry import Field
+from netviz.models import Preprocessing
+from netviz.results import PatchesResult
+
+LEVELS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1.0)
+"""Which quantiles are told."""
+
+BINS = 32
+"""Steps of the histograms."""
+
+
+def layer_patches(
+    units: Units,
+    at: int,
+    mean: NDArray[np.float32],
+    field: Field,
+    preprocessing: Preprocessing,
+    *,
+    network: str,
+    classes: tuple[str, ...] = (),
+) -> PatchesResult:
+    """Return the result of one layer.
+
+    Parameters
+    ----------
+    units : Units
+        After all images.
+    at : int
+        Which of its layers.
+    mean : ndarray of float32, shape (units,)
+    field : Field
+        The layer's.
+    preprocessing : Preprocessing
+        How images were brought to the network's size.
+    network : str
+        Its name.
+    classes : tuple of str
+        Names of the classes.
+    """
+    layer = units.plan.layers[at]
+    found = units.layers[layer]
+    top, windows = found.top, units.plan.windows[at]
+    box, margin = _boxes(top, field, preprocessing)
+    values = found.sample.sorted()[1]
+    positions = int(units.positions[at])
+    share = found.nonzero / max(1, positions)
+    rectified = bool((values >= 0).all())
+    per_class: dict[str, NDArray[Any] | None] = dict.fromkeys(("score", "image", "row", "col", "box"))
+    if found.by_class is not None:
+        shape = (layer.channels, found.classes, units.plan.per_class)
+        per_class = {
+            name: getattr(found.by_class, name).reshape(shape) for name in ("score", "image", "row", "col")
+        }
+        per_class["box"] = _boxes(found.by_class, field, preprocessing)[0].reshape(*shape, 4)
+    rows, columns = (layer.shape or (0, 0, 0))[1:]
+    known = field.status != "unknown"
+    return PatchesResult(
+        score=top.score,
+        image=top.image,
+        row=top.row,
+        col=top.col,
+        box=box,
+        margin=margin,
+        size=top.extra["size"],
+        maps=top.extra["window"],
+        maps_box=_windows(top, windows, (rows, columns), field, preprocessing),
+        mean=mean,
+        max=found.peak,
+        nonzero=share.astype(np.float32),
+        quantile_levels=np.array(LEVELS),
+        quantiles=np.quantile(values, LEVELS, axis=0).T.astype(np.float32),
+        histogram=_histograms(values),
+        class_score=per_class["score"],
+        class_image=per_class["image"],
+        class_row=per_class["row"],
+        class_col=per_class["col"],
+        class_box=per_class["box"],
+        network=network,
+        layer=layer.name,
+        alias=layer.alias,
+        layer_kind=layer.kind,
+        channels=layer.channels,
+        map_size=(rows, columns),
+        field_size=field.size if known else None,
+        field_stride=field.stride if known else None,
+        field_status=field.status,
+        images=units.images,
+        positions=positions,
+        quantile_samples=len(values),
+        rectified=rectified,
+        dead=tuple(np.flatnonzero(found.nonzero == 0).tolist()) if rectified else (),
+        always_on=tuple(np.flatnonzero(found.nonzero == positions).tolist()) if rectified else (),
+        classes=classes,
+        per_image=units.plan.per_image,
+        input=str(preprocessing),
+    )
+
+
+def _boxes(
+    top: Top, field: Field, preprocessing: Preprocessing
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return boxes and margins of all entries, shape (rows, k, 4); zeros where there is none."""
+    filled = top.image >= 0
+    result = np.zeros((2, *top.image.shape, 4), dtype=np.int64)
+    sizes = top.extra["size"][filled]
+    if filled.any():
+        result[0][filled], result[1][filled] = patch_boxes(
+            field, top.row[filled], top.col[filled], sizes, preprocessing
+        )
+    return result[0], result[1]
+
+
+def _windows(
+    top: Top,
+    window: tuple[int, int],
+    map_size: tuple[int, int],
+    field: Field,
+    preprocessing: Preprocessing,
+) -> NDArray[np.int64]:
+    """Return where the kept part of each entry's map lies in its image, shape (rows, k, 4)."""
+    filled = top.image >= 0
+    result = np.zeros((*top.image.shape, 4), dtype=np.int64)
+    if filled.any():
+        start = top.extra["start"][filled]
+        result[filled] = cell_boxes(field, start, window, map_size, top.extra["size"][filled], preprocessing)
+    return result
+
+
+def _histograms(values: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Count values of shape (N, units) in equal steps between each unit's smallest and largest."""
+    low, high = values.min(axis=0), values.max(axis=0)
+    span = np.where(high > low, high - low, 1)
+    steps = np.minimum(((values - low) / span * BINS).astype(np.int64), BINS - 1)
+    units = values.shape[1]
+    counts = np.bincount((steps + np.arange(units) * BINS).ravel(), minlength=units * BINS)
+    return counts.reshape(units, BINS)

@@ -1,0 +1,232 @@
+"""A layer's descriptor at any place of an image: its maps, read between their positions through Geometry."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from netviz.analysis.common import ModelSpec, layers, require_maps
+from netviz.analysis.maps import input_preprocessing
+from netviz.analysis.normalize import normalize as normalize_maps
+from netviz.analysis.window import check_window
+from netviz.capture import brief, capture, channels_first
+from netviz.errors import ImageError, LayerError, ModelError
+from netviz.fields.geometry import Field, geometry
+from netviz.images import Photo, normalize, prepare, read_image
+from netviz.models import Layer, LayerIndex, Model, Preprocessing, load
+
+Floats = NDArray[np.float64]
+Maps = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+
+
+class Sampled(NamedTuple):
+    """What `sample` found.
+
+    Attributes
+    ----------
+    values : ndarray of float32, shape (C, K)
+    clamped : ndarray of bool, shape (K,)
+        True where a point lies outside of the outermost positions' centres, so that the border's value stands for it.
+    """
+
+    values: Maps
+    clamped: NDArray[np.bool_]
+
+
+def sample(maps: NDArray[np.floating], field: Field, points: NDArray[np.floating]) -> Sampled:
+    """Read maps at places of the image, bilinearly between the centres of what their positions see.
+
+    Position i of an axis looks at ``start + i * stride + (size - 1) / 2``; a point at y is therefore read at
+    ``(y - start - (size - 1) / 2) / stride``.
+
+    Parameters
+    ----------
+    maps : ndarray of shape (C, h, w)
+    field : Field
+        The layer's, for an input of the size that the maps were made from.
+    points : ndarray of shape (K, 2)
+        Row and column in pixels of the network's input; the middle of the first pixel is 0, 0.
+
+    Returns
+    -------
+    Sampled
+
+    Raises
+    ------
+    LayerError
+        If the field is unknown, or every position sees the whole image.
+    """
+    require_places(field)
+    at = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    size, stride, start = (
+        np.array(pair, dtype=np.float64) for pair in (field.size, field.stride, field.start)
+    )
+    places = (at - start - (size - 1) / 2) / stride
+    last = np.array(maps.shape[1:], dtype=np.float64) - 1
+    inside = np.clip(places, 0, last)
+    return Sampled(bilinear(maps, inside).astype(np.float32), (inside != places).any(axis=1))
+
+
+def require_places(field: Field, name: str = "the layer") -> Field:
+    """Return the field if its positions look at different places.
+
+    Raises
+    ------
+    LayerError
+        If it is unknown, or every position sees the whole image.
+    """
+    if field.status == "unknown":
+        raise LayerError(
+            f"where {name} looks is unknown: cannot follow {field.reason or 'the forward pass'}; use another layer"
+        )
+    if field.status == "global" or not all(field.stride):
+        raise LayerError(
+            f"every position of {name} sees the whole image, so it describes no place in it; use a layer before it"
+        )
+    return field
+
+
+def bilinear(maps: NDArray[np.floating], places: Floats) -> Floats:
+    """Interpolate maps (C, h, w) at fractional rows and columns (K, 2) that lie inside them; (C, K) float64."""
+    values = np.asarray(maps, dtype=np.float64)
+    height, width = values.shape[1:]
+    low = np.floor(places).astype(np.intp)
+    low = np.minimum(low, np.maximum((height - 2, width - 2), 0))
+    top, left = low.T
+    bottom, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
+    down, across = (places - low).T
+    upper = values[:, top, left] * (1 - across) + values[:, top, right] * across
+    lower = values[:, bottom, left] * (1 - across) + values[:, bottom, right] * across
+    mixed: Floats = upper * (1 - down) + lower * down
+    return mixed
+
+
+def contrast_normalized(maps: Maps, window: int, name: str = "the layer") -> Maps:
+    """Return maps (C, h, w) after local contrast normalization across maps, with a Gaussian window.
+
+    Raises
+    ------
+    LayerError
+        If the window is larger than the maps.
+    ValueError
+        If it is not odd and positive.
+    """
+    check_window(window, None, "maps")
+    height, width = maps.shape[1:]
+    if window > min(height, width):
+        raise LayerError(
+            f"a window of {window} positions is larger than the {height}×{width} maps of {name}; "
+            f"give a smaller --window, a larger --size HxW, or an earlier layer"
+        )
+    with torch.no_grad():
+        return normalize_maps(torch.from_numpy(maps)[None], method="lcn", window=window)[0].numpy()
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One layer of a network, ready to be read on images of one size.
+
+    Attributes
+    ----------
+    model : Model
+    index : LayerIndex
+        The network's layers at this size.
+    layer : Layer
+    field : Field
+        What the layer's positions see at this size.
+    preprocessing : Preprocessing
+    image : ndarray of uint8, shape (H, W, 3)
+        The image as the network saw it.
+    name : str
+        What the image is called.
+    """
+
+    model: Model
+    index: LayerIndex
+    layer: Layer
+    field: Field
+    preprocessing: Preprocessing
+    image: Pixels
+    name: str
+
+    def maps(self, image: Pixels) -> Maps:
+        """Return the layer's raw output (C, h, w) on an image (H, W, 3) of this size.
+
+        Raises
+        ------
+        ImageError
+            If the network does not run on it.
+        LayerError
+            If the output holds NaN or infinity.
+        """
+        network = self.model.runnable()
+        tensor = normalize(image, self.preprocessing)
+        device = next((value.device for value in network.parameters()), tensor.device)
+        with capture(network, [self.layer]) as run:
+            try:
+                run(tensor.to(device))
+            except (RuntimeError, ValueError, IndexError) as error:
+                raise ImageError(_does_not_run(self.model, self.name, image, brief(error))) from error
+            output = channels_first(self.layer, run[self.layer])
+        found: Maps = output[0].float().cpu().numpy()
+        if not np.isfinite(found).all():
+            raise LayerError(
+                f"layer {self.layer.name} of {self.model.name} gives NaN or infinity on {self.name}"
+            )
+        return found
+
+
+def open_layer(
+    image: str | Path | Photo,
+    layer: str,
+    model: ModelSpec,
+    *,
+    size: tuple[int, int] | None = None,
+    trust: bool = False,
+    weights: str | Path = "default",
+    seed: int = 0,
+) -> Reader:
+    """Open a network, prepare an image for it, and find where one layer looks.
+
+    Raises
+    ------
+    ImageError
+        If the image cannot be read, or the network does not run on it.
+    LayerError
+        If there is no such layer, it has no maps, or its positions have no place in the image.
+    ModelError
+        If MODEL cannot be opened or cannot run.
+    """
+    opened = load(model, trust=trust, weights=weights, seed=seed)
+    network = opened.runnable()
+    index = layers(opened, size=size)
+    if index.input_shape is not None and index.input_shape[0] != opened.preprocessing.channels:
+        raise ModelError(
+            f"{opened.name} takes {index.input_shape[0]} channels; netviz runs networks on 1 or 3"
+        )
+    require_maps(opened, index.resolve(layer))
+    photo = image if isinstance(image, Photo) else read_image(image)
+    preprocessing = input_preprocessing(opened.preprocessing, index, size)
+    prepared = prepare(photo.pixels, preprocessing)
+    shape = prepared.image.shape[0], prepared.image.shape[1]
+    if index.input_shape is None or index.input_shape[1:] != shape:
+        # A padding or pooling that adapts to the input changes the geometry: it is taken at the image's own size.
+        try:
+            index = layers(opened, size=shape)
+        except ModelError as error:
+            raise ImageError(_does_not_run(opened, photo.name, prepared.image, str(error))) from error
+    found = require_maps(opened, index.resolve(layer))
+    field = require_places(geometry(network, index)[found], f"{found.name} ({found.alias}) of {opened.name}")
+    return Reader(opened, index, found, field, preprocessing, prepared.image, photo.name)
+
+
+def _does_not_run(model: Model, name: str, image: Pixels, problem: str) -> str:
+    height, width = image.shape[:2]
+    return (
+        f"{model.name} does not run on {name} at {height}×{width} pixels ({problem}); "
+        f"give a larger image, or --size HxW"
+    )

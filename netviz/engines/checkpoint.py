@@ -1,0 +1,91 @@
+"""The state of a run on disk: written whole, read back only by the same question."""
+
+import io
+import json
+import time
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from netviz.engines.runner import Accumulator, Tally
+from netviz.errors import ResultError
+from netviz.results import write_bytes
+
+NAME = "state.npz"
+"""What the file is called inside a run's folder; a finished run has none."""
+
+
+class Checkpoint:
+    """Writes where a run stands, now and then, and finds that again.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The run's.
+    fingerprint : mapping of str to str
+        What makes the run what it is, by name: its model, its images, its options.
+    every : float
+        Seconds between two writes.
+    """
+
+    def __init__(self, folder: str | Path, fingerprint: Mapping[str, str], every: float = 30.0) -> None:
+        self.path = Path(folder) / NAME
+        self.fingerprint = dict(fingerprint)
+        self.every = every
+        self._last = time.monotonic()
+
+    def __call__(self, accumulator: Accumulator, tally: Tally) -> None:
+        """Write the state if it is time."""
+        if time.monotonic() - self._last >= self.every:
+            self.write(accumulator, tally)
+
+    def write(self, accumulator: Accumulator, tally: Tally) -> None:
+        """Write the state, in one step.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        facts = {"fingerprint": self.fingerprint, "skipped": sorted(tally.skipped.items())}
+        buffer = io.BytesIO()
+        arrays: dict[str, Any] = {f"state/{name}": value for name, value in accumulator.state().items()}
+        np.savez(buffer, facts=np.array(json.dumps(facts)), done=tally.done, **arrays)
+        write_bytes(self.path, buffer.getvalue())
+        self._last = time.monotonic()
+
+    def read(self, accumulator: Accumulator, tally: Tally) -> bool:
+        """Bring an empty accumulator and tally to where the run stood; return whether there was a state.
+
+        Raises
+        ------
+        ResultError
+            If the file is damaged, or the run was another one.
+        """
+        if not self.path.exists():
+            return False
+        try:
+            with self.path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+                arrays: dict[str, Any] = {name: archive[name] for name in archive.files}
+            facts = json.loads(str(arrays.pop("facts")))
+            theirs = facts["fingerprint"]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ResultError(f"{self.path} is damaged; delete the folder and start again") from error
+        names = [*self.fingerprint, *(name for name in theirs if name not in self.fingerprint)]
+        other = [name for name in names if theirs.get(name) != self.fingerprint.get(name)]
+        if other:
+            raise ResultError(
+                f"{self.path.parent} was begun with other {' and '.join(other)}; resume with the same, or name a "
+                f"new folder"
+            )
+        tally.done[:] = arrays.pop("done")
+        tally.skipped.update({int(number): str(reason) for number, reason in facts["skipped"]})
+        accumulator.restore({name.removeprefix("state/"): value for name, value in arrays.items()})
+        return True
+
+    def remove(self) -> None:
+        """Delete the state of a run that is finished."""
+        self.path.unlink(missing_ok=True)

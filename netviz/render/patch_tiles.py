@@ -1,0 +1,250 @@
+"""Patches cut out of their images: squares of pixels, and where in them a unit's map is high."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netviz.errors import ImageError
+from netviz.images.read import read_image
+from netviz.render import style
+from netviz.render.patch_frame import Frame
+from netviz.render.scales import Pixels
+from netviz.results import PatchesResult
+from netviz.results.patches_run import image_names
+
+Images = Callable[[int], Pixels]
+"""Gives the pixels (H, W, 3) of an image by its number, upright; raises ImageError where it cannot."""
+
+LEVEL: Final = 0.995
+"""Above which quantile of its values a unit's map is outlined (Bau et al. 2017, section 2.2)."""
+
+SHARE: Final = 0.5
+"""The share of the score that takes its place where that quantile tells nothing apart."""
+
+_DIM: Final = 0.55
+
+
+class RunImages:
+    """Reads the images of a run, each when it is asked for.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    numbers : sequence of int
+        Which images will be asked for.
+    """
+
+    def __init__(self, folder: Path, numbers: Sequence[int]) -> None:
+        self._names = image_names(folder, numbers)
+
+    def name(self, number: int) -> str:
+        """Return what an image is called: its file's name without the suffix."""
+        return Path(self._names[number].removeprefix("skimage:")).stem
+
+    def __call__(self, number: int) -> Pixels:
+        """Return an image's pixels.
+
+        Raises
+        ------
+        ImageError
+            If it is no file any more, or cannot be read.
+        """
+        name = self._names[number]
+        # A list from elsewhere may name a pipe or a device, which would never end.
+        if not name.startswith("skimage:") and not Path(name).is_file():
+            raise ImageError(f"no such image: {name}")
+        return read_image(name).pixels
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Patches of some units, all of one size.
+
+    Attributes
+    ----------
+    units : tuple of int
+    pixels : ndarray of uint8, shape (units, top, side, side, 3)
+        Where a unit's map is below its threshold the patch is darkened, and the border between is a line; what the
+        field holds beyond the image is hatched; around patches that are not square is paper.
+    mean : ndarray of uint8, shape (units, side, side, 3)
+        Mean of the patches themselves, where any has a pixel.
+    missing : ndarray of bool, shape (units, top)
+        Patches whose image could not be read, or has another size than it had.
+    filled : ndarray of bool, shape (units, top)
+        Whether there is a patch.
+    drawn : ndarray of int64, shape (units, top, 4)
+        Top, left, bottom, right of what is not paper, in the tile.
+    names : tuple of tuple of str
+        What the image of each patch is called, by unit and place.
+    reasons : tuple of str
+        Why each of the images could not be read.
+    read : int
+        How many images were.
+    outlined, halved : int
+        How many patches have an outline; how many of these at `SHARE` of the score.
+    margins : int
+        How many patches reach beyond the image.
+    """
+
+    units: tuple[int, ...]
+    pixels: Pixels
+    mean: Pixels
+    missing: NDArray[np.bool_]
+    filled: NDArray[np.bool_]
+    drawn: NDArray[np.int64]
+    names: tuple[tuple[str, ...], ...]
+    reasons: tuple[str, ...]
+    read: int
+    outlined: int
+    halved: int
+    margins: int
+
+    @property
+    def side(self) -> int:
+        """Height and width of a tile in pixels."""
+        return int(self.pixels.shape[2])
+
+
+def cut_tiles(result: PatchesResult, images: Images, units: Sequence[int], side: int) -> Tiles:
+    """Cut the patches of some units out of their images; each image is asked for once, and none is kept.
+
+    Parameters
+    ----------
+    result : PatchesResult
+    images : callable
+        Gives an image's pixels by its number.
+    units : sequence of int
+    side : int
+        Height and width of a tile in pixels.
+
+    Returns
+    -------
+    Tiles
+    """
+    count, top = len(units), result.image.shape[1]
+    pixels = np.empty((count, top, side, side, 3), dtype=np.uint8)
+    pixels[:] = style.rgb(style.PAPER)
+    missing = np.zeros((count, top), dtype=np.bool_)
+    drawn = np.zeros((count, top, 4), dtype=np.int64)
+    drawn[..., 2:] = side
+    total = np.zeros((count, side, side, 3))
+    seen = np.zeros((count, side, side), dtype=np.int64)
+    wanted: dict[int, list[tuple[int, int]]] = {}
+    for row, unit in enumerate(units):
+        for place, number in enumerate(result.image[unit].tolist()):
+            if number >= 0:
+                wanted.setdefault(number, []).append((row, place))
+    reasons = []
+    outlined = halved = margins = 0
+    kept = np.tile(~np.array(oversized(result)), 2)
+    for number, entries in sorted(wanted.items()):
+        try:
+            image = images(number)
+            row, place = entries[0]
+            height, width = result.size[units[row], place].tolist()
+            if image.shape[:2] != (height, width):
+                found = "×".join(map(str, image.shape[1::-1]))
+                raise ImageError(f"image {number} was {width}×{height} pixels and is {found} now")
+        except ImageError as error:
+            reasons.append(str(error))
+            for row, place in entries:
+                missing[row, place] = True
+            continue
+        for row, place in entries:
+            unit = units[row]
+            frame = Frame.of(result.box[unit, place], result.margin[unit, place] * kept, side)
+            tile, inside = frame.draw(image)
+            total[row] += np.where(inside[..., None], tile, 0)
+            seen[row] += inside
+            limit = threshold(result, unit, place)
+            if limit is not None:
+                values, known = frame.map_values(result, unit, place)
+                outline(tile, inside, values - limit[0], known)
+                outlined += 1
+                halved += limit[1]
+            margins += frame.beyond
+            pixels[row, place] = tile
+            drawn[row, place] = frame.drawn
+    return Tiles(
+        units=tuple(units),
+        pixels=pixels,
+        mean=_mean(total, seen),
+        missing=missing,
+        filled=result.image[list(units)] >= 0,
+        drawn=drawn,
+        names=tuple(tuple(_name(images, number) for number in result.image[unit].tolist()) for unit in units),
+        reasons=tuple(reasons),
+        read=len(wanted) - len(reasons),
+        outlined=outlined,
+        halved=halved,
+        margins=margins,
+    )
+
+
+def oversized(result: PatchesResult) -> tuple[bool, bool]:
+    """Return for which axis (y, x) a field is at least as long as what the network is shown.
+
+    Such a field lies inside at no position, and mostly beyond at many: only what it holds of the image is drawn.
+    """
+    size, stride = result.field_size, result.field_stride
+    if size is None or stride is None:
+        return False, False
+    y, x = (size[axis] >= result.map_size[axis] * stride[axis] for axis in range(2))
+    return y, x
+
+
+def threshold(result: PatchesResult, unit: int, place: int) -> tuple[float, bool] | None:
+    """Return above which share of the score a patch's map is outlined, and whether that is `SHARE`.
+
+    None where there is nothing to outline: the score is not positive, the field holds too few cells of the map, or
+    all of the map is as high.
+    """
+    score = float(result.score[unit, place])
+    size, stride = result.field_size, result.field_stride
+    if score <= 0:
+        return None
+    if size is not None and stride is not None and max(size[0] - 2 * stride[0], size[1] - 2 * stride[1]) < 0:
+        return None
+    cells = result.maps[unit, place]
+    share = float(result.quantiles[unit, int(np.abs(result.quantile_levels - LEVEL).argmin())]) / score
+    for limit, halved in ((share, False), (SHARE, True)):
+        if (cells > limit).any() and (cells <= limit).any():
+            return limit, halved
+    return None
+
+
+def outline(
+    tile: Pixels, inside: NDArray[np.bool_], above: NDArray[np.float64], known: NDArray[np.bool_]
+) -> None:
+    """Darken a tile, in place, where `above` is negative or not known, and draw the border between as a line.
+
+    Parameters
+    ----------
+    tile : ndarray of uint8, shape (side, side, 3)
+    inside : ndarray of bool, shape (side, side)
+        Where the tile shows the image: only that is changed.
+    above : ndarray of float64, shape (side, side)
+    known : ndarray of bool, shape (side, side)
+    """
+    down, across = np.gradient(above)
+    distance = above / np.maximum(np.hypot(down, across), 1e-9)
+    lit = np.where(known, np.clip(distance + 0.5, 0, 1), 0)[..., None]
+    line = np.where(known, np.clip(1.3 - np.abs(distance), 0, 1), 0)[..., None]
+    colours = tile * (_DIM + (1 - _DIM) * lit)
+    colours += line * (np.array(style.rgb(style.OUTLINE)) - colours)
+    tile[inside] = np.rint(colours[inside]).astype(np.uint8)
+
+
+def _name(images: Images, number: int) -> str:
+    return images.name(number) if isinstance(images, RunImages) and number >= 0 else f"image {number}"
+
+
+def _mean(total: NDArray[np.float64], seen: NDArray[np.int64]) -> Pixels:
+    mean: Pixels = np.rint(total / np.maximum(seen, 1)[..., None]).astype(np.uint8)
+    mean[seen == 0] = style.rgb(style.PAPER)
+    return mean
