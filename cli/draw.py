@@ -6,6 +6,7 @@ import click
 
 from .options import debug_option, json_option, out_option
 from .output import print_json, say
+from .report_dissect import dissection_lines, is_dissection
 
 
 @click.command()
@@ -36,24 +37,37 @@ def draw(result: str, layer: str | None, units: str | None, out: str | None) -> 
 
 
 @click.command()
-@click.argument("result", metavar="RESULT")
+@click.argument("results", metavar="RESULT...", nargs=-1, required=True)
 @json_option
 @debug_option
-def report(result: str, as_json: bool) -> None:
-    """Print the facts of a saved result (.npz), or of the folder of a run."""
-    from pathlib import Path
+def report(results: tuple[str, ...], as_json: bool) -> None:
+    """Print the facts of a saved result (.npz), of the folder of a run, or of a table of Network Dissection (.csv).
 
+    Of dissections units, detectors, unique detectors per category and in total are told, of several side by side.
+    """
     from netviz.results import report as facts_of
 
-    facts = facts_of(result)
+    told = [(result, facts_of(result)) for result in results]
     if as_json:
-        print_json(facts)
-    elif Path(result).is_dir():
-        for line in run_lines(facts):
+        print_json(told[0][1] if len(told) == 1 else [facts for _, facts in told])
+        return
+    if all(is_dissection(facts) for _, facts in told):
+        for line in dissection_lines(told):
             click.echo(line)
-    else:
-        for name, value in facts.items():
-            click.echo(f"{name}: {_plain(value)}")
+        return
+    for result, facts in told:
+        if len(told) > 1:
+            click.echo(f"{result}:")
+        for line in _lines(result, facts):
+            click.echo(line)
+
+
+def _lines(result: str, facts: dict[str, Any]) -> list[str]:
+    from pathlib import Path
+
+    if Path(result).is_dir():
+        return run_lines(facts)
+    return [f"{name}: {_plain(value)}" for name, value in facts.items()]
 
 
 def run_lines(facts: dict[str, Any]) -> list[str]:

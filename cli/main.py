@@ -10,14 +10,17 @@ from netviz._version import __version__
 from netviz.errors import NetvizError
 
 from .contrast import contrast
+from .dissect import dissect
 from .draw import draw, report
 from .field import field
 from .filters import filters
 from .gallery import gallery
 from .layers import layers
 from .maps import maps
+from .minimal import minimal
 from .occlusion import occlusion
 from .patches import patches
+from .segment import segment
 from .sift import sift
 from .stages import stages
 
@@ -34,7 +37,23 @@ def netviz() -> None:
     """
 
 
-for verb in (layers, filters, maps, field, occlusion, contrast, sift, stages, patches, gallery, draw, report):
+for verb in (
+    layers,
+    filters,
+    maps,
+    field,
+    occlusion,
+    contrast,
+    sift,
+    stages,
+    patches,
+    dissect,
+    segment,
+    minimal,
+    gallery,
+    draw,
+    report,
+):
     netviz.add_command(verb)
 
 

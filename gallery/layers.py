@@ -1,21 +1,21 @@
 """One network's share of the manifest: its pictures are drawn on the way and dropped."""
 
-import shlex
-import struct
 from pathlib import Path
 from typing import TypeVar
 
 from netviz.errors import ResultError
 from netviz.results import FiltersResult, MapsResult, load_result
 
-from .manifest import Filters, Layer, Maps, Network, Photo, Picture
-from .pictures import Write, draw_filters, draw_maps
+from .commands import command, sized
+from .components import draw_components
+from .manifest import Filters, Layer, Maps, Network
+from .manifest_parts import Photo, Picture
+from .patches import Memory, draw_patches
+from .pictures import Write, draw_filters, draw_maps, png_size
 from .plan import Plan
 from .runs import RunImage, RunLayer
 
 Loaded = TypeVar("Loaded", FiltersResult, MapsResult)
-
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def draw_network(plan: Plan, write: Write) -> Network:
@@ -43,11 +43,15 @@ def draw_network(plan: Plan, write: Write) -> Network:
         _photo(image, plan.photo(name), write) for image, name in zip(run.images, plan.photos, strict=True)
     )
     slugs = iter(plan.slugs)
+    memory = Memory()
     layers = tuple(
-        _layer(layer, None if layer.slug is None else next(slugs), plan, photos, write)
+        _layer(layer, None if layer.slug is None else next(slugs), plan, photos, memory, write)
         for layer in run.layers
     )
-    return Network(run.network, plan.folder, run.origin, run.parameters, run.input, photos, layers)
+    components = draw_components(plan, photos, layers, write)
+    return Network(
+        run.network, plan.folder, run.origin, run.parameters, run.input, photos, layers, components
+    )
 
 
 def _photo(image: RunImage, path: str, write: Write) -> Photo:
@@ -58,18 +62,22 @@ def _photo(image: RunImage, path: str, write: Write) -> Photo:
         raise ResultError(
             f"cannot read {image.path}: {error.strerror or error}; run the survey again"
         ) from error
-    if data[:8] != _PNG or data[12:16] != b"IHDR" or len(data) < 24:
-        raise ResultError(f"{image.path} is no PNG; run the survey again")
-    width, height = struct.unpack(">II", data[16:24])
+    try:
+        width, height = png_size(data)
+    except ValueError:
+        raise ResultError(f"{image.path} is no PNG; run the survey again") from None
     write(path, data)
     return Photo(image.name, Picture(path, width, height))
 
 
-def _layer(layer: RunLayer, slug: str | None, plan: Plan, photos: tuple[Photo, ...], write: Write) -> Layer:
+def _layer(
+    layer: RunLayer, slug: str | None, plan: Plan, photos: tuple[Photo, ...], memory: Memory, write: Write
+) -> Layer:
     """Draw one layer's pictures; a layer without a slug is only listed."""
     filters: Filters | None = None
     maps: list[Maps] = []
     preview: Picture | None = None
+    units: list[int] | None = None
     if slug is not None and layer.filters is not None:
         result = _load(layer.filters, FiltersResult)
         # Maps tell more of a layer than its weights, save where the weights are pictures themselves.
@@ -81,10 +89,12 @@ def _layer(layer: RunLayer, slug: str | None, plan: Plan, photos: tuple[Photo, .
             wanted = None if preview else plan.preview(slug)
             sheet, made = draw_maps(shown, plan.maps(slug, name), wanted, write)
             preview = preview or made
-            command = _command("maps", _file(image), "--model", plan.run.model, "--layer", layer.name)
-            command += f" --units {','.join(str(int(unit)) for unit in shown.units)}"
+            drawn = ",".join(str(int(unit)) for unit in shown.units)
+            words = ["--model", plan.run.model, "--layer", layer.name, *sized(image.size), "--units", drawn]
             height, width = shown.maps.shape[1:]
-            maps.append(Maps(photo, sheet, (height, width), shown.scale, shown.sort, command))
+            typed = command("maps", image.typed, *words)
+            maps.append(Maps(photo, sheet, (height, width), shown.scale, shown.sort, typed))
+            units = units or shown.units.tolist()
     return Layer(
         name=layer.name,
         alias=layer.alias,
@@ -98,6 +108,7 @@ def _layer(layer: RunLayer, slug: str | None, plan: Plan, photos: tuple[Photo, .
         filters=filters,
         maps=tuple(maps),
         field=layer.field,
+        patches=None if slug is None else draw_patches(layer, units, slug, plan, memory, write),
     )
 
 
@@ -107,11 +118,9 @@ def _filters(
     """Draw a layer's filters and keep what their caption says."""
     sheet, preview = draw_filters(result, plan.filters(slug), wanted, write)
     total, inputs, *kernel = result.filters.shape
-    command = _command("filters", plan.run.model, "--layer", layer.name)
-    if result.scale != "each":
-        command += f" --scale {result.scale}"
-    if result.sort != "index":
-        command += f" --sort {result.sort}"
+    words = ["--layer", layer.name]
+    words += [] if result.scale == "each" else ["--scale", result.scale]
+    words += [] if result.sort == "index" else ["--sort", result.sort]
     filters = Filters(
         sheet=sheet,
         total=total,
@@ -122,7 +131,7 @@ def _filters(
         sort=result.sort,
         dead=result.dead,
         duplicates=result.duplicates,
-        command=command,
+        command=command("filters", plan.run.model, *words),
     )
     return filters, preview
 
@@ -133,15 +142,3 @@ def _load(path: Path, kind: type[Loaded]) -> Loaded:
     if not isinstance(result, kind):
         raise ResultError(f"{path} holds {result.kind}, not {kind.kind}; run the survey again")
     return result
-
-
-def _file(image: RunImage) -> str:
-    """Return what a command calls a photograph: as the run noted it, else as its name suggests."""
-    if image.source is not None:
-        return image.source
-    return image.name if "." in image.name else f"{image.name}.png"
-
-
-def _command(verb: str, *words: str) -> str:
-    """Write the command line that makes a picture, quoted for a shell, on one line."""
-    return shlex.join(["netviz", verb, *(" ".join(word.split()) for word in words)])

@@ -6,14 +6,7 @@ kept as it came from the user and escaped where it is printed.
 
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Picture:
-    """A PNG of the site, and its size in pixels."""
-
-    path: str
-    width: int
-    height: int
+from .manifest_parts import Component, Components, Patches, Photo, Picture
 
 
 @dataclass(frozen=True)
@@ -99,14 +92,6 @@ class Filters:
 
 
 @dataclass(frozen=True)
-class Photo:
-    """One photograph that the network was shown."""
-
-    name: str
-    picture: Picture
-
-
-@dataclass(frozen=True)
 class Maps:
     """A layer's maps on one photograph."""
 
@@ -155,6 +140,7 @@ class Layer:
     filters: Filters | None
     maps: tuple[Maps, ...]
     field: Field | None = None
+    patches: Patches | None = None
 
     @property
     def title(self) -> str:
@@ -173,6 +159,12 @@ class Network:
     input: str
     photos: tuple[Photo, ...]
     layers: tuple[Layer, ...]
+    components: Components | None = None
+
+    def component(self, layer: Layer) -> Component | None:
+        """Return a layer's place on the components page, if it has one."""
+        found = self.components.layers if self.components is not None else ()
+        return next((one for one in found if one.page is not None and one.page == layer.page), None)
 
     @property
     def paged(self) -> tuple[Layer, ...]:

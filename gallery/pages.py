@@ -1,11 +1,13 @@
 """Manifest → pages: a pure function from what is known to the HTML of every page."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import jinja2
 
+from . import explain, wording
 from .manifest import Layer, Manifest, Network
-from .wording import FILTERS
+from .manifest_parts import Component, Components
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -21,7 +23,7 @@ def pages(manifest: Manifest) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        The HTML by path: ``index.html`` and one page per layer that has one.
+        The HTML by path: ``index.html``, one page per layer that has one, and each network's components.
     """
     environment = _environment()
     made = {"index.html": _render(environment, "index.html", manifest, root="")}
@@ -39,6 +41,18 @@ def pages(manifest: Manifest) -> dict[str, str]:
                 place=place + 1,
                 previous=paged[place - 1] if place else None,
                 following=paged[place + 1] if place + 1 < len(paged) else None,
+                component=network.component(layer),
+            )
+        if network.components is not None:
+            address = network.components.page
+            made[address] = _render(
+                environment,
+                "components.html",
+                manifest,
+                root="../" * address.count("/"),
+                network=network,
+                components=network.components,
+                titles=explain.TITLES,
             )
     return made
 
@@ -48,7 +62,7 @@ def _render(
     template: str,
     manifest: Manifest,
     root: str,
-    **values: Network | Layer | int | None,
+    **values: Network | Layer | Component | Components | Mapping[str, str] | int | None,
 ) -> str:
     """Render one template; ``root`` leads from the page to the site's folder."""
     return environment.get_template(template).render(manifest=manifest, root=root, **values)
@@ -63,5 +77,6 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(FILTERS)
+    environment.filters.update(wording.FILTERS)
+    environment.filters.update(explain.FILTERS)
     return environment

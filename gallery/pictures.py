@@ -1,6 +1,7 @@
 """Results → PNG and what the pages need to know about it; nothing is kept after it is written."""
 
 import math
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from netviz import render
 from netviz.results import FiltersResult, MapsResult
 
-from .manifest import Legend, Picture, Sheet, Tile
+from .manifest import Legend, Sheet, Tile
+from .manifest_parts import Picture
 
 Write = Callable[[str, bytes], None]
 """Takes a path inside the site and the file's bytes."""
@@ -57,6 +59,20 @@ def draw_maps(
     units = result.units[:UNITS]
     sheet = render.map_sheet(replace(result, units=units), columns=_columns(units))
     return _describe(sheet, path, write), _preview(sheet, preview, write)
+
+
+def png_size(data: bytes) -> tuple[int, int]:
+    """Return the width and height of a PNG, as its own header says.
+
+    Raises
+    ------
+    ValueError
+        If it is no PNG.
+    """
+    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR" or len(data) < 24:
+        raise ValueError("no PNG")
+    width, height = struct.unpack(">II", data[16:24])
+    return width, height
 
 
 def write_bars(write: Write) -> None:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from .names import safe_names
+from .run_parts import RunComponent
 from .runs import Run, RunLayer
 
 STATIC = ("gallery.css", "gallery.js", "icon.svg")
@@ -56,6 +58,24 @@ class Plan:
         """Return the address of a layer's maps on one photograph."""
         return f"{self.folder}/maps/{slug}/{photo}.png"
 
+    def patches(self, slug: str, layer: RunLayer) -> str:
+        """Return the address of the patches that excite a layer's units."""
+        return f"{self.folder}/patches/{slug}.{'png' if _flat(layer) else 'jpg'}"
+
+    @property
+    def components(self) -> str | None:
+        """The address of the components page, if there is one."""
+        shown = self.run.components is not None and any(one.shown for one in self.run.components.layers)
+        return f"{self.folder}/{COMPONENTS}.html" if shown else None
+
+    def drawing(self, component: RunComponent, image: int, verb: str, suffix: str = "png") -> str:
+        """Return the address of one picture of the components page, or of its data."""
+        return f"{self.folder}/components/{component.which}/{self.photos[image]}-{verb}.{suffix}"
+
+    def is_small(self, path: Path) -> bool:
+        """Return whether a result's file goes onto the site."""
+        return path.is_file() and path.stat().st_size <= DATA
+
     def pictures(self) -> Iterator[str]:
         """Yield the address of every picture, in the order in which they are made."""
         yield from map(self.photo, self.photos)
@@ -67,11 +87,37 @@ class Plan:
                     yield self.maps(slug, photo)
             if layer.filters or (layer.maps and self.photos):
                 yield self.preview(slug)
+            if layer.patches:
+                yield self.patches(slug, layer)
+        if self.run.components is not None:
+            for component in self.run.components.layers:
+                for shown in component.shown:
+                    for verb, path in shown.files.items():
+                        yield self.drawing(component, shown.image, verb)
+                        if self.is_small(path):
+                            yield self.drawing(component, shown.image, verb, "npz")
 
     def paths(self) -> Iterator[str]:
         """Yield the address of every file of this network."""
         yield from self.pictures()
         yield from map(self.page, self.slugs)
+        if self.components is not None:
+            yield self.components
+
+
+COMPONENTS = "components"
+"""What the page of components is called: no layer's page may be."""
+
+DATA = 2_000_000
+"""Largest file of arrays, in bytes, that is copied onto the site; the command makes the others."""
+
+FLAT = 16
+"""Pixels of a receptive field that are enlarged so much that a patch is a few flat squares: better as PNG."""
+
+
+def _flat(layer: RunLayer) -> bool:
+    """Return whether a layer's patches are of few pixels."""
+    return layer.field is not None and layer.field.size is not None and max(layer.field.size) <= FLAT
 
 
 RESERVED = ("static", "index.html", "site.json", "main", "about", "find", "found")
@@ -86,7 +132,11 @@ def make_plans(runs: Sequence[Run]) -> list[Plan]:
             run=run,
             folder=folder,
             photos=tuple(safe_names(image.name for image in run.images)),
-            slugs=tuple(safe_names(layer.slug for layer in run.layers if layer.slug is not None)),
+            slugs=tuple(
+                safe_names(
+                    (layer.slug for layer in run.layers if layer.slug is not None), reserved=[COMPONENTS]
+                )
+            ),
         )
         for run, folder in zip(runs, folders, strict=True)
     ]

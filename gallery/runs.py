@@ -6,19 +6,22 @@
     RUN/images/NAME.png                   each image as the network saw it
     RUN/filters/SLUG.npz                  a FiltersResult, for a layer with "filters"
     RUN/maps/SLUG/NAME.npz                a MapsResult, for a layer with "maps" and each image
+    RUN/patches/                          what netviz patches found for the same layers, if noted under "patches"
+    RUN/components/SLUG/NAME-VERB.npz     a StagesResult, ContrastResult or SiftResult, as noted under "components"
 
 Nothing in ``run.json`` is believed: a path that would leave the folder is refused here.
 """
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from netviz.errors import ResultError
 
+from .checks import count, inside, pair, size, text, whole
 from .manifest import Field
+from .run_parts import RunComponents, RunPatches, read_components, read_patches_entry
 
 STATUSES = ("exact", "upper_bound", "global", "unknown")
 """What a receptive field may be."""
@@ -26,11 +29,19 @@ STATUSES = ("exact", "upper_bound", "global", "unknown")
 
 @dataclass(frozen=True)
 class RunImage:
-    """One photograph: what it is called, where it lies, and what a command would call it, if noted."""
+    """One photograph: what it is called, where it lies, what a command would call it and at which size, if noted."""
 
     name: str
     path: Path
     source: str | None
+    size: tuple[int, int] | None = None
+
+    @property
+    def typed(self) -> str:
+        """What a command calls the photograph: as the run noted it, else as its name suggests."""
+        if self.source is not None:
+            return self.source
+        return self.name if "." in self.name else f"{self.name}.png"
 
     @property
     def stem(self) -> str:
@@ -58,6 +69,8 @@ class RunLayer:
         The filters' file and the folder of maps, where the survey made them.
     field : Field or None
         Its theoretical receptive field, where the survey noted one.
+    patches : Path or None
+        What excites its units, where the survey looked.
     """
 
     name: str
@@ -71,6 +84,7 @@ class RunLayer:
     filters: Path | None
     maps: Path | None
     field: Field | None = None
+    patches: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +100,9 @@ class Run:
     input: str
     images: tuple[RunImage, ...]
     layers: tuple[RunLayer, ...]
+    size: tuple[int, int] | None = None
+    patches: RunPatches | None = None
+    components: RunComponents | None = None
 
 
 def read_run(folder: str | Path) -> Run:
@@ -112,16 +129,22 @@ def read_run(folder: str | Path) -> Run:
         facts = json.loads(path.read_text(encoding="utf-8"))
         if facts["kind"] != "survey":
             raise ValueError(f"its kind is {facts['kind']!r}, not 'survey'")
+        patches = read_patches_entry(folder, facts)
+        layers = tuple(_layer(folder, entry, patches) for entry in facts["layers"])
+        images = tuple(_image(folder, entry) for entry in facts["images"])
         return Run(
             folder=folder,
-            network=_text(facts, "network"),
-            model=_text(facts, "model" if "model" in facts else "network"),
-            netviz=_text(facts, "netviz"),
-            origin=_text(facts, "origin"),
-            parameters=_count(facts, "parameters"),
-            input=_text(facts, "input"),
-            images=tuple(_image(folder, entry) for entry in facts["images"]),
-            layers=tuple(_layer(folder, entry) for entry in facts["layers"]),
+            network=text(facts, "network"),
+            model=text(facts, "model" if "model" in facts else "network"),
+            netviz=text(facts, "netviz"),
+            origin=text(facts, "origin"),
+            parameters=count(facts, "parameters"),
+            input=text(facts, "input"),
+            images=images,
+            layers=layers,
+            size=size(facts),
+            patches=patches,
+            components=read_components(folder, facts, [layer.name for layer in layers], len(images)),
         )
     except (FileNotFoundError, NotADirectoryError):
         raise ResultError(f"{folder} holds no run.json; name a folder that a survey wrote") from None
@@ -135,74 +158,37 @@ def read_run(folder: str | Path) -> Run:
 
 def _image(folder: Path, entry: dict[str, Any]) -> RunImage:
     """Read one entry of ``images``."""
-    path = _inside(folder, _text(entry, "file"))
-    return RunImage(_text(entry, "name"), path, _text(entry, "source") if "source" in entry else None)
+    path = inside(folder, text(entry, "file"))
+    source = text(entry, "source") if "source" in entry else None
+    return RunImage(text(entry, "name"), path, source, size(entry))
 
 
-def _layer(folder: Path, entry: dict[str, Any]) -> RunLayer:
+def _layer(folder: Path, entry: dict[str, Any], patches: RunPatches | None) -> RunLayer:
     """Read one entry of ``layers``."""
-    slug = None if entry["slug"] is None else _text(entry, "slug")
+    slug = None if entry["slug"] is None else text(entry, "slug")
     has_filters, has_maps = (slug is not None and entry[key] is True for key in ("filters", "maps"))
     return RunLayer(
-        name=_text(entry, "name"),
-        alias=_text(entry, "alias"),
-        kind=_text(entry, "kind"),
-        channels=None if entry["channels"] is None else _count(entry, "channels"),
-        shape=tuple(_whole(size, "shape") for size in entry["shape"] or ()),
-        parameters=_count(entry, "parameters"),
-        calls=_count(entry, "calls"),
+        name=text(entry, "name"),
+        alias=text(entry, "alias"),
+        kind=text(entry, "kind"),
+        channels=None if entry["channels"] is None else count(entry, "channels"),
+        shape=tuple(whole(size, "shape") for size in entry["shape"] or ()),
+        parameters=count(entry, "parameters"),
+        calls=count(entry, "calls"),
         slug=slug,
-        filters=_inside(folder, f"filters/{slug}.npz") if has_filters else None,
-        maps=_inside(folder, f"maps/{slug}") if has_maps else None,
+        filters=inside(folder, f"filters/{slug}.npz") if has_filters else None,
+        maps=inside(folder, f"maps/{slug}") if has_maps else None,
         field=None if entry.get("receptive_field") is None else _field(entry["receptive_field"]),
+        patches=None if patches is None or slug is None else patches.files.get(text(entry, "name")),
     )
 
 
 def _field(entry: dict[str, Any]) -> Field:
     """Read a layer's ``receptive_field``."""
-    status = _text(entry, "status")
+    status = text(entry, "status")
     if status not in STATUSES:
         raise ValueError(f"'status' is {status[:60]!r}, none of {', '.join(STATUSES)}")
-    size, stride, start = (_pair(entry, key) for key in ("size", "stride", "start"))
+    size, stride, start = (pair(entry, key) for key in ("size", "stride", "start"))
     if status != "unknown" and (size is None or stride is None or start is None):
         raise ValueError("a receptive field that is known has no size")
-    return Field(size, stride, start, status, _text(entry, "reason") if "reason" in entry else "")
-
-
-def _pair(entry: dict[str, Any], key: str) -> tuple[float, float] | None:
-    """Return two finite numbers, y and x, or None."""
-    value = entry[key]
-    if value is None:
-        return None
-    numbers = [float(one) for one in value if isinstance(one, int | float) and not isinstance(one, bool)]
-    if len(value) != 2 or len(numbers) != 2 or not all(map(math.isfinite, numbers)):
-        raise ValueError(f"{key!r} is {str(value)[:60]}, no pair of numbers")
-    return numbers[0], numbers[1]
-
-
-def _text(entry: dict[str, Any], key: str) -> str:
-    """Return a value that has to be text."""
-    value = entry[key]
-    if not isinstance(value, str):
-        raise ValueError(f"{key!r} is no text")
-    return value
-
-
-def _count(entry: dict[str, Any], key: str) -> int:
-    """Return a value that has to be a whole number, at least 0."""
-    return _whole(entry[key], key)
-
-
-def _whole(value: object, key: str) -> int:
-    """Check a whole number, at least 0."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{key!r} is {value!r}, no whole number")
-    return value
-
-
-def _inside(folder: Path, name: str) -> Path:
-    """Join a name from ``run.json`` to the folder, refusing one that would leave it."""
-    parts = name.replace("\\", "/").split("/")
-    if any(part in ("", ".", "..") or ":" in part or "\0" in part for part in parts):
-        raise ValueError(f"{name[:60]!r} is no path inside the folder")
-    return folder.joinpath(*parts)
+    return Field(size, stride, start, status, text(entry, "reason") if "reason" in entry else "")

@@ -12,17 +12,22 @@ from netviz._version import __version__
 if TYPE_CHECKING:
     from netviz.analysis import (
         contrast,
+        dissect,
         field,
         filters,
         layers,
         maps,
         match,
+        minimal,
+        minimal_set,
         normalize,
         occlusion,
         patches,
+        segment,
         sift,
         stages,
         survey,
+        unit_facts,
     )
     from netviz.models import load
     from netviz.render import draw
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "__version__",
     "contrast",
+    "dissect",
     "draw",
     "field",
     "filters",
@@ -39,17 +45,22 @@ __all__ = [
     "load_result",
     "maps",
     "match",
+    "minimal",
+    "minimal_set",
     "normalize",
     "occlusion",
     "patches",
     "report",
+    "segment",
     "sift",
     "stages",
     "survey",
+    "unit_facts",
 ]
 
 _HOMES = {
     "contrast": "netviz.analysis",
+    "dissect": "netviz.analysis",
     "draw": "netviz.render",
     "field": "netviz.analysis",
     "filters": "netviz.analysis",
@@ -58,13 +69,17 @@ _HOMES = {
     "load_result": "netviz.results",
     "maps": "netviz.analysis",
     "match": "netviz.analysis",
+    "minimal": "netviz.analysis",
+    "minimal_set": "netviz.analysis",
     "normalize": "netviz.analysis",
     "occlusion": "netviz.analysis",
     "patches": "netviz.analysis",
     "report": "netviz.results",
+    "segment": "netviz.analysis",
     "sift": "netviz.analysis",
     "stages": "netviz.analysis",
     "survey": "netviz.analysis",
+    "unit_facts": "netviz.analysis",
 }
 
 

@@ -13,18 +13,21 @@ from netviz.cli.main import run
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^netviz .*?(?=\s+#|$)", README, flags=re.MULTILINE)
+FOLDERS = {"site": "index.html", "run": "run.json"}
 SMALLER = {"gallery": ["--images", "skimage:coins", "--layers", "conv1"]}
 
 
 def test_readmes_commands(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert len(COMMANDS) == 9
+    assert len(COMMANDS) == 14
     for command in COMMANDS:
         args = shlex.split(command)[1:]
         with pytest.raises(SystemExit) as stop:
             run([*args, *SMALLER.get(args[0], [])])
         assert not stop.value.code, (command, capsys.readouterr().err)
-    for name in ("filters.png", "maps.png", "maps.npz", "maps.svg", "site/index.html"):
+    made = re.findall(r" -o (\S+)", "\n".join(COMMANDS))
+    assert len(made) >= 12
+    for name in (name if "." in name else f"{name}/{FOLDERS[name]}" for name in made):
         assert (tmp_path / name).stat().st_size > 0
 
 

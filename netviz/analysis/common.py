@@ -13,6 +13,9 @@ from netviz.models import Layer, LayerIndex, Model, index_weights, load
 
 ModelSpec: TypeAlias = str | Path | nn.Module | Model
 
+SHORT_SIDE = 256
+"""What images are resized to, in pixels, for a network that takes any size, where many are shown to it."""
+
 
 def layers(
     model: ModelSpec,
@@ -50,7 +53,14 @@ def layers(
         return index
     preprocessing = model.preprocessing
     channels = None if preprocessing.assumed else preprocessing.channels
-    return index_layers(model.network, size=size, channels=channels, prefer=preprocessing.crop)
+    # A network whose modules were exchanged in the meantime is followed anew.
+    key = (size, channels, preprocessing.crop, *map(id, model.network.modules()))
+    if key not in model.indexes:
+        model.indexes[key] = index_layers(
+            model.network, size=size, channels=channels, prefer=preprocessing.crop
+        )
+    found: LayerIndex = model.indexes[key]
+    return found
 
 
 def require_maps(model: Model, layer: Layer) -> Layer:

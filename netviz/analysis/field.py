@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from netviz.analysis.common import ModelSpec, layers, require_maps
+from netviz.analysis.common import SHORT_SIDE, ModelSpec, layers, require_maps
 from netviz.analysis.empirical import empirical_field
 from netviz.analysis.layer_fields import layer_fields
 from netviz.analysis.maps import input_preprocessing
@@ -22,9 +22,6 @@ from netviz.models import Layer, LayerIndex, Model, Preprocessing, load
 from netviz.results import FieldResult, choose_units
 
 KINDS = ("theoretical", "effective", "empirical", "all")
-
-SHORT_SIDE = 256
-"""For a network that takes any size, larger images are reduced to this short side, in pixels."""
 
 UNITS = 8
 """How many units the empirical field is measured for if none is named."""

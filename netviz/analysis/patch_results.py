@@ -1,21 +1,68 @@
 """From what the accumulators hold to the result of one layer."""
 
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from netviz.analysis.boxes import cell_boxes, patch_boxes
-from netviz.engines import Top, Units
+from netviz.analysis.runs import Opened, image_facts
+from netviz.engines import Tally, Top, Units
 from netviz.fields.geometry import Field
-from netviz.models import Preprocessing
-from netviz.results import PatchesResult
+from netviz.models import Layer, Preprocessing
+from netviz.results import PatchesResult, write_bytes
 
 LEVELS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1.0)
 """Which quantiles are told."""
 
 BINS = 32
 """Steps of the histograms."""
+
+WIDEST = 28
+"""Most rows and columns of a unit's map that are kept around a position."""
+
+
+def map_windows(opened: Opened) -> tuple[tuple[int, int], ...]:
+    """Return for each layer how many rows and columns of a map are kept around a position."""
+    return tuple(_window(one, opened.fields[one]) for one in opened.layers)
+
+
+def write_patches(
+    folder: Path,
+    units: Units,
+    tally: Tally,
+    opened: Opened,
+    names: Sequence[str],
+    *,
+    options: Mapping[str, Any],
+    fingerprint: Mapping[str, str],
+    classes: tuple[str, ...] = (),
+) -> None:
+    """Write the folder of a finished run: the layers' results, the list of images, and run.json last."""
+    means = units.mean()
+    for at, one in enumerate(opened.layers):
+        result = layer_patches(
+            units,
+            at,
+            means[one],
+            opened.fields[one],
+            opened.preprocessing,
+            network=opened.model.name,
+            classes=classes,
+        )
+        result.save(folder / "layers" / f"{opened.slugs[one]}.npz")
+    write_bytes(folder / "images.txt", "".join(f"{name}\n" for name in names).encode())
+    run = {
+        **opened.facts("patches", options, fingerprint),
+        **image_facts(tally, names),
+        "classes": list(classes),
+        "layers": opened.described(),
+    }
+    write_bytes(folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False).encode())
 
 
 def layer_patches(
@@ -143,3 +190,15 @@ def _histograms(values: NDArray[np.float32]) -> NDArray[np.int64]:
     units = values.shape[1]
     counts = np.bincount((steps + np.arange(units) * BINS).ravel(), minlength=units * BINS)
     return counts.reshape(units, BINS)
+
+
+def _window(layer: Layer, field: Field) -> tuple[int, int]:
+    """Return how many rows and columns of a map lie in the field of one position, at most `WIDEST`."""
+    shape = layer.shape or (0, 1, 1)
+    sides = []
+    for axis, length in enumerate(shape[1:]):
+        reach = length
+        if field.status in ("exact", "upper_bound") and field.stride[axis]:
+            reach = math.ceil(field.size[axis] / 2 / field.stride[axis])
+        sides.append(min(2 * reach + 1, length, WIDEST))
+    return sides[0], sides[1]

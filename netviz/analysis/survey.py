@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from netviz._version import __version__
-from netviz.analysis.common import ModelSpec, layers
+from netviz.analysis.common import SHORT_SIDE, ModelSpec, chosen_layers, layer_slugs, layers, slug
 from netviz.analysis.filters import layer_filters
 from netviz.analysis.layer_fields import describe_field, layer_fields
 from netviz.analysis.maps import activations
-from netviz.errors import LayerError, ModelError, OutputError
+from netviz.analysis.survey_components import DRAWN, PHOTOS, Shown, survey_components
+from netviz.analysis.survey_patches import survey_patches
+from netviz.errors import OutputError
 from netviz.fields.geometry import Field
 from netviz.images import PHOTOGRAPHS, Photo, list_images, read_image
 from netviz.models import Layer, LayerIndex, Model, load
@@ -25,9 +26,6 @@ from netviz.results import MapsResult, write_bytes
 
 UNITS = 16
 """How many units of each layer are shown."""
-
-SHORT_SIDE = 256
-"""What images are resized to, in pixels, for a network that takes any size."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -44,10 +42,14 @@ def survey(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Path:
-    """Gather the filters and maps of a network's layers in a folder.
+    """Gather what a gallery shows of a network's layers in a folder: filters, maps, patches, components.
 
     Of each layer the same 16 units are kept for every image: those whose largest response on any of the images is
-    greatest, in order of their number.
+    greatest, in order of their number. Of every unit the nine patches that excite it most are kept, at most one from
+    each image. The components are the stages of two convolutions on the first two images, their maps before and after
+    contrast normalization, and SIFT beside them: the convolution that sees the image, and one of about the middle of
+    the network (with maps of at least 14×14 positions and a stage after it). What cannot be made is left out, and
+    ``run.json`` says why.
 
     Parameters
     ----------
@@ -70,7 +72,7 @@ def survey(
     Returns
     -------
     Path
-        The folder: ``run.json``, ``images/``, ``filters/`` and ``maps/``.
+        The folder: ``run.json``, ``images/``, ``filters/``, ``maps/``, ``patches/`` and ``components/``.
 
     Raises
     ------
@@ -80,17 +82,20 @@ def survey(
     typed = str(model) if isinstance(model, str | Path) else None
     model = load(model, trust=trust, weights=weights, seed=seed)
     model.runnable()
-    if model.preprocessing.resize is None and size is None:
+    own_size = model.preprocessing.resize is None and size is None
+    if own_size:
         model = replace(model, preprocessing=replace(model.preprocessing, resize=SHORT_SIDE))
     index = layers(model, size=size)
-    chosen = _chosen(index, only, model)
-    sources = list_images(images) or [f"skimage:{name}" for name in PHOTOGRAPHS]
+    chosen = chosen_layers(model, index, only)
+    given = [images] if isinstance(images, str | Path) else list(images)
+    sources = list_images(given) or [f"skimage:{name}" for name in PHOTOGRAPHS]
     out = _fresh(Path(out))
     report = progress or (lambda *_: None)
-    steps = 2 * len(sources)
+    steps = 3 * len(sources) + 2 * min(PHOTOS, len(sources))
     peaks: dict[Layer, NDArray[np.float32]] = {}
     names: list[str] = []
     entries = []
+    sizes: list[tuple[int, int] | None] = []
     for step, source in enumerate(sources):
         photo = _named(read_image(source), names)
         report(f"{model.name}: {photo.name}", step, steps)
@@ -101,22 +106,54 @@ def survey(
         file = f"images/{len(names):03d}-{slug(photo.name)}.png"
         write_bytes(out / file, _png(image))
         height, width = image.shape[:2]
+        # What a command has to ask for to see the image as it was seen here.
+        sizes.append((height, width) if own_size else size)
         entries.append(
-            {"name": photo.name, "source": str(source), "file": file, "height": height, "width": width}
+            {
+                "name": photo.name,
+                "source": str(source),
+                "file": file,
+                "height": height,
+                "width": width,
+                "size": None if sizes[-1] is None else list(sizes[-1]),
+            }
         )
-    slugs = _slugs(chosen)
+    slugs = layer_slugs(chosen)
+    units = {layer: _strongest(peak, UNITS) for layer, peak in peaks.items()}
     for step, source in enumerate(sources):
         name = names[step]
         report(f"{model.name}: {name}", len(sources) + step, steps)
         image, values = activations(model, index, chosen, read_image(source), size)
         for layer, maps in values.items():
-            units = np.sort(np.argsort(-peaks[layer], kind="stable")[:UNITS])
-            _maps_result(model, layer, name, image, maps, units).save(
+            _maps_result(model, layer, name, image, maps, units[layer]).save(
                 out / "maps" / slugs[layer] / f"{Path(entries[step]['file']).stem}.npz"
             )
     for layer in chosen:
         if layer.kernel is not None:
             layer_filters(model, layer).save(out / "filters" / f"{slugs[layer]}.npz")
+    report(f"{model.name}: patches", 2 * len(sources), steps)
+    patches = survey_patches(
+        model,
+        out,
+        sources,
+        only,
+        size=size,
+        report=lambda what, done, _: report(what, 2 * len(sources) + done, steps),
+    )
+    drawn = {layer: _strongest(peak, DRAWN) for layer, peak in peaks.items()}
+    shown = [
+        Shown(replace(read_image(source), name=names[step]), Path(entries[step]["file"]).stem, sizes[step])
+        for step, source in enumerate(sources[:PHOTOS])
+    ]
+    components = survey_components(
+        model,
+        index,
+        shown,
+        slugs,
+        drawn,
+        out,
+        report=lambda what, done: report(what, 3 * len(sources) + done, steps),
+    )
     fields = layer_fields(model, index)
     rows = [_row(layer, fields.get(layer), slugs.get(layer), layer in peaks) for layer in index]
     run = {
@@ -127,17 +164,15 @@ def survey(
         "origin": model.origin,
         "parameters": sum(value.numel() for value in model.runnable().parameters()),
         "input": _input(model, index, size),
+        "size": None if size is None else list(size),
         "images": entries,
         "layers": rows,
+        "patches": {**patches, "images": [str(one) for one in given]},
+        "components": components,
     }
     write_bytes(out / "run.json", json.dumps(run, indent=1, ensure_ascii=False).encode())
     report(model.name, steps, steps)
     return out
-
-
-def slug(name: str) -> str:
-    """Return a name as a file name: letters, digits, ``.``, ``-`` and ``_`` only, 80 characters at most."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:80] or "x"
 
 
 def _input(model: Model, index: LayerIndex, size: tuple[int, int] | None) -> str:
@@ -146,31 +181,6 @@ def _input(model: Model, index: LayerIndex, size: tuple[int, int] | None) -> str
     if model.preprocessing.crop is not None or size is not None or index.input_shape is None:
         return text
     return f"{text}; layer shapes for {index.input_shape[1]}×{index.input_shape[2]} pixels"
-
-
-def _chosen(index: LayerIndex, only: Sequence[str], model: Model) -> list[Layer]:
-    if not only:
-        found = [layer for layer in index if layer.spatial and layer.kernel is not None]
-        if not found:
-            raise ModelError(f"{model.name} is not convolutional: it has no convolution with maps")
-        return found
-    wanted = {layer for spec in only for layer in index.resolve_all(spec)}
-    found = [layer for layer in index if layer in wanted]
-    flat = next((layer for layer in found if not layer.spatial), None)
-    if flat is not None:
-        raise LayerError(f"layer {flat.name} ({flat.alias}) of {model.name} has no maps; leave it out")
-    return found
-
-
-def _slugs(chosen: Sequence[Layer]) -> dict[Layer, str]:
-    slugs: dict[Layer, str] = {}
-    for layer in chosen:
-        base, number = slug(layer.name), 2
-        name = base
-        while name.lower() in {taken.lower() for taken in slugs.values()}:
-            name, number = f"{base}-{number}", number + 1
-        slugs[layer] = name
-    return slugs
 
 
 def _named(photo: Photo, names: list[str]) -> Photo:
@@ -186,6 +196,11 @@ def _fresh(out: Path) -> Path:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"{out} exists already and is not empty; name a new folder")
     return out
+
+
+def _strongest(peaks: NDArray[np.float32], most: int) -> NDArray[np.int64]:
+    """Return the units with the largest responses, in order of their number."""
+    return np.sort(np.argsort(-peaks, kind="stable")[:most])
 
 
 def _png(image: NDArray[np.uint8]) -> bytes:

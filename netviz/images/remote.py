@@ -1,7 +1,8 @@
 """Images that are no files of this machine: in object stores, by URL, and in the rows of Parquet files.
 
 Read through Arrow's file systems, which Ray Data's readers stand on too. An image has a name by which it can be
-read again: ``s3://bucket/folder/photo.jpg``, ``train.parquet#17``, or ``train.parquet#17/photo.jpg`` where rows have names.
+read again: ``s3://bucket/folder/photo.jpg``, ``train.parquet#17``, or ``train.parquet#17/photo.jpg`` where the rows
+have names.
 """
 
 import os

@@ -2,8 +2,9 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -31,6 +32,8 @@ class Model:
         Where network and weights come from, for a caption.
     obstacle : str
         Why there is no network.
+    indexes : dict
+        Its layers by what they were asked for with, so that several questions follow the network once.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Model:
     labels: tuple[str, ...] = ()
     origin: str = ""
     obstacle: str = ""
+    indexes: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def runnable(self) -> nn.Module:
         """Return the network.

@@ -13,9 +13,12 @@ from netviz.render.contrast import contrast_figure
 from netviz.render.field import field_figure
 from netviz.render.filters import filters_figure
 from netviz.render.maps import maps_figure
+from netviz.render.minimal import minimal_figure
+from netviz.render.minimal_set import minimal_set_figure
 from netviz.render.occlusion import occlusion_figure
 from netviz.render.patch_tiles import RunImages
 from netviz.render.patches import patches_figure
+from netviz.render.segment import segment_figure
 from netviz.render.sift import sift_figure
 from netviz.render.sift_match import match_figure
 from netviz.render.stages import stages_figure
@@ -25,9 +28,12 @@ from netviz.results import (
     FiltersResult,
     MapsResult,
     MatchResult,
+    MinimalResult,
+    MinimalSetResult,
     OcclusionResult,
     PatchesResult,
     Result,
+    SegmentResult,
     SiftResult,
     StagesResult,
     load_result,
@@ -42,8 +48,11 @@ FIGURES: Final[dict[type[Result], Callable[[Any], Figure]]] = {
     FiltersResult: filters_figure,
     MapsResult: maps_figure,
     MatchResult: match_figure,
+    MinimalResult: minimal_figure,
+    MinimalSetResult: minimal_set_figure,
     OcclusionResult: occlusion_figure,
     PatchesResult: patches_figure,
+    SegmentResult: segment_figure,
     SiftResult: sift_figure,
     StagesResult: stages_figure,
 }

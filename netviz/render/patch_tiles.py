@@ -25,7 +25,7 @@ LEVEL: Final = 0.995
 SHARE: Final = 0.5
 """The share of the score that takes its place where that quantile tells nothing apart."""
 
-_DIM: Final = 0.55
+_DIM: Final = 0.65
 
 
 class RunImages:

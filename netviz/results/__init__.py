@@ -3,6 +3,9 @@
 from netviz.results.base import Arrays, Result, load_result
 from netviz.results.choose import choose_units
 from netviz.results.contrast import ContrastResult
+from netviz.results.dissect import DissectionResult
+from netviz.results.dissect_csv import DissectionTable, read_table
+from netviz.results.dissect_run import DissectionRun, open_dissection, report
 from netviz.results.field import FieldResult
 from netviz.results.files import write_bytes, write_if_changed
 from netviz.results.filters import FiltersResult
@@ -10,13 +13,18 @@ from netviz.results.maps import MapsResult
 from netviz.results.minimal import MinimalResult, MinimalSetResult
 from netviz.results.occlusion import OcclusionResult
 from netviz.results.patches import PatchesResult
-from netviz.results.patches_run import PatchesRun, open_run, report
+from netviz.results.patches_run import PatchesRun, open_run
+from netviz.results.segment import SegmentResult
 from netviz.results.sift import MatchResult, SiftResult
 from netviz.results.stages import StagesResult
+from netviz.results.unit_facts import UnitFactsResult
 
 __all__ = [
     "Arrays",
     "ContrastResult",
+    "DissectionResult",
+    "DissectionRun",
+    "DissectionTable",
     "FieldResult",
     "FiltersResult",
     "MapsResult",
@@ -27,11 +35,15 @@ __all__ = [
     "PatchesResult",
     "PatchesRun",
     "Result",
+    "SegmentResult",
     "SiftResult",
     "StagesResult",
+    "UnitFactsResult",
     "choose_units",
     "load_result",
+    "open_dissection",
     "open_run",
+    "read_table",
     "report",
     "write_bytes",
     "write_if_changed",

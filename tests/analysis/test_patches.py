@@ -285,6 +285,8 @@ def test_bad_input_is_one_line(folder, tmp_path):
         (ImageError, "holds no image", model(), {"images": [tmp_path / "empty"]}),
         (ImageError, "none of the 1 images can be read", model(), {"images": [tmp_path / "broken"]}),
         (ImageError, "no image that Pillow", model(), {"images": [tmp_path / "broken"], "strict": True}),
+        (ImageError, "several lines", model(), {"images": [tmp_path / "a\nb.png"]}),
+        (ImageError, "no UTF-8", model(), {"images": [tmp_path / "a\udcff.png"]}),
         (LayerError, "has no maps", sick, {"layer": ["fc2"]}),
         (OutputError, "not empty", model(), {"out": tmp_path / "full"}),
     ]

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from netviz.results import FiltersResult, MapsResult
+from netviz.results import ContrastResult, FiltersResult, MapsResult, Result, SiftResult, StagesResult
+from netviz.results.stages import Column
+from support_patches import facts_of, make_patches
 
 MakeRun = Callable[..., Path]
 
@@ -124,6 +126,102 @@ def make_run(
     }
     (folder / "run.json").write_text(json.dumps(run), encoding="utf-8")
     return folder
+
+
+def component(verb: str, layer: str, alias: str, image: str, rng: np.random.Generator) -> Result:
+    """A result of the components page; its texts are those of the layer and the image."""
+
+    def values(*shape: int) -> Any:
+        return rng.normal(size=shape).astype(np.float32)
+
+    facts = {"network": "toy", "layer": layer, "alias": alias, "channels": 8, "image_name": image}
+    facts["image"] = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    if verb == "stages":
+        names = ("conv", "relu", "pool")
+        columns = tuple(Column(one, f"{one}{alias}", one, layer, False, 0.0, None, "", "") for one in names)
+        return StagesResult(
+            filters=values(2, 3, 3, 3), units=np.array([1, 5]), maps={one: values(8, 6, 8) for one in names},
+            columns=columns, also_read_by=(), next="conv2", groups=1, transposed=False, sees_image=True,
+            channel_order="RGB", sort="activity", window=3, step=2, **facts,
+        )  # fmt: skip
+    if verb == "contrast":
+        local = {
+            f"local_{what}_{when}": values(9, 12) ** 2
+            for what in ("mean", "std")
+            for when in ("before", "after")
+        }
+        return ContrastResult(
+            before=values(8, 9, 12), after=values(8, 9, 12), units=np.arange(4), layer_kind="conv", method="lcn",
+            window=7, sigma=1.2, across="maps", constants="", recorded="", c=1.0, floor_share=0.5, **local, **facts,
+        )  # fmt: skip
+    return SiftResult(
+        keypoints=np.array([[20, 20], [30, 40]], dtype=np.float32), scales=np.ones(2, dtype=np.float32),
+        orientations=np.zeros(2, dtype=np.float32), patches=rng.integers(0, 256, (2, 16, 16, 3), dtype=np.uint8),
+        descriptors=values(2, 4, 4, 8) ** 2, layer_raw=values(2, 8), layer_normalized=values(2, 8),
+        clamped=np.zeros(2, dtype=bool), stage_orientations=values(8, 16, 16) ** 2, stage_cells=values(8, 4, 4) ** 2,
+        stage_filters=values(4, 3, 3, 3), stage_units=np.arange(4), stage_maps=values(4, 9, 12),
+        stage_normalized=values(4, 9, 12), layer_kind="conv", window=7, found=9, field_size=(3.0, 3.0),
+        field_stride=(1.0, 1.0), field_status="exact", first_conv="conv1", convolutions=1, poolings=0, norms=0,
+        **facts,
+    )  # fmt: skip
+
+
+def add_parts(folder: Path) -> Path:
+    """Add to a run of two or more photographs patches of every convolution, and components of two of them."""
+    path = folder / "run.json"
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    files = [folder / image["file"] for image in facts["images"][:2]]
+    (folder / "patches").mkdir()
+    (folder / "patches" / "images.txt").write_text("".join(f"{file.absolute()}\n" for file in files))
+    noted = []
+    for place, layer in enumerate(facts["layers"]):
+        if not layer["filters"]:
+            continue
+        units = layer["channels"]
+        box = np.tile(np.array([10, 20, 30, 44]), (units, 2, 1)) + np.arange(units)[:, None, None] % 16
+        result = make_patches(
+            box, layer=layer["name"], alias=layer["alias"], size=np.full((units, 2, 2), (48, 64), dtype=np.int32),
+            field_size=(9.0, 9.0), dead=(2,), always_on=(0,),
+        )  # fmt: skip
+        result.save(folder / "patches" / "layers" / f"layer{place}.npz")
+        noted.append(
+            {
+                **facts_of((layer["name"], layer["alias"], units))["layers"][0],
+                "file": f"layers/layer{place}.npz",
+            }
+        )
+    (folder / "patches" / "run.json").write_text(json.dumps({**facts_of(), "layers": noted}))
+    rng = np.random.default_rng(3)
+    shown = []
+    for which, place in (("first", 1), ("deeper", 3)):
+        layer = facts["layers"][place]
+        on = []
+        for image, noted_image in enumerate(facts["images"][:2]):
+            entry: dict[str, Any] = {"image": image}
+            for verb in ("stages", "contrast", "sift"):
+                file = f"components/layer{place}/{image}-{verb}.npz"
+                component(verb, layer["name"], layer["alias"], noted_image["name"], rng).save(folder / file)
+                entry[verb] = {"file": file}
+            on.append(entry)
+        shown.append({"layer": layer["name"], "which": which, "shown": on})
+    shown[1]["shown"][1]["sift"] = {"missing": "SIFT finds no keypoint in <b>coffee</b>"}
+    facts["patches"] = {"folder": "patches", "images": ["my photos/<x>"]}
+    facts["components"] = {"layers": shown, "missing": []}
+    facts["images"] = [{**image, "size": [48, 64]} for image in facts["images"]]
+    path.write_text(json.dumps(facts), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with patches and components, which no test may change."""
+    return add_parts(make_run(tmp_path_factory.mktemp("whole")))
+
+
+@pytest.fixture(scope="session")
+def hostile_whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same whose names are hostile."""
+    return add_parts(make_run(tmp_path_factory.mktemp("hostile"), HOSTILE[0], HOSTILE, HOSTILE))
 
 
 @pytest.fixture(scope="session")

@@ -21,9 +21,9 @@ if CHROMIUM is None:
 
 
 @pytest.fixture(scope="module")
-def site(run: Path, hostile_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(whole_run: Path, hostile_whole_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    build([run, hostile_run], folder)
+    build([whole_run, hostile_whole_run], folder)
     return folder
 
 
@@ -124,6 +124,41 @@ def test_a_unit_has_an_address(page: Any, site: Path) -> None:
     page.goto((site / "toy/layer4.html").as_uri() + "#u42")
     box = page.locator("#u42").bounding_box()
     assert 0 <= box["y"] < page.viewport_size["height"]
+
+
+def test_components_are_reached_from_the_overview_and_from_their_layers(page: Any, site: Path) -> None:
+    page.goto((site / "index.html").as_uri())
+    page.locator("a[href='toy/components.html']").click()
+    page.wait_for_url("**/toy/components.html")
+    page.locator("a", has_text="All about conv2").click()
+    page.wait_for_url("**/toy/layer3.html")
+    page.locator("a", has_text="conv2 step by step").click()
+    page.wait_for_url("**/toy/components.html#deeper")
+    assert 0 <= page.locator("#deeper").bounding_box()["y"] < page.viewport_size["height"]
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_text_in_a_drawing_stays_readable(page: Any, site: Path, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto((site / "toy/components.html").as_uri())
+    for sheet in page.locator(".sheet").all():
+        drawn = sheet.locator("img")
+        shown, natural = drawn.bounding_box()["width"], int(drawn.get_attribute("width"))
+        assert shown >= min(natural, 760)
+        # A page that is wide enough scales nothing up, and scrolls nothing.
+        fits = sheet.evaluate("(box) => box.scrollWidth <= box.clientWidth")
+        assert fits == (width == 1280)
+        assert width == 400 or shown <= natural + 1
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_a_units_patches_are_side_by_side(page: Any, site: Path, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto((site / "toy/layer3.html").as_uri())
+    boxes = [one.bounding_box() for one in page.locator(".wall.patches .tile").all()]
+    assert len(boxes) == 6
+    assert len({round(box["y"]) for box in boxes}) <= (3 if width == 400 else 2)
+    assert all(box["width"] / box["height"] == pytest.approx(147 / 72, rel=0.02) for box in boxes)
 
 
 def test_reading_needs_no_script(browser: Any, site: Path) -> None:

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from support_patches import LEVELS, coordinates, make_patches, make_run
 
 from netviz.errors import ImageError, LayerError, OutputError
 from netviz.render import RunImages, draw, figure, patch_sheet
 from netviz.render.patch_parts import histogram
 from netviz.render.patch_tiles import cut_tiles, threshold
 from netviz.render.patches import patches_figure, percent
+from support_patches import LEVELS, coordinates, make_patches, make_run
 
 PAPER, BEYOND, HATCH = (255, 255, 255), (0xE7, 0xEA, 0xEE), (0xC9, 0xD0, 0xD8)
 
@@ -118,8 +118,8 @@ def test_the_outline_stands_where_the_interpolated_map_crosses_its_threshold():
     assert (tiles.outlined, tiles.halved) == (1, 0)
     row = tiles.pixels[0, 0, 48].astype(int)
     assert (row[30:67] == 200).all()
-    assert (row[:20] == round(200 * 0.55)).all()
-    assert (row[77:] == round(200 * 0.55)).all()
+    assert (row[:20] == round(200 * 0.65)).all()
+    assert (row[77:] == round(200 * 0.65)).all()
     yellow = np.flatnonzero(row[:, 0] - row[:, 2] > 60)
     assert {24, 71} <= set(yellow.tolist()) <= {22, 23, 24, 25, 70, 71, 72, 73}
     column = tiles.pixels[0, 0, :, 48]

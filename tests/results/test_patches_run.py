@@ -3,11 +3,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support_patches import facts_of, make_patches, make_run
 
 from netviz.errors import LayerError, ResultError
 from netviz.results import choose_units, load_result, open_run, report
 from netviz.results.patches_run import image_names, read_patches
+from support_patches import facts_of, make_patches, make_run
 
 
 @pytest.fixture

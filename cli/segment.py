@@ -1,0 +1,110 @@
+"""``netviz segment``."""
+
+import click
+
+from .options import debug_option, json_option, model_option, model_options, out_option, size_option
+from .output import Progress, deliver, say
+
+
+def _threshold(text: str) -> str | float:
+    """Read ``quantile`` or a fraction."""
+    if text == "quantile":
+        return text
+    try:
+        fraction = float(text)
+    except ValueError:
+        fraction = 0.0
+    if not 0 < fraction <= 1:
+        raise click.BadParameter(
+            f"{text!r} is neither 'quantile' nor a fraction above 0 and at most 1, such as 0.5"
+        )
+    return fraction
+
+
+@click.command()
+@click.argument("image", metavar="IMAGE")
+@model_option
+@click.option("--layer", "-l", required=True, help="Layer: name, alias, glob, or -1 for the last with maps.")
+@click.option("--unit", "-u", type=int, required=True, help="Number of the unit; -1 is the last.")
+@click.option(
+    "--threshold",
+    type=_threshold,
+    default="quantile",
+    show_default=True,
+    metavar="quantile|FRACTION",
+    help="What the map must exceed: the unit's quantile over many images, or a fraction of the map's maximum.",
+)
+@click.option(
+    "--quantile",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.995,
+    show_default=True,
+    help="Which quantile.",
+)
+@click.option(
+    "--images",
+    "-i",
+    multiple=True,
+    metavar="PATH",
+    help="Over which images the quantile is taken: file or folder; may be given several times.  [default: "
+    "scikit-image's photographs]",
+)
+@click.option("--run", metavar="RUN", help="Folder of a finished run of netviz patches: take its quantile.")
+@size_option
+@out_option("Picture (.png, .svg, .pdf) or arrays (.npz).  [default: segment.png]")
+@json_option
+@model_options
+@debug_option
+def segment(
+    image: str,
+    model: str,
+    layer: str,
+    unit: int,
+    threshold: str | float,
+    quantile: float,
+    images: tuple[str, ...],
+    run: str | None,
+    size: tuple[int, int] | None,
+    out: str | None,
+    as_json: bool,
+    trust: bool,
+    weights: str,
+    seed: int,
+) -> None:
+    """Outline the part of an image that a unit answers to.
+
+    The unit's map is brought to the image between the centres of what its positions see, and cut at a threshold.
+    IMAGE is a file, or skimage:NAME for a photograph that comes with scikit-image.
+
+    The NPZ holds `mask` (H, W), bool, in pixels of the original image; `heat` (H, W), the map brought there (NaN
+    where the network was not shown the image); `map` (h, w), the raw map; and `image`.
+    """
+    if threshold != "quantile" and (images or run):
+        raise click.BadParameter(
+            "a fraction is one of this image's maximum; leave out --images and --run",
+            param_hint="'--threshold'",
+        )
+    if images and run:
+        raise click.BadParameter(
+            "the quantile comes from --images or from --run, not both", param_hint="'--run'"
+        )
+    from netviz.analysis import segment as take
+
+    result = take(
+        image,
+        layer=layer,
+        unit=unit,
+        model=model,
+        threshold=threshold,
+        quantile=quantile,
+        images=images,
+        run=run,
+        size=size,
+        trust=trust,
+        weights=weights,
+        seed=seed,
+        progress=Progress(),
+    )
+    for name, reason in result.skipped:
+        say(f"left out {name}: {reason}")
+    deliver(result, out, "segment.png", as_json)

@@ -1,0 +1,176 @@
+"""Segmentation by a unit: its map, brought to the image and thresholded."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from netviz.analysis.common import ModelSpec
+from netviz.analysis.sampling import Maps, Reader, open_layer
+from netviz.analysis.unit_quantile import Quantile, quantile_of_run, quantile_over_images
+from netviz.analysis.upsample import original_pixels, upsample
+from netviz.errors import LayerError
+from netviz.images import Photo, read_image
+from netviz.results import SegmentResult, choose_units
+
+QUANTILE = 0.995
+"""Of all values of a unit, these are below its threshold (Network Dissection)."""
+
+Progress = Callable[[str, int, int], None]
+
+
+def segment(
+    image: str | Path | Photo,
+    *,
+    layer: str,
+    unit: int,
+    model: ModelSpec = "mobilenet_v2",
+    threshold: str | float = "quantile",
+    quantile: float = QUANTILE,
+    images: Iterable[str | Path] = (),
+    run: str | Path | None = None,
+    size: tuple[int, int] | None = None,
+    trust: bool = False,
+    weights: str | Path = "default",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> SegmentResult:
+    """Bring a unit's map to an image, between the centres of what its positions see, and cut it at a threshold.
+
+    Parameters
+    ----------
+    image : str, Path or Photo
+        An image file, ``skimage:NAME``, or an image already read.
+    layer : str
+        Name, alias, glob, or ``-1`` for the last layer with maps.
+    unit : int
+        A negative one counts from the end.
+    model : str, Path, nn.Module or Model
+        As for `netviz.load`.
+    threshold : "quantile" or float
+        The unit's `quantile` over many images; or a fraction, above 0 and at most 1, of the map's maximum on this
+        image.
+    quantile : float
+        Between 0 and 1.
+    images : iterable of str or Path
+        Over which the quantile is taken: files, folders, ``skimage:NAME``; by default scikit-image's photographs.
+        They are prepared as `image` is.
+    run : str or Path, optional
+        The folder of a finished run of `netviz.patches`, whose quantile is taken instead.
+    size : (int, int), optional
+        Input height and width in pixels, if not the network's own.
+    trust, weights, seed
+        As for `netviz.load`.
+    progress : callable, optional
+        Called with what is being done, how many images are done, and of how many.
+
+    Returns
+    -------
+    SegmentResult
+        Its `mask` and `heat` are in pixels of the original image.
+
+    Raises
+    ------
+    ImageError
+        If an image cannot be read, or the network does not run on it.
+    LayerError
+        If the layer or the unit does not exist, or the layer's positions have no place in the image; or a fraction
+        is asked for of a map that is nowhere positive.
+    ModelError
+        If MODEL cannot be opened or cannot run.
+    ResultError
+        If `run` is no finished run of this network with this layer and quantile.
+    ValueError
+        If `threshold` or `quantile` is out of range, or `images` and `run` are both given.
+
+    References
+    ----------
+    Zhou et al., "Object Detectors Emerge in Deep Scene CNNs", ICLR 2015. Bau et al., "Network Dissection", CVPR 2017.
+    """
+    sources = list(images)
+    cut = _asked(threshold, quantile)
+    if sources and run is not None:
+        raise ValueError("the quantile comes from images or from a run: give one of them")
+    photo = image if isinstance(image, Photo) else read_image(image)
+    reader = open_layer(photo, layer, model, size=size, trust=trust, weights=weights, seed=seed)
+    found = reader.layer
+    chosen = (choose_units([unit], found.channels, found.name) or [0])[0]
+    maps = reader.maps(reader.image)[chosen]
+    if cut.fraction:
+        limit = _fraction(maps, cut.level, reader, chosen)
+        taken = Quantile(limit, "", 0, 0, 0)
+    elif run is not None:
+        taken = quantile_of_run(run, reader, chosen, cut.level)
+    else:
+        taken = quantile_over_images(sources, reader, chosen, cut.level, progress)
+    height, width = photo.pixels.shape[:2]
+    rows, cols = original_pixels(height, width, reader.preprocessing)
+    heat = upsample(maps, reader.field, rows.at, cols.at)
+    heat[~np.logical_and.outer(rows.shown, cols.shown)] = np.nan
+    # As the file holds both, the mask follows from them exactly.
+    limit = float(np.float32(taken.value))
+    with np.errstate(invalid="ignore"):
+        mask = heat >= np.float32(limit) if cut.fraction else heat > np.float32(limit)
+    seen = np.flatnonzero(rows.shown), np.flatnonzero(cols.shown)
+    return SegmentResult(
+        mask=mask,
+        heat=heat,
+        map=maps,
+        image=photo.pixels,
+        network=reader.model.name,
+        image_name=photo.name,
+        layer=found.name,
+        alias=found.alias,
+        layer_kind=found.kind,
+        unit=chosen,
+        channels=found.channels,
+        threshold=limit,
+        threshold_of="fraction" if cut.fraction else "quantile",
+        level=cut.level,
+        source=taken.source,
+        images=taken.images,
+        positions=taken.positions,
+        samples=taken.samples,
+        skipped=taken.skipped,
+        share=float(mask.mean()),
+        shown=float(rows.shown.mean() * cols.shown.mean()),
+        shown_box=(int(seen[0][0]), int(seen[1][0]), int(seen[0][-1]) + 1, int(seen[1][-1]) + 1),
+        field_size=reader.field.size,
+        field_stride=reader.field.stride,
+        field_status=reader.field.status,
+        input=str(reader.preprocessing),
+    )
+
+
+class _Cut(NamedTuple):
+    fraction: bool
+    level: float
+
+
+def _asked(threshold: str | float, quantile: float) -> _Cut:
+    """Read what a user wants as a threshold."""
+    if not 0 < quantile < 1:
+        raise ValueError(f"the quantile must lie between 0 and 1, not {quantile}")
+    if threshold == "quantile":
+        return _Cut(False, float(quantile))
+    try:
+        fraction = float(threshold)
+    except ValueError:
+        fraction = 0.0
+    if not 0 < fraction <= 1:
+        raise ValueError(
+            f"threshold must be 'quantile' or a fraction above 0 and at most 1, not {threshold!r}"
+        )
+    return _Cut(True, fraction)
+
+
+def _fraction(maps: Maps, fraction: float, reader: Reader, unit: int) -> float:
+    """Return a fraction of a map's maximum."""
+    top = float(maps.max())
+    if top <= 0:
+        raise LayerError(
+            f"unit {unit} of {reader.layer.name} ({reader.layer.alias}) is nowhere positive on {reader.name} (at "
+            f"most {top:.3g}), so a fraction of its maximum bounds nothing; use --threshold quantile"
+        )
+    return fraction * top

@@ -1,0 +1,239 @@
+"""What the units of a layer are like, apart and together: selectivity, sparsity, correlation, common patches."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netviz.results.base import Result
+from netviz.results.patches import PatchesResult
+
+Floats = NDArray[np.float64]
+
+SHARED = 0.5
+"""From which share of common patches on two units count as alike."""
+
+
+@dataclass(frozen=True)
+class UnitFactsResult(Result):
+    """What the units of one layer are like.
+
+    Attributes
+    ----------
+    selectivity : ndarray of float64, shape (units,)
+        `class_selectivity`; NaN where images have no classes, or the layer is not rectified.
+    class_means : ndarray of float64, shape (units, classes)
+        Each unit's mean activity for each class.
+    sparsity : ndarray of float64, shape (units,)
+        `sparsity` over a sample of positions; NaN for a unit that is never active.
+    zeros : ndarray of float64, shape (units,)
+        Share of all values that are 0.
+    correlation : ndarray of float64, shape (units, units)
+        `correlation` over the same sample.
+    common : ndarray of float64, shape (units, units)
+        `common_patches`.
+    classes : tuple of str
+        Their names.
+    alike : tuple of tuple of int
+        Groups of units with at least half of their patches in common.
+    redundant : int
+        How many units are left over if each group keeps one.
+    network, layer, alias : str
+    channels, images, positions, samples : int
+        Units; images; positions of the map that these made, and in the sample.
+    """
+
+    kind: ClassVar[str] = "units"
+
+    selectivity: Floats
+    class_means: Floats
+    sparsity: Floats
+    zeros: Floats
+    correlation: Floats
+    common: Floats
+    classes: tuple[str, ...]
+    alike: tuple[tuple[int, ...], ...]
+    redundant: int
+    network: str
+    layer: str
+    alias: str
+    channels: int
+    images: int
+    positions: int
+    samples: int
+
+    def summary(self) -> dict[str, object]:
+        """Return the facts, with the means of what is told of each unit; None where there is none."""
+        means = {
+            f"mean_{name}": float(np.nanmean(values)) if np.isfinite(values).any() else None
+            for name, values in (
+                ("selectivity", self.selectivity),
+                ("sparsity", self.sparsity),
+                ("zeros", self.zeros),
+            )
+        }
+        return {**super().summary(), **means}
+
+
+def class_selectivity(means: NDArray[np.floating]) -> Floats:
+    """Return how much more each unit answers to one class than to the others.
+
+    ``(a - b) / (a + b)``, with a its mean activity for the class with the largest, and b the mean over all other
+    classes (Morcos, Barrett, Rabinowitz, Botvinick: On the importance of single directions for generalization,
+    ICLR 2018).
+
+    Parameters
+    ----------
+    means : ndarray of shape (units, classes)
+        Mean activity of each unit over the images of each class; not negative, as after a rectification.
+
+    Returns
+    -------
+    ndarray of float64, shape (units,)
+        0 for a unit that answers to all classes alike, or never; 1 for one that answers to one class only.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two classes, or a mean is negative.
+    """
+    values = np.asarray(means, dtype=np.float64)
+    if values.ndim != 2 or values.shape[1] < 2:
+        raise ValueError(
+            f"means must have the shape (units, classes) with at least 2 classes, not {values.shape}"
+        )
+    if not (values >= 0).all():
+        raise ValueError("means must not be negative: the index is for activities after a rectification")
+    most = values.max(axis=1)
+    others = (values.sum(axis=1) - most) / (values.shape[1] - 1)
+    total = most + others
+    index: Floats = np.divide(most - others, total, out=np.zeros_like(total), where=total > 0)
+    return index
+
+
+def sparsity(values: NDArray[np.floating]) -> Floats:
+    """Return how sparse each unit's activity is over positions.
+
+    ``(1 - a) / (1 - 1 / n)`` with ``a = (Σ|r| / n)² / (Σ r² / n)`` over n values r: the activity ratio of Treves and
+    Rolls (Network 2, 1991) on the scale of Vinje and Gallant (Science 287, 2000).
+
+    Parameters
+    ----------
+    values : ndarray of shape (positions, units)
+
+    Returns
+    -------
+    ndarray of float64, shape (units,)
+        0 for a unit that is equally active everywhere, 1 for one active at one position only; NaN for one that
+        never is.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two positions.
+    """
+    rates = np.abs(np.asarray(values, dtype=np.float64))
+    if rates.ndim != 2 or len(rates) < 2:
+        raise ValueError(
+            f"values must have the shape (positions, units) with at least 2 positions, not {rates.shape}"
+        )
+    squares = (rates**2).mean(axis=0)
+    ratio = np.divide(rates.mean(axis=0) ** 2, squares, out=np.full_like(squares, np.nan), where=squares > 0)
+    share: Floats = (1 - ratio) / (1 - 1 / len(rates))
+    return share
+
+
+def correlation(values: NDArray[np.floating]) -> Floats:
+    """Return Pearson's correlation between the activities of units.
+
+    Parameters
+    ----------
+    values : ndarray of shape (positions, units)
+
+    Returns
+    -------
+    ndarray of float64, shape (units, units)
+        -1 … 1, and 1 on the diagonal; NaN where a unit's activity never changes.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two positions.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    if table.ndim != 2 or len(table) < 2:
+        raise ValueError(
+            f"values must have the shape (positions, units) with at least 2 positions, not {table.shape}"
+        )
+    centred = table - table.mean(axis=0)
+    length = np.sqrt((centred**2).sum(axis=0))
+    # A unit that gives one value all over differs from its mean by rounding alone.
+    length[np.ptp(table, axis=0) == 0] = 0
+    scaled = np.divide(centred, length, out=np.full_like(centred, np.nan), where=length > 0)
+    found: Floats = np.clip(scaled.T @ scaled, -1, 1)
+    varying = np.flatnonzero(length > 0)
+    found[varying, varying] = 1
+    return found
+
+
+def common_patches(result: PatchesResult) -> Floats:
+    """Return which share of their top patches each two units have in common.
+
+    Two patches are the same if they lie in the same image and their boxes overlap by at least half of the smaller
+    one. Each patch of a unit has at most one partner where a unit keeps one patch of an image.
+
+    Returns
+    -------
+    ndarray of float64, shape (units, units)
+        Out of the patches of the unit that has fewer; 0 where one has none.
+    """
+    units, top = result.image.shape
+    own = np.arange(units).repeat(top)
+    image, box = result.image.ravel(), result.box.reshape(-1, 4)
+    area = (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
+    shared = np.zeros((units, units))
+    filled = np.flatnonzero(image >= 0)
+    order = filled[np.argsort(image[filled], kind="stable")]
+    starts = np.flatnonzero(np.diff(image[order], prepend=-1))
+    for some in np.split(order, starts[1:]):
+        boxes = box[some]
+        low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+        high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+        both = np.maximum(high - low, 0).prod(axis=-1)
+        same = (2 * both >= np.minimum(area[some][:, None], area[some][None])) & (both > 0)
+        # Of several patches of one unit in this image, one partner is enough.
+        found = np.zeros((len(some), units), dtype=bool)
+        at, other = np.nonzero(same)
+        found[at, own[some[other]]] = True
+        np.add.at(shared, own[some], found)
+    count = (result.image >= 0).sum(axis=1)
+    least = np.minimum(count[:, None], count[None])
+    share: Floats = np.minimum(np.minimum(shared, shared.T) / np.maximum(least, 1), 1.0)
+    return share
+
+
+def alike(share: NDArray[np.floating], least: float = SHARED) -> tuple[tuple[int, ...], ...]:
+    """Return groups of units of which each is like another of its group, and no two of different groups are.
+
+    Parameters
+    ----------
+    share : ndarray of shape (units, units)
+        Symmetric, such as `common_patches` gives.
+    least : float
+        From which share on two units are alike.
+
+    Returns
+    -------
+    tuple of tuple of int
+        Groups of two and more, largest first, then by first unit; units in order.
+    """
+    units = len(share)
+    group = np.arange(units)
+    linked = np.asarray(share) >= least
+    for unit in range(units):
+        near = np.flatnonzero(linked[unit])
+        merged = np.unique(group[np.append(near, unit)])
+        group[np.isin(group, merged)] = merged[0]
+    groups = [tuple(np.flatnonzero(group == name).tolist()) for name in np.unique(group)]
+    return tuple(sorted((one for one in groups if len(one) > 1), key=lambda one: (-len(one), one)))

@@ -1,0 +1,268 @@
+import itertools
+import json
+import posixpath
+import re
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from netviz.errors import ResultError
+from netviz.gallery import build
+from netviz.results import load_result
+
+
+class Page(HTMLParser):
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.text = ""
+        self.feed(path.read_text(encoding="utf-8"))
+        self.text = " ".join(self.text.split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def site(whole_run: Path, hostile_whole_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    build([whole_run, hostile_whole_run], folder)
+    return folder
+
+
+def changed(run: Path, folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """Copy a run, with another run.json."""
+    shutil.copytree(run, folder)
+    facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    change(facts)
+    (folder / "run.json").write_text(json.dumps(facts))
+    return folder
+
+
+def test_every_address_leads_to_a_file_and_every_file_is_reached(site: Path) -> None:
+    reached = {"index.html", "site.json"}
+    for page in site.rglob("*.html"):
+        at = str(page.parent.relative_to(site))
+        ids = {attributes.get("id") for _, attributes in Page(page).elements}
+        for _, attributes in Page(page).elements:
+            for address in (attributes[name] for name in ("href", "src") if name in attributes):
+                assert re.fullmatch(r"[A-Za-z0-9_./-]*(#[A-Za-z0-9_.-]+)?", address), address
+                file, _, anchor = address.partition("#")
+                target = posixpath.normpath(posixpath.join(at, file))
+                if file:
+                    assert (site / target).is_file(), address
+                    reached.add(target)
+                if anchor:
+                    there = Page(site / target) if file else Page(page)
+                    assert anchor in {a.get("id") for _, a in there.elements} if file else anchor in ids
+    spare = {path for path in reached | set(tree(site)) if path.startswith("static/colours-")}
+    assert set(tree(site)) - reached <= spare
+
+
+def test_every_picture_is_what_the_page_says(site: Path) -> None:
+    for path in site.rglob("*.html"):
+        page = Page(path)
+        alts = [image["alt"] for image in page.all("img")]
+        assert len(set(alts)) == len(alts)
+        assert min(map(len, alts)) > 5
+        for image in page.all("img"):
+            with Image.open(path.parent / image["src"]) as picture:
+                picture.load()
+                assert (int(image["width"]), int(image["height"])) == picture.size
+        levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+        assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+
+
+def test_components_page(site: Path) -> None:
+    page = Page(site / "toy" / "components.html")
+    assert "Components of toy" in page.text
+    assert len([image for image in page.all("img") if "components/" in image["src"]]) == 2 * 2 * 3 - 1
+    assert "netviz stages cat.png --model toy --layer features.0 --size 48x64" in page.text
+    assert (
+        "netviz contrast coffee.png --model toy --layer features.2 --size 48x64 --units 0,1,2,3" in page.text
+    )
+    assert "netviz sift cat.png --model toy --layer features.2 --size 48x64" in page.text
+    assert "convconv1 → reluconv1 → poolconv1" in page.text
+    assert "pooling tells whether the pattern was near" in page.text
+    assert "Not made of conv2 on coffee: SIFT finds no keypoint in <b>coffee</b>." in page.text
+    links = {link["href"] for link in page.all("a")}
+    assert {"../toy/layer1.html", "../toy/layer3.html", "../index.html#toy"} <= links
+    assert 'href="toy/components.html"' in (site / "index.html").read_text()
+    assert 'href="../toy/components.html#first"' in (site / "toy/layer1.html").read_text()
+    assert 'href="../toy/components.html#deeper"' in (site / "toy/layer3.html").read_text()
+    assert "components.html" not in (site / "toy/layer2.html").read_text()
+
+
+def test_data_of_the_pictures_is_the_surveys_own(site: Path, whole_run: Path) -> None:
+    for data in (site / "toy" / "components").rglob("*.npz"):
+        load_result(data)
+    copied = site / "toy" / "components" / "deeper" / "cat-contrast.npz"
+    assert copied.read_bytes() == (whole_run / "components/layer3/0-contrast.npz").read_bytes()
+
+
+def test_large_data_is_left_to_the_command(
+    whole_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netviz.gallery.plan.DATA", 100)
+    seen: list[tuple[int, int]] = []
+    build([whole_run], tmp_path, progress=lambda _, done, total: seen.append((done, total)))
+    assert not list(tmp_path.rglob("*.npz"))
+    assert "the same command with -o stages.npz" in Page(tmp_path / "toy" / "components.html").text
+    assert seen[-1][0] == seen[-1][1]
+
+
+def test_units_with_their_patches(site: Path, whole_run: Path) -> None:
+    page = Page(site / "toy" / "layer3.html")
+    blocks = [image for image in page.all("img") if "patches/" in image["src"]]
+    # The units are those of the maps.
+    names = [f"conv2, unit {unit}, patches from cat 2; coffee 1" for unit in range(6)]
+    assert [image["alt"] for image in blocks] == names
+    assert "6 of 8 units, each with the parts of the photographs that excite it most" in page.text
+    assert (
+        "With only 2 photographs these are not the best of many: every unit has one patch from each"
+        in page.text
+    )
+    assert "0 largest value 2 always on" in page.text
+    assert "2 largest value 2 dead" in page.text
+    assert "netviz patches toy --images 'my photos/<x>' --layer features.2 -o RUN" in page.text
+    assert "netviz draw RUN --layer features.2 --units 0,1,2,3,4,5 -o patches.png" in page.text
+
+
+def test_a_block_holds_the_patch_of_its_unit(site: Path, whole_run: Path) -> None:
+    sheet = np.asarray(Image.open(site / "toy/patches/layer3.jpg").convert("RGB")).astype(float)
+    blocks = [image for image in Page(site / "toy/layer3.html").all("img") if "patches/" in image["src"]]
+    result = load_result(whole_run / "patches/layers/layer3.npz")
+    photo = np.asarray(Image.open(whole_run / "images/cat.png").convert("RGB")).astype(float)
+    for unit, block in enumerate(blocks):
+        shares = {
+            k: float(v.rstrip("%")) / 100 for k, v in (one.split(":") for one in block["style"].split(";"))
+        }
+        width, height = sheet.shape[1] / shares["width"], sheet.shape[0] / shares["height"]
+        left, top = int(-shares["left"] * width), int(-shares["top"] * height)
+        tile = sheet[top : top + 72, left : left + 72]
+        a, b, c, d = result.box[unit, 0]  # type: ignore[attr-defined]
+        # The patch is wider than high (24 by 20 pixels at 3 pixels each): paper above and below it.
+        patch = photo[a:c, b:d].mean(axis=2)
+        shown = tile[6 : 6 + 60].reshape(20, 3, 24, 3, 3).mean(axis=(1, 3, 4))
+        assert np.corrcoef(shown.ravel(), patch.ravel())[0, 1] > 0.95
+
+
+def test_hostile_names_stay_text(site: Path, hostile: list[str]) -> None:
+    for path in site.rglob("*.html"):
+        page = Page(path)
+        assert [set(script) for script in page.all("script")] == [{"src", "defer"}]
+        assert not [a for _, a in page.elements if any(name.startswith("on") for name in a)]
+        assert page.all("b") == []
+        for _, attributes in page.elements:
+            assert re.fullmatch(r"[a-z0-9 :;/.%-]*", attributes.get("style", ""))
+    folder = next(path.parent for path in site.glob("*/components.html") if path.parent.name != "toy")
+    text = Page(folder / "components.html").text
+    assert hostile[0] in text
+
+
+def test_two_builds_are_identical(
+    site: Path, whole_run: Path, hostile_whole_run: Path, tmp_path: Path
+) -> None:
+    report = build([whole_run, hostile_whole_run], tmp_path)
+    assert tree(site) == tree(tmp_path)
+    again = build([whole_run, hostile_whole_run], site)
+    assert again.written == () == again.removed
+    assert sorted(report.written) == sorted(tree(site))
+
+
+def test_a_run_of_an_older_survey_has_neither(run: Path, tmp_path: Path) -> None:
+    build([run], tmp_path)
+    assert not list(tmp_path.rglob("components*"))
+    assert "What excites" not in (tmp_path / "toy" / "layer1.html").read_text()
+
+
+def test_what_could_not_be_made_is_left_out(whole_run: Path, tmp_path: Path) -> None:
+    def change(facts: dict[str, Any]) -> None:
+        facts["patches"] = {"missing": "a layer gives NaN", "images": []}
+        facts["components"] = {"layers": [], "missing": ["no convolution reads the image itself"]}
+
+    build([changed(whole_run, tmp_path / "run", change)], tmp_path / "site")
+    assert not list((tmp_path / "site").rglob("components*"))
+    assert "What excites" not in (tmp_path / "site" / "toy" / "layer1.html").read_text()
+
+
+def test_a_layer_may_be_called_components(whole_run: Path, tmp_path: Path) -> None:
+    def change(facts: dict[str, Any]) -> None:
+        facts["layers"][2].update(slug="components", maps=False)
+
+    build([changed(whole_run, tmp_path / "run", change)], tmp_path / "site")
+    assert "Components of toy" in (tmp_path / "site/toy/components.html").read_text()
+    assert "relu1" in (tmp_path / "site/toy/components-2.html").read_text()
+
+
+def test_photographs_that_are_gone_are_crossed_out(whole_run: Path, tmp_path: Path) -> None:
+    folder = changed(whole_run, tmp_path / "run", lambda facts: None)
+    (folder / "patches/images.txt").write_text("/nowhere/a.png\n/nowhere/b.png\n")
+    build([folder], tmp_path / "site")
+    assert "12 patches are crossed out" in Page(tmp_path / "site/toy/layer3.html").text
+
+
+def on(facts: dict[str, Any]) -> dict[str, Any]:
+    entry: dict[str, Any] = facts["components"]["layers"][0]["shown"][0]
+    return entry
+
+
+BROKEN: dict[str, Callable[[dict[str, Any]], object]] = {
+    "file outside": lambda f: on(f).update(stages={"file": "../../x.npz"}),
+    "absolute file": lambda f: on(f).update(stages={"file": "/etc/passwd"}),
+    "no text": lambda f: on(f).update(stages={"file": 3}),
+    "no reason": lambda f: on(f).update(stages={}),
+    "no verb": lambda f: on(f).pop("sift"),
+    "no image": lambda f: on(f).update(image=7),
+    "negative image": lambda f: on(f).update(image=-1),
+    "image twice": lambda f: f["components"]["layers"][0].update(shown=[on(f), on(f)]),
+    "another kind": lambda f: on(f).update(stages=on(f)["sift"]),
+    "no such file": lambda f: on(f).update(stages={"file": "components/none.npz"}),
+    "unknown layer": lambda f: f["components"]["layers"][0].update(layer="nowhere"),
+    "unknown which": lambda f: f["components"]["layers"][0].update(which="../../x"),
+    "which twice": lambda f: f["components"]["layers"][1].update(which="first"),
+    "components is a list": lambda f: f.update(components=[1]),
+    "reasons are no text": lambda f: f["components"].update(missing=[1]),
+    "size of three": lambda f: f["images"][0].update(size=[1, 2, 3]),
+    "size is text": lambda f: f["images"][0].update(size="ab"),
+    "patches outside": lambda f: f["patches"].update(folder="../elsewhere"),
+    "patches nowhere": lambda f: f["patches"].update(folder="nowhere"),
+    "patches are text": lambda f: f.update(patches=7),
+    "no images": lambda f: f["patches"].pop("images"),
+    "images are text": lambda f: f["patches"].update(images="abc"),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_run_is_one_line(how: str, whole_run: Path, tmp_path: Path) -> None:
+    folder = changed(whole_run, tmp_path / "run", BROKEN[how])
+    with pytest.raises(ResultError) as caught:
+        build([folder], tmp_path / "site")
+    assert "\n" not in str(caught.value)
+    assert str(folder) in str(caught.value)
+
+
+def test_arrays_that_do_not_fit_together_are_one_line(whole_run: Path, tmp_path: Path) -> None:
+    folder = changed(whole_run, tmp_path / "run", lambda facts: None)
+    path = folder / "components/layer1/0-stages.npz"
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    np.savez(path, **{**arrays, "filters": np.zeros((0, 0)), "units": np.array([99])})
+    with pytest.raises(ResultError, match=r"0-stages\.npz is damaged"):
+        build([folder], tmp_path / "site")
