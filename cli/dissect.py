@@ -1,0 +1,133 @@
+"""``netviz dissect``."""
+
+from typing import Any
+
+import click
+
+from .options import debug_option, model_options, size_option
+from .output import Progress, say
+
+
+def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...]:
+    """Read ``11,255``."""
+    parts = [part.strip() for part in (value or "").split(",") if part.strip()]
+    if not all(part.isdecimal() for part in parts):
+        raise click.BadParameter(f"{value!r} is no list of label values; write 11 or 11,255")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+@click.command()
+@click.argument("model", default="mobilenet_v2")
+@click.option(
+    "--data",
+    "-d",
+    required=True,
+    metavar="DIR",
+    help="Labelled images: images/ with labels/ (and classes.txt), VOC's or Broden's layout; of images alone the "
+    "colours are measured.",
+)
+@click.option(
+    "--layer",
+    "-l",
+    multiple=True,
+    required=True,
+    metavar="LAYER",
+    help="Layer, alias or glob; may be given several times.",
+)
+@click.option(
+    "--quantile",
+    type=click.FloatRange(0, 1),
+    default=0.995,
+    show_default=True,
+    help="A unit is active above this quantile of its values.",
+)
+@click.option(
+    "--iou",
+    type=click.FloatRange(0, 1),
+    default=0.04,
+    show_default=True,
+    help="Above which intersection over union a unit detects a concept.",
+)
+@click.option(
+    "--void",
+    callback=numbers,
+    metavar="VALUES",
+    help="Label values that count nowhere, such as 11,30; 255 and classes called void never do.",
+)
+@click.option(
+    "--top", type=click.IntRange(min=1), default=9, show_default=True, help="Patches that each unit keeps."
+)
+@click.option(
+    "--fit",
+    type=click.Choice(["resize", "crop", "full"]),
+    default="resize",
+    show_default=True,
+    help="Show the network all of an image squeezed to its size, the image's middle, or all of it at its own aspect.",
+)
+@size_option
+@click.option(
+    "--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Images in one forward pass."
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="This machine, or a Ray cluster (needs the extra ray).",
+)
+@click.option(
+    "--address", help="Address of a running cluster, such as auto.  [default: start one here; ray only]"
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    help="Processes that read images; for ray how many networks work at once.  [default: one per core]",
+)
+@click.option("--device", help="Such as cuda or cpu.  [default: a GPU if there is one]")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="With which numbers the network runs.",
+)
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run in RUN.")
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Stop at an image that cannot be read or whose labels do not fit, instead of noting it.",
+)
+@click.option("-o", "--out", required=True, metavar="RUN", help="The run's folder: new or empty.")
+@model_options
+@debug_option
+def dissect(
+    model: str, layer: tuple[str, ...], out: str, address: str | None, engine: str, **options: Any
+) -> None:
+    """Measure which labelled concepts the units of some layers detect (Network Dissection).
+
+    A unit is active in a pixel of the network's input where its map, interpolated between the centres of its
+    positions, is above its threshold; its IoU with a concept is that of these pixels with the labelled ones, over all
+    images. RUN holds images.txt, run.json, for each layer an NPZ with `iou` (units, concepts), `threshold`, `best`
+    and more, the same as CSV, and in patches/ the units' top patches. Print it with: netviz report RUN
+    """
+    if address is not None and engine != "ray":
+        raise click.BadParameter("an address is for --engine ray", param_hint="'--address'")
+    import shlex
+
+    from netviz.analysis import dissect as measure
+    from netviz.results import open_dissection
+
+    folder = measure(model, out, layer=layer, address=address, engine=engine, progress=Progress(), **options)
+    facts = open_dissection(folder).summary()
+    counts = facts["images"]
+    skipped = f", {counts['skipped']} skipped (see run.json)" if counts["skipped"] else ""
+    seen = "1 image" if counts["counted"] == 1 else f"{counts['counted']} images"
+    say(f"wrote {folder}: {len(facts['layers'])} layer{'s'[: len(facts['layers']) > 1]}, {seen}{skipped}")
+    for one in facts["layers"]:
+        called = f"{one['name']} ({one['alias']})"
+        say(f"{called}: {one['detectors']} of {one['units']} units detect {one['unique']} different concepts")
+        if one["placed"] == "evenly":
+            say(
+                f"{called}: where its positions look is {one['field_status']}; they were spread evenly over the input"
+            )
+    say(f"print it: netviz report {shlex.quote(str(folder))}")
