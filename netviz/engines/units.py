@@ -11,7 +11,7 @@ from torch import Tensor
 
 from netviz.engines.batches import Batch
 from netviz.engines.exact import ExactSum
-from netviz.engines.positions import Places, first_maximum, largest, windows
+from netviz.engines.positions import Places, first_maximum, largest, reduced, windows
 from netviz.engines.sample import Sample, position_hashes
 from netviz.engines.top import Top
 from netviz.errors import ModelError
@@ -140,7 +140,6 @@ class Units:
         self._kept = tuple(self.layers.values())
         self._seen: dict[int, _Seen] = {}
         self._hashes: dict[tuple[int, ...], NDArray[np.uint64]] = {}
-        self._buffer = torch.empty(0)
 
     def observe(self, layer: Layer, maps: Tensor, batch: Batch) -> None:
         """Look at a layer's live output on a batch, (N, C, H, W); it counts when `update` follows.
@@ -152,17 +151,10 @@ class Units:
         """
         # Channels last: a view where the network runs so, and then the reductions run along memory.
         x = maps.permute(0, 2, 3, 1).contiguous().float()
-        rows = x.amax(2)
-        peaks = rows.amax(1)
-        # Adding 0 turns the negative zero into the positive one.
-        peak, total = (peaks + 0.0).cpu().numpy(), x.sum((1, 2)).cpu().numpy()
+        rows, peaks, totals, counts = reduced(x)
+        peak, total, nonzero = (one.cpu().numpy() for one in (peaks, totals, counts))
         if not (np.isfinite(peak).all() and np.isfinite(total).all()):
             self._refuse(layer, x, batch)
-        if self._buffer.numel() < x.numel() or self._buffer.device != x.device:
-            self._buffer = torch.empty(x.numel(), device=x.device)
-        # Compared into floats that are then summed: several times faster than counting booleans.
-        flags = torch.ne(x, 0, out=self._buffer[: x.numel()].view(x.shape))
-        nonzero = flags.sum((1, 2), dtype=torch.float64 if x[0, ..., 0].numel() > 1 << 24 else None)
         at = self._at[layer]
         which, units = self._candidates(self._kept[at], peak, batch)
         if self.plan.per_image == 1:
@@ -174,7 +166,7 @@ class Units:
         self._seen[at] = _Seen(
             total,
             peak,
-            nonzero.cpu().numpy().astype(np.int64),
+            nonzero.astype(np.int64),
             found,
             window,
             start,
