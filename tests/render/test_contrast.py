@@ -160,6 +160,7 @@ def test_layouts(count, side):
     assert grid.zoom == 1 or grid.reduction == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "image"),
     [((1, 1, 1), (8, 8)), ((40, 6, 90), (16, 300)), ((3, 90, 6), (300, 16)), ((300, 5, 5), (500, 700))],

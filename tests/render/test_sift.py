@@ -243,6 +243,7 @@ def test_methods_without_matches():
     assert not labelled(drawn, "right")[0].get_segments()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "result",
     [
