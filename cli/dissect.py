@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from .options import debug_option, model_options, size_option
+from .options import debug_option, model_options, run_options, size_option
 from .output import Progress, say
 
 
@@ -65,33 +65,7 @@ def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
     help="Show the network all of an image squeezed to its size, the image's middle, or all of it at its own aspect.",
 )
 @size_option
-@click.option(
-    "--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Images in one forward pass."
-)
-@click.option(
-    "--engine",
-    type=click.Choice(["local", "ray"]),
-    default="local",
-    show_default=True,
-    help="This machine, or a Ray cluster (needs the extra ray).",
-)
-@click.option(
-    "--address", help="Address of a running cluster, such as auto.  [default: start one here; ray only]"
-)
-@click.option(
-    "--workers",
-    type=click.IntRange(min=0),
-    help="Processes that read images; for ray how many networks work at once.  [default: one per core]",
-)
-@click.option("--device", help="Such as cuda or cpu.  [default: a GPU if there is one]")
-@click.option(
-    "--dtype",
-    type=click.Choice(["float32", "bfloat16"]),
-    default="float32",
-    show_default=True,
-    help="With which numbers the network runs.",
-)
-@click.option("--resume", is_flag=True, help="Go on with an interrupted run in RUN.")
+@run_options
 @click.option(
     "--strict",
     is_flag=True,

@@ -55,6 +55,46 @@ def size_option(command: F) -> F:
     )(command)
 
 
+def run_options(command: F) -> F:
+    """Add how a question over many images is run: engine, workers, device, resume."""
+    for option in (
+        click.option("--resume", is_flag=True, help="Go on with an interrupted run in RUN."),
+        click.option(
+            "--dtype",
+            type=click.Choice(["float32", "bfloat16"]),
+            default="float32",
+            show_default=True,
+            help="With which numbers the network runs.",
+        ),
+        click.option("--device", help="Such as cuda or cpu.  [default: a GPU if there is one]"),
+        click.option(
+            "--workers",
+            type=click.IntRange(min=0),
+            help="Processes that read images; for ray how many networks work at once.  [default: one per core]",
+        ),
+        click.option(
+            "--address",
+            help="Address of a running cluster, such as auto.  [default: start one here; ray only]",
+        ),
+        click.option(
+            "--engine",
+            type=click.Choice(["local", "ray"]),
+            default="local",
+            show_default=True,
+            help="This machine, or a Ray cluster (needs the extra ray).",
+        ),
+        click.option(
+            "--batch",
+            type=click.IntRange(min=1),
+            default=16,
+            show_default=True,
+            help="Images in one forward pass.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def out_option(help: str) -> Callable[[F], F]:
     """Add ``-o``."""
     return click.option("-o", "--out", metavar="OUT", help=help)

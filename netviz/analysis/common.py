@@ -111,10 +111,12 @@ def slug(name: str) -> str:
 def layer_slugs(chosen: Sequence[Layer]) -> dict[Layer, str]:
     """Return a file name for each layer, different also where a file system does not see capitals."""
     slugs: dict[Layer, str] = {}
+    taken: set[str] = set()
     for layer in chosen:
         base, number = slug(layer.name), 2
         name = base
-        while name.lower() in {taken.lower() for taken in slugs.values()}:
+        while name.lower() in taken:
             name, number = f"{base}-{number}", number + 1
         slugs[layer] = name
+        taken.add(name.lower())
     return slugs

@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from netviz.analysis.common import ModelSpec, layers, require_maps
-from netviz.analysis.maps import activations, check_contrast, input_preprocessing
+from netviz.analysis.maps import activations, check_contrast
 from netviz.analysis.normalize import CONSTANTS, Local, local_statistics, normalize
+from netviz.analysis.occlusion import ready, taped
 from netviz.analysis.window import check_window, default_sigma
-from netviz.capture import brief, channels_first, unwrap
-from netviz.capture.tape import Node, Ref, Tape, record
+from netviz.capture import channels_first, unwrap
+from netviz.capture.tape import Node, Ref, Tape
 from netviz.capture.watch import Key
-from netviz.errors import ImageError, LayerError, ModelError
-from netviz.images import Photo, prepare, read_image
+from netviz.errors import LayerError
+from netviz.images import Photo, read_image
 from netviz.models import Layer, LayerIndex, Model, load
 from netviz.results import ContrastResult, choose_units
 
@@ -167,20 +168,9 @@ def _batch(
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], str]:
     """Return the image, and what the batch norm at or right after a layer reads and gives, with its name."""
     network = unwrap(model.runnable())
-    if index.input_shape is not None and index.input_shape[0] != model.preprocessing.channels:
-        raise ModelError(
-            f"{model.name} takes {index.input_shape[0]} channels; netviz runs networks on 1 or 3"
-        )
-    prepared = prepare(photo.pixels, input_preprocessing(model.preprocessing, index, size))
+    prepared, _ = ready(model, photo, size)
     device = next((value.device for value in network.parameters()), prepared.tensor.device)
-    try:
-        tape = record(network, prepared.tensor.to(device), keep=True)
-    except (RuntimeError, ValueError, IndexError) as error:
-        height, width = prepared.image.shape[:2]
-        raise ImageError(
-            f"{model.name} does not run on {photo.name} at {height}×{width} pixels ({brief(error)}); "
-            f"give a larger image, or --size HxW"
-        ) from error
+    tape = taped(model, network, prepared.tensor.to(device), photo.name)
     node = _batch_norm(tape, layer)
     if node is None:
         raise LayerError(_none(model, index, layer))

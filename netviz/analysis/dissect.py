@@ -119,14 +119,7 @@ def dissect(
     ValueError
         If an option is none of the values named here.
     """
-    check_options(
-        (
-            ("engine", engine, ("local", "ray")),
-            ("dtype", dtype, ("float32", "bfloat16")),
-            ("fit", fit, ("crop", "resize", "full")),
-        ),
-        (("top", top, 1), ("batch", batch, 1)),
-    )
+    check_options((("top", top, 1), ("batch", batch, 1)), engine=engine, dtype=dtype, fit=fit)
     for name, share in (("quantile", quantile), ("iou", iou)):
         if not 0 <= share <= 1:
             raise ValueError(f"{name} must be between 0 and 1, not {share}")

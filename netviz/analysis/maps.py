@@ -1,11 +1,12 @@
 """The feature maps of a layer on an image."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from netviz.analysis.common import ModelSpec, layers, require_maps
 from netviz.analysis.normalize import METHODS
@@ -155,24 +156,52 @@ def activations(
     ModelError
         If the network takes something else than images.
     """
-    network = model.runnable()
+    require_channels(model, index)
+    prepared = prepare(photo.pixels, input_preprocessing(model.preprocessing, index, size))
+    return prepared.image, run_layers(model, wanted, prepared.tensor, photo.name)
+
+
+def require_channels(model: Model, index: LayerIndex) -> None:
+    """Refuse a network that takes something else than images.
+
+    Raises
+    ------
+    ModelError
+        Saying how many channels it takes.
+    """
     if index.input_shape is not None and index.input_shape[0] != model.preprocessing.channels:
         raise ModelError(
             f"{model.name} takes {index.input_shape[0]} channels; netviz runs networks on 1 or 3"
         )
-    prepared = prepare(photo.pixels, input_preprocessing(model.preprocessing, index, size))
-    device = next((value.device for value in network.parameters()), prepared.tensor.device)
+
+
+def run_layers(
+    model: Model, wanted: list[Layer], image: Tensor, name: str
+) -> dict[Layer, NDArray[np.float32]]:
+    """Run the network once on a normalized image, (1, C, H, W); return each wanted layer's raw output, (C, H, W).
+
+    Raises
+    ------
+    ImageError
+        If the network does not run on it; `name` is what the image is called.
+    """
+    network = model.runnable()
+    device = next((value.device for value in network.parameters()), image.device)
     with capture(network, wanted) as run:
         try:
-            run(prepared.tensor.to(device))
+            run(image.to(device))
         except (RuntimeError, ValueError, IndexError) as error:
-            height, width = prepared.image.shape[:2]
-            raise ImageError(
-                f"{model.name} does not run on {photo.name} at {height}×{width} pixels ({brief(error)}); "
-                f"give a larger image, or --size HxW"
-            ) from error
+            raise ImageError(does_not_run(model, name, image.shape[-2:], brief(error))) from error
         found = {layer: channels_first(layer, output) for layer, output in run.items()}
-    return prepared.image, {layer: output[0].float().cpu().numpy() for layer, output in found.items()}
+    return {layer: output[0].float().cpu().numpy() for layer, output in found.items()}
+
+
+def does_not_run(model: Model, name: str, size: Sequence[int], problem: str) -> str:
+    """Say that a network does not run on an image of this height and width."""
+    return (
+        f"{model.name} does not run on {name} at {size[0]}×{size[1]} pixels ({problem}); "
+        f"give a larger image, or --size HxW"
+    )
 
 
 def input_preprocessing(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from netviz.analysis.common import ModelSpec, layers
-from netviz.analysis.maps import input_preprocessing
+from netviz.analysis.maps import does_not_run, input_preprocessing, require_channels
 from netviz.capture import brief, unwrap
 from netviz.capture.tape import Tape, record
 from netviz.errors import ImageError, ModelError
@@ -152,10 +152,7 @@ def check_fits(patch: int, prepared: Prepared, name: str) -> None:
 def ready(model: Model, photo: Photo, size: tuple[int, int] | None) -> tuple[Prepared, Preprocessing]:
     """Return an image as the network takes it, and how it was made."""
     index = layers(model, size=size)
-    if index.input_shape is not None and index.input_shape[0] != model.preprocessing.channels:
-        raise ModelError(
-            f"{model.name} takes {index.input_shape[0]} channels; netviz runs networks on 1 or 3"
-        )
+    require_channels(model, index)
     preprocessing = input_preprocessing(model.preprocessing, index, size)
     return prepare(photo.pixels, preprocessing), preprocessing
 
@@ -171,11 +168,7 @@ def taped(model: Model, network: nn.Module, image: Tensor, name: str) -> Tape:
     try:
         return record(network, image, keep=True)
     except (RuntimeError, ValueError, IndexError) as error:
-        height, width = image.shape[-2:]
-        raise ImageError(
-            f"{model.name} does not run on {name} at {height}×{width} pixels ({brief(error)}); "
-            f"give a larger image, or --size HxW"
-        ) from error
+        raise ImageError(does_not_run(model, name, image.shape[-2:], brief(error))) from error
 
 
 def filling(fill: str, prepared: Prepared, preprocessing: Preprocessing, seed: int) -> Tensor:

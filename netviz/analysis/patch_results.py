@@ -117,8 +117,8 @@ def layer_patches(
         col=top.col,
         box=box,
         margin=margin,
-        size=top.extra["size"],
-        maps=top.extra["window"],
+        size=top.carried("size"),
+        maps=top.carried("window"),
         maps_box=_windows(top, windows, (rows, columns), field, preprocessing),
         mean=mean,
         max=found.peak,
@@ -158,7 +158,7 @@ def _boxes(
     """Return boxes and margins of all entries, shape (rows, k, 4); zeros where there is none."""
     filled = top.image >= 0
     result = np.zeros((2, *top.image.shape, 4), dtype=np.int64)
-    sizes = top.extra["size"][filled]
+    sizes = top.carried("size")[filled]
     if filled.any():
         result[0][filled], result[1][filled] = patch_boxes(
             field, top.row[filled], top.col[filled], sizes, preprocessing
@@ -177,8 +177,10 @@ def _windows(
     filled = top.image >= 0
     result = np.zeros((*top.image.shape, 4), dtype=np.int64)
     if filled.any():
-        start = top.extra["start"][filled]
-        result[filled] = cell_boxes(field, start, window, map_size, top.extra["size"][filled], preprocessing)
+        start = top.carried("start")[filled]
+        result[filled] = cell_boxes(
+            field, start, window, map_size, top.carried("size")[filled], preprocessing
+        )
     return result
 
 

@@ -111,12 +111,10 @@ def patches(
         If an option is none of the values named here.
     """
     check_options(
-        (
-            ("engine", engine, ("local", "ray")),
-            ("dtype", dtype, ("float32", "bfloat16")),
-            ("fit", fit, ("crop", "resize", "full")),
-        ),
         (("top", top, 1), ("per_image", per_image, 1), ("per_class", per_class, 0), ("batch", batch, 1)),
+        engine=engine,
+        dtype=dtype,
+        fit=fit,
     )
     opened = open_network(model, layer, fit=fit, size=size, trust=trust, weights=weights, seed=seed)
     sources = list_images(images) or [f"skimage:{name}" for name in PHOTOGRAPHS]

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,7 +49,7 @@ class Opened:
     preprocessing: Preprocessing
     fields: dict[Layer, Field]
 
-    @property
+    @cached_property
     def slugs(self) -> dict[Layer, str]:
         """A file name for each layer."""
         return layer_slugs(self.layers)
@@ -67,7 +68,7 @@ class Opened:
 
     def described(self) -> list[dict[str, Any]]:
         """Return what run.json tells of the layers."""
-        return [{**one.describe(), "file": f"layers/{self.slugs[one]}.npz"} for one in self.layers]
+        return [{**one.describe(), "file": f"layers/{slug}.npz"} for one, slug in self.slugs.items()]
 
 
 def open_network(
@@ -97,17 +98,19 @@ def open_network(
     return Opened(model, network, index, chosen, preprocessing, layer_fields(model, index))
 
 
-def check_options(
-    choices: Sequence[tuple[str, str, Sequence[str]]], numbers: Sequence[tuple[str, int, int]]
-) -> None:
-    """Refuse options that are none of their values, or below their least.
+def check_options(numbers: Sequence[tuple[str, int, int]], *, engine: str, dtype: str, fit: str) -> None:
+    """Refuse options that are none of their values, or below their least: name, number and least of `numbers`.
 
     Raises
     ------
     ValueError
         Naming the option.
     """
-    for name, value, allowed in choices:
+    for name, value, allowed in (
+        ("engine", engine, ("local", "ray")),
+        ("dtype", dtype, ("float32", "bfloat16")),
+        ("fit", fit, ("crop", "resize", "full")),
+    ):
         if value not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
     for name, number, least in numbers:

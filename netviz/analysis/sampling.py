@@ -9,10 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from netviz.analysis.common import ModelSpec, layers, require_maps
-from netviz.analysis.maps import input_preprocessing
+from netviz.analysis.maps import does_not_run, input_preprocessing, require_channels, run_layers
 from netviz.analysis.normalize import normalize as normalize_maps
 from netviz.analysis.window import check_window
-from netviz.capture import brief, capture, channels_first
 from netviz.errors import ImageError, LayerError, ModelError
 from netviz.fields.geometry import Field, geometry
 from netviz.images import Photo, normalize, prepare, read_image
@@ -163,16 +162,8 @@ class Reader:
         LayerError
             If the output holds NaN or infinity.
         """
-        network = self.model.runnable()
         tensor = normalize(image, self.preprocessing)
-        device = next((value.device for value in network.parameters()), tensor.device)
-        with capture(network, [self.layer]) as run:
-            try:
-                run(tensor.to(device))
-            except (RuntimeError, ValueError, IndexError) as error:
-                raise ImageError(_does_not_run(self.model, self.name, image, brief(error))) from error
-            output = channels_first(self.layer, run[self.layer])
-        found: Maps = output[0].float().cpu().numpy()
+        found = run_layers(self.model, [self.layer], tensor, self.name)[self.layer]
         if not np.isfinite(found).all():
             raise LayerError(
                 f"layer {self.layer.name} of {self.model.name} gives NaN or infinity on {self.name}"
@@ -204,10 +195,7 @@ def open_layer(
     opened = load(model, trust=trust, weights=weights, seed=seed)
     network = opened.runnable()
     index = layers(opened, size=size)
-    if index.input_shape is not None and index.input_shape[0] != opened.preprocessing.channels:
-        raise ModelError(
-            f"{opened.name} takes {index.input_shape[0]} channels; netviz runs networks on 1 or 3"
-        )
+    require_channels(opened, index)
     require_maps(opened, index.resolve(layer))
     photo = image if isinstance(image, Photo) else read_image(image)
     preprocessing = input_preprocessing(opened.preprocessing, index, size)
@@ -218,15 +206,7 @@ def open_layer(
         try:
             index = layers(opened, size=shape)
         except ModelError as error:
-            raise ImageError(_does_not_run(opened, photo.name, prepared.image, str(error))) from error
+            raise ImageError(does_not_run(opened, photo.name, shape, str(error))) from error
     found = require_maps(opened, index.resolve(layer))
     field = require_places(geometry(network, index)[found], f"{found.name} ({found.alias}) of {opened.name}")
     return Reader(opened, index, found, field, preprocessing, prepared.image, photo.name)
-
-
-def _does_not_run(model: Model, name: str, image: Pixels, problem: str) -> str:
-    height, width = image.shape[:2]
-    return (
-        f"{model.name} does not run on {name} at {height}×{width} pixels ({problem}); "
-        f"give a larger image, or --size HxW"
-    )

@@ -109,16 +109,16 @@ class Top:
             carried[touched[rows[new]], settled[fresh][new]] = extra[name][places[fresh][new] - self.k]
         return settled
 
-    @property
-    def extra(self) -> dict[str, NDArray[Any]]:
-        """What every entry carries, in the order of the entries: shape (rows, k, …); 0 where there is no entry."""
-        take = np.arange(len(self._place))[:, None]
-        found = {}
-        for name, carried in self._carried.items():
-            values = carried[take, self._place]
-            values[self.image == NONE] = 0
-            found[name] = values
-        return found
+    def carried(self, name: str) -> NDArray[Any]:
+        """Return what every entry carries under a name, in the order of the entries; 0 where there is no entry.
+
+        Returns
+        -------
+        ndarray of shape (rows, k, …)
+        """
+        values: NDArray[Any] = self._carried[name][np.arange(len(self._place))[:, None], self._place]
+        values[self.image == NONE] = 0
+        return values
 
     def merge(self, other: "Top") -> None:
         """Take in what another accumulator found in other images."""
@@ -130,12 +130,13 @@ class Top:
             other.image[filled],
             other.row[filled],
             other.col[filled],
-            {name: values[filled] for name, values in other.extra.items()},
+            {name: other.carried(name)[filled] for name in self._carried},
         )
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return everything that must be kept to go on later."""
-        return {"score": self.score, **{name: getattr(self, name) for name in _PLACE}, **self.extra}
+        plain = {name: getattr(self, name) for name in ("score", *_PLACE)}
+        return {**plain, **{name: self.carried(name) for name in self._carried}}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from a `state`."""

@@ -135,6 +135,7 @@ class Units:
         self.sums = ExactSum(sum(layer.channels for layer in plan.layers))
         self.images = 0
         self.positions = np.zeros(len(plan.layers), dtype=np.int64)
+        self._classes = np.array(plan.classes, dtype=np.intp)
         # A layer's place is looked up once: hashing all that a Layer says takes its time.
         self._at = {layer: at for at, layer in enumerate(plan.layers)}
         self._kept = tuple(self.layers.values())
@@ -199,8 +200,7 @@ class Units:
             }
             kept.top.update(found.units, found.score, numbers, found.row, found.col, extra)
             if kept.by_class is not None:
-                classes = np.array(self.plan.classes, dtype=np.intp)[numbers]
-                lists = found.units * kept.classes + classes
+                lists = found.units * kept.classes + self._classes[numbers]
                 kept.by_class.update(lists, found.score, numbers, found.row, found.col, extra)
         self._seen.clear()
 
@@ -244,8 +244,7 @@ class Units:
             cut = len(peak) - self.plan.top
             wanted &= peak >= np.partition(peak, cut, axis=0)[cut]
         if kept.by_class is not None:
-            classes = np.array(self.plan.classes, dtype=np.intp)[batch.numbers]
-            lists = np.arange(peak.shape[1]) * kept.classes + classes[:, None]
+            lists = np.arange(peak.shape[1]) * kept.classes + self._classes[batch.numbers][:, None]
             wanted |= kept.by_class.wanted(lists, peak, numbers)
         which, units = np.nonzero(wanted)
         return which, units

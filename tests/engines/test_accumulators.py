@@ -70,7 +70,7 @@ def test_top_is_the_sorted_beginning_whatever_the_order_and_grouping(entries, ra
         ]
         assert found == expected
         for at, (_, image, place, col) in enumerate(expected):
-            assert whole.extra["mark"][row, at].tolist() == [image * 10 + place, col]
+            assert whole.carried("mark")[row, at].tolist() == [image * 10 + place, col]
         assert (whole.score[row, len(expected) :] == -np.inf).all()
     shuffled = list(entries)
     random.shuffle(shuffled)

@@ -238,7 +238,7 @@ def test_the_map_around_the_position_is_kept():
     side = values.shape[-1]
     for unit in range(6):
         for image, row, col, window in zip(
-            top.image[unit], top.row[unit], top.col[unit], top.extra["window"][unit], strict=True
+            top.image[unit], top.row[unit], top.col[unit], top.carried("window")[unit], strict=True
         ):
             first, second = np.clip([row - 1, col - 1], 0, side - 3)
             expected = values[image, unit, first : first + 3, second : second + 3]
