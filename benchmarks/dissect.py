@@ -1,6 +1,6 @@
 """The second pass of a dissection: thresholds known, every unit met with every concept.
 
-256 crops of scikit-image's photographs, decoded beforehand, 224 px, batches of 16, with labels of 11 classes in blobs
+512 crops of scikit-image's photographs, decoded beforehand, 224 px, batches of 16, with labels of 11 classes in blobs
 of some dozen pixels: the time to count intersections at the 0.995 quantile in every pixel, over the fastest bare
 forward pass of the same images that still computes the layers (the better of channels first and channels last, batch
 normalization folded, inference mode, images already normalized). Medians of 3 rounds in turn.
@@ -23,7 +23,7 @@ from netviz.models import Layer, Model
 from netviz.models.builders import build_torchvision
 from netviz.models.model import given
 
-IMAGES, CONCEPTS = 256, 11
+IMAGES, CONCEPTS = 512, 11
 
 
 def labelled(images: list[np.ndarray]) -> Memory:

@@ -89,7 +89,9 @@ def hot_cells(x: Tensor, limit: Tensor, rows: Grid, cols: Grid) -> Hot:
         owner, down = owner[again], down[again]
         shape = (len(some), channels, len(rows.low), len(cols.low))
         # Neighbouring positions share cells: each is to be counted once.
-        keys = np.unique(np.ravel_multi_index((image[owner], unit[owner], down, across), shape))
+        hot = np.zeros(shape, dtype=np.bool_)
+        hot[image[owner], unit[owner], down, across] = True
+        keys = np.flatnonzero(hot)
         image, unit, down, across = np.unravel_index(keys, shape)
         upper, lower = ((image * height + side[down]) * width for side in (rows.low, rows.high))
         left, right = cols.low[across], cols.high[across]
