@@ -1,39 +1,69 @@
 """``netviz draw`` and ``netviz report``: a saved result or run again, without torch."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .options import debug_option, json_option, out_option
 from .output import print_json, say
 from .report_dissect import dissection_lines, is_dissection
+from .units import units_lines
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command()
-@click.argument("result", metavar="RESULT")
+@click.argument("results", metavar="RESULT...", nargs=-1, required=True)
 @click.option("--layer", "-l", help="Which layer of a run: name, alias, glob, or -1 for the last.")
 @click.option(
     "--units",
-    help="Which units of a run's layer: 0:16 (a range as in Python) or 3,7.  [default: the first 16 not dead]",
+    help="Which units of a run's layer: 0:16 (a range as in Python) or 3,7.  [default: the first 16 not dead; of a "
+    "dissection the best]",
 )
-@out_option("Picture (.png, .svg, .pdf).  [default: the result's or layer's name with .png]")
+@click.option(
+    "--show",
+    type=click.Choice(["concepts", "units", "matrix"]),
+    help="What of a dissection: how many units detect each concept; the best units of each, with patches and masks; "
+    "or units against concepts.  [default: concepts]",
+)
+@out_option("Picture (.png, .svg, .pdf).  [default: the result's, layer's or run's name with .png]")
 @debug_option
-def draw(result: str, layer: str | None, units: str | None, out: str | None) -> None:
-    """Draw a saved result again, or a layer of a run.
+def draw(
+    results: tuple[str, ...], layer: str | None, units: str | None, show: str | None, out: str | None
+) -> None:
+    """Draw a saved result again, or a layer of a run, or several dissections side by side.
 
     RESULT is an .npz that netviz wrote, or the folder that netviz patches wrote: then a sheet with the patches of
-    the layer's units is drawn, cut out of the original images.
+    the layer's units is drawn, cut out of the original images. Of the folder that netviz dissect wrote the detected
+    concepts are drawn, of all its layers side by side if none is named; so are several RESULTs, which may be folders,
+    .npz and tables of Network Dissection (.csv).
     """
     from pathlib import Path
 
     from netviz.render import draw as draw_result
-    from netviz.results import open_run
 
-    path = Path(result)
-    if out is None and path.is_dir():
-        out = f"{Path(open_run(path).choose(layer).file).stem}.png"
-    out = out or path.with_suffix(".png").name
-    say(f"wrote {draw_result(path, out, layer=layer, units=units, tell=say)}")
+    out = out or _picture_name(Path(results[0]), len(results), layer, show)
+    result = results[0] if len(results) == 1 else results
+    say(f"wrote {draw_result(result, out, layer=layer, units=units, show=show, tell=say)}")
+
+
+def _picture_name(path: "Path", count: int, layer: str | None, show: str | None) -> str:
+    """Return what a picture is called if nothing is said."""
+    from pathlib import Path
+
+    from netviz.results import open_dissection, open_run
+
+    if count > 1:
+        return "comparison.png"
+    suffix = f"-{show}" if show in ("units", "matrix") else ""
+    if not path.is_dir():
+        return f"{path.with_suffix('').name}{suffix}.png"
+    # Only the folder of a dissection has a run of patches inside.
+    run = open_dissection(path) if (path / "patches").is_dir() else open_run(path)
+    if run.facts["kind"] == "dissection" and not suffix and layer is None and len(run.layers) > 1:
+        return f"{path.resolve().name or 'dissection'}.png"
+    return f"{Path(run.choose(layer).file).stem}{suffix}.png"
 
 
 @click.command()
@@ -67,6 +97,8 @@ def _lines(result: str, facts: dict[str, Any]) -> list[str]:
 
     if Path(result).is_dir():
         return run_lines(facts)
+    if facts.get("kind") == "units":
+        return units_lines(facts)
     return [f"{name}: {_plain(value)}" for name, value in facts.items()]
 
 

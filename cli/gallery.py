@@ -23,6 +23,13 @@ from .output import Progress, say
     metavar="LAYER",
     help="Layer, alias or glob; may be given several times.  [default: all convolutions]",
 )
+@click.option(
+    "--data",
+    "-d",
+    metavar="DIR",
+    help="Labelled images, as for netviz dissect, on which it is measured which concepts the units of all layers "
+    "detect.  [default: the colours of the images, of every fourth layer]",
+)
 @size_option
 @click.option("-o", "--out", required=True, metavar="SITE", help="The folder of the site.")
 @model_options
@@ -31,6 +38,7 @@ def gallery(
     models: tuple[str, ...],
     images: tuple[str, ...],
     only: tuple[str, ...],
+    data: str | None,
     size: tuple[int, int] | None,
     out: str,
     trust: bool,
@@ -56,6 +64,7 @@ def gallery(
                 Path(folder) / str(number),
                 images=images,
                 only=only,
+                data=data,
                 size=size,
                 trust=trust,
                 weights=weights,

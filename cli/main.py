@@ -10,11 +10,14 @@ from netviz._version import __version__
 from netviz.errors import NetvizError
 
 from .contrast import contrast
+from .dense import dense
 from .dissect import dissect
 from .draw import draw, report
+from .fcn import fcn
 from .field import field
 from .filters import filters
 from .gallery import gallery
+from .hypercolumn import hypercolumn
 from .layers import layers
 from .maps import maps
 from .minimal import minimal
@@ -23,6 +26,7 @@ from .patches import patches
 from .segment import segment
 from .sift import sift
 from .stages import stages
+from .units import units
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -50,6 +54,10 @@ for verb in (
     dissect,
     segment,
     minimal,
+    units,
+    hypercolumn,
+    dense,
+    fcn,
     gallery,
     draw,
     report,

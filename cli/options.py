@@ -43,7 +43,7 @@ def model_option(command: F) -> F:
         "--model",
         default="mobilenet_v2",
         show_default=True,
-        help="A checkpoint file, a known network (mobilenet_v2, hed, pnet), a torchvision builder, "
+        help="A checkpoint file, a known network (mobilenet_v2, hed, pnet, fcn_camvid), a torchvision builder, "
         "timm:NAME or module:factory.",
     )(command)
 

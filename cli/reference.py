@@ -1,6 +1,7 @@
 """The CLI reference of docs/, generated from the commands themselves: ``python -m netviz.cli.reference FILE``."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -19,12 +20,17 @@ def reference() -> str:
         "",
     ]
     top = click.Context(netviz, info_name="netviz", terminal_width=WIDTH, **netviz.context_settings)
-    for context in [
-        top,
-        *(click.Context(c, parent=top, info_name=name) for name, c in netviz.commands.items()),
-    ]:
+    for context in _contexts(top):
         parts += [f"## {context.command_path}", "", "```text", context.get_help().rstrip(), "```", ""]
     return "\n".join(parts)
+
+
+def _contexts(context: click.Context) -> Iterator[click.Context]:
+    """Yield a command, and the commands of a group."""
+    yield context
+    if isinstance(context.command, click.Group):
+        for name, command in context.command.commands.items():
+            yield from _contexts(click.Context(command, parent=context, info_name=name))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,11 @@ from netviz.results import FiltersResult, MapsResult, load_result
 
 from .commands import command, sized
 from .components import draw_components
+from .concepts import draw_concepts
 from .manifest import Filters, Layer, Maps, Network
+from .manifest_concepts import LayerConcepts
 from .manifest_parts import Photo, Picture
+from .minimal import draw_minimal
 from .patches import Memory, draw_patches
 from .pictures import Write, draw_filters, draw_maps, png_size
 from .plan import Plan
@@ -44,13 +47,32 @@ def draw_network(plan: Plan, write: Write) -> Network:
     )
     slugs = iter(plan.slugs)
     memory = Memory()
+    concepts, detects = draw_concepts(plan, write)
     layers = tuple(
-        _layer(layer, None if layer.slug is None else next(slugs), plan, photos, memory, write)
-        for layer in run.layers
+        _layer(
+            layer,
+            None if layer.slug is None else next(slugs),
+            plan,
+            photos,
+            memory,
+            write,
+            detects.get(place),
+        )
+        for place, layer in enumerate(run.layers)
     )
     components = draw_components(plan, photos, layers, write)
     return Network(
-        run.network, plan.folder, run.origin, run.parameters, run.input, photos, layers, components
+        name=run.network,
+        folder=plan.folder,
+        origin=run.origin,
+        parameters=run.parameters,
+        input=run.input,
+        photos=photos,
+        layers=layers,
+        components=components,
+        concepts=concepts,
+        minimal=draw_minimal(plan, photos, write),
+        without=run.without,
     )
 
 
@@ -71,7 +93,13 @@ def _photo(image: RunImage, path: str, write: Write) -> Photo:
 
 
 def _layer(
-    layer: RunLayer, slug: str | None, plan: Plan, photos: tuple[Photo, ...], memory: Memory, write: Write
+    layer: RunLayer,
+    slug: str | None,
+    plan: Plan,
+    photos: tuple[Photo, ...],
+    memory: Memory,
+    write: Write,
+    detects: LayerConcepts | None,
 ) -> Layer:
     """Draw one layer's pictures; a layer without a slug is only listed."""
     filters: Filters | None = None
@@ -95,6 +123,9 @@ def _layer(
             typed = command("maps", image.typed, *words)
             maps.append(Maps(photo, sheet, (height, width), shown.scale, shown.sort, typed))
             units = units or shown.units.tolist()
+    if detects is not None and units is not None:
+        # A unit that the page of concepts names is shown on the layer's own page too.
+        units = sorted({*units, *(one.unit for one in detects.units)})
     return Layer(
         name=layer.name,
         alias=layer.alias,
@@ -109,6 +140,7 @@ def _layer(
         maps=tuple(maps),
         field=layer.field,
         patches=None if slug is None else draw_patches(layer, units, slug, plan, memory, write),
+        concepts=detects,
     )
 
 

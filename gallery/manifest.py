@@ -6,6 +6,7 @@ kept as it came from the user and escaped where it is printed.
 
 from dataclasses import dataclass
 
+from .manifest_concepts import Concepts, LayerConcepts, Minimals
 from .manifest_parts import Component, Components, Patches, Photo, Picture
 
 
@@ -141,6 +142,7 @@ class Layer:
     maps: tuple[Maps, ...]
     field: Field | None = None
     patches: Patches | None = None
+    concepts: LayerConcepts | None = None
 
     @property
     def title(self) -> str:
@@ -150,7 +152,10 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """One network: where it comes from, what it was shown, its layers in the order in which they run."""
+    """One network: where it comes from, what it was shown, its layers in the order in which they run.
+
+    `without` names parts that there are none of, each with the reason.
+    """
 
     name: str
     folder: str
@@ -160,6 +165,9 @@ class Network:
     photos: tuple[Photo, ...]
     layers: tuple[Layer, ...]
     components: Components | None = None
+    concepts: Concepts | None = None
+    minimal: Minimals | None = None
+    without: tuple[tuple[str, str], ...] = ()
 
     def component(self, layer: Layer) -> Component | None:
         """Return a layer's place on the components page, if it has one."""

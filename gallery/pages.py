@@ -5,8 +5,9 @@ from pathlib import Path
 
 import jinja2
 
-from . import explain, wording
+from . import explain, explain_concepts, wording
 from .manifest import Layer, Manifest, Network
+from .manifest_concepts import Concepts, Minimals
 from .manifest_parts import Component, Components
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -23,7 +24,8 @@ def pages(manifest: Manifest) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        The HTML by path: ``index.html``, one page per layer that has one, and each network's components.
+        The HTML by path: ``index.html``, one page per layer that has one, and each network's components, concepts
+        and minimal images.
     """
     environment = _environment()
     made = {"index.html": _render(environment, "index.html", manifest, root="")}
@@ -43,17 +45,21 @@ def pages(manifest: Manifest) -> dict[str, str]:
                 following=paged[place + 1] if place + 1 < len(paged) else None,
                 component=network.component(layer),
             )
-        if network.components is not None:
-            address = network.components.page
-            made[address] = _render(
-                environment,
-                "components.html",
-                manifest,
-                root="../" * address.count("/"),
-                network=network,
-                components=network.components,
-                titles=explain.TITLES,
-            )
+        for part, template in (
+            (network.components, "components.html"),
+            (network.concepts, "concepts.html"),
+            (network.minimal, "minimal.html"),
+        ):
+            if part is not None:
+                made[part.page] = _render(
+                    environment,
+                    template,
+                    manifest,
+                    root="../" * part.page.count("/"),
+                    network=network,
+                    part=part,
+                    titles=explain.TITLES,
+                )
     return made
 
 
@@ -62,7 +68,7 @@ def _render(
     template: str,
     manifest: Manifest,
     root: str,
-    **values: Network | Layer | Component | Components | Mapping[str, str] | int | None,
+    **values: Network | Layer | Component | Components | Concepts | Minimals | Mapping[str, str] | int | None,
 ) -> str:
     """Render one template; ``root`` leads from the page to the site's folder."""
     return environment.get_template(template).render(manifest=manifest, root=root, **values)
@@ -79,4 +85,5 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters.update(wording.FILTERS)
     environment.filters.update(explain.FILTERS)
+    environment.filters.update(explain_concepts.FILTERS)
     return environment

@@ -1,11 +1,9 @@
 """The patches that excite a layer's units: a run's result → one sheet, a block for each unit."""
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from netviz import render
 from netviz.render.patch_tiles import Images
@@ -14,7 +12,7 @@ from netviz.results.patches_run import read_patches
 
 from .commands import command, sized
 from .manifest_parts import Patches, Picture, UnitPatches
-from .pictures import Write
+from .pictures import Write, jpeg
 from .plan import Plan
 from .runs import Run, RunLayer
 
@@ -29,9 +27,6 @@ UNITS = 16
 
 MEMORY = 1 << 28
 """Bytes of photographs that are kept from one layer to the next."""
-
-QUALITY = 80
-"""Of a sheet as JPEG: outlines stay crisp, and it takes a third of the bytes of a PNG."""
 
 _ACROSS = {4: 2, 6: 3, 8: 4, 9: 3}
 
@@ -94,7 +89,8 @@ def draw_patches(
     across = _ACROSS.get(top, top)
     sheet = render.patch_sheet(result, images, chosen, size=SIDE, gap=GAP, columns=across)
     path = plan.patches(slug, layer)
-    write(path, _encoded(sheet.pixels, path))
+    # Of a few flat squares JPEG would make a mess.
+    write(path, render.encode_png(sheet.pixels) if path.endswith(".png") else jpeg(sheet.pixels))
     height, width = sheet.pixels.shape[:2]
     asked = [word for one in run.patches.images for word in ("--images", one)]
     named = ("--layer", layer.name)
@@ -129,12 +125,3 @@ def _unit(unit: int, corner: tuple[int, int], result: PatchesResult, run: Run) -
     return UnitPatches(
         unit, *corner, tuple(names), tuple(score for _, score in found), float(result.max[unit]), mark
     )
-
-
-def _encoded(pixels: NDArray[np.uint8], path: str) -> bytes:
-    """Encode a sheet as its address says."""
-    if path.endswith(".png"):
-        return render.encode_png(pixels)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY, subsampling=0)
-    return buffer.getvalue()

@@ -1,5 +1,6 @@
 """Results → PNG and what the pages need to know about it; nothing is kept after it is written."""
 
+import io
 import math
 import struct
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from netviz import render
 from netviz.results import FiltersResult, MapsResult
@@ -25,6 +27,9 @@ UNITS = 128
 
 CELL = 15
 """Pixels of a matrix's cell along one side."""
+
+QUALITY = 80
+"""Of photographs as JPEG: outlines stay crisp, and it takes a third of the bytes of a PNG."""
 
 THUMB = 240
 """Longest side of a preview in pixels: twice what a card shows."""
@@ -73,6 +78,13 @@ def png_size(data: bytes) -> tuple[int, int]:
         raise ValueError("no PNG")
     width, height = struct.unpack(">II", data[16:24])
     return width, height
+
+
+def jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    """Encode a sheet of photographs."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY, subsampling=0)
+    return buffer.getvalue()
 
 
 def write_bars(write: Write) -> None:

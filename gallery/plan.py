@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .names import safe_names
+from .run_concepts import RunMasks
 from .run_parts import RunComponent
 from .runs import Run, RunLayer
 
@@ -72,6 +73,42 @@ class Plan:
         """Return the address of one picture of the components page, or of its data."""
         return f"{self.folder}/components/{component.which}/{self.photos[image]}-{verb}.{suffix}"
 
+    @property
+    def concepts(self) -> str | None:
+        """The address of the page of concepts, if there is one."""
+        return f"{self.folder}/{CONCEPTS}.html" if self.run.concepts is not None else None
+
+    def masks(self, masks: RunMasks) -> str:
+        """Return the address of the masks of a layer's units."""
+        return f"{self.folder}/{CONCEPTS}/{self._slug(masks.layer)}.jpg"
+
+    def table(self, masks: RunMasks) -> str:
+        """Return the address of what a dissection found of a layer's units."""
+        return f"{self.folder}/{CONCEPTS}/{self._slug(masks.layer)}.csv"
+
+    def page_of(self, layer: int) -> str:
+        """Return the address of a layer's page, by its place among the run's layers."""
+        return self.page(self._slug(layer))
+
+    def unit_of(self, layer: int, unit: int) -> str:
+        """Return the address of a unit on its layer's page."""
+        anchored = self.run.layers[layer].patches is not None and self.run.patches is not None
+        return f"{self.page_of(layer)}#b{unit}" if anchored else self.page_of(layer)
+
+    @property
+    def minimal(self) -> str | None:
+        """The address of the page of minimal images, if there is one."""
+        found = self.run.minimal
+        return f"{self.folder}/{MINIMAL}.html" if found is not None and found.shown else None
+
+    def minimal_file(self, image: int, suffix: str) -> str:
+        """Return the address of the picture of a minimal image, or of its data."""
+        return f"{self.folder}/{MINIMAL}/{self.photos[image]}.{suffix}"
+
+    def _slug(self, layer: int) -> str:
+        """Return what the files of a layer with a page are called, by its place among the run's layers."""
+        return self.slugs[sum(one.slug is not None for one in self.run.layers[:layer])]
+
     def is_small(self, path: Path) -> bool:
         """Return whether a result's file goes onto the site."""
         return path.is_file() and path.stat().st_size <= DATA
@@ -96,17 +133,25 @@ class Plan:
                         yield self.drawing(component, shown.image, verb)
                         if self.is_small(path):
                             yield self.drawing(component, shown.image, verb, "npz")
+        for masks in self.run.concepts.masks if self.run.concepts is not None else ():
+            if masks.units:
+                yield self.masks(masks)
+            yield self.table(masks)
+        for one in self.run.minimal.shown if self.run.minimal is not None else ():
+            if one.path is not None:
+                yield self.minimal_file(one.image, "png")
+                if self.is_small(one.path):
+                    yield self.minimal_file(one.image, "npz")
 
     def paths(self) -> Iterator[str]:
         """Yield the address of every file of this network."""
         yield from self.pictures()
         yield from map(self.page, self.slugs)
-        if self.components is not None:
-            yield self.components
+        yield from filter(None, (self.components, self.concepts, self.minimal))
 
 
-COMPONENTS = "components"
-"""What the page of components is called: no layer's page may be."""
+COMPONENTS, CONCEPTS, MINIMAL = "components", "concepts", "minimal"
+"""What the pages are called that tell of more than one layer: no layer's page may be."""
 
 DATA = 2_000_000
 """Largest file of arrays, in bytes, that is copied onto the site; the command makes the others."""
@@ -134,7 +179,8 @@ def make_plans(runs: Sequence[Run]) -> list[Plan]:
             photos=tuple(safe_names(image.name for image in run.images)),
             slugs=tuple(
                 safe_names(
-                    (layer.slug for layer in run.layers if layer.slug is not None), reserved=[COMPONENTS]
+                    (layer.slug for layer in run.layers if layer.slug is not None),
+                    reserved=[COMPONENTS, CONCEPTS, MINIMAL],
                 )
             ),
         )

@@ -8,6 +8,8 @@
     RUN/maps/SLUG/NAME.npz                a MapsResult, for a layer with "maps" and each image
     RUN/patches/                          what netviz patches found for the same layers, if noted under "patches"
     RUN/components/SLUG/NAME-VERB.npz     a StagesResult, ContrastResult or SiftResult, as noted under "components"
+    RUN/concepts/                         what netviz dissect found, and masks/SLUG.png, as noted under "concepts"
+    RUN/minimal/NAME.npz                  a MinimalResult, as noted under "minimal"
 
 Nothing in ``run.json`` is believed: a path that would leave the folder is refused here.
 """
@@ -21,6 +23,7 @@ from netviz.errors import ResultError
 
 from .checks import count, inside, pair, size, text, whole
 from .manifest import Field
+from .run_concepts import RunConcepts, RunMinimals, read_concepts, read_minimal, read_missing
 from .run_parts import RunComponents, RunPatches, read_components, read_patches_entry
 
 STATUSES = ("exact", "upper_bound", "global", "unknown")
@@ -86,10 +89,19 @@ class RunLayer:
     field: Field | None = None
     patches: Path | None = None
 
+    @property
+    def title(self) -> str:
+        """The alias, or the dotted name of a layer that has none."""
+        return self.alias or self.name or "(the network)"
+
 
 @dataclass(frozen=True)
 class Run:
-    """One network's run folder; `model` is what a command calls the network, its name unless noted."""
+    """One network's run folder.
+
+    `model` is what a command calls the network, its name unless noted; `without` names parts that there are none of,
+    each with the reason.
+    """
 
     folder: Path
     network: str
@@ -103,6 +115,9 @@ class Run:
     size: tuple[int, int] | None = None
     patches: RunPatches | None = None
     components: RunComponents | None = None
+    concepts: RunConcepts | None = None
+    minimal: RunMinimals | None = None
+    without: tuple[tuple[str, str], ...] = ()
 
 
 def read_run(folder: str | Path) -> Run:
@@ -145,6 +160,9 @@ def read_run(folder: str | Path) -> Run:
             size=size(facts),
             patches=patches,
             components=read_components(folder, facts, [layer.name for layer in layers], len(images)),
+            concepts=read_concepts(folder, facts, [layer.name if layer.slug else None for layer in layers]),
+            minimal=read_minimal(folder, facts, len(images)),
+            without=read_missing(facts),
         )
     except (FileNotFoundError, NotADirectoryError):
         raise ResultError(f"{folder} holds no run.json; name a folder that a survey wrote") from None

@@ -5,6 +5,7 @@ import re
 from markupsafe import Markup
 
 from .manifest import Field, Filters, Layer, Legend, Maps, Network, Sheet, Tile
+from .manifest_concepts import Mask
 from .manifest_parts import Patches, UnitPatches
 
 
@@ -101,7 +102,7 @@ def previewed(network: Network) -> str | None:
     return next((layer.maps[0].photo.name for layer in network.paged if layer.maps), None)
 
 
-def crop(tile: Tile | UnitPatches, sheet: Sheet | Patches) -> str:
+def crop(tile: Tile | UnitPatches | Mask, sheet: Sheet | Patches | Mask) -> str:
     """Return the CSS that moves a sheet behind a frame until one tile fills it.
 
     Half a pixel of the sheet is left out at each side: where the browser rounds, the paper between two

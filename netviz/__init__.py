@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from netviz._version import __version__
 
 if TYPE_CHECKING:
+    from netviz import fcn
     from netviz.analysis import (
         contrast,
         dissect,
         field,
         filters,
+        hypercolumn,
         layers,
         maps,
         match,
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
         sift,
         stages,
         survey,
-        unit_facts,
+        units,
     )
+    from netviz.fcn import dense, dense_compare
     from netviz.models import load
     from netviz.render import draw
     from netviz.results import load_result, report
@@ -36,10 +39,14 @@ if TYPE_CHECKING:
 __all__ = [
     "__version__",
     "contrast",
+    "dense",
+    "dense_compare",
     "dissect",
     "draw",
+    "fcn",
     "field",
     "filters",
+    "hypercolumn",
     "layers",
     "load",
     "load_result",
@@ -55,15 +62,18 @@ __all__ = [
     "sift",
     "stages",
     "survey",
-    "unit_facts",
+    "units",
 ]
 
 _HOMES = {
     "contrast": "netviz.analysis",
+    "dense": "netviz.fcn",
+    "dense_compare": "netviz.fcn",
     "dissect": "netviz.analysis",
     "draw": "netviz.render",
     "field": "netviz.analysis",
     "filters": "netviz.analysis",
+    "hypercolumn": "netviz.analysis",
     "layers": "netviz.analysis",
     "load": "netviz.models",
     "load_result": "netviz.results",
@@ -79,11 +89,13 @@ _HOMES = {
     "sift": "netviz.analysis",
     "stages": "netviz.analysis",
     "survey": "netviz.analysis",
-    "unit_facts": "netviz.analysis",
+    "units": "netviz.analysis",
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name == "fcn":
+        return import_module("netviz.fcn")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'netviz' has no attribute {name!r}")

@@ -19,7 +19,7 @@ SMALLER = {"gallery": ["--images", "skimage:coins", "--layers", "conv1"]}
 
 def test_readmes_commands(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert len(COMMANDS) == 14
+    assert len(COMMANDS) == 18
     for command in COMMANDS:
         args = shlex.split(command)[1:]
         with pytest.raises(SystemExit) as stop:

@@ -5,6 +5,7 @@ from netviz.analysis.contrast import contrast
 from netviz.analysis.dissect import dissect
 from netviz.analysis.field import field
 from netviz.analysis.filters import filters
+from netviz.analysis.hypercolumn import hypercolumn
 from netviz.analysis.layer_fields import describe_field, layer_fields
 from netviz.analysis.maps import maps
 from netviz.analysis.matching import match
@@ -16,7 +17,7 @@ from netviz.analysis.segment import segment
 from netviz.analysis.sift import sift
 from netviz.analysis.stages import stages
 from netviz.analysis.survey import survey
-from netviz.analysis.unit_facts import unit_facts
+from netviz.analysis.units import units
 
 __all__ = [
     "contrast",
@@ -24,6 +25,7 @@ __all__ = [
     "dissect",
     "field",
     "filters",
+    "hypercolumn",
     "layer_fields",
     "layers",
     "local_statistics",
@@ -38,5 +40,5 @@ __all__ = [
     "sift",
     "stages",
     "survey",
-    "unit_facts",
+    "units",
 ]

@@ -10,13 +10,8 @@ from typing import Any
 import numpy as np
 
 from netviz.analysis.common import ModelSpec
-from netviz.analysis.dissect_results import (
-    layer_dissection,
-    place,
-    require_several_positions,
-    sample_size,
-    thresholds,
-)
+from netviz.analysis.dissect_places import require_places
+from netviz.analysis.dissect_results import layer_dissection, place, sample_size, thresholds
 from netviz.analysis.dissect_source import Labelled
 from netviz.analysis.patch_results import map_windows, write_patches
 from netviz.analysis.runs import (
@@ -127,7 +122,7 @@ def dissect(
     if not asked:
         raise ValueError("layer must name at least one layer")
     opened = open_network(model, asked, fit=fit, size=size, trust=trust, weights=weights, seed=seed)
-    require_several_positions(opened)
+    require_places(opened)
     labels = open_labelled(data, void=void)
     names = tuple(full_name(path) for path in labels.images)
     options = {

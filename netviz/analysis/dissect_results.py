@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from netviz.analysis.runs import Opened
 from netviz.engines import Units
 from netviz.engines.concepts import Concepts, Place
-from netviz.errors import LayerError
 from netviz.fields.geometry import Field
 from netviz.images.labelled import LabelSet
 from netviz.models import Layer
@@ -60,22 +59,6 @@ def place(field: Field) -> Place | None:
     if field.status not in ("exact", "upper_bound") or not all(side > 0 for side in field.stride):
         return None
     return Place(field.center(0, 0), field.stride)
-
-
-def require_several_positions(opened: Opened) -> None:
-    """Refuse layers whose maps say nothing of places.
-
-    Raises
-    ------
-    LayerError
-        Naming the first.
-    """
-    for layer in opened.layers:
-        if layer.shape is not None and math.prod(layer.shape[1:]) == 1:
-            raise LayerError(
-                f"layer {layer.name} ({layer.alias}) of {opened.model.name} is not spatial: its maps are 1×1, one "
-                f"value for the whole image; choose a layer before it"
-            )
 
 
 def layer_dissection(

@@ -17,10 +17,13 @@ from netviz.analysis.filters import layer_filters
 from netviz.analysis.layer_fields import describe_field, layer_fields
 from netviz.analysis.maps import activations
 from netviz.analysis.survey_components import DRAWN, PHOTOS, Shown, survey_components
+from netviz.analysis.survey_dissect import survey_concepts
+from netviz.analysis.survey_minimal import survey_minimal
 from netviz.analysis.survey_patches import survey_patches
 from netviz.errors import OutputError
 from netviz.fields.geometry import Field
 from netviz.images import PHOTOGRAPHS, Photo, list_images, read_image
+from netviz.images.labelled import open_labelled
 from netviz.models import Layer, LayerIndex, Model, load
 from netviz.results import MapsResult, write_bytes
 
@@ -36,20 +39,24 @@ def survey(
     *,
     images: Iterable[str | Path] = (),
     only: Sequence[str] = (),
+    data: str | Path | None = None,
     size: tuple[int, int] | None = None,
     trust: bool = False,
     weights: str | Path = "default",
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Path:
-    """Gather what a gallery shows of a network's layers in a folder: filters, maps, patches, components.
+    """Gather what a gallery shows of a network's layers in a folder: filters, maps, patches, components, concepts.
 
     Of each layer the same 16 units are kept for every image: those whose largest response on any of the images is
     greatest, in order of their number. Of every unit the nine patches that excite it most are kept, at most one from
     each image. The components are the stages of two convolutions on the first two images, their maps before and after
     contrast normalization, and SIFT beside them: the convolution that sees the image, and one of about the middle of
-    the network (with maps of at least 14×14 positions and a stage after it). What cannot be made is left out, and
-    ``run.json`` says why.
+    the network (with maps of at least 14×14 positions and a stage after it). The concepts that units
+    detect are measured on labelled images if there are any, in all layers; else they are colours, measured on the
+    survey's own images, and of more than eight layers only every fourth (and those with components) is dissected. Of
+    a classifier's first two images there are the minimal images. What cannot be made is left out, and ``run.json``
+    says why.
 
     Parameters
     ----------
@@ -61,6 +68,8 @@ def survey(
         Files, folders, ``skimage:NAME``; by default nine of scikit-image's photographs.
     only : sequence of str
         Names, aliases or globs of the layers; by default all convolutions.
+    data : str or Path, optional
+        A folder of labelled images, as for `netviz.dissect`.
     size : (int, int), optional
         Input height and width in pixels. By default the network's own; where it takes any, images are resized to
         a short side of 256.
@@ -72,12 +81,13 @@ def survey(
     Returns
     -------
     Path
-        The folder: ``run.json``, ``images/``, ``filters/``, ``maps/``, ``patches/`` and ``components/``.
+        The folder: ``run.json``, ``images/``, ``filters/``, ``maps/``, ``patches/``, ``components/``, ``concepts/``
+        and ``minimal/``.
 
     Raises
     ------
     NetvizError
-        If MODEL, an image or a layer cannot serve, or the folder cannot be written.
+        If MODEL, an image, the labelled images or a layer cannot serve, or the folder cannot be written.
     """
     typed = str(model) if isinstance(model, str | Path) else None
     model = load(model, trust=trust, weights=weights, seed=seed)
@@ -89,9 +99,12 @@ def survey(
     chosen = chosen_layers(model, index, only)
     given = [images] if isinstance(images, str | Path) else list(images)
     sources = list_images(given) or [f"skimage:{name}" for name in PHOTOGRAPHS]
+    if data is not None:
+        open_labelled(data)
     out = _fresh(Path(out))
     report = progress or (lambda *_: None)
-    steps = 3 * len(sources) + 2 * min(PHOTOS, len(sources))
+    pairs = min(PHOTOS, len(sources))
+    steps = 4 * len(sources) + 3 * pairs
     peaks: dict[Layer, NDArray[np.float32]] = {}
     names: list[str] = []
     entries = []
@@ -154,6 +167,22 @@ def survey(
         out,
         report=lambda what, done: report(what, 3 * len(sources) + done, steps),
     )
+    minimal = survey_minimal(
+        model, shown, out, report=lambda what, done: report(what, 3 * len(sources) + 2 * pairs + done, steps)
+    )
+    begun = 3 * len(sources) + 3 * pairs
+    concepts = survey_concepts(
+        model,
+        out,
+        chosen,
+        units,
+        files={entry["file"]: entry["name"] for entry in entries},
+        data=data,
+        also=[layer["layer"] for layer in components["layers"]],
+        size=size,
+        # Of labelled images there may be any number: a step is a share of them.
+        report=lambda what, done, of: report(what, begun + done * len(sources) // of, steps),
+    )
     fields = layer_fields(model, index)
     rows = [_row(layer, fields.get(layer), slugs.get(layer), layer in peaks) for layer in index]
     run = {
@@ -169,6 +198,8 @@ def survey(
         "layers": rows,
         "patches": {**patches, "images": [str(one) for one in given]},
         "components": components,
+        "concepts": concepts,
+        "minimal": minimal,
     }
     write_bytes(out / "run.json", json.dumps(run, indent=1, ensure_ascii=False).encode())
     report(model.name, steps, steps)

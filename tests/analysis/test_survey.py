@@ -6,13 +6,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.ndimage import map_coordinates
 from torch import nn
 
 import netviz
 from netviz.analysis.survey_components import choose_pair
+from netviz.analysis.survey_dissect import choose_layers, pick_units
+from netviz.errors import ImageError
 from netviz.gallery import build
 from netviz.images import Photo
-from netviz.results import load_result, open_run
+from netviz.results import load_result, open_dissection, open_run
+from support_concepts import make_dissection
+from support_dissect import make_scenes
+from support_dissect import model as labelled_model
 
 
 def test_run_folder_holds_what_maps_and_filters_give(tmp_path):
@@ -160,3 +166,119 @@ def test_network_of_one_channel(tmp_path):
     assert [layer["which"] for layer in facts["components"]["layers"]] == ["first", "deeper"]
     site = build([run], tmp_path / "site").index.parent
     assert "Its only unit" in next(site.glob("*/0.html")).read_text()
+
+
+def dense(model, layer, image, field, threshold):
+    """Masks of all units of a layer, interpolated by SciPy between the centres of what positions see."""
+    found = netviz.maps(image, layer=layer, model=model)
+    axes = []
+    for axis, pixels in enumerate(found.image.shape[:2]):
+        centre = field["start"][axis] + (field["size"][axis] - 1) / 2
+        axes.append(
+            np.clip((np.arange(pixels) - centre) / field["stride"][axis], 0, found.maps.shape[1 + axis] - 1)
+        )
+    places = np.stack(np.meshgrid(*axes, indexing="ij"))
+    values = [map_coordinates(one.astype(np.float64), places, order=1) for one in found.maps]
+    return np.array(values) - threshold[:, None, None], found.maps.max(axis=(1, 2))
+
+
+def test_concepts_are_those_of_a_dissection_of_the_surveys_images(tmp_path):
+    torch.manual_seed(0)
+    model = plain(followed("r", "rp", "r"), resize=64, crop=(48, 64))
+    images = ["skimage:chelsea", "skimage:coffee", "skimage:rocket"]
+    run = netviz.survey(model, tmp_path / "run", images=images)
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    told = facts["concepts"]
+    assert (told["data"], told["surveyed"]) == (None, 3)
+    found = open_dissection(run / "concepts")
+    again = open_dissection(
+        netviz.dissect(model, tmp_path / "again", data=run / "images", layer=["0", "2", "5"], workers=0)
+    )
+    for layer, other, noted in zip(found.layers, again.layers, told["masks"], strict=True):
+        result = found.result(layer)
+        np.testing.assert_array_equal(result.iou, again.result(other).iou)
+        sheet = np.asarray(Image.open(run / noted["file"])).reshape(len(noted["units"]), 48, 64)
+        assert noted["units"] == list(range(8))
+        field = next(row for row in facts["layers"] if row["name"] == layer.name)["receptive_field"]
+        above, peaks = zip(
+            *(dense(model, layer.name, image, field, result.threshold) for image in images), strict=True
+        )
+        for unit, image, mask in zip(noted["units"], noted["images"], sheet, strict=True):
+            number = [one["name"] for one in facts["images"]].index(told["images"][image]["name"])
+            assert number == np.argmax([one[unit] for one in peaks])
+            # Rounding decides only where the map is as high as the threshold.
+            clear = np.abs(above[number][unit]) > 1e-5
+            np.testing.assert_array_equal(mask[clear], above[number][unit][clear] > 0)
+    assert {file["file"] for file in told["images"]} <= {one["file"] for one in facts["images"]}
+    assert build([run], tmp_path / "site").index.is_file()
+
+
+def test_labelled_images_are_dissected_in_all_layers(tmp_path):
+    scenes = make_scenes(tmp_path)
+    model = labelled_model()
+    run = netviz.survey(model, tmp_path / "run", images=["skimage:coins"], data=scenes)
+    told = json.loads((run / "run.json").read_text(encoding="utf-8"))["concepts"]
+    assert (told["data"], told["surveyed"]) == (str(scenes), 2)
+    found = open_dissection(run / "concepts")
+    assert found.facts["data"] == "masks"
+    assert found.facts["images"]["counted"] == 20
+    for image in told["images"]:
+        assert Path(image["source"]).is_file()
+        with Image.open(run / image["file"]) as picture:
+            assert picture.size == (36, 32)
+    site = build([run], tmp_path / "site").index.parent
+    page = next(site.glob("*/concepts.html")).read_text()
+    assert "labelled concepts of 20 images" in page
+    with pytest.raises(ImageError, match="no folder"):
+        netviz.survey(model, tmp_path / "other", images=["skimage:coins"], data=tmp_path / "nowhere")
+    assert not (tmp_path / "other").exists()
+
+
+def test_of_many_layers_every_fourth_is_dissected():
+    index = netviz.layers(followed(*["r"] * 12))
+    convolutions = [one for one in index if one.kind == "conv"]
+    names = [one.alias for one in choose_layers(convolutions, labelled=False, also=[convolutions[6].name])]
+    assert names == ["conv1", "conv5", "conv7", "conv9"]
+    assert choose_layers(convolutions, labelled=True, also=[]) == convolutions
+    assert choose_layers(convolutions[:8], labelled=False, also=[]) == convolutions[:8]
+
+
+def test_units_picked_for_a_concept():
+    rng = np.random.default_rng(5)
+    shares = [rng.random((30, 4)) * 0.06, rng.random((20, 4)) * 0.06]
+    for one in shares:
+        one[:, 2] = np.minimum(one[:, 2], 0.03) * (one[:, 2] > 0.05)
+        one[:, 3] = 0
+    results = [make_dissection(one, "abcd", layer=str(at), alias="") for at, one in enumerate(shares)]
+    every = [(at, unit, row) for at, one in enumerate(shares) for unit, row in enumerate(one)]
+    wanted = {}
+    for concept in range(3):
+        mine = [one for one in every if one[2].argmax() == concept and one[2].max() > 0.04]
+        some = mine or [one for one in every if one[2][concept] > 0]
+        some = sorted(some, key=lambda one: (-one[2][concept], one[:2]))[: 8 if mine else 3]
+        wanted[concept] = [one[:2] for one in some]
+    picked = pick_units(results)
+    assert dict(picked) == wanted
+    assert [concept for concept, _ in picked][-1] == 2
+
+
+def test_minimal_images_of_a_classifier(tmp_path):
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 6, 5, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3)
+    )
+    model = replace(plain(network, resize=48, crop=(48, 48)), labels=("a", "b", "c"))
+    run = netviz.survey(
+        model, tmp_path / "run", images=["skimage:chelsea", "skimage:coffee", "skimage:rocket"]
+    )
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    assert [one["image"] for one in facts["minimal"]["shown"]] == [0, 1]
+    saved = load_result(run / facts["minimal"]["shown"][1]["file"])
+    typed = netviz.minimal("skimage:coffee", model=model, segments=facts["minimal"]["segments"])
+    assert saved.facts() == typed.facts()
+    np.testing.assert_array_equal(saved.minimal, typed.minimal)
+    nameless = netviz.survey(
+        replace(model, labels=()), tmp_path / "other", images=["skimage:coins"], size=(48, 48)
+    )
+    told = json.loads((nameless / "run.json").read_text(encoding="utf-8"))["minimal"]
+    assert "have no names" in told["missing"]

@@ -8,6 +8,7 @@ from PIL import Image
 
 from netviz.results import load_result
 from support_dissect import make_scenes
+from support_dissection import make_dissection_run
 
 NETWORK = ("squeezenet1_1", "--weights", "none", "--size", "64", "--workers", "0", "--device", "cpu")
 
@@ -52,6 +53,10 @@ def test_from_labelled_images_to_a_report(netviz, tmp_path, scenes):
     assert "unique detectors" in netviz("report", run / facts["layers"][0]["file"]).out
     assert "largest" in netviz("report", run / "patches").out
     assert netviz("draw", run / "patches", "-l", "conv1", "-o", tmp_path / "a.png").status == 0
+    for show in ("concepts", "units", "matrix"):
+        done = netviz("draw", run, "-l", "conv1", "--show", show, "-o", tmp_path / f"{show}.png")
+        assert done.status == 0, done.err
+    assert netviz("draw", run, table, "-o", tmp_path / "both.png").status == 0
 
     done = netviz("dissect", *NETWORK, "-d", scenes, "-l", "conv1", "-o", run)
     assert done.status == 1
@@ -122,3 +127,54 @@ def test_a_table_is_told_without_torch(tmp_path):
     done = subprocess.run(arguments, cwd=tmp_path, check=True, capture_output=True, text=True)
     assert "\x1b" not in done.stdout
     assert "detectors                 1" in " ".join(done.stdout.split("\n"))
+
+
+def test_pictures_of_a_run_have_names_of_their_own(netviz, tmp_path, monkeypatch):
+    run = make_dissection_run(tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    for arguments, name in (
+        ((run,), "run.png"),
+        ((run, "-l", "conv1"), "features.0.png"),
+        ((run, "-l", "conv1", "--show", "concepts"), "features.0.png"),
+        ((run, "-l", "conv2", "--show", "units", "--units", "0:3"), "features.3-units.png"),
+        ((run / "layers" / "features.3.npz", "--show", "matrix"), "features.3-matrix.png"),
+        ((run, run / "layers" / "features.3.npz"), "comparison.png"),
+        ((run / "patches", "-l", "conv2"), "features.3.png"),
+    ):
+        done = netviz("draw", *arguments)
+        assert (done.status, done.out, done.err) == (0, "", f"wrote {name}\n")
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+        (tmp_path / name).unlink()
+
+
+def test_what_cannot_be_drawn_of_a_run_is_one_line(netviz, tmp_path):
+    run, out = make_dissection_run(tmp_path / "run"), tmp_path / "a.png"
+    for arguments, message in (
+        (
+            (run, "--show", "units"),
+            "holds 2 layers: features.0 (conv1), features.3 (conv2); choose one with --layer",
+        ),
+        ((run, "-l", "conv1", "--units", "0"), "--units chooses for --show units and --show matrix"),
+        ((run, "-l", "conv1", "--show", "matrix", "--units", "7"), "has no unit 7"),
+        ((run / "patches", run), "does not tell of dissection"),
+        ((tmp_path / "gone.npz",), "no such file"),
+        ((tmp_path / "gone", run), "no such file"),
+    ):
+        done = netviz("draw", *arguments, "-o", out)
+        assert done.status == 1
+        assert message in done.err
+        assert len(done.err.splitlines()) == 1
+    assert netviz("draw", run, "--show", "everything").status == 2
+    assert netviz("draw").status == 2
+    assert not out.exists()
+    pictures = sorted((run / "pictures").iterdir())
+    pictures[0].unlink()
+    arguments = ("draw", run, "-l", "conv1", "--show", "units", "-o", out)
+    done = netviz(*arguments)
+    assert done.status == 0
+    assert f"1 of 3 images cannot be read; the first: no such image: {pictures[0]}\n" in done.err
+    for path in pictures[1:]:
+        path.unlink()
+    done = netviz(*arguments)
+    assert done.status == 1
+    assert "none of the 3 images of these patches can be read" in done.err

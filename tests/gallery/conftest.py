@@ -9,6 +9,7 @@ from PIL import Image
 
 from netviz.results import ContrastResult, FiltersResult, MapsResult, Result, SiftResult, StagesResult
 from netviz.results.stages import Column
+from support_concepts import add_concepts
 from support_patches import facts_of, make_patches
 
 MakeRun = Callable[..., Path]
@@ -222,6 +223,19 @@ def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def hostile_whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same whose names are hostile."""
     return add_parts(make_run(tmp_path_factory.mktemp("hostile"), HOSTILE[0], HOSTILE, HOSTILE))
+
+
+@pytest.fixture(scope="session")
+def told_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with concepts and minimal images besides, which no test may change."""
+    return add_concepts(add_parts(make_run(tmp_path_factory.mktemp("told"))))
+
+
+@pytest.fixture(scope="session")
+def hostile_told_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same whose names are hostile, those of concepts and classes too."""
+    run = add_parts(make_run(tmp_path_factory.mktemp("hostile"), HOSTILE[0], HOSTILE, HOSTILE))
+    return add_concepts(run, HOSTILE, HOSTILE[1])
 
 
 @pytest.fixture(scope="session")

@@ -21,9 +21,9 @@ if CHROMIUM is None:
 
 
 @pytest.fixture(scope="module")
-def site(whole_run: Path, hostile_whole_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(told_run: Path, hostile_told_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    build([whole_run, hostile_whole_run], folder)
+    build([told_run, hostile_told_run], folder)
     return folder
 
 
@@ -155,10 +155,35 @@ def test_text_in_a_drawing_stays_readable(page: Any, site: Path, width: int) -> 
 def test_a_units_patches_are_side_by_side(page: Any, site: Path, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     page.goto((site / "toy/layer3.html").as_uri())
-    boxes = [one.bounding_box() for one in page.locator(".wall.patches .tile").all()]
+    boxes = [one.bounding_box() for one in page.locator(".wall.patches > li > .tile").all()]
     assert len(boxes) == 6
     assert len({round(box["y"]) for box in boxes}) <= (3 if width == 400 else 2)
     assert all(box["width"] / box["height"] == pytest.approx(147 / 72, rel=0.02) for box in boxes)
+
+
+def test_a_concept_leads_to_its_unit(page: Any, site: Path) -> None:
+    page.goto((site / "index.html").as_uri())
+    page.locator("a", has_text="Which units detect what").first.click()
+    page.wait_for_url("**/toy/concepts.html")
+    page.locator(".wall.masks a").first.click()
+    page.wait_for_url("**/toy/layer1.html#b7")
+    block = page.locator("#b7")
+    assert 0 <= block.bounding_box()["y"] < page.viewport_size["height"]
+    assert "detects red, IoU 0.07" in block.inner_text()
+    # Side by side, and the mask has the shape of its photograph.
+    tile, text = (
+        block.locator(".detects .tile").bounding_box(),
+        block.locator(".detects .unit").bounding_box(),
+    )
+    assert tile["width"] / tile["height"] == pytest.approx(64 / 48, rel=0.03)
+    assert text["x"] >= tile["x"] + tile["width"]
+
+
+def test_minimal_images_are_reached(page: Any, site: Path) -> None:
+    page.goto((site / "index.html").as_uri())
+    page.locator("a", has_text="How little of a photograph it takes").first.click()
+    page.wait_for_url("**/toy/minimal.html")
+    assert page.locator(".sheet img").count() == 1
 
 
 def test_reading_needs_no_script(browser: Any, site: Path) -> None:

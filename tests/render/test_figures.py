@@ -148,5 +148,5 @@ def test_a_kind_without_a_picture_is_named(monkeypatch):
     class OtherResult(Result):
         kind: ClassVar[str] = "other"
 
-    with pytest.raises(OutputError, match=r"'other'; kinds that can be drawn: .*filters, maps"):
+    with pytest.raises(OutputError, match=r"'other'; kinds that can be drawn: .*filters, .*maps"):
         figure(OtherResult())

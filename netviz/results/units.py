@@ -1,7 +1,7 @@
 """What the units of a layer are like, apart and together: selectivity, sparsity, correlation, common patches."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,14 @@ from netviz.results.patches import PatchesResult
 
 Floats = NDArray[np.float64]
 
+_TOLD = 5
+
 SHARED = 0.5
 """From which share of common patches on two units count as alike."""
 
 
 @dataclass(frozen=True)
-class UnitFactsResult(Result):
+class UnitsResult(Result):
     """What the units of one layer are like.
 
     Attributes
@@ -29,9 +31,11 @@ class UnitFactsResult(Result):
         `sparsity` over a sample of positions; NaN for a unit that is never active.
     zeros : ndarray of float64, shape (units,)
         Share of all values that are 0.
-    correlation : ndarray of float64, shape (units, units)
+    correlation : ndarray of float32, shape (units, units)
         `correlation` over the same sample.
-    common : ndarray of float64, shape (units, units)
+    order : ndarray of int64, shape (units,)
+        `cluster_order` of the units by correlation.
+    common : ndarray of float32, shape (units, units)
         `common_patches`.
     classes : tuple of str
         Their names.
@@ -39,9 +43,14 @@ class UnitFactsResult(Result):
         Groups of units with at least half of their patches in common.
     redundant : int
         How many units are left over if each group keeps one.
-    network, layer, alias : str
-    channels, images, positions, samples : int
-        Units; images; positions of the map that these made, and in the sample.
+    rectified : bool
+        Whether no value is negative.
+    network, layer, alias, layer_kind : str
+    channels, top, images, positions, samples : int
+        Units; how many patches of each were compared; images; positions of the map that these made, and in the
+        sample.
+    skipped : tuple of (str, str)
+        Images that could not be read, and why.
     """
 
     kind: ClassVar[str] = "units"
@@ -50,21 +59,50 @@ class UnitFactsResult(Result):
     class_means: Floats
     sparsity: Floats
     zeros: Floats
-    correlation: Floats
-    common: Floats
+    correlation: NDArray[np.float32]
+    order: NDArray[np.int64]
+    common: NDArray[np.float32]
     classes: tuple[str, ...]
     alike: tuple[tuple[int, ...], ...]
     redundant: int
+    rectified: bool
     network: str
     layer: str
     alias: str
+    layer_kind: str
     channels: int
+    top: int
     images: int
     positions: int
     samples: int
+    skipped: tuple[tuple[str, str], ...]
 
-    def summary(self) -> dict[str, object]:
-        """Return the facts, with the means of what is told of each unit; None where there is none."""
+    def never(self) -> tuple[int, ...]:
+        """Return the units that are 0 everywhere."""
+        return tuple(np.flatnonzero(self.zeros == 1).tolist())
+
+    def most_selective(self, count: int) -> list[tuple[int, float, str]]:
+        """Return the units with the highest class selectivity: unit, index, and the class that it answers to most."""
+        index = np.nan_to_num(self.selectivity, nan=0.0)
+        chosen = np.argsort(-index, kind="stable")[:count]
+        return [
+            (int(unit), float(index[unit]), self.classes[int(self.class_means[unit].argmax())])
+            for unit in chosen
+            if index[unit] > 0
+        ]
+
+    def most_correlated(self, count: int) -> list[tuple[int, int, float]]:
+        """Return the pairs of units with the largest correlation, of either sign."""
+        first, second = np.triu_indices(self.channels, 1)
+        values = self.correlation[first, second]
+        size = np.nan_to_num(np.abs(values), nan=-1.0)
+        cut = np.partition(size, -count)[-count] if 0 < count < len(size) else -1.0
+        some = np.flatnonzero((size >= cut) & (size >= 0))
+        chosen = some[np.argsort(-size[some], kind="stable")][:count]
+        return [(int(first[one]), int(second[one]), float(values[one])) for one in chosen]
+
+    def summary(self) -> dict[str, Any]:
+        """Return the facts, with means and extremes of what is told of each unit; None where there is none."""
         means = {
             f"mean_{name}": float(np.nanmean(values)) if np.isfinite(values).any() else None
             for name, values in (
@@ -73,7 +111,13 @@ class UnitFactsResult(Result):
                 ("zeros", self.zeros),
             )
         }
-        return {**super().summary(), **means}
+        return {
+            **super().summary(),
+            **means,
+            "never_active": list(self.never()),
+            "most_selective": [list(one) for one in self.most_selective(_TOLD)],
+            "most_correlated": [list(one) for one in self.most_correlated(_TOLD)],
+        }
 
 
 def class_selectivity(means: NDArray[np.floating]) -> Floats:

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.cluster.hierarchy import linkage
 
-from netviz.results.unit_facts import (
+from netviz.results.unit_order import cluster_order
+from netviz.results.units import (
     alike,
     class_selectivity,
     common_patches,
@@ -11,6 +13,7 @@ from netviz.results.unit_facts import (
     sparsity,
 )
 from support_patches import make_patches
+from support_units import make_units
 
 
 def test_class_selectivity_is_the_index_of_morcos():
@@ -64,3 +67,46 @@ def test_units_with_the_same_patches_are_found():
     assert alike(found, 0.76) == ()
     other = make_patches(boxes, image=np.array([[0, 1, 2, 3]] * 3 + [[-1, -1, -1, -1]]))
     assert common_patches(other)[3].tolist() == [0, 0, 0, 0]
+
+
+def test_correlated_units_become_neighbours():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(100, 24)) + rng.normal(size=(100, 4)) @ rng.normal(size=(4, 24))
+    values[:, 5] = 1
+    found = correlation(values)
+    order = cluster_order(found)
+    assert sorted(order.tolist()) == list(range(24))
+    assert order[-1] == 5
+    # Each cluster of SciPy's tree takes successive places.
+    varying = np.delete(np.arange(24), 5)
+    distance = 1 - found[np.ix_(varying, varying)]
+    place = {unit: at for at, unit in enumerate(order.tolist())}
+    clusters = [[place[unit]] for unit in varying.tolist()]
+    for one, other, _, _ in linkage(distance[np.triu_indices(23, 1)], "average").astype(int).tolist():
+        clusters.append(sorted(clusters[one] + clusters[other]))
+        assert clusters[-1][-1] - clusters[-1][0] == len(clusters[-1]) - 1
+    assert cluster_order(np.ones((4, 4))).tolist() == [0, 1, 2, 3]
+    assert cluster_order(np.full((2, 2), np.nan)).tolist() == [0, 1]
+    assert cluster_order(np.ones((1, 1))).tolist() == [0]
+
+
+def test_extremes_are_told():
+    result = make_units(
+        correlation=[[1, 0.2, -0.9, np.nan], [0.2, 1, 0.5, np.nan], [-0.9, 0.5, 1, np.nan], [np.nan] * 4],
+        selectivity=np.array([0.1, 0.7, 0, np.nan]),
+        class_means=np.array([[2, 1], [1, 6], [1, 1], [0, 0]]),
+        zeros=np.array([0, 0.5, 0, 1]),
+        classes=("cat", "dog"),
+    )
+    assert result.never() == (3,)
+    assert result.most_selective(5) == [(1, 0.7, "dog"), (0, 0.1, "cat")]
+    assert result.most_selective(1) == [(1, 0.7, "dog")]
+    wanted = [(0, 2, -0.9), (1, 2, 0.5), (0, 1, 0.2)]
+    for count in (1, 2, 9):
+        found = result.most_correlated(count)
+        assert [pair[:2] for pair in found] == [pair[:2] for pair in wanted[:count]]
+        np.testing.assert_allclose([r for *_, r in found], [r for *_, r in wanted[:count]], rtol=1e-6)
+    told = result.summary()
+    assert told["never_active"] == [3]
+    assert told["most_selective"] == [[1, 0.7, "dog"], [0, 0.1, "cat"]]
+    assert told["mean_selectivity"] == pytest.approx(0.8 / 3)

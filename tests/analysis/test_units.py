@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 import netviz
-from netviz.analysis.unit_facts import unit_facts
+from netviz.analysis.units import units
 from netviz.capture import capture
 from netviz.errors import LayerError
 from netviz.images import list_images, prepare, read_image
@@ -27,7 +27,7 @@ def folder(tmp_path_factory):
 
 def test_facts_are_those_of_stored_activations(folder, tmp_path):
     asked = model()
-    found = unit_facts(asked, "relu1", images=[folder], batch=4, top=3)
+    found = units(asked, "relu1", images=[folder], batch=4, top=3)
     layer = netviz.layers(asked).resolve("relu1")
     maps, classes = [], []
     for path in list_images([folder]):
@@ -55,11 +55,11 @@ def test_facts_are_those_of_stored_activations(folder, tmp_path):
 
 
 def test_without_classes_or_rectification_there_is_no_selectivity(folder):
-    found = unit_facts(model(), "conv2", images=[folder])
+    found = units(model(), "conv2", images=[folder])
     assert np.isnan(found.selectivity).all()
     assert found.summary()["mean_selectivity"] is None
-    found = unit_facts(model(), "relu1", images=["skimage:coffee", "skimage:chelsea"])
+    found = units(model(), "relu1", images=["skimage:coffee", "skimage:chelsea"])
     assert found.classes == ()
     assert np.isnan(found.selectivity).all()
     with pytest.raises(LayerError, match="fits 2 layers"):
-        unit_facts(model(), "relu*", images=[folder])
+        units(model(), "relu*", images=[folder])

@@ -1,0 +1,208 @@
+"""``netviz fcn``: train and evaluate fully convolutional networks with skips."""
+
+from typing import Any
+
+import click
+
+from .dissect import numbers
+from .fcn_show import show
+from .options import debug_option, json_option, size
+from .output import Progress, print_json, say
+
+
+@click.group()
+def fcn() -> None:
+    """Train, evaluate and compare fully convolutional networks with skips (32s, 16s, 8s)."""
+
+
+def names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """Read ``32s,16s,8s``."""
+    if value is None:
+        return None
+    parts = tuple(part.strip() for part in value.split(",") if part.strip())
+    if not parts:
+        raise click.BadParameter(f"{value!r} names nothing; write names with commas between them")
+    return parts
+
+
+def strides(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+    """Read ``32,16,8``."""
+    parts = [part.strip() for part in value.split(",")]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise click.BadParameter(f"{value!r} is no list of strides; write 32,16,8")
+    return tuple(int(part) for part in parts)
+
+
+_DATA = "Images with masks: images/ and labels/ (and classes.txt), or VOC's layout."
+_VOID = "Label values that count nowhere, such as 11,30; 255 and classes called void never do."
+
+
+def _computing(command: Any) -> Any:
+    """Add how the network runs."""
+    for option in (
+        click.option("--trust", is_flag=True, help="Run code that a checkpoint file holds."),
+        click.option(
+            "--workers",
+            type=click.IntRange(min=0),
+            help="Processes that read images.  [default: one per core, at most 8]",
+        ),
+        click.option(
+            "--precision",
+            type=click.Choice(["float32", "bfloat16", "float16"]),
+            default="float32",
+            show_default=True,
+            help="With which numbers convolutions run.",
+        ),
+        click.option("--device", help="Such as cuda or cpu.  [default: a GPU if there is one]"),
+        click.option("--void", callback=numbers, metavar="VALUES", help=_VOID),
+    ):
+        command = option(command)
+    return command
+
+
+@fcn.command()
+@click.option("--data", "-d", required=True, metavar="DIR", help=_DATA)
+@click.option(
+    "--val",
+    metavar="DIR",
+    help="Images to choose the best epoch by.  [default: a tenth of the data is held out]",
+)
+@click.option("-o", "--out", required=True, metavar="RUN", help="The run's folder: new or empty.")
+@click.option(
+    "--backbone",
+    default="mobilenet_v2",
+    show_default=True,
+    help="A network of torchvision's, timm:NAME, or a checkpoint file of one.",
+)
+@click.option(
+    "--recipe",
+    type=click.Choice(["modern", "paper"]),
+    default="modern",
+    show_default=True,
+    help="AdamW on crops of several images; or, as the paper, SGD on one whole image, with a summed loss.",
+)
+@click.option(
+    "--stages",
+    callback=names,
+    metavar="STREAMS",
+    help="Train these streams in turn, such as 32s,16s,8s.  [default with paper]",
+)
+@click.option("--at-once", is_flag=True, help="Train all streams at once.  [default with modern]")
+@click.option("--epochs", type=click.IntRange(min=1), help="Of each stage.  [default: 60]")
+@click.option("--lr", type=float, help="Learning rate.  [default: modern 5e-3, paper 1e-10]")
+@click.option(
+    "--backbone-rate",
+    type=click.FloatRange(min=0),
+    help="The backbone's learning rate, as a multiple.  [default: modern 0.1, paper 1]",
+)
+@click.option("--batch", type=click.IntRange(min=1), help="Images in a step.  [default: modern 8, paper 1]")
+@click.option(
+    "--crop",
+    type=size,
+    metavar="HxW",
+    help="What is cut out of images (modern), in pixels.  [default: the images' median size, at most 512]",
+)
+@click.option(
+    "--norm",
+    type=click.Choice(["frozen", "running"]),
+    help="Keep batch normalization's statistics, or go on measuring.  [default: modern running, paper frozen]",
+)
+@click.option(
+    "--apart",
+    type=click.IntRange(min=1),
+    help="Take the loss in every so manieth row and column, anew in each step.  [default: modern 2, paper 1]",
+)
+@click.option(
+    "--ema",
+    type=click.FloatRange(0, 1),
+    help="How much of the weights' average a step keeps.  [default: modern 0.99, paper 0: none]",
+)
+@click.option("--class-weights", is_flag=True, help="Let rare classes count more in the loss.")
+@click.option(
+    "--strides",
+    callback=strides,
+    default="32,16,8",
+    show_default=True,
+    help="Of the layers that are tapped, coarse to fine, in pixels.",
+)
+@click.option(
+    "--taps",
+    callback=names,
+    metavar="LAYERS",
+    help="Layers to tap, coarse to fine.  [default: the last of each stride]",
+)
+@click.option("--learned", is_flag=True, help="Train the kernels of the ×2 upsampling too.")
+@click.option(
+    "--weights", default="default", show_default=True, help="The backbone's: default, none or FILE."
+)
+@click.option("--seed", default=0, show_default=True, help="Of everything random.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run in RUN.")
+@_computing
+@debug_option
+def train(data: str, out: str, stages: tuple[str, ...] | None, at_once: bool, **options: Any) -> None:
+    """Train a fully convolutional network with skips on images with masks.
+
+    RUN holds best.safetensors, the epoch with the best mean IU of the finest stream on the validation images (a MODEL
+    for every command), last.safetensors, log.jsonl with a line for each epoch, and run.json.
+    """
+    if at_once and stages:
+        raise click.UsageError("--stages and --at-once exclude each other; give one of them")
+    import json
+    import shlex
+
+    from netviz.fcn.training import train as learn
+
+    if options["val"] is None:
+        say(f"no --val: a tenth of the images, drawn by seed {options['seed']}, is held out to choose by")
+    folder = learn(data, out, stages=() if at_once else stages, progress=Progress(), **options)
+    found = json.loads((folder / "run.json").read_text(encoding="utf-8"))["result"]
+    scores = ", ".join(f"{name} {100 * (value or 0):.1f}" for name, value in found["mean_iu"].items())
+    say(f"wrote {folder}: best in epoch {found['epoch']}, mean IU {scores} % on the validation images")
+    say(
+        f"measure it with: netviz fcn eval --data DIR --model {shlex.quote(str(folder / 'best.safetensors'))}"
+    )
+
+
+@fcn.command("eval")
+@click.option("--data", "-d", required=True, metavar="DIR", help=_DATA)
+@click.option(
+    "--model",
+    default="fcn_camvid",
+    show_default=True,
+    help="A checkpoint of netviz fcn train, a known network, or a segmentation network of torchvision.",
+)
+@click.option(
+    "--boundary",
+    is_flag=True,
+    help="Measure also within 1 to 20 pixels of where labels change.",
+)
+@click.option("-o", "--out", metavar="OUT", help="A result file (.npz).")
+@click.option(
+    "--weights",
+    default="default",
+    show_default=True,
+    metavar="default|none|FILE",
+    help="Weights of a network that is named.",
+)
+@click.option("--seed", default=0, show_default=True, help="Seed of untrained weights.")
+@json_option
+@_computing
+@debug_option
+def evaluate(data: str, model: str, out: str | None, as_json: bool, **options: Any) -> None:
+    """Measure how well each stream labels the pixels of images with masks.
+
+    Pixel accuracy, mean accuracy, mean IU and frequency-weighted IU, as in the paper; classes that never occur and
+    void pixels are left out.
+    """
+    from netviz.fcn.evaluation import evaluate as measure
+
+    result = measure(data, model, progress=Progress(), **options)
+    if out is not None:
+        say(f"wrote {result.save(out)}")
+    if as_json:
+        print_json(result.told())
+    elif out is None:
+        click.echo(result.table())
+
+
+fcn.add_command(show)

@@ -1,0 +1,137 @@
+"""``netviz units``."""
+
+from typing import Any
+
+import click
+
+from .options import debug_option, json_option, model_options, out_option, size_option
+from .output import Progress, deliver, say
+
+
+@click.command()
+@click.argument("model", default="mobilenet_v2")
+@click.option("--layer", "-l", required=True, help="Layer: name, alias, glob, or -1 for the last with maps.")
+@click.option(
+    "--images",
+    "-i",
+    multiple=True,
+    metavar="PATH",
+    help="Image file or folder; may be given several times. Of folders by class the selectivity for classes is told "
+    "too.  [default: scikit-image's photographs]",
+)
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    help="How many patches of two units are compared.  [default: 9, or a third of the images]",
+)
+@click.option(
+    "--fit",
+    type=click.Choice(["crop", "resize", "full"]),
+    default="crop",
+    show_default=True,
+    help="Show the network the middle of an image, all of it squeezed to the network's size, or all of it at its own "
+    "aspect.",
+)
+@size_option
+@click.option(
+    "--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Images in one forward pass."
+)
+@click.option(
+    "--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Processes that read images."
+)
+@click.option("--device", help="Such as cuda or cpu.  [default: a GPU if there is one]")
+@click.option("--strict", is_flag=True, help="Stop at an image that cannot be read, instead of naming it.")
+@out_option("Picture (.png, .svg, .pdf) or arrays (.npz).  [default: units.png]")
+@json_option
+@model_options
+@debug_option
+def units(
+    model: str,
+    layer: str,
+    images: tuple[str, ...],
+    top: int | None,
+    fit: str,
+    size: tuple[int, int] | None,
+    batch: int,
+    workers: int,
+    device: str | None,
+    strict: bool,
+    out: str | None,
+    as_json: bool,
+    trust: bool,
+    weights: str,
+    seed: int,
+) -> None:
+    """Tell what the units of a layer are like: selective for a class, sparse, correlated, with the same patches.
+
+    The NPZ holds `selectivity`, `sparsity` and `zeros` (units,), `class_means` (units, classes), `correlation` and
+    `common`, the share of patches in common (units, units), and `order`, in which correlated units are neighbours.
+    """
+    from netviz.analysis import units as tell
+
+    result = tell(
+        model,
+        layer,
+        images=images,
+        top=top,
+        fit=fit,
+        size=size,
+        batch=batch,
+        workers=workers,
+        device=device,
+        strict=strict,
+        trust=trust,
+        weights=weights,
+        seed=seed,
+        progress=Progress(),
+    )
+    for name, reason in result.skipped:
+        say(f"left out {name}: {reason}")
+    if not as_json:
+        for line in units_lines(result.summary()):
+            click.echo(line)
+    deliver(result, out, "units.png", as_json)
+
+
+def units_lines(facts: dict[str, Any]) -> list[str]:
+    """Return what is told of a layer's units, a line for each thing."""
+    named = (
+        facts["layer"] if facts["alias"] in ("", facts["layer"]) else f"{facts['layer']} ({facts['alias']})"
+    )
+    lines = [
+        f"{facts['network']}, {named}: {facts['channels']} units, {facts['images']} images, "
+        f"{facts['samples']} of {facts['positions']} positions"
+    ]
+    if facts["mean_selectivity"] is not None:
+        lines.append(
+            f"class selectivity: mean {facts['mean_selectivity']:.3f} over {len(facts['classes'])} classes"
+        )
+        lines += [f"  unit {unit}: {index:.3f} {name}" for unit, index, name in facts["most_selective"]]
+    elif facts["classes"]:
+        lines.append("class selectivity: none, the layer is not rectified")
+    else:
+        lines.append("class selectivity: none, the images are not in folders by class")
+    if facts["mean_sparsity"] is not None:
+        lines.append(f"sparsity: mean {facts['mean_sparsity']:.3f}")
+    lines.append(
+        f"zeros: {facts['mean_zeros']:.1%} of all values, {len(facts['never_active'])} units never active"
+    )
+    lines.append("most correlated:")
+    lines += [f"  units {first} and {second}: {r:+.3f}" for first, second, r in facts["most_correlated"]]
+    lines.append(
+        f"same patches: {len(facts['alike'])} groups of units with half of their {facts['top']} patches in common, "
+        f"{facts['redundant']} units redundant"
+    )
+    if facts["images"] <= facts["top"]:
+        lines.append("  these are too few images: every unit has a patch in each")
+    lines += [f"  {len(group)} units: {_listed(group)}" for group in facts["alike"][:10]]
+    if len(facts["alike"]) > 10:
+        lines.append(f"  and {len(facts['alike']) - 10} groups more")
+    if facts["skipped"]:
+        lines.append(f"skipped: {len(facts['skipped'])} images")
+    # Names of classes and layers may come from anywhere: nothing in them steers the terminal.
+    return ["".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line) for line in lines]
+
+
+def _listed(group: list[int]) -> str:
+    return ", ".join(map(str, group[:16])) + (", …" if len(group) > 16 else "")

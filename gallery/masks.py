@@ -1,0 +1,132 @@
+"""Masks of units: each outlined on its image, all of a layer on one sheet."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from netviz.errors import ImageError, ResultError
+from netviz.images import read_image
+from netviz.images.labelled import read_pixels
+from netviz.render import style
+from netviz.render.patch_tiles import outline
+from netviz.render.tiles import lay_out
+
+from .manifest_concepts import Mask
+from .manifest_parts import Picture
+from .pictures import Write, jpeg
+from .run_concepts import RunConcepts, RunMasks
+
+SIDE = 144
+"""Longest side of an image on a sheet in pixels."""
+
+GAP = 3
+"""Pixels between two of them."""
+
+_KEPT = 512
+"""How many images are kept from one layer to the next."""
+
+Pixels = NDArray[np.uint8]
+
+
+class Images:
+    """Reads the images of masks, and keeps them as small as they are drawn."""
+
+    def __init__(self, concepts: RunConcepts) -> None:
+        self._concepts = concepts
+        self._kept: dict[int, tuple[Pixels, tuple[int, int]]] = {}
+
+    def name(self, number: int) -> str:
+        """Return what an image is called."""
+        return self._concepts.images[number].name
+
+    def __call__(self, number: int) -> tuple[Pixels, tuple[int, int]]:
+        """Return an image as small as it is drawn, and its own height and width.
+
+        Raises
+        ------
+        ResultError
+            If it cannot be read.
+        """
+        if number not in self._kept:
+            path = self._concepts.images[number].path
+            pixels = _read(path)
+            height, width = pixels.shape[:2]
+            shrink = SIDE / max(height, width)
+            small = max(1, round(width * shrink)), max(1, round(height * shrink))
+            image = np.asarray(Image.fromarray(pixels).resize(small, Image.Resampling.LANCZOS))
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            self._kept[number] = image, (height, width)
+        return self._kept[number]
+
+
+def draw_masks(masks: RunMasks, images: Images, path: str, write: Write) -> dict[int, Mask]:
+    """Draw the masks of one layer's units; return each unit's.
+
+    Raises
+    ------
+    ResultError
+        If the masks or an image are missing or damaged.
+    """
+    if not masks.units:
+        return {}
+    stack = _stack(masks)
+    # As high and wide as the images take: mostly all have one aspect.
+    drawn = [images(number)[0].shape for number in masks.images]
+    high, wide = (max(shape[axis] for shape in drawn) for axis in range(2))
+    tiles = np.empty((len(stack), high, wide, 3), dtype=np.uint8)
+    tiles[:] = style.rgb(style.PAPER)
+    shares = []
+    for tile, mask, number in zip(tiles, stack, masks.images, strict=True):
+        image, (height, width) = images(number)
+        if height > mask.shape[0] or width > mask.shape[1]:
+            raise ResultError(f"{masks.path} does not fit the images it is of; run the survey again")
+        inside = mask[:height, :width]
+        shares.append(float(inside.mean()))
+        top, left = (high - image.shape[0]) // 2, (wide - image.shape[1]) // 2
+        tile[top : top + image.shape[0], left : left + image.shape[1]] = _outlined(image, inside)
+    columns = math.ceil(math.sqrt(len(tiles)))
+    sheet = lay_out(tiles, columns, GAP, style.rgb(style.PAPER), style.rgb(style.FRAME))
+    write(path, jpeg(sheet))
+    picture = Picture(path, sheet.shape[1], sheet.shape[0])
+    corners = [
+        (GAP + at % columns * (wide + GAP), GAP + at // columns * (high + GAP)) for at in range(len(tiles))
+    ]
+    return {
+        unit: Mask(picture, (wide, high), left, top, images.name(number), share)
+        for unit, number, (left, top), share in zip(masks.units, masks.images, corners, shares, strict=True)
+    }
+
+
+def _outlined(image: Pixels, mask: NDArray[np.bool_]) -> Pixels:
+    """Darken an image outside of a mask of another size, and draw the border between."""
+    small = Image.fromarray(mask.astype(np.float32)).resize(image.shape[1::-1], Image.Resampling.BILINEAR)
+    drawn: Pixels = image.copy()
+    everywhere = np.ones(image.shape[:2], dtype=np.bool_)
+    outline(drawn, everywhere, np.asarray(small, dtype=np.float64) - 0.5, everywhere)
+    return drawn
+
+
+def _stack(masks: RunMasks) -> NDArray[np.bool_]:
+    """Read the masks of a layer, (units, H, W)."""
+    try:
+        values = read_pixels(masks.path)
+    except ImageError as error:
+        raise ResultError(f"cannot read {masks.path}; run the survey again") from error
+    if values.dtype != np.bool_ or values.ndim != 2 or len(values) % len(masks.units):
+        raise ResultError(f"{masks.path} is damaged: it holds no masks; run the survey again")
+    stack: NDArray[np.bool_] = values.astype(np.bool_).reshape(len(masks.units), -1, values.shape[1])
+    return stack
+
+
+def _read(path: Path) -> Pixels:
+    try:
+        # A name from elsewhere may be that of a pipe or a device, which would never end.
+        if not path.is_file():
+            raise ImageError(f"no such image: {path}")
+        return read_image(path).pixels
+    except ImageError as error:
+        raise ResultError(f"cannot read {path}; run the survey again") from error

@@ -1,0 +1,80 @@
+"""Minimal images: saved results → figures, and what the page has to say about them."""
+
+import tempfile
+from pathlib import Path
+
+from netviz import render
+from netviz.errors import ResultError
+from netviz.results import MinimalResult, load_result
+
+from .commands import command, sized
+from .manifest_concepts import Minimal, Minimals
+from .manifest_parts import Photo, Picture
+from .pictures import Write, png_size
+from .plan import Plan
+from .run_concepts import RunMinimal
+
+
+def draw_minimal(plan: Plan, photos: tuple[Photo, ...], write: Write) -> Minimals | None:
+    """Draw the minimal images of one network; None where there are none.
+
+    Parameters
+    ----------
+    plan : Plan
+        The run and its addresses.
+    photos : tuple of Photo
+        The run's.
+    write : callable
+        Takes each file's path and bytes as soon as it is made.
+
+    Raises
+    ------
+    ResultError
+        If a file of the run is missing or damaged.
+    """
+    found, page = plan.run.minimal, plan.minimal
+    if found is None or page is None:
+        return None
+    shown = tuple(_minimal(one, plan, photos[one.image], found.segments, write) for one in found.shown)
+    return Minimals(page, shown, found.segments)
+
+
+def _minimal(one: RunMinimal, plan: Plan, photo: Photo, segments: int, write: Write) -> Minimal:
+    image = plan.run.images[one.image]
+    words = [image.typed, "--model", plan.run.model, "--segments", str(segments), *sized(image.size)]
+    typed = command("minimal", *words)
+    if one.path is None:
+        return Minimal(photo, None, one.missing, typed)
+    result = load_result(one.path)
+    if not isinstance(result, MinimalResult):
+        raise ResultError(f"{one.path} holds {result.kind}, not {MinimalResult.kind}; run the survey again")
+    try:
+        with tempfile.TemporaryDirectory(prefix="netviz-") as folder:
+            drawn = render.save_figure(render.figure(result), Path(folder) / "figure.png").read_bytes()
+        last = result.score if not result.removed else float(result.scores[result.removed - 1])
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # The arrays of a file from elsewhere need not fit together.
+        raise ResultError(f"{one.path} is damaged and cannot be drawn; run the survey again") from error
+    picture = Picture(plan.minimal_file(one.image, "png"), *png_size(drawn))
+    write(picture.path, drawn)
+    kept = None
+    if plan.is_small(one.path):
+        kept = plan.minimal_file(one.image, "npz")
+        write(kept, one.path.read_bytes())
+    return Minimal(
+        photo=photo,
+        picture=picture,
+        missing="",
+        command=typed,
+        name=result.name,
+        end=result.end_name,
+        share=result.share,
+        kept=result.count - result.removed,
+        count=result.count,
+        judged=result.evaluations,
+        score=result.score,
+        last=last,
+        flipped=result.flipped,
+        data=kept,
+        bytes=one.path.stat().st_size,
+    )

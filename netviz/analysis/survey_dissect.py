@@ -1,0 +1,185 @@
+"""A survey's concepts: a dissection of its layers, and which units a gallery shows of it."""
+
+import shutil
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netviz.analysis.dissect import dissect
+from netviz.analysis.runs import open_network
+from netviz.analysis.survey_masks import survey_masks
+from netviz.analysis.survey_patches import FEW
+from netviz.errors import NetvizError, OutputError
+from netviz.images.labelled import open_labelled
+from netviz.models import Layer, Model
+from netviz.results.dissect import DissectionResult
+from netviz.results.dissect_run import open_dissection
+
+FOLDER = "concepts"
+"""Of the dissection, inside the survey's."""
+
+ALL = 8
+"""Up to so many layers all are dissected, also where nobody gave labelled images."""
+
+EVERY = 4
+"""Of more layers, every fourth is then: on so few images more would cost more than it tells."""
+
+BEST = 8
+"""How many of the units that detect a concept are picked to be shown."""
+
+NEAREST = 3
+"""How many units are picked for a concept that none detects."""
+
+CONCEPTS = 60
+"""For how many concepts units are picked: the most detected first."""
+
+Noted = dict[str, Any]
+Pick = tuple[int, list[tuple[int, int]]]
+
+
+def choose_layers(layers: Sequence[Layer], *, labelled: bool, also: Collection[str]) -> list[Layer]:
+    """Choose which of the surveyed layers are dissected: those with several positions, and of many every fourth.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        The surveyed ones.
+    labelled : bool
+        Whether there are labelled images: then all are.
+    also : collection of str
+        Dotted names of layers that are not left out.
+    """
+    # The length of a map is known for every layer that ran.
+    spatial = [layer for layer in layers if layer.shape is None or max(layer.shape[1:]) > 1]
+    if labelled or len(spatial) <= ALL:
+        return spatial
+    return [layer for at, layer in enumerate(spatial) if at % EVERY == 0 or layer.name in also]
+
+
+def survey_concepts(
+    model: Model,
+    out: Path,
+    layers: Sequence[Layer],
+    shown: Mapping[Layer, NDArray[np.int64]],
+    *,
+    files: Mapping[str, str],
+    data: str | Path | None = None,
+    also: Collection[str] = (),
+    size: tuple[int, int] | None = None,
+    report: Callable[[str, int, int], None] | None = None,
+) -> Noted:
+    """Dissect surveyed layers in ``concepts/`` of the survey's folder, and keep masks of the units that are shown.
+
+    Without labelled images it is the survey's own, as the network saw them, and the concepts are colours. A mask is
+    where a unit is above its threshold, in pixels of the network's input, on the image on which it is strongest.
+
+    Parameters
+    ----------
+    model : Model
+    out : Path
+        The survey's folder.
+    layers : sequence of Layer
+        The surveyed ones.
+    shown : mapping of Layer to ndarray of int
+        Which units of each have a mask besides those that are best for a concept.
+    files : mapping of str to str
+        The survey's own images by their files' paths in its folder: what each is called.
+    data : str or Path, optional
+        A folder of labelled images, as for `netviz.dissect`.
+    also : collection of str
+        Dotted names of layers to dissect in any case.
+    size : (int, int), optional
+        Input height and width in pixels, if asked for.
+    report : callable, optional
+        Called with what is being done, how many images are done, and how many there are; each image is looked at
+        twice, and counts twice.
+
+    Returns
+    -------
+    dict
+        For ``run.json``: the folder, the picked units of each concept, and the masks of each layer; or why there is
+        none.
+    """
+    chosen = choose_layers(layers, labelled=data is not None, also=also)
+    if not chosen:
+        return {"missing": "no layer has maps of several positions"}
+    names = [layer.name or layer.alias for layer in chosen]
+    folder = out / FOLDER
+    device = next((str(value.device) for value in model.runnable().parameters()), None)
+    try:
+        count = len(files) if data is None else len(open_labelled(data).images)
+        dissect(
+            model,
+            folder,
+            data=out / "images" if data is None else data,
+            layer=names,
+            top=1,
+            size=size,
+            workers=0 if count <= FEW else None,
+            device=device,
+            progress=None if report is None else _two_passes(report),
+        )
+        opened = open_network(model, names, fit="resize", size=size, trust=False, weights="default", seed=0)
+        run = open_dissection(folder)
+        results = [run.result(layer) for layer in run.layers]
+        picks = pick_units(results)
+        units = [set(shown.get(layer, np.arange(0)).tolist()) for layer in opened.layers]
+        for _, pairs in picks:
+            for at, unit in pairs:
+                units[at].add(unit)
+        return {
+            "folder": FOLDER,
+            "data": None if data is None else str(data),
+            "surveyed": len(layers),
+            "best": [{"concept": one, "units": [list(pair) for pair in pairs]} for one, pairs in picks],
+            **survey_masks(opened, out, run, results, units, files=files, data=data),
+        }
+    except OutputError:
+        raise
+    except NetvizError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        return {"missing": str(error)}
+
+
+def _two_passes(report: Callable[[str, int, int], None]) -> Callable[[str, int, int], None]:
+    """Count the images of two passes, each of which begins at 0, as one."""
+    passes = -1
+
+    def tell(what: str, done: int, of: int) -> None:
+        nonlocal passes
+        passes += done == 0
+        report(f"{what}: concepts", max(passes, 0) * of + done, 2 * of)
+
+    return tell
+
+
+def pick_units(results: Sequence[DissectionResult]) -> list[Pick]:
+    """Pick for each concept the units to be shown: the best that detect it, or, where none does, the nearest to that.
+
+    Parameters
+    ----------
+    results : sequence of DissectionResult
+        Of several layers, over the same concepts.
+
+    Returns
+    -------
+    list of (int, list of (int, int))
+        The number of a concept, and layer and unit of each; the most detected concepts first, then by the best unit.
+    """
+    iou = np.concatenate([one.iou for one in results])
+    owner = np.repeat(np.arange(len(results)), [len(one.iou) for one in results])
+    unit = np.concatenate([np.arange(len(one.iou)) for one in results])
+    best = iou.argmax(axis=1)
+    detects = iou.max(axis=1) > results[0].detect
+    ranked = []
+    for concept in range(iou.shape[1]):
+        mine = np.flatnonzero(detects & (best == concept))
+        among = mine if len(mine) else np.flatnonzero(iou[:, concept] > 0)
+        if len(among):
+            order = among[np.argsort(-iou[among, concept], kind="stable")][: BEST if len(mine) else NEAREST]
+            pairs = [(int(owner[at]), int(unit[at])) for at in order]
+            ranked.append((-len(mine), -float(iou[order[0], concept]), concept, pairs))
+    return [(concept, pairs) for *_, concept, pairs in sorted(ranked)[:CONCEPTS]]

@@ -1,0 +1,100 @@
+"""What a dense network says of every pixel, once for each of its streams."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netviz.results.base import Arrays, Result
+
+
+@dataclass(frozen=True)
+class StreamsResult(Result):
+    """The streams of a dense network on one image, all on the pixels of the network's input.
+
+    Attributes
+    ----------
+    streams : dict of str to ndarray of float32, shape (K, H, W)
+        Each stream's raw output, before softmax or sigmoid; in the file they have names of their own, such as
+        ``32s``, ``16s`` and ``8s``, or ``side1`` … ``side5`` and ``fused``. Of a network with skips also the scores
+        that a stream's own layer adds, ``added_16s``, at that layer's own positions, (K, h, w), before the sum.
+    image : ndarray of uint8, shape (H, W, 3)
+        As the network saw it.
+    truth : ndarray of int32, shape (H, W), or None
+        The class of every pixel, -1 where it counts nowhere.
+    names : tuple of str
+        The streams, coarse to fine.
+    form : str
+        ``"classes"`` (a score for each class), ``"edges"`` (logits of one thing) or ``"values"`` (one number).
+    classes : tuple of str
+        What the K scores mean.
+    network, origin, image_name : str
+        What network and image are called, and where the network comes from.
+    original : (int, int)
+        Height and width of the image file, in pixels.
+    input : str
+        What became of the image before the network saw it.
+    taps : dict
+        By stream, of a network with skips: the ``layer`` that it scores, and of that layer's positions the ``stride``
+        and the ``center`` [y, x] of the first, in pixels of the network's input.
+    changed : dict
+        By stream, of classes: ``from`` (the stream before it) and ``share`` of the pixels that have another class.
+    scores : dict
+        By stream, where there is a truth: this image's ``pixel_accuracy``, ``mean_accuracy``, ``mean_iu``,
+        ``frequency_weighted_iu`` in 0…1, None where all is void, and ``per_class``, as ``netviz fcn eval`` tells:
+        the means go over the classes that the truth holds.
+    void_share : float
+        Share of the truth's pixels that count nowhere.
+    """
+
+    kind: ClassVar[str] = "streams"
+
+    streams: Arrays
+    image: NDArray[np.uint8]
+    truth: NDArray[np.int32] | None
+    names: tuple[str, ...]
+    form: str
+    classes: tuple[str, ...]
+    network: str
+    origin: str
+    image_name: str
+    original: tuple[int, int]
+    input: str
+    taps: dict[str, dict[str, Any]]
+    changed: dict[str, dict[str, Any]]
+    scores: dict[str, dict[str, Any]]
+    void_share: float
+
+    def predicted(self, name: str) -> NDArray[np.intp]:
+        """Return a stream's class of every pixel, (H, W); the first of several that are equal."""
+        found: NDArray[np.intp] = np.argmax(self.streams[name], axis=0)
+        return found
+
+    def confidence(self, name: str) -> NDArray[np.float32]:
+        """Return the largest share that softmax gives, (H, W), in 1/K … 1."""
+        values = self.streams[name].astype(np.float64)
+        # The largest share is 1 over the sum of what all others are worth beside it.
+        largest: NDArray[np.float32] = (1 / np.exp(values - values.max(axis=0)).sum(axis=0)).astype(
+            np.float32
+        )
+        return largest
+
+    def added(self, name: str) -> NDArray[np.intp]:
+        """Return the class that a stream's own layer gives the highest score, before the sum, (H, W).
+
+        Every pixel takes that of the position whose centre is nearest.
+        """
+        own, tap = self.streams[f"added_{name}"], self.taps[name]
+        places = [
+            np.clip(np.rint((np.arange(pixels) - first) / tap["stride"]).astype(np.intp), 0, count - 1)
+            for pixels, first, count in zip(self.image.shape, tap["center"], own.shape[1:], strict=False)
+        ]
+        found: NDArray[np.intp] = np.argmax(own, axis=0)[np.ix_(*places)]
+        return found
+
+    def probability(self, name: str) -> NDArray[np.float32]:
+        """Return the sigmoid of a stream of one map, (H, W), in 0…1."""
+        values = self.streams[name][0].astype(np.float64)
+        likely: NDArray[np.float32] = (0.5 * (1 + np.tanh(values / 2))).astype(np.float32)
+        return likely
