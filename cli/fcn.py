@@ -176,7 +176,7 @@ def train(data: str, out: str, stages: tuple[str, ...] | None, at_once: bool, **
     is_flag=True,
     help="Measure also within 1 to 20 pixels of where labels change.",
 )
-@click.option("-o", "--out", metavar="OUT", help="A result file (.npz).")
+@click.option("-o", "--out", metavar="OUT", help="A picture (.png, .svg, .pdf) or a result file (.npz).")
 @click.option(
     "--weights",
     default="default",
@@ -198,7 +198,9 @@ def evaluate(data: str, model: str, out: str | None, as_json: bool, **options: A
 
     result = measure(data, model, progress=Progress(), **options)
     if out is not None:
-        say(f"wrote {result.save(out)}")
+        from netviz.render import draw
+
+        say(f"wrote {draw(result, out)}")
     if as_json:
         print_json(result.told())
     elif out is None:

@@ -24,6 +24,7 @@ from netviz.render.occlusion import occlusion_figure
 from netviz.render.patch_tiles import RunImages
 from netviz.render.patches import patches_figure
 from netviz.render.segment import segment_figure
+from netviz.render.segmentation import segmentation_figure
 from netviz.render.sift import sift_figure
 from netviz.render.sift_match import match_figure
 from netviz.render.stages import stages_figure
@@ -44,6 +45,7 @@ from netviz.results import (
     OcclusionResult,
     PatchesResult,
     Result,
+    SegmentationResult,
     SegmentResult,
     SiftResult,
     StagesResult,
@@ -71,6 +73,7 @@ FIGURES: Final[dict[type[Result], Callable[[Any], Figure]]] = {
     MinimalSetResult: minimal_set_figure,
     OcclusionResult: occlusion_figure,
     PatchesResult: patches_figure,
+    SegmentationResult: segmentation_figure,
     SegmentResult: segment_figure,
     SiftResult: sift_figure,
     StagesResult: stages_figure,
