@@ -50,4 +50,4 @@ bench: .venv/.bench
 	touch $@
 
 clean:
-	rm -rf .venv build dist $(SITE) *.egg-info
+	rm -rf .venv build dist $(SITE) $(SITE).runs *.egg-info

@@ -97,10 +97,15 @@ def _computing(command: Any) -> Any:
 )
 @click.option("--batch", type=click.IntRange(min=1), help="Images in a step.  [default: modern 8, paper 1]")
 @click.option(
+    "--short-side",
+    type=click.IntRange(min=1),
+    help="Pixels to which the short side of images is brought, here and later.  [default: their own]",
+)
+@click.option(
     "--crop",
     type=size,
     metavar="HxW",
-    help="What is cut out of images (modern), in pixels.  [default: the images' median size, at most 512]",
+    help="What is cut out of images (modern), in pixels.  [default: the median size, at most 512]",
 )
 @click.option(
     "--norm",

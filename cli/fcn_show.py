@@ -36,7 +36,8 @@ from .output import out_for, print_json, say
     "--short-side",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Resize the image first, to this many pixels on its short side.  [default: its own size]",
+    help="Resize the image first, to this many pixels on its short side.  [default: its own size; what netviz fcn "
+    "train made sees it as it was trained, and is read at the image's own pixels]",
 )
 @out_option("Picture (.png, .svg, .pdf) or arrays (.npz).  [default: streams.png]")
 @json_option

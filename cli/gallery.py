@@ -1,9 +1,24 @@
 """``netviz gallery``."""
 
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
 import click
+from click.core import ParameterSource
 
 from .options import debug_option, model_options, size_option
-from .output import Progress, say
+from .output import WholeProgress, say
+
+if TYPE_CHECKING:
+    from netviz.gallery import BuildReport
+    from netviz.models import Model
+
+Tell: TypeAlias = Callable[[str, int, int], None]
+
+SURVEYING = ("images", "only", "data", "quick", "resume", "size", "trust", "weights", "seed")
+"""Options that say how runs are made: they mean nothing where only the site is built."""
 
 
 @click.command()
@@ -30,15 +45,38 @@ from .output import Progress, say
     help="Labelled images, as for netviz dissect, on which it is measured which concepts the units of all layers "
     "detect.  [default: the colours of the images, of every fourth layer]",
 )
+@click.option(
+    "--quick/--full",
+    "quick",
+    default=True,
+    show_default="quick",
+    help="Full looks for concepts in all layers, cuts photographs finer for minimal images, averages fields over "
+    "more photographs, and measures what dense evaluation saves.",
+)
+@click.option(
+    "--resume", is_flag=True, help="Go on with an interrupted gallery of the same SITE and options."
+)
+@click.option(
+    "--from",
+    "runs",
+    multiple=True,
+    metavar="RUN...",
+    help="Only build, from folders that an earlier gallery left in SITE.runs.",
+)
 @size_option
 @click.option("-o", "--out", required=True, metavar="SITE", help="The folder of the site.")
 @model_options
 @debug_option
+@click.pass_context
 def gallery(
+    ctx: click.Context,
     models: tuple[str, ...],
     images: tuple[str, ...],
     only: tuple[str, ...],
     data: str | None,
+    quick: bool,
+    resume: bool,
+    runs: tuple[str, ...],
     size: tuple[int, int] | None,
     out: str,
     trust: bool,
@@ -49,31 +87,85 @@ def gallery(
 
     It opens from disk (double-click index.html) and asks nothing of the network. MODEL is mobilenet_v2 if none is
     named; several make one site.
-    """
-    import tempfile
-    from pathlib import Path
 
-    from netviz.analysis import survey
+    What was measured is kept beside the site, in SITE.runs, a folder for each network. The same command again
+    measures nothing twice; after an interruption, --resume goes on with what is finished. `netviz gallery --from
+    RUN... -o SITE` builds from such folders alone, without running a network.
+    """
     from netviz.gallery import build, check_site
 
     check_site(out)
-    with tempfile.TemporaryDirectory(prefix="netviz-") as folder:
-        runs = [
+    if runs:
+        _refuse_surveying(ctx)
+        # What a shell makes of SITE.runs/* are several words, of which only the first belongs to --from.
+        folders = [Path(run) for run in (*runs, *models)]
+        with WholeProgress([1]) as progress:
+            report = build(folders, out, progress=progress.part(0))
+        _tell(report)
+        return
+
+    from netviz.analysis import survey
+    from netviz.fcn.survey import survey_fcn
+
+    def fcn(run: Path, model: "Model", tell: Tell) -> None:
+        survey_fcn(run, model, compare=not quick, progress=tell)
+
+    specs = models or ("mobilenet_v2",)
+    folders = run_folders(out, specs)
+    # Building takes about as long as measuring.
+    with WholeProgress([*[1] * len(specs), len(specs)]) as progress:
+        for number, (spec, folder) in enumerate(zip(specs, folders, strict=True)):
             survey(
-                model,
-                Path(folder) / str(number),
+                spec,
+                folder,
                 images=images,
                 only=only,
                 data=data,
                 size=size,
+                form="quick" if quick else "full",
+                resume=resume and (folder / "steps.json").exists(),
+                finish=fcn,
                 trust=trust,
                 weights=weights,
                 seed=seed,
-                progress=Progress(),
+                progress=progress.part(number),
             )
-            for number, model in enumerate(models or ("mobilenet_v2",))
-        ]
-        report = build(runs, out, progress=Progress())
+        report = build(folders, out, progress=progress.part(len(specs)))
+    _tell(report)
+    again = shlex.join(["netviz", "gallery", "--from", *map(str, folders), "-o", out])
+    say(f"what was measured is kept in {folders[0].parent}; to build again: {again}")
+
+
+def run_folders(out: str, models: Sequence[str]) -> list[Path]:
+    """Return where the run of each MODEL is kept, beside the site."""
+    from netviz.analysis.common import slug
+
+    site = Path(out)
+    # A site that is called "." or ".." has a name all the same.
+    site = site if site.name not in ("", "..") else site.resolve()
+    folders: list[Path] = []
+    taken: set[str] = set()
+    for model in models:
+        base, number = slug(Path(model).name), 2
+        name = base
+        while name.lower() in taken:
+            name, number = f"{base}-{number}", number + 1
+        taken.add(name.lower())
+        folders.append(site.with_name(f"{site.name}.runs") / name)
+    return folders
+
+
+def _refuse_surveying(ctx: click.Context) -> None:
+    given = [
+        option.opts[0]
+        for option in ctx.command.params
+        if option.name in SURVEYING and ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(f"--from takes runs as they are; leave out {' and '.join(given)}")
+
+
+def _tell(report: "BuildReport") -> None:
     say(
         f"{len(report.written)} files written, {len(report.unchanged)} unchanged, {report.bytes / 1e6:.1f} MB"
     )

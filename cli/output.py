@@ -1,8 +1,10 @@
 """What commands print and write: data on stdout, messages on stderr, results where -o says."""
 
 import json
+import shutil
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,3 +60,63 @@ class Progress:
             text += f"  {done / elapsed:.1f}/s, {max(0.0, elapsed / done * (total - done)):.0f} s left"
         click.echo("\r" + text.ljust(self._shown), err=True, nl=done >= total)
         self._shown = 0 if done >= total else len(text)
+
+
+class WholeProgress:
+    """One line on stderr for work of several parts, with the share that is done and the remaining time.
+
+    Parameters
+    ----------
+    weights : sequence of float
+        For each part about how long it takes, in any unit.
+    """
+
+    def __init__(self, weights: Sequence[float]) -> None:
+        total = sum(weights)
+        self._begins = [sum(weights[:number]) / total for number in range(len(weights))]
+        self._shares = [weight / total for weight in weights]
+        self._started = time.monotonic()
+        self._before = 0.0
+        self._done = 0.0
+        self._shown = 0
+        self._visible = sys.stderr.isatty()
+
+    def part(self, number: int) -> Callable[[str, int, int], None]:
+        """Return what a part is to call: with what is being done, how many steps are, and how many there are."""
+        begun = False
+
+        def tell(what: str, done: int, total: int) -> None:
+            nonlocal begun
+            share = self._begins[number] + self._shares[number] * min(done, total) / max(total, 1)
+            if not begun:
+                # What an earlier run has left took no time in this one.
+                begun = True
+                self._before += max(0.0, share - self._done)
+            self._done = max(self._done, share)
+            self._show(what)
+
+        return tell
+
+    def __enter__(self) -> "WholeProgress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Clear the line: what is said next stands by itself."""
+        if self._visible and self._shown:
+            click.echo("\r" + " " * self._shown + "\r", err=True, nl=False)
+            self._shown = 0
+
+    def _show(self, what: str) -> None:
+        if not self._visible:
+            return
+        text = f"{100 * self._done:3.0f} %"
+        elapsed, here = time.monotonic() - self._started, self._done - self._before
+        # Before that, how long loading took says little of the rest.
+        if elapsed > 2 and here > 0.02:
+            seconds = round(elapsed / here * (1 - self._done))
+            text += f"  {seconds // 60}:{seconds % 60:02d} left"
+        text = f"{text}  {what}"[: shutil.get_terminal_size().columns - 1]
+        # A name may hold what moves a terminal's cursor.
+        text = "".join(letter if letter.isprintable() else "?" for letter in text)
+        click.echo("\r" + text.ljust(self._shown), err=True, nl=False)
+        self._shown = len(text)

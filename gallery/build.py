@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from netviz._version import __version__
@@ -14,6 +15,7 @@ from .pictures import bar_paths, write_bars
 from .plan import STATIC, make_plans
 from .runs import read_run
 from .site import SiteFolder
+from .units_pages import unit_pages
 
 Progress = Callable[[str, int, int], None]
 """Called with what was just made, how many files are done, and how many there will be."""
@@ -70,7 +72,7 @@ def build(runs: Sequence[str | Path], site: str | Path, *, progress: Progress | 
         raise ResultError("no run folder given; name at least one that a survey wrote")
     plans = make_plans([read_run(folder) for folder in runs])
     expected = [path for plan in plans for path in plan.paths()]
-    expected += ["index.html", *bar_paths(), *(f"static/{name}" for name in STATIC)]
+    expected += ["index.html", "about.html", *bar_paths(), *(f"static/{name}" for name in STATIC)]
     folder = SiteFolder(site, __version__, expected)
 
     def write(path: str, data: bytes) -> None:
@@ -79,7 +81,8 @@ def build(runs: Sequence[str | Path], site: str | Path, *, progress: Progress | 
             progress(path, len(folder.made), len(expected))
 
     networks = tuple(draw_network(plan, write) for plan in plans)
-    for path, html in pages(Manifest(__version__, networks)).items():
+    manifest = Manifest(__version__, networks)
+    for path, html in chain(pages(manifest).items(), unit_pages(manifest)):
         write(path, html.encode("utf-8", "replace"))
     write_bars(write)
     source = Path(__file__).with_name("static")

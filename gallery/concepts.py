@@ -100,11 +100,21 @@ def _layer(
     drawn: dict[int, Mask],
 ) -> LayerConcepts:
     counts = count_detectors(detections, result.categories, result.detect)
-    units = tuple(
-        UnitConcept(unit, one.label, one.category, one.score, one.score > result.detect, drawn.get(unit))
-        for unit, one in ((unit, detections[unit]) for unit in masks.units)
-    )
     name = plan.run.layers[masks.layer].name
+    images = dict(zip(masks.units, masks.images, strict=True))
+    shown = [unit for unit in plan.units_of(masks.layer) if unit < result.channels]
+    units = tuple(
+        UnitConcept(
+            unit,
+            one.label,
+            one.category,
+            one.score,
+            one.score > result.detect,
+            drawn.get(unit),
+            _segment(plan, name, unit, images[unit]) if unit in drawn else "",
+        )
+        for unit, one in ((unit, detections[unit]) for unit in shown)
+    )
     return LayerConcepts(
         title=plan.run.layers[masks.layer].title,
         page=plan.page_of(masks.layer),
@@ -114,7 +124,7 @@ def _layer(
         units=units,
         table=plan.table(masks),
         dissect=_dissect(plan, [name]),
-        segment=_segment(plan, name, masks),
+        segment=_segment(plan, name, masks.units[0], masks.images[0]) if masks.units else "",
     )
 
 
@@ -163,12 +173,12 @@ def _dissect(plan: Plan, names: Sequence[str]) -> str:
     return command("dissect", plan.run.model, "--data", data, *asked, *sized(plan.run.size), "-o", "RUN")
 
 
-def _segment(plan: Plan, name: str, masks: RunMasks) -> str:
-    """Return the command that draws the mask of the first of a layer's units."""
+def _segment(plan: Plan, name: str, unit: int, number: int) -> str:
+    """Return the command that draws the mask of a unit on one of the images of masks."""
     found = plan.run.concepts
-    if found is None or not masks.units:
+    if found is None:
         return ""
-    image = found.images[masks.images[0]]
+    image = found.images[number]
     own = next((one for one in plan.run.images if one.path == image.path), None)
     typed = image.source or image.name if own is None else own.typed
     asked = sized(plan.run.size if own is None else own.size)
@@ -178,7 +188,7 @@ def _segment(plan: Plan, name: str, masks: RunMasks) -> str:
         "--layer",
         name,
         "--unit",
-        str(masks.units[0]),
+        str(unit),
         "--run",
         "RUN/patches",
     )

@@ -2,9 +2,7 @@
 
 from markupsafe import Markup
 
-from .explain import patches_lead
 from .manifest_concepts import Concept, Concepts, Detector, LayerConcepts, Minimal, Minimals, UnitConcept
-from .manifest_parts import Patches
 from .wording import counted, number
 
 MANY = 200
@@ -118,17 +116,6 @@ def layer_concepts(told: LayerConcepts) -> str:
     return f"{who} {verb} a concept{what}"
 
 
-def blocks_lead(patches: Patches, told: LayerConcepts | None) -> str:
-    """Say what the blocks of a layer's units hold."""
-    text = patches_lead(patches)
-    if told is None:
-        return text
-    return (
-        f"{text} Below them the concept that the unit fits best, and its mask: outlined where it is above its "
-        f"threshold, on the image on which it is strongest."
-    )
-
-
 def commands_lead(concepts: Concepts) -> str:
     """Say of the commands where to type them, and what the second one draws."""
     if concepts.own:
@@ -221,7 +208,6 @@ FILTERS = {
     "mask_alt": mask_alt,
     "unit_text": unit_text,
     "layer_concepts": layer_concepts,
-    "blocks_lead": blocks_lead,
     "commands_lead": commands_lead,
     "concepts_text": concepts_text,
     "minimal_note": minimal_note,

@@ -1,5 +1,6 @@
 """One network's share of the manifest: its pictures are drawn on the way and dropped."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,14 +10,18 @@ from netviz.results import FiltersResult, MapsResult, load_result
 from .commands import command, sized
 from .components import draw_components
 from .concepts import draw_concepts
+from .fcn import draw_fcn
+from .images import draw_images
 from .manifest import Filters, Layer, Maps, Network
 from .manifest_concepts import LayerConcepts
 from .manifest_parts import Photo, Picture
 from .minimal import draw_minimal
+from .origin import tell_origin, without
 from .patches import Memory, draw_patches
-from .pictures import Write, draw_filters, draw_maps, png_size
+from .pictures import Write, draw_filters, draw_maps, jpeg, png_size, thumbnail
 from .plan import Plan
 from .runs import RunImage, RunLayer
+from .units import draw_wall
 
 Loaded = TypeVar("Loaded", FiltersResult, MapsResult)
 
@@ -43,24 +48,20 @@ def draw_network(plan: Plan, write: Write) -> Network:
     """
     run = plan.run
     photos = tuple(
-        _photo(image, plan.photo(name), write) for image, name in zip(run.images, plan.photos, strict=True)
+        _photo(image, plan.photo(name), plan.small(name), write)
+        for image, name in zip(run.images, plan.photos, strict=True)
     )
-    slugs = iter(plan.slugs)
+    pages = iter(zip(plan.slugs, plan.units, strict=True))
+    addresses = [(None, ()) if layer.slug is None else next(pages) for layer in run.layers]
     memory = Memory()
     concepts, detects = draw_concepts(plan, write)
     layers = tuple(
-        _layer(
-            layer,
-            None if layer.slug is None else next(slugs),
-            plan,
-            photos,
-            memory,
-            write,
-            detects.get(place),
-        )
-        for place, layer in enumerate(run.layers)
+        _layer(layer, slug, units, plan, photos, memory, write, detects.get(place))
+        for place, (layer, (slug, units)) in enumerate(zip(run.layers, addresses, strict=True))
     )
     components = draw_components(plan, photos, layers, write)
+    minimal = draw_minimal(plan, photos, write)
+    fcn = draw_fcn(plan, photos, write)
     return Network(
         name=run.network,
         folder=plan.folder,
@@ -71,13 +72,16 @@ def draw_network(plan: Plan, write: Write) -> Network:
         layers=layers,
         components=components,
         concepts=concepts,
-        minimal=draw_minimal(plan, photos, write),
-        without=run.without,
+        minimal=minimal,
+        without=without(run),
+        images=draw_images(plan, photos, layers, components, minimal, fcn, write),
+        fcn=fcn if fcn is not None and fcn.page is not None else None,
+        made=tell_origin(run),
     )
 
 
-def _photo(image: RunImage, path: str, write: Write) -> Photo:
-    """Copy a photograph, whose size is what its own header says."""
+def _photo(image: RunImage, path: str, small: str, write: Write) -> Photo:
+    """Copy a photograph and draw it small; its size is what its own header says."""
     try:
         data = image.path.read_bytes()
     except OSError as error:
@@ -89,12 +93,18 @@ def _photo(image: RunImage, path: str, write: Write) -> Photo:
     except ValueError:
         raise ResultError(f"{image.path} is no PNG; run the survey again") from None
     write(path, data)
-    return Photo(image.name, Picture(path, width, height))
+    try:
+        pixels = thumbnail(data)
+    except (OSError, ValueError) as error:
+        raise ResultError(f"{image.path} is damaged: {error}; run the survey again") from error
+    write(small, jpeg(pixels, small=True))
+    return Photo(image.name, Picture(path, width, height), Picture(small, pixels.shape[1], pixels.shape[0]))
 
 
 def _layer(
     layer: RunLayer,
     slug: str | None,
+    units: Sequence[int],
     plan: Plan,
     photos: tuple[Photo, ...],
     memory: Memory,
@@ -103,14 +113,14 @@ def _layer(
 ) -> Layer:
     """Draw one layer's pictures; a layer without a slug is only listed."""
     filters: Filters | None = None
+    weights: FiltersResult | None = None
     maps: list[Maps] = []
     preview: Picture | None = None
-    units: list[int] | None = None
     if slug is not None and layer.filters is not None:
-        result = _load(layer.filters, FiltersResult)
+        weights = _load(layer.filters, FiltersResult)
         # Maps tell more of a layer than its weights, save where the weights are pictures themselves.
-        wanted = plan.preview(slug) if result.sees_image or layer.maps is None or not photos else None
-        filters, preview = _filters(result, layer, plan, slug, wanted, write)
+        wanted = plan.preview(slug) if weights.sees_image or layer.maps is None or not photos else None
+        filters, preview = _filters(weights, layer, plan, slug, wanted, write)
     if slug is not None and layer.maps is not None:
         for image, name, photo in zip(plan.run.images, plan.photos, photos, strict=True):
             shown = _load(layer.maps / f"{image.stem}.npz", MapsResult)
@@ -122,10 +132,12 @@ def _layer(
             height, width = shown.maps.shape[1:]
             typed = command("maps", image.typed, *words)
             maps.append(Maps(photo, sheet, (height, width), shown.scale, shown.sort, typed))
-            units = units or shown.units.tolist()
-    if detects is not None and units is not None:
-        # A unit that the page of concepts names is shown on the layer's own page too.
-        units = sorted({*units, *(one.unit for one in detects.units)})
+    patches = None if slug is None else draw_patches(layer, units, slug, plan, memory, write)
+    # Where there are no maps, all photographs are taken to be of the size that the layer's shape is for.
+    shapes = [one.shape for one in maps] or [_map_size(layer)] * len(photos)
+    wall = (
+        None if slug is None else draw_wall(layer, units, slug, plan, photos, weights, patches, shapes, write)
+    )
     return Layer(
         name=layer.name,
         alias=layer.alias,
@@ -139,9 +151,14 @@ def _layer(
         filters=filters,
         maps=tuple(maps),
         field=layer.field,
-        patches=None if slug is None else draw_patches(layer, units, slug, plan, memory, write),
+        patches=None if patches is None else patches.patches,
         concepts=detects,
+        wall=wall,
     )
+
+
+def _map_size(layer: RunLayer) -> tuple[int, int]:
+    return (layer.shape[1], layer.shape[2]) if len(layer.shape) == 3 else (0, 0)
 
 
 def _filters(

@@ -7,7 +7,9 @@ kept as it came from the user and escaped where it is printed.
 from dataclasses import dataclass
 
 from .manifest_concepts import Concepts, LayerConcepts, Minimals
+from .manifest_images import Fcn, ImagePage, Origin
 from .manifest_parts import Component, Components, Patches, Photo, Picture
+from .manifest_units import Wall
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ class Layer:
     field: Field | None = None
     patches: Patches | None = None
     concepts: LayerConcepts | None = None
+    wall: Wall | None = None
 
     @property
     def title(self) -> str:
@@ -168,6 +171,9 @@ class Network:
     concepts: Concepts | None = None
     minimal: Minimals | None = None
     without: tuple[tuple[str, str], ...] = ()
+    images: tuple[ImagePage, ...] = ()
+    fcn: Fcn | None = None
+    made: Origin | None = None
 
     def component(self, layer: Layer) -> Component | None:
         """Return a layer's place on the components page, if it has one."""

@@ -33,7 +33,10 @@ class Mask:
 
 @dataclass(frozen=True)
 class UnitConcept:
-    """A unit and a concept: intersection over union, whether the unit detects it, and the unit's mask, if any."""
+    """A unit and a concept: intersection over union, whether the unit detects it, and the unit's mask, if any.
+
+    `segment` is the command that draws the mask.
+    """
 
     unit: int
     concept: str
@@ -41,6 +44,7 @@ class UnitConcept:
     iou: float
     detects: bool
     mask: Mask | None
+    segment: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,9 +75,9 @@ class LayerConcepts:
     dissect: str
     segment: str
 
-    def of(self, unit: int) -> UnitConcept | None:
-        """Return what a unit detects, if it is shown."""
-        return next((one for one in self.units if one.unit == unit), None)
+    def by_unit(self) -> dict[int, UnitConcept]:
+        """Return what the units that are shown detect, by their numbers."""
+        return {one.unit: one for one in self.units}
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,19 @@ class Picture:
 
 @dataclass(frozen=True)
 class Photo:
-    """One photograph that the network was shown."""
+    """One photograph that the network was shown, and a small copy of it to choose it by."""
 
     name: str
     picture: Picture
+    small: Picture
+
+
+@dataclass(frozen=True)
+class Sprites:
+    """A picture of equal tiles, and a tile's width and height in pixels."""
+
+    picture: Picture
+    tile: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,8 @@ class UnitPatches:
     ----------
     unit : int
         Its number.
+    sheet : int
+        Which sheet the block is on.
     left, top : int
         The block's first pixel.
     names : tuple of str
@@ -41,6 +52,7 @@ class UnitPatches:
     """
 
     unit: int
+    sheet: int
     left: int
     top: int
     names: tuple[str, ...]
@@ -55,10 +67,8 @@ class Patches:
 
     Attributes
     ----------
-    picture : Picture
-        The sheet.
-    tile : (int, int)
-        Width and height in pixels of what belongs to one unit.
+    sheets : tuple of Sprites
+        The sheets; a tile is what belongs to one unit.
     units : tuple of UnitPatches
         In the order of their numbers.
     total, top, images, per_image : int
@@ -72,8 +82,7 @@ class Patches:
         The commands that find them, and that draw them.
     """
 
-    picture: Picture
-    tile: tuple[int, int]
+    sheets: tuple[Sprites, ...]
     units: tuple[UnitPatches, ...]
     total: int
     top: int

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import jinja2
 
-from . import explain, explain_concepts, wording
+from . import about, explain, explain_concepts, explain_images, units_words, wording
 from .manifest import Layer, Manifest, Network
 from .manifest_concepts import Concepts, Minimals
+from .manifest_images import Fcn, ImagePage
 from .manifest_parts import Component, Components
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -27,8 +28,11 @@ def pages(manifest: Manifest) -> dict[str, str]:
         The HTML by path: ``index.html``, one page per layer that has one, and each network's components, concepts
         and minimal images.
     """
-    environment = _environment()
+    environment = make_environment()
     made = {"index.html": _render(environment, "index.html", manifest, root="")}
+    made["about.html"] = _render(
+        environment, "about.html", manifest, root="", recipes=about.recipes(manifest), parts_used=about.PARTS
+    )
     for network in manifest.networks:
         paged = network.paged
         for place, layer in enumerate(paged):
@@ -49,8 +53,9 @@ def pages(manifest: Manifest) -> dict[str, str]:
             (network.components, "components.html"),
             (network.concepts, "concepts.html"),
             (network.minimal, "minimal.html"),
+            (network.fcn, "fcn.html"),
         ):
-            if part is not None:
+            if part is not None and part.page is not None:
                 made[part.page] = _render(
                     environment,
                     template,
@@ -60,6 +65,19 @@ def pages(manifest: Manifest) -> dict[str, str]:
                     part=part,
                     titles=explain.TITLES,
                 )
+        for place, page in enumerate(network.images):
+            made[page.page] = _render(
+                environment,
+                "image.html",
+                manifest,
+                root="../" * page.page.count("/"),
+                network=network,
+                part=page,
+                titles=explain.TITLES,
+                place=place + 1,
+                previous=network.images[place - 1] if place else None,
+                following=network.images[place + 1] if place + 1 < len(network.images) else None,
+            )
     return made
 
 
@@ -68,13 +86,25 @@ def _render(
     template: str,
     manifest: Manifest,
     root: str,
-    **values: Network | Layer | Component | Components | Concepts | Minimals | Mapping[str, str] | int | None,
+    **values: Network
+    | Layer
+    | Component
+    | Components
+    | Concepts
+    | Fcn
+    | ImagePage
+    | Minimals
+    | Mapping[str, str]
+    | tuple[about.Part, ...]
+    | tuple[about.Recipe, ...]
+    | int
+    | None,
 ) -> str:
     """Render one template; ``root`` leads from the page to the site's folder."""
     return environment.get_template(template).render(manifest=manifest, root=root, **values)
 
 
-def _environment() -> jinja2.Environment:
+def make_environment() -> jinja2.Environment:
     """Make the templates' environment: everything escaped, nothing undefined."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -86,4 +116,6 @@ def _environment() -> jinja2.Environment:
     environment.filters.update(wording.FILTERS)
     environment.filters.update(explain.FILTERS)
     environment.filters.update(explain_concepts.FILTERS)
+    environment.filters.update(units_words.FILTERS)
+    environment.filters.update(explain_images.FILTERS)
     return environment

@@ -1,6 +1,7 @@
-"""The patches that excite a layer's units: a run's result → one sheet, a block for each unit."""
+"""The patches that excite a layer's units: a run's result → sheets of blocks, and small ones for walls."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,19 +12,17 @@ from netviz.results import PatchesResult
 from netviz.results.patches_run import read_patches
 
 from .commands import command, sized
-from .manifest_parts import Patches, Picture, UnitPatches
+from .manifest_parts import Patches, Picture, Sprites, UnitPatches
 from .pictures import Write, jpeg
 from .plan import Plan
 from .runs import Run, RunLayer
+from .sprites import chunks, preview_tiles, side_by_side
 
 SIDE = 72
 """Pixels of a patch along one side."""
 
 GAP = 3
 """Pixels between two patches."""
-
-UNITS = 16
-"""Units that are shown of a layer that has no maps."""
 
 MEMORY = 1 << 28
 """Bytes of photographs that are kept from one layer to the next."""
@@ -53,17 +52,26 @@ class Memory:
         return get
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A layer's patches as drawn: their share of the manifest, the small ones, and what they were drawn from."""
+
+    patches: Patches
+    previews: tuple[Sprites, ...]
+    result: PatchesResult
+
+
 def draw_patches(
-    layer: RunLayer, units: Sequence[int] | None, slug: str, plan: Plan, memory: Memory, write: Write
-) -> Patches | None:
-    """Draw the patches of some of a layer's units; None where the run has none.
+    layer: RunLayer, units: Sequence[int], slug: str, plan: Plan, memory: Memory, write: Write
+) -> Drawn | None:
+    """Draw the patches of some of a layer's units, one sheet after the other; None where the run has none.
 
     Parameters
     ----------
     layer : RunLayer
         The layer.
-    units : sequence of int, optional
-        Which units; by default the first 16.
+    units : sequence of int
+        Which units, in the order of their numbers.
     slug : str
         What the layer's files are called.
     plan : Plan
@@ -79,42 +87,64 @@ def draw_patches(
         If a file of the run is missing or damaged.
     """
     run = plan.run
-    if layer.patches is None or run.patches is None:
+    if layer.patches is None or run.patches is None or not units:
         return None
     result = read_patches(layer.patches)
-    chosen = [unit for unit in units or range(UNITS) if unit < result.channels]
-    numbers = sorted({int(number) for number in result.image[chosen].ravel() if number >= 0})
-    images = memory.through(render.RunImages(run.patches.folder, numbers))
+    units = [unit for unit in units if unit < result.channels]
     top: int = result.image.shape[1]
     across = _ACROSS.get(top, top)
-    sheet = render.patch_sheet(result, images, chosen, size=SIDE, gap=GAP, columns=across)
-    path = plan.patches(slug, layer)
-    # Of a few flat squares JPEG would make a mess.
-    write(path, render.encode_png(sheet.pixels) if path.endswith(".png") else jpeg(sheet.pixels))
-    height, width = sheet.pixels.shape[:2]
+    block = across * (SIDE + GAP) - GAP, top // across * (SIDE + GAP) - GAP
+    sheets, previews, told = [], [], []
+    missing = outlined = halved = margins = 0
+    for number, chosen in enumerate(chunks(units)):
+        shown = sorted({int(image) for image in result.image[list(chosen)].ravel() if image >= 0})
+        images = memory.through(render.RunImages(run.patches.folder, shown))
+        sheet = render.patch_sheet(result, images, chosen, size=SIDE, gap=GAP, columns=across)
+        # Of all units of a network the sheets make up most of the site.
+        many = run.form == "full"
+        picture = _write(sheet.pixels, plan.patches(slug, layer, number), write, small=many)
+        sheets.append(Sprites(picture, block))
+        tiles = preview_tiles(sheet)
+        small = _write(side_by_side(tiles), plan.wall(slug, layer, number), write, small=True)
+        previews.append(Sprites(small, (tiles.shape[2], tiles.shape[1])))
+        told += [
+            _unit(unit, number, sheet.corner(place * top), result, run)
+            for place, unit in enumerate(sheet.units)
+        ]
+        missing += len(sheet.missing)
+        outlined, halved, margins = (
+            outlined + sheet.outlined,
+            halved + sheet.halved,
+            margins + sheet.margins,
+        )
     asked = [word for one in run.patches.images for word in ("--images", one)]
     named = ("--layer", layer.name)
-    return Patches(
-        picture=Picture(path, width, height),
-        tile=(across * (SIDE + GAP) - GAP, top // across * (SIDE + GAP) - GAP),
-        units=tuple(
-            _unit(unit, sheet.corner(place * top), result, run) for place, unit in enumerate(sheet.units)
-        ),
+    drawn = [] if len(units) == result.channels else ["--units", ",".join(map(str, units))]
+    patches = Patches(
+        sheets=tuple(sheets),
+        units=tuple(told),
         total=result.channels,
         top=top,
         images=result.images,
         per_image=result.per_image,
         status=result.field_status,
-        outlined=sheet.outlined,
-        halved=sheet.halved,
-        margins=sheet.margins,
-        missing=len(sheet.missing),
+        outlined=outlined,
+        halved=halved,
+        margins=margins,
+        missing=missing,
         find=command("patches", run.model, *asked, *named, *sized(run.size), "-o", "RUN"),
-        draw=command("draw", "RUN", *named, "--units", ",".join(map(str, chosen)), "-o", "patches.png"),
+        draw=command("draw", "RUN", *named, *drawn, "-o", "patches.png"),
     )
+    return Drawn(patches, tuple(previews), result)
 
 
-def _unit(unit: int, corner: tuple[int, int], result: PatchesResult, run: Run) -> UnitPatches:
+def _write(pixels: NDArray[np.uint8], path: str, write: Write, *, small: bool = False) -> Picture:
+    # Of a few flat squares JPEG would make a mess.
+    write(path, render.encode_png(pixels) if path.endswith(".png") else jpeg(pixels, small=small))
+    return Picture(path, pixels.shape[1], pixels.shape[0])
+
+
+def _unit(unit: int, sheet: int, corner: tuple[int, int], result: PatchesResult, run: Run) -> UnitPatches:
     found = [
         (int(n), float(s)) for n, s in zip(result.image[unit], result.score[unit], strict=True) if n >= 0
     ]
@@ -123,5 +153,5 @@ def _unit(unit: int, corner: tuple[int, int], result: PatchesResult, run: Run) -
     ]
     mark = "dead" if unit in result.dead else "always on" if unit in result.always_on else ""
     return UnitPatches(
-        unit, *corner, tuple(names), tuple(score for _, score in found), float(result.max[unit]), mark
+        unit, sheet, *corner, tuple(names), tuple(score for _, score in found), float(result.max[unit]), mark
     )

@@ -28,8 +28,14 @@ UNITS = 128
 CELL = 15
 """Pixels of a matrix's cell along one side."""
 
+SMALL = 128
+"""Short side of a photograph where it is one of many, in pixels."""
+
 QUALITY = 80
 """Of photographs as JPEG: outlines stay crisp, and it takes a third of the bytes of a PNG."""
+
+SMALL_QUALITY = 70
+"""The same where colours may be half as fine as brightness."""
 
 THUMB = 240
 """Longest side of a preview in pixels: twice what a card shows."""
@@ -80,10 +86,26 @@ def png_size(data: bytes) -> tuple[int, int]:
     return width, height
 
 
-def jpeg(pixels: NDArray[np.uint8]) -> bytes:
-    """Encode a sheet of photographs."""
+def thumbnail(data: bytes) -> NDArray[np.uint8]:
+    """Decode a PNG and reduce it to a short side of :data:`SMALL` pixels, if it is larger.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it cannot be decoded.
+    """
+    with Image.open(io.BytesIO(data)) as image:
+        pixels = image.convert("RGB")
+    scale = min(1.0, SMALL / min(pixels.size))
+    size = (max(1, round(pixels.width * scale)), max(1, round(pixels.height * scale)))
+    return np.asarray(pixels.resize(size, Image.Resampling.LANCZOS, reducing_gap=2))
+
+
+def jpeg(pixels: NDArray[np.uint8], *, small: bool = False) -> bytes:
+    """Encode a sheet of photographs; in half of the bytes where each is small and there are many."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY, subsampling=0)
+    quality, subsampling = (SMALL_QUALITY, 2) if small else (QUALITY, 0)
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=subsampling, optimize=small)
     return buffer.getvalue()
 
 
@@ -91,12 +113,12 @@ def write_bars(write: Write) -> None:
     """Write the colour bars that all pages share."""
     for colours in COLOURS:
         scale = render.Scale(0.0 if colours == "sequential" else -1.0, 1.0, colours, per_tile=False)
-        write(_bar(colours).path, render.encode_png(render.colour_bar(scale, width=BAR[0], height=BAR[1])))
+        write(bar(colours).path, render.encode_png(render.colour_bar(scale, width=BAR[0], height=BAR[1])))
 
 
 def bar_paths() -> list[str]:
     """Return the addresses of the colour bars."""
-    return [_bar(colours).path for colours in COLOURS]
+    return [bar(colours).path for colours in COLOURS]
 
 
 BAR = (249, 12)
@@ -108,7 +130,8 @@ def _columns(units: NDArray[np.int64]) -> int:
     return max(1, math.ceil(math.sqrt(len(units))))
 
 
-def _bar(colours: str) -> Picture:
+def bar(colours: str) -> Picture:
+    """Return the colour bar of one of :data:`COLOURS`."""
     return Picture(f"static/colours-{colours}.png", *BAR)
 
 
@@ -126,7 +149,7 @@ def _describe(sheet: render.Sheet, path: str, write: Write) -> Sheet:
         tiles=tuple(Tile(unit, left, top) for unit, (left, top) in zip(sheet.units, corners, strict=True)),
         layout=sheet.layout,
         columns=sheet.columns,
-        legend=Legend(_bar(scale.colours), scale.low, scale.high, scale.colours, scale.per_tile),
+        legend=Legend(bar(scale.colours), scale.low, scale.high, scale.colours, scale.per_tile),
         reduction=sheet.reduction,
         bad=sheet.bad,
     )

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .names import safe_names
+from .plan_images import FCN, image_files
 from .run_concepts import RunMasks
 from .run_parts import RunComponent
 from .runs import Run, RunLayer
+from .sprites import sheets
+from .units_choice import choose
 
-STATIC = ("gallery.css", "gallery.js", "icon.svg")
+STATIC = ("compare.css", "compare.js", "gallery.css", "gallery.js", "wall.js", "icon.svg")
 """Files that the pages share, copied from the package."""
 
 
@@ -27,12 +30,15 @@ class Plan:
         A safe name per image of the run.
     slugs : tuple of str
         A safe name per layer of :attr:`paged`.
+    units : tuple of tuple of int
+        The units that get a page, for each layer of :attr:`paged`.
     """
 
     run: Run
     folder: str
     photos: tuple[str, ...]
     slugs: tuple[str, ...]
+    units: tuple[tuple[int, ...], ...]
 
     @property
     def paged(self) -> list[RunLayer]:
@@ -42,6 +48,10 @@ class Plan:
     def photo(self, photo: str) -> str:
         """Return the address of a photograph."""
         return f"{self.folder}/images/{photo}.png"
+
+    def small(self, photo: str) -> str:
+        """Return the address of a small copy of a photograph."""
+        return f"{self.folder}/images/{photo}.jpg"
 
     def page(self, slug: str) -> str:
         """Return the address of a layer's page."""
@@ -59,9 +69,25 @@ class Plan:
         """Return the address of a layer's maps on one photograph."""
         return f"{self.folder}/maps/{slug}/{photo}.png"
 
-    def patches(self, slug: str, layer: RunLayer) -> str:
-        """Return the address of the patches that excite a layer's units."""
-        return f"{self.folder}/patches/{slug}.{'png' if _flat(layer) else 'jpg'}"
+    def unit(self, slug: str, unit: int) -> str:
+        """Return the address of a unit's page: it depends on nothing but the names of network and layer."""
+        return f"{self.folder}/{slug}/{unit}.html"
+
+    def patches(self, slug: str, layer: RunLayer, sheet: int) -> str:
+        """Return the address of a sheet of the patches that excite a layer's units."""
+        return f"{self.folder}/{slug}/patches-{sheet}.{'png' if _flat(layer) else 'jpg'}"
+
+    def wall(self, slug: str, layer: RunLayer, sheet: int) -> str:
+        """Return the address of a sheet of the same patches, as small as a wall shows them."""
+        return f"{self.folder}/{slug}/wall-{sheet}.{'png' if _flat(layer) else 'jpg'}"
+
+    def weights(self, slug: str, sheet: int) -> str:
+        """Return the address of a sheet of the filters of a layer's units."""
+        return f"{self.folder}/{slug}/filters-{sheet}.png"
+
+    def numbers(self, slug: str) -> str:
+        """Return the address of the arrays behind a layer's units."""
+        return f"{self.folder}/{slug}/patches.npz"
 
     @property
     def components(self) -> str | None:
@@ -90,10 +116,14 @@ class Plan:
         """Return the address of a layer's page, by its place among the run's layers."""
         return self.page(self._slug(layer))
 
+    def units_of(self, layer: int) -> tuple[int, ...]:
+        """Return the units with pages of a layer with a page, by its place among the run's layers."""
+        return self.units[self._place(layer)]
+
     def unit_of(self, layer: int, unit: int) -> str:
-        """Return the address of a unit on its layer's page."""
-        anchored = self.run.layers[layer].patches is not None and self.run.patches is not None
-        return f"{self.page_of(layer)}#b{unit}" if anchored else self.page_of(layer)
+        """Return the address of a unit, or of its layer where it has no page."""
+        slug = self._slug(layer)
+        return self.unit(slug, unit) if unit in self.units_of(layer) else self.page(slug)
 
     @property
     def minimal(self) -> str | None:
@@ -107,7 +137,10 @@ class Plan:
 
     def _slug(self, layer: int) -> str:
         """Return what the files of a layer with a page are called, by its place among the run's layers."""
-        return self.slugs[sum(one.slug is not None for one in self.run.layers[:layer])]
+        return self.slugs[self._place(layer)]
+
+    def _place(self, layer: int) -> int:
+        return sum(one.slug is not None for one in self.run.layers[:layer])
 
     def is_small(self, path: Path) -> bool:
         """Return whether a result's file goes onto the site."""
@@ -115,8 +148,10 @@ class Plan:
 
     def pictures(self) -> Iterator[str]:
         """Yield the address of every picture, in the order in which they are made."""
-        yield from map(self.photo, self.photos)
-        for layer, slug in zip(self.paged, self.slugs, strict=True):
+        for photo in self.photos:
+            yield self.photo(photo)
+            yield self.small(photo)
+        for layer, slug, units in zip(self.paged, self.slugs, self.units, strict=True):
             if layer.filters:
                 yield self.filters(slug)
             if layer.maps:
@@ -124,8 +159,14 @@ class Plan:
                     yield self.maps(slug, photo)
             if layer.filters or (layer.maps and self.photos):
                 yield self.preview(slug)
-            if layer.patches:
-                yield self.patches(slug, layer)
+            for sheet in sheets(units):
+                if layer.patches:
+                    yield self.patches(slug, layer, sheet)
+                    yield self.wall(slug, layer, sheet)
+                if layer.filters:
+                    yield self.weights(slug, sheet)
+            if units and layer.patches and self.is_small(layer.patches):
+                yield self.numbers(slug)
         if self.run.components is not None:
             for component in self.run.components.layers:
                 for shown in component.shown:
@@ -147,11 +188,18 @@ class Plan:
         """Yield the address of every file of this network."""
         yield from self.pictures()
         yield from map(self.page, self.slugs)
+        for slug, units in zip(self.slugs, self.units, strict=True):
+            for unit in units:
+                yield self.unit(slug, unit)
         yield from filter(None, (self.components, self.concepts, self.minimal))
+        yield from image_files(self)
 
 
 COMPONENTS, CONCEPTS, MINIMAL = "components", "concepts", "minimal"
 """What the pages are called that tell of more than one layer: no layer's page may be."""
+
+FOLDERS = (FCN, "glimpses", "hypercolumns", "images", "previews", "filters", "maps", "patches")
+"""Folders beside those of the layers' units."""
 
 DATA = 2_000_000
 """Largest file of arrays, in bytes, that is copied onto the site; the command makes the others."""
@@ -165,7 +213,7 @@ def _flat(layer: RunLayer) -> bool:
     return layer.field is not None and layer.field.size is not None and max(layer.field.size) <= FLAT
 
 
-RESERVED = ("static", "index.html", "site.json", "main", "about", "find", "found")
+RESERVED = ("static", "index.html", "about.html", "site.json", "main", "about", "find", "found")
 """File names of the site, and ids of its pages: a network's folder is also its id."""
 
 
@@ -180,8 +228,11 @@ def make_plans(runs: Sequence[Run]) -> list[Plan]:
             slugs=tuple(
                 safe_names(
                     (layer.slug for layer in run.layers if layer.slug is not None),
-                    reserved=[COMPONENTS, CONCEPTS, MINIMAL],
+                    reserved=[COMPONENTS, CONCEPTS, MINIMAL, *FOLDERS],
                 )
+            ),
+            units=tuple(
+                choose(run, place) for place, layer in enumerate(run.layers) if layer.slug is not None
             ),
         )
         for run, folder in zip(runs, folders, strict=True)

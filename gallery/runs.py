@@ -7,9 +7,13 @@
     RUN/filters/SLUG.npz                  a FiltersResult, for a layer with "filters"
     RUN/maps/SLUG/NAME.npz                a MapsResult, for a layer with "maps" and each image
     RUN/patches/                          what netviz patches found for the same layers, if noted under "patches"
+    RUN/units/SLUG.npz                    a NearestResult: which units act alike, for a layer with patches
+    RUN/fields/SLUG.npz                   a FieldResult with the effective field, for a layer with a page
     RUN/components/SLUG/NAME-VERB.npz     a StagesResult, ContrastResult or SiftResult, as noted under "components"
     RUN/concepts/                         what netviz dissect found, and masks/SLUG.png, as noted under "concepts"
     RUN/minimal/NAME.npz                  a MinimalResult, as noted under "minimal"
+    RUN/hypercolumns/NAME.npz             a HypercolumnResult, as noted under "hypercolumns"
+    RUN/fcn/NAME-WHAT.npz                 a StreamsResult, DenseResult or CompareResult, as noted under "fcn"
 
 Nothing in ``run.json`` is believed: a path that would leave the folder is refused here.
 """
@@ -24,10 +28,14 @@ from netviz.errors import ResultError
 from .checks import count, inside, pair, size, text, whole
 from .manifest import Field
 from .run_concepts import RunConcepts, RunMinimals, read_concepts, read_minimal, read_missing
+from .run_images import RunFcn, RunHypercolumns, read_fcn, read_hypercolumns, read_options
 from .run_parts import RunComponents, RunPatches, read_components, read_patches_entry
 
 STATUSES = ("exact", "upper_bound", "global", "unknown")
 """What a receptive field may be."""
+
+FORMS = ("quick", "full")
+"""Whether some units of each layer are shown, or all."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,8 @@ class RunLayer:
         Its theoretical receptive field, where the survey noted one.
     patches : Path or None
         What excites its units, where the survey looked.
+    units : Path or None
+        Which of its units are alike, where the survey looked.
     """
 
     name: str
@@ -88,6 +98,7 @@ class RunLayer:
     maps: Path | None
     field: Field | None = None
     patches: Path | None = None
+    units: Path | None = None
 
     @property
     def title(self) -> str:
@@ -100,7 +111,7 @@ class Run:
     """One network's run folder.
 
     `model` is what a command calls the network, its name unless noted; `without` names parts that there are none of,
-    each with the reason.
+    each with the reason; `form` is ``"quick"`` or ``"full"``: whether some units of each layer are shown, or all.
     """
 
     folder: Path
@@ -118,6 +129,10 @@ class Run:
     concepts: RunConcepts | None = None
     minimal: RunMinimals | None = None
     without: tuple[tuple[str, str], ...] = ()
+    hypercolumns: RunHypercolumns | None = None
+    fcn: RunFcn | None = None
+    options: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    form: str = "quick"
 
 
 def read_run(folder: str | Path) -> Run:
@@ -163,6 +178,10 @@ def read_run(folder: str | Path) -> Run:
             concepts=read_concepts(folder, facts, [layer.name if layer.slug else None for layer in layers]),
             minimal=read_minimal(folder, facts, len(images)),
             without=read_missing(facts),
+            hypercolumns=read_hypercolumns(folder, facts, len(images)),
+            fcn=read_fcn(folder, facts, len(images)),
+            options=read_options(facts),
+            form=_form(facts),
         )
     except (FileNotFoundError, NotADirectoryError):
         raise ResultError(f"{folder} holds no run.json; name a folder that a survey wrote") from None
@@ -172,6 +191,14 @@ def read_run(folder: str | Path) -> Run:
         raise ResultError(f"{path} is damaged: nested too deep; run the survey again") from None
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ResultError(f"{path} is damaged: {error}; run the survey again") from error
+
+
+def _form(facts: dict[str, Any]) -> str:
+    """Read ``form``: whether all units are shown."""
+    form = text(facts, "form") if "form" in facts else "quick"
+    if form not in FORMS:
+        raise ValueError(f"'form' is {form[:60]!r}, none of {', '.join(FORMS)}")
+    return form
 
 
 def _image(folder: Path, entry: dict[str, Any]) -> RunImage:
@@ -198,7 +225,13 @@ def _layer(folder: Path, entry: dict[str, Any], patches: RunPatches | None) -> R
         maps=inside(folder, f"maps/{slug}") if has_maps else None,
         field=None if entry.get("receptive_field") is None else _field(entry["receptive_field"]),
         patches=None if patches is None or slug is None else patches.files.get(text(entry, "name")),
+        units=None if slug is None else _present(inside(folder, f"units/{slug}.npz")),
     )
+
+
+def _present(path: Path) -> Path | None:
+    """Return a file that a run may have."""
+    return path if path.is_file() else None
 
 
 def _field(entry: dict[str, Any]) -> Field:

@@ -59,6 +59,7 @@ class SiteFolder:
         self.unchanged: list[str] = []
         self.removed: list[str] = []
         self.bytes = 0
+        self._clear_parts()
         self._list({*self.before, *expected})
 
     def write(self, path: str, data: bytes) -> None:
@@ -83,11 +84,22 @@ class SiteFolder:
         write_if_changed(self.folder / LIST, data)
         return data
 
+    def _clear_parts(self) -> None:
+        """Remove the file that an earlier build was writing when it was killed."""
+        for parent in sorted({(self.folder / path).parent for path in (*self.before, LIST)}):
+            if not parent.is_dir() or self._leads_out(parent / LIST):
+                continue
+            for part in sorted(parent.glob(".*.part")):
+                part.unlink(missing_ok=True)
+
+    def _leads_out(self, target: Path) -> bool:
+        """Return whether a folder on the way to a file was replaced by a link."""
+        return any(parent.is_symlink() for parent in target.parents if self.folder in parent.parents)
+
     def _remove(self, path: str) -> None:
         """Remove one file of an earlier build, and the folder that it leaves empty."""
         target = self.folder / path
-        # A folder replaced by a link would lead out of the site.
-        if any(parent.is_symlink() for parent in target.parents if self.folder in parent.parents):
+        if self._leads_out(target):
             return
         try:
             target.unlink()

@@ -6,7 +6,8 @@ from markupsafe import Markup
 
 from .manifest import Field, Filters, Layer, Legend, Maps, Network, Sheet, Tile
 from .manifest_concepts import Mask
-from .manifest_parts import Patches, UnitPatches
+from .manifest_parts import Sprites, UnitPatches
+from .manifest_units import Place
 
 
 def thousands(value: int) -> str:
@@ -102,7 +103,7 @@ def previewed(network: Network) -> str | None:
     return next((layer.maps[0].photo.name for layer in network.paged if layer.maps), None)
 
 
-def crop(tile: Tile | UnitPatches | Mask, sheet: Sheet | Patches | Mask) -> str:
+def crop(tile: Tile | UnitPatches | Mask | Place, sheet: Sheet | Sprites | Mask) -> str:
     """Return the CSS that moves a sheet behind a frame until one tile fills it.
 
     Half a pixel of the sheet is left out at each side: where the browser rounds, the paper between two
@@ -142,6 +143,16 @@ def field_text(field: Field | None) -> str:
         return "the whole input"
     most = "at most " if field.status == "upper_bound" else ""
     return f"{most}{_pixels(field.size, always=True)} pixels, every {_pixels(field.stride)}"
+
+
+def field_short(field: Field) -> str:
+    """Say how much of the input a position of a layer can see, in as few words as a card takes."""
+    if field.size is None:
+        return "field not known"
+    if field.status == "global":
+        return "sees the whole input"
+    most = "at most " if field.status == "upper_bound" else ""
+    return f"sees {most}{_pixels(field.size, always=True)}"
 
 
 def _pixels(pair: tuple[float, float], always: bool = False) -> str:
@@ -195,6 +206,7 @@ FILTERS = {
     "words": words,
     "calls_text": calls_text,
     "field_text": field_text,
+    "field_short": field_short,
     "ends": ends,
 }
 """What the templates may call."""

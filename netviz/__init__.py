@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     )
     from netviz.fcn import dense, dense_compare
     from netviz.models import load
-    from netviz.render import draw
+    from netviz.render import draw, show
     from netviz.results import load_result, report
 
 __all__ = [
@@ -59,6 +59,7 @@ __all__ = [
     "patches",
     "report",
     "segment",
+    "show",
     "sift",
     "stages",
     "survey",
@@ -86,6 +87,7 @@ _HOMES = {
     "patches": "netviz.analysis",
     "report": "netviz.results",
     "segment": "netviz.analysis",
+    "show": "netviz.render",
     "sift": "netviz.analysis",
     "stages": "netviz.analysis",
     "survey": "netviz.analysis",
@@ -99,6 +101,12 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'netviz' has no attribute {name!r}")
+
+
+def _display(shown: Any) -> dict[str, str | bytes]:
+    """Return what a notebook shows of a result or a run, by its MIME type."""
+    found: dict[str, str | bytes] = import_module("netviz.gallery.notebook").display(shown)
+    return found
 
 
 def __dir__() -> list[str]:

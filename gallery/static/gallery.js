@@ -1,4 +1,4 @@
-/* Reading needs none of this: arrow keys turn pages, "/" finds a layer. */
+/* Reading needs none of this: arrow keys turn pages, "/" finds a unit or a layer, "?" tells the keys. */
 "use strict";
 
 (() => {
@@ -42,17 +42,71 @@
     });
   }
 
+  const KEYS = [
+    ["← →", "previous and next page"],
+    ["u", "from a unit to its layer"],
+    ["/", "find a unit, or a layer"],
+    ["l", "find another layer"],
+    ["Enter", "open the first that was found"],
+    ["Esc", "leave the search"],
+  ];
+
+  const help = () => {
+    let dialog = document.getElementById("keys");
+    if (!dialog) {
+      dialog = document.createElement("dialog");
+      dialog.id = "keys";
+      dialog.setAttribute("aria-label", "Keys");
+      const list = document.createElement("dl");
+      for (const [key, what] of KEYS) {
+        const term = document.createElement("dt");
+        const shown = document.createElement("kbd");
+        const told = document.createElement("dd");
+        shown.textContent = key;
+        told.textContent = what;
+        term.append(shown);
+        list.append(term, told);
+      }
+      const form = document.createElement("form");
+      const button = document.createElement("button");
+      form.method = "dialog";
+      button.textContent = "Close";
+      form.append(button);
+      dialog.append(list, form);
+      document.body.append(dialog);
+    }
+    if (!dialog.open) dialog.showModal();
+  };
+
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
-    if (event.key === "/" && field) {
+    const up = document.querySelector('a[rel="up"]');
+    const seek = document.getElementById("seek");
+    if (event.key === "/" && (seek || field || up)) {
       event.preventDefault();
-      if (jump) jump.open = true;
+      if (seek) {
+        seek.focus();
+      } else if (field) {
+        if (jump) jump.open = true;
+        field.focus();
+      } else {
+        window.location.href = `${up.href}#seek=`;
+      }
+      return;
+    }
+    if (event.key === "l" && jump && field) {
+      event.preventDefault();
+      jump.open = true;
       field.focus();
+      return;
+    }
+    if (event.key === "?") {
+      help();
       return;
     }
     // A wide picture scrolls with the same keys while it has the focus.
     if (event.target instanceof Element && event.target.closest(".scroll")) return;
-    const way = { ArrowLeft: "prev", ArrowRight: "next" }[event.key];
+    const way = { ArrowLeft: "prev", ArrowRight: "next", u: "up" }[event.key];
     const link = way && document.querySelector(`a[rel="${way}"]`);
     if (link) window.location.href = link.href;
   });

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from netviz.analysis.common import SHORT_SIDE, ModelSpec, layers, require_maps
@@ -101,7 +102,7 @@ def field(
     model.runnable()
     sources = list_images(images) or [f"skimage:{name}" for name in PHOTOGRAPHS]
     first = read_image(sources[0])
-    index = layers(model, size=size or _own_size(model, first))
+    index = layers(model, size=size or own_size(model, first))
     if index.input_shape is None or index.input_shape[0] != model.preprocessing.channels:
         count = index.input_shape[0] if index.input_shape else "unknown"
         raise ModelError(f"{model.name} takes {count} channels; netviz runs networks on 1 or 3")
@@ -114,7 +115,7 @@ def field(
         f"{model.name}: {found.alias}",
         progress or (lambda *_: None),
     )
-    result = _theoretical(model, index, found, layer_fields(model, index), place, chosen)
+    result = theoretical_result(model, index, found, layer_fields(model, index), place, chosen)
     result = replace(result, image=shots.prepared(first), images=(first.name,), gradient=gradient)
     if kind in ("effective", "all"):
         result = _effective(result, model, found, shots)
@@ -150,7 +151,7 @@ class _Shots:
         self.progress(self.what, len(self.sources), len(self.sources))
 
 
-def _own_size(model: Model, photo: Photo) -> tuple[int, int] | None:
+def own_size(model: Model, photo: Photo) -> tuple[int, int] | None:
     """Return the input size of a network that keeps an image's own; None for one that has a size itself."""
     wanted = model.preprocessing
     if wanted.crop is not None:
@@ -161,7 +162,7 @@ def _own_size(model: Model, photo: Photo) -> tuple[int, int] | None:
     return height, width
 
 
-def _theoretical(
+def theoretical_result(
     model: Model,
     index: LayerIndex,
     layer: Layer,
@@ -219,14 +220,20 @@ def _effective(result: FieldResult, model: Model, layer: Layer, shots: _Shots) -
         raise ImageError(
             f"{model.name} gives no gradient on images of {height}×{width} pixels ({brief(error)}); try --size HxW"
         ) from error
+    return with_effective(result, found, shots.names)
+
+
+def with_effective(result: FieldResult, found: NDArray[np.float32], names: tuple[str, ...]) -> FieldResult:
+    """Add an effective field, (H, W), found on images of these names, and its measures."""
+    units = result.units
     measured = extent(found)
-    result = replace(result, effective=found, images=shots.names)
+    result = replace(result, effective=found, images=names)
     if measured is None:
         which = "all units" if units is None else f"unit {', '.join(map(str, units))}"
         row, column = result.position
         reason = "NaN or infinite" if not np.isfinite(found).all() else "zero"
         note = (
-            f"the effective field of {which} of layer {layer.name} at position {row},{column} is {reason} on "
+            f"the effective field of {which} of layer {result.layer} at position {row},{column} is {reason} on "
             f"every image; try other --images, --unit or --position"
         )
         return replace(result, effective=None, notes=(*result.notes, note))

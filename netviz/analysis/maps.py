@@ -1,6 +1,6 @@
 """The feature maps of a layer on an image."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -176,9 +176,15 @@ def require_channels(model: Model, index: LayerIndex) -> None:
 
 
 def run_layers(
-    model: Model, wanted: list[Layer], image: Tensor, name: str
+    model: Model,
+    wanted: list[Layer],
+    image: Tensor,
+    name: str,
+    part: Callable[[Layer, Tensor], Tensor] | None = None,
 ) -> dict[Layer, NDArray[np.float32]]:
     """Run the network once on a normalized image, (1, C, H, W); return each wanted layer's raw output, (C, H, W).
+
+    With `part`, which gets each of these, only what it returns.
 
     Raises
     ------
@@ -187,13 +193,18 @@ def run_layers(
     """
     network = model.runnable()
     device = next((value.device for value in network.parameters()), image.device)
-    with capture(network, wanted) as run:
+
+    def keep(layer: Layer, output: Tensor) -> Tensor:
+        maps = channels_first(layer, output)[0]
+        # A copy: what the network does next may overwrite its output.
+        return (maps if part is None else part(layer, maps)).clone()
+
+    with capture(network, wanted, reduce=keep) as run:
         try:
             run(image.to(device))
         except (RuntimeError, ValueError, IndexError) as error:
             raise ImageError(does_not_run(model, name, image.shape[-2:], brief(error))) from error
-        found = {layer: channels_first(layer, output) for layer, output in run.items()}
-    return {layer: output[0].float().cpu().numpy() for layer, output in found.items()}
+        return {layer: output.float().cpu().numpy() for layer, output in run.items()}
 
 
 def does_not_run(model: Model, name: str, size: Sequence[int], problem: str) -> str:

@@ -1,12 +1,13 @@
 """The patches that excite every unit of a network most, over any number of images."""
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from netviz.analysis.common import ModelSpec
 from netviz.analysis.patch_results import map_windows, write_patches
 from netviz.analysis.runs import (
+    Opened,
     Progress,
     bytes_of,
     check_options,
@@ -51,6 +52,7 @@ def patches(
     weights: str | Path = "default",
     seed: int = 0,
     progress: Progress | None = None,
+    look: Callable[[Units, Opened], None] | None = None,
 ) -> Path:
     """Find the image patches that excite each unit most, and what each unit does over all images.
 
@@ -97,6 +99,8 @@ def patches(
         As for `netviz.load`.
     progress : callable, optional
         Called with what is being done, how many images are done, and how many there are.
+    look : callable, optional
+        Called with all that was accumulated and with the network, when the run's folder is written.
 
     Returns
     -------
@@ -190,5 +194,7 @@ def patches(
         fingerprint=fingerprint,
         classes=classes,
     )
+    if look is not None:
+        look(accumulator, opened)
     checkpoint.remove()
     return folder

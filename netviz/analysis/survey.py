@@ -1,36 +1,37 @@
 """A whole network at once: the result folder that a gallery is built from."""
 
-import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from netviz._version import __version__
-from netviz.analysis.common import SHORT_SIDE, ModelSpec, chosen_layers, layer_slugs, layers, slug
+from netviz.analysis.common import SHORT_SIDE, ModelSpec, chosen_layers, layer_slugs, layers
 from netviz.analysis.filters import layer_filters
 from netviz.analysis.layer_fields import describe_field, layer_fields
-from netviz.analysis.maps import activations
+from netviz.analysis.maps import input_preprocessing, require_channels
 from netviz.analysis.survey_components import DRAWN, PHOTOS, Shown, survey_components
 from netviz.analysis.survey_dissect import survey_concepts
+from netviz.analysis.survey_fields import survey_fields
+from netviz.analysis.survey_images import survey_hypercolumns
+from netviz.analysis.survey_maps import Photos, patch_peaks, strongest
 from netviz.analysis.survey_minimal import survey_minimal
 from netviz.analysis.survey_patches import survey_patches
-from netviz.errors import OutputError
+from netviz.analysis.survey_steps import RUN, Steps, Work, survey_parts, survey_print
 from netviz.fields.geometry import Field
-from netviz.images import PHOTOGRAPHS, Photo, list_images, read_image
-from netviz.images.labelled import open_labelled
+from netviz.images import PHOTOGRAPHS, list_images
 from netviz.models import Layer, LayerIndex, Model, load
-from netviz.results import MapsResult, write_bytes
+from netviz.results import write_bytes
+
+FORMS = ("quick", "full")
 
 UNITS = 16
-"""How many units of each layer are shown."""
+"""How many units of each layer are shown on every photograph."""
 
+Noted = dict[str, Any]
 Progress = Callable[[str, int, int], None]
+Finish = Callable[[Path, Model, Progress], object]
 
 
 def survey(
@@ -41,6 +42,9 @@ def survey(
     only: Sequence[str] = (),
     data: str | Path | None = None,
     size: tuple[int, int] | None = None,
+    form: str = "quick",
+    resume: bool = False,
+    finish: Finish | None = None,
     trust: bool = False,
     weights: str | Path = "default",
     seed: int = 0,
@@ -50,20 +54,26 @@ def survey(
 
     Of each layer the same 16 units are kept for every image: those whose largest response on any of the images is
     greatest, in order of their number. Of every unit the nine patches that excite it most are kept, at most one from
-    each image. The components are the stages of two convolutions on the first two images, their maps before and after
-    contrast normalization, and SIFT beside them: the convolution that sees the image, and one of about the middle of
-    the network (with maps of at least 14×14 positions and a stage after it). The concepts that units
-    detect are measured on labelled images if there are any, in all layers; else they are colours, measured on the
-    survey's own images, and of more than eight layers only every fourth (and those with components) is dissected. Of
-    a classifier's first two images there are the minimal images. What cannot be made is left out, and ``run.json``
-    says why.
+    each image, and the five units that act most like it. The components are the stages of two convolutions on the
+    first two images, their maps before and after contrast normalization, and SIFT beside them: the convolution that
+    sees the image, and one of about the middle of the network (with maps of at least 14×14 positions and a stage
+    after it). The concepts that units detect are measured on labelled images if there are any, in all layers; else
+    they are colours, measured on the survey's own images, and in the quick form of more than eight layers only every
+    fourth (and those with components) is dissected. Of the first two images there are hypercolumns and, for a
+    classifier, the minimal images; of each layer there is the effective field. What cannot be made is left out, and
+    ``run.json`` says why.
+
+    Each part is noted when it is done (``steps.json``, gone in the end): a survey that is killed goes on with
+    `resume`, and leaves the same bytes. Images that all have one size are run through the network once for the
+    patches and once for the maps.
 
     Parameters
     ----------
     model : str, Path, nn.Module or Model
         As for `netviz.load`.
     out : str or Path
-        The folder, which must not exist or be empty.
+        The folder: missing, empty, or that of a survey of the same network, images and options; a finished one is
+        left as it is.
     images : iterable of str or Path
         Files, folders, ``skimage:NAME``; by default nine of scikit-image's photographs.
     only : sequence of str
@@ -73,121 +83,151 @@ def survey(
     size : (int, int), optional
         Input height and width in pixels. By default the network's own; where it takes any, images are resized to
         a short side of 256.
+    form : {"quick", "full"}
+        The full form dissects all layers, cuts photographs for minimal images into 100 segments and not 40, and
+        averages the effective field over nine photographs and not two.
+    resume : bool
+        Go on with an unfinished survey in `out`.
+    finish : callable, optional
+        Called with the folder, the network and a progress function when everything else is there; it may add to
+        the folder, and must do so again with the same bytes.
     trust, weights, seed
         As for `netviz.load`.
     progress : callable, optional
-        Called with what is being done, how many steps are done, and how many there are.
+        Called with what is being done, how much work is done, and how much there is.
 
     Returns
     -------
     Path
-        The folder: ``run.json``, ``images/``, ``filters/``, ``maps/``, ``patches/``, ``components/``, ``concepts/``
-        and ``minimal/``.
+        The folder: ``run.json``, ``images/``, ``filters/``, ``maps/``, ``patches/``, ``units/``, ``components/``,
+        ``concepts/``, ``minimal/``, ``hypercolumns/`` and ``fields/``.
 
     Raises
     ------
     NetvizError
-        If MODEL, an image, the labelled images or a layer cannot serve, or the folder cannot be written.
+        If MODEL, an image, the labelled images or a layer cannot serve, or the folder cannot be written, or holds
+        something else.
+    ValueError
+        If `form` is none of the values named here.
     """
+    if form not in FORMS:
+        raise ValueError(f"form must be one of {', '.join(FORMS)}, not {form!r}")
     typed = str(model) if isinstance(model, str | Path) else None
-    model = load(model, trust=trust, weights=weights, seed=seed)
+    given_model = model = load(model, trust=trust, weights=weights, seed=seed)
     model.runnable()
-    own_size = model.preprocessing.resize is None and size is None
-    if own_size:
+    own = model.preprocessing.resize is None and size is None
+    if own:
         model = replace(model, preprocessing=replace(model.preprocessing, resize=SHORT_SIDE))
     index = layers(model, size=size)
+    require_channels(model, index)
     chosen = chosen_layers(model, index, only)
     given = [images] if isinstance(images, str | Path) else list(images)
     sources = list_images(given) or [f"skimage:{name}" for name in PHOTOGRAPHS]
-    if data is not None:
-        open_labelled(data)
-    out = _fresh(Path(out))
-    report = progress or (lambda *_: None)
-    pairs = min(PHOTOS, len(sources))
-    steps = 4 * len(sources) + 3 * pairs
-    peaks: dict[Layer, NDArray[np.float32]] = {}
-    names: list[str] = []
-    entries = []
-    sizes: list[tuple[int, int] | None] = []
-    for step, source in enumerate(sources):
-        photo = _named(read_image(source), names)
-        report(f"{model.name}: {photo.name}", step, steps)
-        image, values = activations(model, index, chosen, photo, size)
-        for layer, maps in values.items():
-            peak = np.nan_to_num(maps.reshape(len(maps), -1).max(axis=1), nan=-np.inf)
-            peaks[layer] = np.maximum(peaks.get(layer, peak), peak)
-        file = f"images/{len(names):03d}-{slug(photo.name)}.png"
-        write_bytes(out / file, _png(image))
-        height, width = image.shape[:2]
-        # What a command has to ask for to see the image as it was seen here.
-        sizes.append((height, width) if own_size else size)
-        entries.append(
-            {
-                "name": photo.name,
-                "source": str(source),
-                "file": file,
-                "height": height,
-                "width": width,
-                "size": None if sizes[-1] is None else list(sizes[-1]),
-            }
-        )
-    slugs = layer_slugs(chosen)
-    units = {layer: _strongest(peak, UNITS) for layer, peak in peaks.items()}
-    for step, source in enumerate(sources):
-        name = names[step]
-        report(f"{model.name}: {name}", len(sources) + step, steps)
-        image, values = activations(model, index, chosen, read_image(source), size)
-        for layer, maps in values.items():
-            _maps_result(model, layer, name, image, maps, units[layer]).save(
-                out / "maps" / slugs[layer] / f"{Path(entries[step]['file']).stem}.npz"
-            )
-    for layer in chosen:
-        if layer.kernel is not None:
-            layer_filters(model, layer).save(out / "filters" / f"{slugs[layer]}.npz")
-    report(f"{model.name}: patches", 2 * len(sources), steps)
-    patches = survey_patches(
+    # What a command would have to be given besides the images, the labelled images and the size.
+    asked = {
+        "layers": list(only),
+        "full": form == "full",
+        "trust": trust,
+        "weights": None if weights == "default" else str(weights),
+        "seed": seed or None,
+    }
+    print_of = survey_print(
         model,
-        out,
-        sources,
-        only,
-        size=size,
-        report=lambda what, done, _: report(what, 2 * len(sources) + done, steps),
-    )
-    drawn = {layer: _strongest(peak, DRAWN) for layer, peak in peaks.items()}
-    shown = [
-        Shown(replace(read_image(source), name=names[step]), Path(entries[step]["file"]).stem, sizes[step])
-        for step, source in enumerate(sources[:PHOTOS])
-    ]
-    components = survey_components(
-        model,
-        index,
-        shown,
-        slugs,
-        drawn,
-        out,
-        report=lambda what, done: report(what, 3 * len(sources) + done, steps),
-    )
-    minimal = survey_minimal(
-        model, shown, out, report=lambda what, done: report(what, 3 * len(sources) + 2 * pairs + done, steps)
-    )
-    begun = 3 * len(sources) + 3 * pairs
-    concepts = survey_concepts(
-        model,
-        out,
-        chosen,
-        units,
-        files={entry["file"]: entry["name"] for entry in entries},
+        typed=typed,
+        sources=sources,
+        given=given,
         data=data,
-        also=[layer["layer"] for layer in components["layers"]],
+        layers=chosen,
         size=size,
-        # Of labelled images there may be any number: a step is a share of them.
-        report=lambda what, done, of: report(what, begun + done * len(sources) // of, steps),
+        asked=asked,
+        more=finish is not None,
     )
-    fields = layer_fields(model, index)
-    rows = [_row(layer, fields.get(layer), slugs.get(layer), layer in peaks) for layer in index]
+    out = Path(out)
+    steps = Steps(out, print_of, resume)
+    if steps.finished:
+        return out
+    pairs = min(PHOTOS, len(sources))
+    work = Work(
+        progress or (lambda *_: None),
+        survey_parts(len(sources), pairs, chosen, form, bool(model.labels), finish is not None),
+    )
+    slugs = layer_slugs(chosen)
+    photos = Photos(model, sources, input_preprocessing(model.preprocessing, index, size))
+    entries: list[Noted] = steps("images", lambda: photos.save(out, size, own, work.part("images")))
+    photos.names = [entry["name"] for entry in entries]
+    patches = steps(
+        "patches",
+        lambda: survey_patches(model, out, sources, only, size=size, report=work.part("patches")),
+    )
+
+    def pick() -> list[list[list[int]] | None]:
+        # Where every image is of one size, the search for patches has seen the same pixels.
+        if "folder" in patches and (size is not None or model.preprocessing.crop is not None):
+            peaks = patch_peaks(out / patches["folder"], chosen)
+        else:
+            peaks = photos.peaks(chosen, work.part("units"))
+        return [
+            [strongest(peaks[layer], most) for most in (UNITS, DRAWN)] if layer in peaks else None
+            for layer in chosen
+        ]
+
+    picked = {
+        layer: some for layer, some in zip(chosen, steps("units", pick), strict=True) if some is not None
+    }
+    units = {layer: shown for layer, (shown, _) in picked.items()}
+    steps("maps", lambda: photos.save_maps(out, entries, slugs, units, work.part("maps")))
+    steps("filters", lambda: _save_filters(model, chosen, slugs, out))
+    shown = [
+        Shown(photos.read(at)[0], Path(entry["file"]).stem, _pair(entry["size"]))
+        for at, entry in enumerate(entries[:PHOTOS])
+    ]
+    components = steps(
+        "components",
+        lambda: survey_components(
+            model,
+            index,
+            shown,
+            slugs,
+            {layer: drawn for layer, (_, drawn) in picked.items()},
+            out,
+            report=work.steps("components", 2 * pairs),
+        ),
+    )
+    minimal = steps(
+        "minimal", lambda: survey_minimal(model, shown, out, form=form, report=work.steps("minimal", pairs))
+    )
+    hypercolumns = steps(
+        "hypercolumns",
+        lambda: survey_hypercolumns(model, index, shown, out, report=work.steps("hypercolumns", pairs)),
+    )
+    concepts = steps(
+        "concepts",
+        lambda: survey_concepts(
+            model,
+            out,
+            chosen,
+            units,
+            files={entry["file"]: entry["name"] for entry in entries},
+            data=data,
+            also=[layer["layer"] for layer in components["layers"]],
+            all_layers=form == "full",
+            size=size,
+            report=work.part("concepts"),
+        ),
+    )
+    fields = steps(
+        "fields",
+        lambda: survey_fields(
+            model, chosen, slugs, sources, photos.names, out, size=size, form=form, report=work.part("fields")
+        ),
+    )
+    theory = layer_fields(model, index)
     run = {
         "kind": "survey",
         "netviz": __version__,
+        "form": form,
+        "options": asked,
+        "fingerprint": print_of,
         "network": model.name,
         "model": typed or model.name,
         "origin": model.origin,
@@ -195,14 +235,19 @@ def survey(
         "input": _input(model, index, size),
         "size": None if size is None else list(size),
         "images": entries,
-        "layers": rows,
+        "layers": [_row(layer, theory.get(layer), slugs.get(layer), layer in units, out) for layer in index],
         "patches": {**patches, "images": [str(one) for one in given]},
         "components": components,
         "concepts": concepts,
         "minimal": minimal,
+        "hypercolumns": hypercolumns,
+        "fields": fields,
     }
-    write_bytes(out / "run.json", json.dumps(run, indent=1, ensure_ascii=False).encode())
-    report(model.name, steps, steps)
+    write_bytes(out / RUN, json.dumps(run, indent=1, ensure_ascii=False).encode())
+    if finish is not None:
+        finish(out, given_model, work.part("finish"))
+    steps.finish()
+    work.report(model.name, work.total, work.total)
     return out
 
 
@@ -214,61 +259,23 @@ def _input(model: Model, index: LayerIndex, size: tuple[int, int] | None) -> str
     return f"{text}; layer shapes for {index.input_shape[1]}×{index.input_shape[2]} pixels"
 
 
-def _named(photo: Photo, names: list[str]) -> Photo:
-    """Give the photograph a name that no other has, and note it."""
-    name, number = photo.name, 2
-    while name in names:
-        name, number = f"{photo.name} ({number})", number + 1
-    names.append(name)
-    return replace(photo, name=name)
+def _save_filters(model: Model, chosen: Sequence[Layer], slugs: Mapping[Layer, str], out: Path) -> None:
+    for layer in chosen:
+        if layer.kernel is not None:
+            layer_filters(model, layer).save(out / "filters" / f"{slugs[layer]}.npz")
 
 
-def _fresh(out: Path) -> Path:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputError(f"{out} exists already and is not empty; name a new folder")
-    return out
+def _pair(size: Sequence[int] | None) -> tuple[int, int] | None:
+    return None if size is None else (size[0], size[1])
 
 
-def _strongest(peaks: NDArray[np.float32], most: int) -> NDArray[np.int64]:
-    """Return the units with the largest responses, in order of their number."""
-    return np.sort(np.argsort(-peaks, kind="stable")[:most])
-
-
-def _png(image: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
-
-
-def _maps_result(
-    model: Model,
-    layer: Layer,
-    name: str,
-    image: NDArray[np.uint8],
-    maps: NDArray[np.float32],
-    units: NDArray[np.int64],
-) -> MapsResult:
-    return MapsResult(
-        maps=maps[units],
-        image=image,
-        index=units,
-        units=units,
-        network=model.name,
-        layer=layer.name,
-        alias=layer.alias,
-        layer_kind=layer.kind,
-        channels=layer.channels,
-        image_name=name,
-        scale="each",
-        sort="index",
-    )
-
-
-def _row(layer: Layer, field: Field | None, page: str | None, has_maps: bool) -> dict[str, Any]:
+def _row(layer: Layer, field: Field | None, page: str | None, has_maps: bool, out: Path) -> Noted:
     return {
         **layer.describe(),
         "receptive_field": describe_field(field),
         "slug": page,
         "filters": page is not None and layer.kernel is not None,
         "maps": page is not None and has_maps,
+        "units": page is not None and (out / "units" / f"{page}.npz").is_file(),
+        "field": page is not None and (out / "fields" / f"{page}.npz").is_file(),
     }

@@ -6,9 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from netviz.analysis.common import layer_slugs
 from netviz.analysis.contrast import contrast
 from netviz.analysis.maps import input_preprocessing
@@ -127,7 +124,7 @@ def survey_components(
     index: LayerIndex,
     photos: Sequence[Shown],
     slugs: Mapping[Layer, str],
-    units: Mapping[Layer, NDArray[np.int64]],
+    units: Mapping[Layer, Sequence[int]],
     out: Path,
     *,
     report: Callable[[str, int], None] | None = None,
@@ -143,7 +140,7 @@ def survey_components(
         At least one.
     slugs : mapping of Layer to str
         What the folders of the surveyed layers are called.
-    units : mapping of Layer to ndarray of int
+    units : mapping of Layer to sequence of int
         Which units are drawn before and after contrast normalization; the first 12 of a layer that is not there.
     out : Path
         The survey's folder.
@@ -160,7 +157,7 @@ def survey_components(
     names = layer_slugs([*slugs, *(layer for _, layer in pair.layers if layer not in slugs)])
     layers: list[Noted] = []
     for which, layer in pair.layers:
-        chosen = [int(unit) for unit in units.get(layer, np.arange(min(DRAWN, layer.channels)))]
+        chosen = list(units.get(layer, range(min(DRAWN, layer.channels))))
         shown: list[Noted] = []
         for place, (photo, stem, size) in enumerate(photos):
             if report is not None:
@@ -180,12 +177,12 @@ def survey_components(
 
 
 def _made(make: Callable[[], Result], out: Path, file: str) -> Noted:
-    """Make and save one result; return its file, or why there is none."""
+    """Make and save one result, unless an interrupted survey has; return its file, or why there is none."""
     try:
-        result = make()
+        if not (out / file).is_file():
+            make().save(out / file)
     except OutputError:
         raise
     except NetvizError as error:
         return {"missing": str(error)}
-    result.save(out / file)
     return {"file": file}

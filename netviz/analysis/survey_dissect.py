@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from netviz.analysis.dissect import dissect
+from netviz.analysis.dissect import PATCHES, dissect
 from netviz.analysis.runs import open_network
 from netviz.analysis.survey_masks import survey_masks
-from netviz.analysis.survey_patches import FEW
+from netviz.analysis.survey_patches import FEW, can_resume, is_finished
+from netviz.engines.checkpoint import NAME
 from netviz.errors import NetvizError, OutputError
 from netviz.images.labelled import open_labelled
 from netviz.models import Layer, Model
@@ -20,6 +20,9 @@ from netviz.results.dissect_run import open_dissection
 
 FOLDER = "concepts"
 """Of the dissection, inside the survey's."""
+
+STATES = (NAME, f"{PATCHES}/{NAME}")
+"""Of an unfinished dissection, one is there."""
 
 ALL = 8
 """Up to so many layers all are dissected, also where nobody gave labelled images."""
@@ -48,7 +51,7 @@ def choose_layers(layers: Sequence[Layer], *, labelled: bool, also: Collection[s
     layers : sequence of Layer
         The surveyed ones.
     labelled : bool
-        Whether there are labelled images: then all are.
+        Whether there are labelled images, or all are asked for: then all are.
     also : collection of str
         Dotted names of layers that are not left out.
     """
@@ -63,11 +66,12 @@ def survey_concepts(
     model: Model,
     out: Path,
     layers: Sequence[Layer],
-    shown: Mapping[Layer, NDArray[np.int64]],
+    shown: Mapping[Layer, Sequence[int]],
     *,
     files: Mapping[str, str],
     data: str | Path | None = None,
     also: Collection[str] = (),
+    all_layers: bool = False,
     size: tuple[int, int] | None = None,
     report: Callable[[str, int, int], None] | None = None,
 ) -> Noted:
@@ -83,7 +87,7 @@ def survey_concepts(
         The survey's folder.
     layers : sequence of Layer
         The surveyed ones.
-    shown : mapping of Layer to ndarray of int
+    shown : mapping of Layer to sequence of int
         Which units of each have a mask besides those that are best for a concept.
     files : mapping of str to str
         The survey's own images by their files' paths in its folder: what each is called.
@@ -91,6 +95,8 @@ def survey_concepts(
         A folder of labelled images, as for `netviz.dissect`.
     also : collection of str
         Dotted names of layers to dissect in any case.
+    all_layers : bool
+        Whether all are dissected without labelled images too.
     size : (int, int), optional
         Input height and width in pixels, if asked for.
     report : callable, optional
@@ -103,7 +109,7 @@ def survey_concepts(
         For ``run.json``: the folder, the picked units of each concept, and the masks of each layer; or why there is
         none.
     """
-    chosen = choose_layers(layers, labelled=data is not None, also=also)
+    chosen = choose_layers(layers, labelled=all_layers or data is not None, also=also)
     if not chosen:
         return {"missing": "no layer has maps of several positions"}
     names = [layer.name or layer.alias for layer in chosen]
@@ -111,22 +117,24 @@ def survey_concepts(
     device = next((str(value.device) for value in model.runnable().parameters()), None)
     try:
         count = len(files) if data is None else len(open_labelled(data).images)
-        dissect(
-            model,
-            folder,
-            data=out / "images" if data is None else data,
-            layer=names,
-            top=1,
-            size=size,
-            workers=0 if count <= FEW else None,
-            device=device,
-            progress=None if report is None else _two_passes(report),
-        )
+        if not is_finished(folder, STATES):
+            dissect(
+                model,
+                folder,
+                data=out / "images" if data is None else data,
+                layer=names,
+                top=1,
+                size=size,
+                workers=0 if count <= FEW else None,
+                device=device,
+                resume=can_resume(folder, STATES),
+                progress=None if report is None else _two_passes(report),
+            )
         opened = open_network(model, names, fit="resize", size=size, trust=False, weights="default", seed=0)
         run = open_dissection(folder)
         results = [run.result(layer) for layer in run.layers]
         picks = pick_units(results)
-        units = [set(shown.get(layer, np.arange(0)).tolist()) for layer in opened.layers]
+        units = [set(shown.get(layer, ())) for layer in opened.layers]
         for _, pairs in picks:
             for at, unit in pairs:
                 units[at].add(unit)

@@ -8,7 +8,7 @@ from netviz.analysis.survey_components import Noted, Shown
 from netviz.errors import ModelError, NetvizError, OutputError
 from netviz.models import Model
 
-SEGMENTS = 40
+SEGMENTS = {"quick": 40, "full": 100}
 """Into how many segments a photograph is parted, about: the time it takes grows with their square."""
 
 
@@ -17,9 +17,12 @@ def survey_minimal(
     photos: Sequence[Shown],
     out: Path,
     *,
+    form: str = "quick",
     report: Callable[[str, int], None] | None = None,
 ) -> Noted:
     """Find the minimal images of some photographs and save them in ``minimal/`` of the survey's folder.
+
+    A file that an interrupted survey has left there is kept.
 
     Parameters
     ----------
@@ -27,6 +30,8 @@ def survey_minimal(
     photos : sequence of Shown
     out : Path
         The survey's folder.
+    form : {"quick", "full"}
+        How finely.
     report : callable, optional
         Called with what is being done and how many photographs are done.
 
@@ -41,8 +46,10 @@ def survey_minimal(
     for place, (photo, stem, size) in enumerate(photos):
         if report is not None:
             report(f"{model.name}: minimal image of {photo.name}", place)
+        file = f"minimal/{stem}.npz"
         try:
-            result = minimal(photo, model=model, segments=SEGMENTS, size=size)
+            if not (out / file).is_file():
+                minimal(photo, model=model, segments=SEGMENTS[form], size=size).save(out / file)
         except OutputError:
             raise
         except ModelError as error:
@@ -50,7 +57,5 @@ def survey_minimal(
         except NetvizError as error:
             shown.append({"image": place, "missing": str(error)})
             continue
-        file = f"minimal/{stem}.npz"
-        result.save(out / file)
         shown.append({"image": place, "file": file})
-    return {"segments": SEGMENTS, "shown": shown}
+    return {"segments": SEGMENTS[form], "shown": shown}

@@ -20,8 +20,10 @@ class Augmentation:
     ----------
     flip : bool
         Whether half of the images are mirrored.
+    short_side : int or None
+        To how many pixels the short side is brought before all else.
     scale : (float, float) or None
-        Between which factors images are resized.
+        Between which factors images are resized then.
     crop : (int, int) or None
         Height and width in pixels of what is cut out; what lies outside of the image is void.
     jitter : float
@@ -31,6 +33,7 @@ class Augmentation:
     """
 
     flip: bool = False
+    short_side: int | None = None
     scale: tuple[float, float] | None = None
     crop: tuple[int, int] | None = None
     jitter: float = 0.0
@@ -40,8 +43,9 @@ class Augmentation:
         """Return an image (H, W, 3) and its classes (H, W), changed."""
         if self.flip and rng.random() < 0.5:
             pixels, truth = pixels[:, ::-1], truth[:, ::-1]
-        if self.scale is not None or self.crop is not None:
+        if self.scale is not None or self.crop is not None or self.short_side is not None:
             factor = rng.uniform(*self.scale) if self.scale is not None else 1.0
+            factor *= 1.0 if self.short_side is None else self.short_side / min(truth.shape)
             pixels, truth = self._cut(pixels, truth, factor, rng)
         if self.jitter:
             contrast, brightness = 1 + self.jitter * rng.uniform(-1, 1, 2)

@@ -20,7 +20,7 @@ from netviz.fcn.truth import read_truth
 from netviz.images import Photo, prepare, read_image
 from netviz.models import Model, load
 from netviz.models.hed import HED
-from netviz.models.skips import SkipNetwork, to_pixels
+from netviz.models.skips import SkipNetwork, to_image
 from netviz.results import Arrays, StreamsResult
 
 MOST_PIXELS = 4_000_000
@@ -62,7 +62,8 @@ def show(
     Returns
     -------
     StreamsResult
-        All arrays are on the pixels of the network's input: the image's own, unless `short_side` is given.
+        All arrays are on the image's own pixels or, if `short_side` is given, on those of the resized one. A network
+        with skips that was trained at a size of its own sees the image at that, and is read at the image's pixels.
 
     Raises
     ------
@@ -78,15 +79,18 @@ def show(
     opened = load(model, trust=trust, weights=weights, seed=seed)
     network = unwrap(opened.runnable())
     photo = image if isinstance(image, Photo) else read_image(image)
-    preprocessing = replace(opened.preprocessing, resize=short_side, crop=None)
+    whole = isinstance(network, SkipNetwork) and opened.preprocessing.crop is None
+    trained = opened.preprocessing.resize if whole else None
+    preprocessing = replace(opened.preprocessing, resize=short_side or trained, crop=None)
     prepared = prepare(photo.pixels, preprocessing)
-    height, width = prepared.image.shape[:2]
+    shown = prepared.image if short_side or trained is None else photo.pixels
+    height, width = shown.shape[:2]
     if height * width > MOST_PIXELS:
         raise ImageError(
             f"{photo.name} would be shown at {height}×{width} pixels, more than the {MOST_PIXELS:,} that a dense "
             f"network is given; give a smaller --short-side, such as 720"
         )
-    streams, added = _streams(opened, network, prepared.tensor, photo.name)
+    streams, added = _streams(opened, network, prepared.tensor, photo.name, (height, width))
     names = _coarse_to_fine(tuple(streams))
     count = streams[names[0]].shape[0]
     form = "classes" if count > 1 else "edges" if isinstance(network, HED) else "values"
@@ -102,7 +106,7 @@ def show(
     predicted = {name: np.argmax(streams[name], axis=0) for name in names} if form == "classes" else {}
     return StreamsResult(
         streams={**streams, **added},
-        image=prepared.image,
+        image=shown,
         truth=known,
         names=names,
         form=form,
@@ -129,8 +133,10 @@ def _scores(truth: NDArray[np.int32], predicted: NDArray[np.intp], classes: Sequ
     return metrics(counts.result(), classes)
 
 
-def _streams(model: Model, network: nn.Module, image: Tensor, name: str) -> tuple[Arrays, Arrays]:
-    """Run the network once; return its streams, (K, H, W), in its order, and what each adds, if it tells.
+def _streams(
+    model: Model, network: nn.Module, image: Tensor, name: str, grid: tuple[int, int]
+) -> tuple[Arrays, Arrays]:
+    """Run the network once; return its streams, (K, *grid), in its order, and what each adds, if it tells.
 
     Raises
     ------
@@ -143,7 +149,7 @@ def _streams(model: Model, network: nn.Module, image: Tensor, name: str) -> tupl
     size = "×".join(map(str, image.shape[-2:]))
     with evaluation(network), torch.no_grad():
         try:
-            output, added = _outputs(network, image.to(device))
+            output, added = _outputs(network, image.to(device), grid)
         except (RuntimeError, ValueError, IndexError) as error:
             raise ImageError(
                 f"{model.name} does not run on {name} at {size} pixels ({brief(error)}); give another image, "
@@ -153,7 +159,7 @@ def _streams(model: Model, network: nn.Module, image: Tensor, name: str) -> tupl
         raise ModelError(f"{model.name} returns no maps; give a network that returns one for every class")
     channels = None
     for key, one in output.items():
-        if one.ndim != 4 or one.shape[-2:] != image.shape[-2:] or one.shape[1] != (channels or one.shape[1]):
+        if one.ndim != 4 or one.shape[-2:] != grid or one.shape[1] != (channels or one.shape[1]):
             shape = "×".join(map(str, one.shape))
             raise ModelError(
                 f"the output {key!r} of {model.name} is {shape}, not 1×{channels or 'K'}×{size}: no stream at its "
@@ -173,10 +179,12 @@ def _array(values: Tensor) -> NDArray[np.float32]:
     return found
 
 
-def _outputs(network: nn.Module, image: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _outputs(
+    network: nn.Module, image: Tensor, grid: tuple[int, int]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return a network's streams by name, and the scores that each adds to the coarser one, if it tells."""
     if isinstance(network, SkipNetwork):
-        return _skips(network, image)
+        return _skips(network, image, grid)
     if isinstance(network, HED):
         sides = network.streams(image)
         names = [*(f"side{number}" for number in range(1, len(sides))), "fused"]
@@ -191,7 +199,9 @@ def _outputs(network: nn.Module, image: Tensor) -> tuple[dict[str, Tensor], dict
     return {}, {}
 
 
-def _skips(network: SkipNetwork, image: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _skips(
+    network: SkipNetwork, image: Tensor, grid: tuple[int, int]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the streams of a network with skips, and each one's own scores, from one run of its backbone."""
     sums = network.coarse(image)
     size = image.shape[2], image.shape[3]
@@ -199,9 +209,9 @@ def _skips(network: SkipNetwork, image: Tensor) -> tuple[dict[str, Tensor], dict
     before: Tensor | None = None
     for tap in network.taps:
         scores = sums[tap.stream]
-        streams[tap.stream] = to_pixels(scores, tap, size)
-        grid = scores.shape[2], scores.shape[3]
-        added[tap.stream] = scores if before is None else scores - network.step[tap.stream](before, grid)
+        streams[tap.stream] = to_image(scores, tap, size, grid)
+        places = scores.shape[2], scores.shape[3]
+        added[tap.stream] = scores if before is None else scores - network.step[tap.stream](before, places)
         before = scores
     return streams, added
 

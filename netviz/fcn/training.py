@@ -45,6 +45,7 @@ def train(
     lr: float | None = None,
     backbone_rate: float | None = None,
     batch: int | None = None,
+    short_side: int | None = None,
     crop: tuple[int, int] | None = None,
     norm: str | None = None,
     apart: int | None = None,
@@ -84,6 +85,9 @@ def train(
         does: the paper's in turn, the modern one at once.
     epochs, lr, backbone_rate, batch, norm, apart, ema
         In place of the recipe's own.
+    short_side : int, optional
+        To how many pixels the short side of an image is brought, here and whenever the network sees one; by default
+        images keep their size.
     crop : (int, int), optional
         Height and width in pixels of what is learned from, with a recipe that cuts images; by default the median size
         of the images, at most 512.
@@ -127,6 +131,8 @@ def train(
     check_precision(precision)
     if lr is not None and not lr > 0:
         raise ValueError(f"lr must be positive, not {lr}")
+    if short_side is not None and short_side < 1:
+        raise ValueError(f"short_side must be at least 1, not {short_side}")
     model = load(backbone, weights=weights, seed=seed, trust=trust)
     found = choose_taps(model, strides, taps)
     names = tuple(tap.stream for tap in found)
@@ -136,8 +142,8 @@ def train(
     folder = run_folder(Path(out), resume, (STATE,))
     everything, pixels = check(open_segmentation(data, void=void), progress)
     learning, judging = _split(everything, val, void, seed)
-    size = _median_size(learning)
-    preprocessing = replace(model.preprocessing, resize=None, crop=None)
+    size = _median_size(learning, short_side)
+    preprocessing = replace(model.preprocessing, resize=short_side, crop=None)
     if preprocessing.channels != 3:
         raise ModelError(f"{model.name} takes gray images; choose a backbone for colour")
     plan = Plan(
@@ -146,6 +152,7 @@ def train(
         lr=(lr or chosen.lr) * (SUMMED_PIXELS / (size[0] * size[1]) if chosen.summed else 1.0),
         augmentation=Augmentation(
             flip=chosen.flip,
+            short_side=short_side,
             scale=chosen.scale,
             crop=(crop or (min(size[0], _LARGEST_CROP), min(size[1], _LARGEST_CROP)))
             if chosen.cropped
@@ -235,8 +242,11 @@ def _split(
     return data, replace(other, classes=data.classes, named=data.named)
 
 
-def _median_size(data: Segmentation) -> tuple[int, int]:
-    sizes = np.array([data.size(at) for at in range(len(data))])
+def _median_size(data: Segmentation, short_side: int | None) -> tuple[int, int]:
+    """Return the median height and width of the images as they are learned from."""
+    sizes = np.array([data.size(at) for at in range(len(data))], dtype=np.float64)
+    if short_side is not None:
+        sizes *= short_side / sizes.min(axis=1, keepdims=True)
     height, width = np.median(sizes, axis=0).astype(int).tolist()
     return height, width
 

@@ -79,23 +79,85 @@ def effective_field(
         for image in images:
             pixels = image.detach().clone().to(device).requires_grad_(True)
             run(pixels)
-            maps = channels_first(layer, run[layer])
-            row, column = locate(layer, maps.shape[2:], position)
-            chosen = _chosen(layer, maps.shape[1], units)
-            activations = maps[:, :, row, column] if chosen is None else maps[:, chosen, row, column]
-            value = activations.mean() if gradient == "positive" else activations.sum()
-            if not value.requires_grad:
+            one = _slope(layer, run[layer], pixels, position, units, gradient)
+            if one is None:
                 raise ModelError(
                     f"no gradient flows from layer {layer.name} to the input: the network shuts gradients off there"
                 )
-            (slope,) = torch.autograd.grad(value, pixels, allow_unused=True, materialize_grads=True)
-            one = slope[0].mean(0).clamp(min=0) if gradient == "positive" else slope[0].abs().sum(0)
             total = one.double().cpu() if total is None else total + one.double().cpu()
             count += 1
     if total is None:
         raise ValueError("an effective field needs at least one image")
     mean: NDArray[np.float32] = (total / count).float().numpy()
     return mean
+
+
+def effective_fields(
+    network: nn.Module, layers: Sequence[Layer], images: Iterable[Tensor]
+) -> dict[Layer, NDArray[np.float32]]:
+    """Find the effective fields of several layers, of all units together in the middle of the map.
+
+    Each is what `effective_field` gives for that layer alone, but the network runs once for each image.
+
+    Parameters
+    ----------
+    network : nn.Module
+        On any device.
+    layers : sequence of Layer
+        With maps, from this network's `LayerIndex`.
+    images : iterable of Tensor
+        Each of shape (1, C, H, W), normalized, all of one size.
+
+    Returns
+    -------
+    dict of Layer to ndarray of float32, shape (H, W)
+        Without layers from which no gradient flows to the input.
+
+    Raises
+    ------
+    ValueError
+        If there is no image.
+    """
+    totals: dict[Layer, Tensor] = {}
+    count = 0
+    device = next((value.device for value in network.parameters()), torch.device("cpu"))
+    with torch.inference_mode(False), torch.enable_grad(), capture(network, layers, grad=True) as run:
+        for image in images:
+            pixels = image.detach().clone().to(device).requires_grad_(True)
+            run(pixels)
+            for layer in layers:
+                one = _slope(layer, run[layer], pixels, None, None, "absolute", keep=True)
+                if one is not None:
+                    slope = one.double().cpu()
+                    totals[layer] = totals[layer] + slope if layer in totals else slope
+            count += 1
+    if not count:
+        raise ValueError("an effective field needs at least one image")
+    return {layer: (total / count).float().numpy() for layer, total in totals.items()}
+
+
+def _slope(
+    layer: Layer,
+    output: Tensor,
+    pixels: Tensor,
+    position: tuple[int, int] | None,
+    units: Sequence[int] | None,
+    gradient: str,
+    *,
+    keep: bool = False,
+) -> Tensor | None:
+    """Return one image's gradient at each pixel, (H, W); None where none flows."""
+    maps = channels_first(layer, output)
+    row, column = locate(layer, maps.shape[2:], position)
+    chosen = _chosen(layer, maps.shape[1], units)
+    activations = maps[:, :, row, column] if chosen is None else maps[:, chosen, row, column]
+    value = activations.mean() if gradient == "positive" else activations.sum()
+    if not value.requires_grad:
+        return None
+    (slope,) = torch.autograd.grad(
+        value, pixels, allow_unused=True, materialize_grads=True, retain_graph=keep
+    )
+    return slope[0].mean(0).clamp(min=0) if gradient == "positive" else slope[0].abs().sum(0)
 
 
 def locate(layer: Layer, shape: Sequence[int], position: tuple[int, int] | None) -> tuple[int, int]:

@@ -177,19 +177,31 @@ def to_pixels(scores: Tensor, tap: Tap, size: tuple[int, int], grid: tuple[int, 
 
     With a `grid` of (first, apart), at every so manieth row and column alone.
     """
-    down, across = (
-        torch.from_numpy(
-            linear_matrix(scores.shape[2 + axis], size[axis], tap.center[axis], tap.stride)[
-                grid[0] :: grid[1]
-            ]
-        ).to(scores)
+    first, apart = grid
+    matrices = [
+        linear_matrix(scores.shape[2 + axis], size[axis], tap.center[axis], tap.stride)[first::apart]
         for axis in (0, 1)
-    )
-    return down @ (scores.contiguous() @ across.T)
+    ]
+    return _read(scores, *matrices)
+
+
+def to_image(scores: Tensor, tap: Tap, size: tuple[int, int], pixels: tuple[int, int]) -> Tensor:
+    """Interpolate scores at every pixel of an image of `pixels`, which was resized to an input of `size`."""
+    matrices = []
+    for axis in (0, 1):
+        ratio = pixels[axis] / size[axis]
+        center = (tap.center[axis] + 0.5) * ratio - 0.5
+        matrices.append(linear_matrix(scores.shape[2 + axis], pixels[axis], center, tap.stride * ratio))
+    return _read(scores, *matrices)
+
+
+def _read(scores: Tensor, down: NDArray[np.float32], across: NDArray[np.float32]) -> Tensor:
+    rows, columns = (torch.from_numpy(one).to(scores) for one in (down, across))
+    return rows @ (scores.contiguous() @ columns.T)
 
 
 @lru_cache(maxsize=64)
-def linear_matrix(length: int, pixels: int, center: float, stride: int) -> NDArray[np.float32]:
+def linear_matrix(length: int, pixels: int, center: float, stride: float) -> NDArray[np.float32]:
     """Return the matrix (pixels, length) that reads a row of positions at every pixel, linearly.
 
     Position i lies at pixel ``center + i * stride``; beyond the outermost ones their value stands. Each row of the

@@ -1,6 +1,5 @@
 """From a result, or its file, to a picture file."""
 
-import io
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -8,7 +7,6 @@ from typing import Any, Final
 from matplotlib.figure import Figure
 
 from netviz.errors import OutputError
-from netviz.render import style
 from netviz.render.compare import compare_figure
 from netviz.render.contrast import contrast_figure
 from netviz.render.dense import dense_figure
@@ -23,6 +21,7 @@ from netviz.render.minimal_set import minimal_set_figure
 from netviz.render.occlusion import occlusion_figure
 from netviz.render.patch_tiles import RunImages
 from netviz.render.patches import patches_figure
+from netviz.render.saving import PICTURES, save_figure, suffix_of
 from netviz.render.segment import segment_figure
 from netviz.render.segmentation import segmentation_figure
 from netviz.render.sift import sift_figure
@@ -54,7 +53,6 @@ from netviz.results import (
     load_result,
     open_dissection,
     open_run,
-    write_bytes,
 )
 from netviz.results.dissect_run import read_dissection
 from netviz.results.patches_run import read_patches
@@ -82,15 +80,6 @@ FIGURES: Final[dict[type[Result], Callable[[Any], Figure]]] = {
 }
 """How each kind of result is drawn; a new kind adds its line."""
 
-# Everything that would carry a date or a version into the file is left out.
-_METADATA: Final[dict[str, dict[str, None]]] = {
-    ".png": {"Software": None},
-    ".svg": {"Date": None, "Creator": None},
-    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-}
-PICTURES: Final = tuple(_METADATA)
-"""The kinds of picture that can be written, as file suffixes."""
-
 
 def figure(result: Result) -> Figure:
     """Draw a result.
@@ -117,37 +106,6 @@ def figure(result: Result) -> Figure:
             f"there is no picture of a result of kind {result.kind!r}; kinds that can be drawn: {known}"
         )
     return drawer(result)
-
-
-def save_figure(figure: Figure, path: str | Path) -> Path:
-    """Write a figure as PNG, SVG or PDF, in one step; the same figure gives the same bytes.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-    path : str or Path
-        Its suffix (.png, .svg or .pdf) chooses the format.
-
-    Returns
-    -------
-    Path
-        The path written.
-
-    Raises
-    ------
-    OutputError
-        If the suffix is another, or the file cannot be written.
-    """
-    suffix = _suffix(path, PICTURES)
-    buffer = io.BytesIO()
-    with style.style():
-        figure.savefig(
-            buffer,
-            format=suffix[1:],
-            dpi=style.DPI if suffix == ".png" else style.VECTOR_DPI,
-            metadata=_METADATA[suffix],
-        )
-    return write_bytes(path, buffer.getvalue())
 
 
 def draw(
@@ -195,65 +153,83 @@ def draw(
     ValueError
         If `show` is none of the values named here.
     """
-    suffix = _suffix(out, (*PICTURES, ".npz"))
-    if show is not None and show not in SHOWN:
-        raise ValueError(f"show must be one of {', '.join(SHOWN)}, not {show!r}")
-    if not isinstance(result, Result | str | Path):
-        several = list(result)
-        if len(several) != 1:
-            return _draw_several(several, out, layer, units, show)
-        result = several[0]
-    folder = None
-    if not isinstance(result, Result):
-        path = Path(result)
-        if show in (None, "concepts") and suffix != ".npz" and is_compared(path, layer):
-            return _draw_several([path], out, layer, units, show)
-        if path.is_dir():
-            run = open_dissection(path) if is_dissection_run(path) else open_run(path)
-            result, folder = run.result(run.choose(layer)), path
-        else:
-            result, folder = load_result(path), path.absolute().parent.parent
-            if layer is not None:
-                raise OutputError(f"{path} holds one layer; --layer chooses in the folder of a run")
-            if isinstance(result, PatchesResult):
-                result = read_patches(path)
-            if isinstance(result, DissectionResult):
-                result = read_dissection(path)
-    if suffix == ".npz":
-        return result.save(out)
-    if isinstance(result, DissectionResult):
-        return save_figure(dissection_picture(result, folder, units=units, show=show, tell=tell), out)
+    if suffix_of(out, (*PICTURES, ".npz")) != ".npz":
+        return save_figure(picture(result, layer=layer, units=units, show=show, tell=tell), out)
+    _check_show(show)
+    sources = _sources(result)
+    if len(sources) != 1:
+        suffix_of(out, PICTURES)
+    return _opened(sources[0], layer)[0].save(out)
+
+
+def picture(
+    result: Result | str | Path | Sequence[Result | str | Path],
+    *,
+    layer: str | None = None,
+    units: str | Iterable[int] | None = None,
+    show: str | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Figure:
+    """Return the picture that `draw` writes, as a figure; see there for what it takes and raises."""
+    _check_show(show)
+    sources = _sources(result)
+    if len(sources) != 1:
+        return _side_by_side(sources, layer, units, show)
+    source = sources[0]
+    table = not isinstance(source, Result) and is_compared(Path(source), layer)
+    if table and show in (None, "concepts"):
+        return _side_by_side(sources, layer, units, show)
+    one, folder = _opened(source, layer)
+    if isinstance(one, DissectionResult):
+        return dissection_picture(one, folder, units=units, show=show, tell=tell)
     if show is not None:
         raise OutputError(
-            f"--show chooses what is drawn of a dissection, not of a result of kind {result.kind!r}"
+            f"--show chooses what is drawn of a dissection, not of a result of kind {one.kind!r}"
         )
-    if isinstance(result, PatchesResult) and folder is not None and (folder / "images.txt").is_file():
-        images = RunImages(folder, result.image[result.image >= 0].tolist())
-        return save_figure(patches_figure(result, images, units=units, tell=tell), out)
-    if units is not None and not isinstance(result, PatchesResult):
-        raise OutputError(f"--units chooses in the folder of a run, not in a result of kind {result.kind!r}")
-    return save_figure(figure(result), out)
+    if isinstance(one, PatchesResult) and folder is not None and (folder / "images.txt").is_file():
+        images = RunImages(folder, one.image[one.image >= 0].tolist())
+        return patches_figure(one, images, units=units, tell=tell)
+    if units is not None and not isinstance(one, PatchesResult):
+        raise OutputError(f"--units chooses in the folder of a run, not in a result of kind {one.kind!r}")
+    return figure(one)
 
 
-def _draw_several(
+def _check_show(show: str | None) -> None:
+    if show is not None and show not in SHOWN:
+        raise ValueError(f"show must be one of {', '.join(SHOWN)}, not {show!r}")
+
+
+def _sources(result: Result | str | Path | Sequence[Result | str | Path]) -> list[Result | str | Path]:
+    return [result] if isinstance(result, Result | str | Path) else list(result)
+
+
+def _opened(source: Result | str | Path, layer: str | None) -> tuple[Result, Path | None]:
+    """Read a result; return it with the folder of the run that it comes from."""
+    if isinstance(source, Result):
+        return source, None
+    path = Path(source)
+    if path.is_dir():
+        run = open_dissection(path) if is_dissection_run(path) else open_run(path)
+        return run.result(run.choose(layer)), path
+    result, folder = load_result(path), path.absolute().parent.parent
+    if layer is not None:
+        raise OutputError(f"{path} holds one layer; --layer chooses in the folder of a run")
+    if isinstance(result, PatchesResult):
+        result = read_patches(path)
+    if isinstance(result, DissectionResult):
+        result = read_dissection(path)
+    return result, folder
+
+
+def _side_by_side(
     sources: Sequence[Result | str | Path],
-    out: str | Path,
     layer: str | None,
     units: str | Iterable[int] | None,
     show: str | None,
-) -> Path:
+) -> Figure:
     """Draw dissections side by side."""
-    _suffix(out, PICTURES)
     if show not in (None, "concepts") or units is not None:
         raise OutputError(
             "side by side concepts are drawn, of all units; draw one layer of one run for others"
         )
-    return save_figure(compare(sources, layer), out)
-
-
-def _suffix(path: str | Path, allowed: tuple[str, ...]) -> str:
-    suffix = Path(path).suffix.lower()
-    if suffix not in allowed:
-        named = f"the suffix {suffix!r}" if suffix else "no suffix"
-        raise OutputError(f"cannot write {path}: it has {named}; use one of {' '.join(allowed)}")
-    return suffix
+    return compare(sources, layer)

@@ -11,6 +11,7 @@ from netviz.render.canvas import MARGIN, Box, Canvas, Header, header
 from netviz.render.classes import Legend, class_colour, class_colours, legend
 from netviz.render.regions import fitted, grey, outside_pale
 from netviz.render.scales import Pixels, Scale
+from netviz.render.stream_rasters import changed, held_classes
 from netviz.render.streams_maps import stream_maps_figure
 from netviz.render.words import TIMES
 from netviz.results import StreamsResult
@@ -20,7 +21,6 @@ _LEAST: Final = 170
 _BETWEEN: Final = 14
 _ABOVE: Final = 34
 _BELOW: Final = 16
-_NAMED: Final = 48
 _CONFIDENCE: Final = Scale(0.0, 1.0, "sequential", False)
 _BLACK: Final = ((0.0, "0"), (0.5, "0.5"), (1.0, "1"))
 
@@ -71,7 +71,7 @@ def _draw(result: StreamsResult) -> Figure:
         sheet.say(row, "What each stream changed: the new class where it is another one, the rest faded.")
         for number, name in enumerate(result.names[1:], start=2):
             change = result.changed[name]
-            picture = _changed(result, str(change["from"]), name, faded)
+            picture = changed(result, str(change["from"]), name, faded)
             said = f"{_percent(change['share'])} of the pixels change class"
             sheet.place(row, number, picture, f"{change['from']} → {name}", said)
         row += 1
@@ -150,14 +150,6 @@ class _Sheet:
         self._canvas.frames(self._boxes)
 
 
-def _changed(result: StreamsResult, before: str, after: str, faded: Pixels) -> Pixels:
-    new = result.predicted(after)
-    other = new != result.predicted(before)
-    picture: Pixels = faded.copy()
-    picture[other] = class_colours(new)[other]
-    return picture
-
-
 def _wrong(predicted: NDArray[np.intp], truth: NDArray[np.int32], faded: Pixels) -> Pixels:
     picture: Pixels = faded.copy()
     picture[(predicted != truth) & (truth >= 0)] = style.rgb(style.MARK)
@@ -177,15 +169,10 @@ def _size(result: StreamsResult) -> str:
 
 def _legend(result: StreamsResult, width: int) -> Legend:
     """Name the classes that occur, in any stream or in the truth; of very many those with most pixels."""
-    pictures = [result.predicted(name).ravel() for name in result.names]
-    if result.truth is not None:
-        pictures.append(result.truth[result.truth >= 0].astype(np.intp))
-    counts = np.bincount(np.concatenate(pictures), minlength=len(result.classes))
-    held = np.flatnonzero(counts)
-    kept = sorted(sorted(held.tolist(), key=lambda code: -counts[code])[:_NAMED])
+    kept, more = held_classes(result)
     entries = [(class_colour(code), result.classes[code]) for code in kept]
-    if len(held) > len(kept):
-        entries.append((style.PAPER, f"and {len(held) - len(kept)} more"))
+    if more:
+        entries.append((style.PAPER, f"and {more} more"))
     if result.void_share:
         entries.append((style.VOID, "void"))
     return legend(entries, width)

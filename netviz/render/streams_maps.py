@@ -9,6 +9,7 @@ from netviz.render import style, words
 from netviz.render.canvas import MARGIN, Box, Canvas, Header, header
 from netviz.render.regions import fitted
 from netviz.render.scales import Floats, Scale, finite_range
+from netviz.render.stream_rasters import stream_map, stream_scale
 from netviz.render.words import TIMES
 from netviz.results import StreamsResult
 
@@ -28,8 +29,8 @@ def stream_maps_figure(result: StreamsResult) -> Figure:
     result : StreamsResult
         Of the form ``"edges"``, drawn as the sigmoid in 0…1, or ``"values"``, drawn as they are.
     """
-    maps = {name: np.asarray(_map(result, name), dtype=np.float64) for name in result.names}
-    scale = _scale(result, maps)
+    maps = {name: np.asarray(stream_map(result, name), dtype=np.float64) for name in result.names}
+    scale = stream_scale(result)
     count = 1 + len(maps)
     # As many rows as are needed, filled evenly.
     columns = -(-count // -(-count // _MOST))
@@ -61,20 +62,6 @@ def stream_maps_figure(result: StreamsResult) -> Figure:
         canvas.text(left, top + 27, note, style.LABEL, style.MUTED, va="baseline")
     canvas.frames(boxes)
     return canvas.figure
-
-
-def _map(result: StreamsResult, name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    return result.probability(name) if result.form == "edges" else result.streams[name][0]
-
-
-def _scale(result: StreamsResult, maps: dict[str, Floats]) -> Scale:
-    if result.form == "edges":
-        return Scale(0.0, 1.0, "sequential", False)
-    low, high = finite_range(np.concatenate([one.ravel() for one in maps.values()]))
-    if low < 0:
-        limit = max(-low, high)
-        return Scale(-limit, limit, "diverging", False)
-    return Scale(0.0, high or 1.0, "sequential", False)
 
 
 def _note(result: StreamsResult, name: str, maps: dict[str, Floats]) -> str:

@@ -13,6 +13,7 @@ from netviz.results.filters import FiltersResult
 from netviz.results.hypercolumn import HypercolumnResult
 from netviz.results.maps import MapsResult
 from netviz.results.minimal import MinimalResult, MinimalSetResult
+from netviz.results.nearest import NearestResult
 from netviz.results.occlusion import OcclusionResult
 from netviz.results.patches import PatchesResult
 from netviz.results.patches_run import PatchesRun, open_run
@@ -38,6 +39,7 @@ __all__ = [
     "MatchResult",
     "MinimalResult",
     "MinimalSetResult",
+    "NearestResult",
     "OcclusionResult",
     "PatchesResult",
     "PatchesRun",

@@ -15,6 +15,7 @@ import numpy as np
 
 from netviz._version import __version__
 from netviz.errors import ResultError
+from netviz.results.display import Displayed
 from netviz.results.files import write_bytes
 
 R = TypeVar("R", bound="Result")
@@ -26,7 +27,7 @@ KINDS: dict[str, type["Result"]] = {}
 
 
 @dataclasses.dataclass(frozen=True)
-class Result:
+class Result(Displayed):
     """What a question's answer is made of; a subclass names its arrays and facts as fields."""
 
     kind: ClassVar[str] = ""

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from netviz.errors import LayerError, ResultError
+from netviz.results.display import Displayed
 
 _LARGEST = 1 << 30
 """Most bytes of a run.json, which names every skipped image."""
@@ -36,7 +37,7 @@ class RunLayer:
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Displayed):
     """A run's folder.
 
     Attributes

@@ -23,13 +23,18 @@ def test_picture_arrays_and_facts(netviz, tmp_path):
         assert saved["theoretical"].shape == (3, 2)
         assert saved["effective"].shape == (224, 224)
         assert "empirical" not in saved.files
+    assert json.loads(netviz("report", tmp_path / "a.npz", "--json").out) == facts
+
+
+def test_drawn_at_once_or_later_is_the_same(netviz, tmp_path):
+    options = ("field", "pnet", "-l", "conv3", "-i", "skimage:chelsea", "--size", "60x80", "-k", "effective")
+    assert netviz(*options, "-o", tmp_path / "a.npz").status == 0
     for suffix in ("png", "svg", "pdf"):
-        assert netviz(*options, "-k", "effective", "--unit", "3", "-o", tmp_path / f"b.{suffix}").status == 0
+        assert netviz(*options, "-o", tmp_path / f"b.{suffix}").status == 0
         assert netviz("draw", tmp_path / "a.npz", "-o", tmp_path / f"c.{suffix}").status == 0
         assert (tmp_path / f"b.{suffix}").read_bytes() == (tmp_path / f"c.{suffix}").read_bytes()
     with Image.open(tmp_path / "b.png") as picture:
         assert picture.width > 600
-    assert json.loads(netviz("report", tmp_path / "a.npz", "--json").out) == facts
 
 
 def test_all_three(netviz, tmp_path):

@@ -133,11 +133,12 @@ def test_no_way_to_give_a_model_runs_it(netviz, tmp_path, evil, way):
     folder = tmp_path / "files"
     folder.mkdir()
     path = way(folder, evil)
+    small = ["--size", "32x32"]
     for args in (
         ["layers", path],
         ["filters", path, "-o", tmp_path / "out.png"],
-        ["maps", "skimage:coins", "-l", "conv1", "--model", path, "-o", tmp_path / "out.png"],
-        ["gallery", path, "-i", "skimage:coins", "-o", tmp_path / "site"],
+        ["maps", "skimage:coins", "-l", "conv1", "--model", path, *small, "-o", tmp_path / "out.png"],
+        ["gallery", path, "-i", "skimage:coins", *small, "-o", tmp_path / "site"],
         ["layers", "squeezenet1_1", "--weights", path],
     ):
         done = netviz(*args)

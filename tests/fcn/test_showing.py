@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import h5py
@@ -10,7 +11,7 @@ from torch import nn
 import netviz
 from netviz.errors import ImageError, MissingWeightsError, ModelError
 from netviz.fcn import show
-from netviz.images import Photo, read_image
+from netviz.images import Photo, prepare, read_image
 from netviz.models import known
 from netviz.models.model import Model
 from netviz.models.preprocessing import Preprocessing
@@ -179,13 +180,18 @@ def test_other_mistakes(photo, tmp_path):
         show(Photo("huge", np.zeros((2001, 2000, 3), dtype=np.uint8)), model=model())
 
 
-def test_skip_network_tells_what_each_layer_adds(photo):
+def skips() -> tuple[SkipNetwork, nn.Sequential]:
     torch.manual_seed(1)
     backbone = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 5, 3, 2, 1))
     network = SkipNetwork(backbone, [Tap("1", 4, (0.0, 0.0), 5), Tap("0", 2, (0.0, 0.0), 4)], 3)
     for conv in network.score.values():
         nn.init.normal_(conv.weight)
-    result = show(photo, model=Model("skips", network.eval(), {}, PLAIN, (), ""))
+    return network.eval(), backbone
+
+
+def test_skip_network_tells_what_each_layer_adds(photo):
+    network, backbone = skips()
+    result = show(photo, model=Model("skips", network, {}, PLAIN, (), ""))
     assert result.names == ("4s", "2s")
     x = torch.from_numpy(photo.pixels).permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():
@@ -275,3 +281,25 @@ def test_hed_equals_an_independent_evaluation():
         assert scale > 1
         np.testing.assert_allclose(result.streams[name][0], own, atol=1e-4 * scale)
     np.testing.assert_allclose(result.probability("fused"), 1 / (1 + np.exp(-fused)), atol=1e-4)
+
+
+def test_a_network_trained_at_its_own_size_is_read_at_the_images_pixels(photo):
+    network, _ = skips()
+    rows, cols = photo.pixels.shape[:2]
+    preprocessing = replace(PLAIN, resize=2 * min(rows, cols), crop=None)
+    found = show(photo, model=Model("skips", network, {}, preprocessing, (), ""))
+    image = prepare(photo.pixels, preprocessing).tensor
+    with torch.no_grad():
+        fused = network.coarse(image)
+    np.testing.assert_array_equal(found.image, photo.pixels)
+    for tap in network.taps:
+        scores = fused[tap.stream][0].numpy().astype(np.float64)
+        # The middle of a pixel of the image lies between two pixels of the input, which has twice as many.
+        values = scores
+        for axis, count in enumerate((rows, cols)):
+            places = (2 * np.arange(count) + 0.5 - tap.center[axis]) / tap.stride
+            grid = np.arange(values.shape[1 + axis])
+            values = np.apply_along_axis(
+                lambda line, at=places, on=grid: np.interp(at, on, line), 1 + axis, values
+            )
+        np.testing.assert_allclose(found.streams[tap.stream], values, atol=1e-5)

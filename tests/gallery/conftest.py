@@ -1,15 +1,19 @@
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urljoin, urlsplit
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from netviz.gallery import build
 from netviz.results import ContrastResult, FiltersResult, MapsResult, Result, SiftResult, StagesResult
 from netviz.results.stages import Column
-from support_concepts import add_concepts
+from support_concepts import Page, add_concepts
+from support_images import add_images
 from support_patches import facts_of, make_patches
 
 MakeRun = Callable[..., Path]
@@ -167,8 +171,8 @@ def component(verb: str, layer: str, alias: str, image: str, rng: np.random.Gene
     )  # fmt: skip
 
 
-def add_parts(folder: Path) -> Path:
-    """Add to a run of two or more photographs patches of every convolution, and components of two of them."""
+def add_parts(folder: Path, photos: int = 2) -> Path:
+    """Add to a run of two or more photographs patches of every convolution, and components of one or two of them."""
     path = folder / "run.json"
     facts = json.loads(path.read_text(encoding="utf-8"))
     files = [folder / image["file"] for image in facts["images"][:2]]
@@ -197,7 +201,7 @@ def add_parts(folder: Path) -> Path:
     for which, place in (("first", 1), ("deeper", 3)):
         layer = facts["layers"][place]
         on = []
-        for image, noted_image in enumerate(facts["images"][:2]):
+        for image, noted_image in enumerate(facts["images"][:photos]):
             entry: dict[str, Any] = {"image": image}
             for verb in ("stages", "contrast", "sift"):
                 file = f"components/layer{place}/{image}-{verb}.npz"
@@ -205,7 +209,8 @@ def add_parts(folder: Path) -> Path:
                 entry[verb] = {"file": file}
             on.append(entry)
         shown.append({"layer": layer["name"], "which": which, "shown": on})
-    shown[1]["shown"][1]["sift"] = {"missing": "SIFT finds no keypoint in <b>coffee</b>"}
+    if photos > 1:
+        shown[1]["shown"][1]["sift"] = {"missing": "SIFT finds no keypoint in <b>coffee</b>"}
     facts["patches"] = {"folder": "patches", "images": ["my photos/<x>"]}
     facts["components"] = {"layers": shown, "missing": []}
     facts["images"] = [{**image, "size": [48, 64]} for image in facts["images"]]
@@ -222,7 +227,7 @@ def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def hostile_whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same whose names are hostile."""
-    return add_parts(make_run(tmp_path_factory.mktemp("hostile"), HOSTILE[0], HOSTILE, HOSTILE))
+    return add_parts(make_run(tmp_path_factory.mktemp("hostile"), HOSTILE[0], HOSTILE, HOSTILE), photos=1)
 
 
 @pytest.fixture(scope="session")
@@ -234,8 +239,47 @@ def told_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def hostile_told_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same whose names are hostile, those of concepts and classes too."""
-    run = add_parts(make_run(tmp_path_factory.mktemp("hostile"), HOSTILE[0], HOSTILE, HOSTILE))
+    run = add_parts(make_run(tmp_path_factory.mktemp("hostile"), HOSTILE[0], HOSTILE, HOSTILE), photos=1)
     return add_concepts(run, HOSTILE, HOSTILE[1])
+
+
+@pytest.fixture(scope="session")
+def full_run(told_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder that gives every kind of page, with the heat maps of a classifier; no test may change it."""
+    return add_images(shutil.copytree(told_run, tmp_path_factory.mktemp("full") / "run"))
+
+
+@pytest.fixture(scope="session")
+def hostile_full_run(hostile_told_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same whose names are hostile, with the streams of a dense network."""
+    copy = shutil.copytree(hostile_told_run, tmp_path_factory.mktemp("hostile-full") / "run")
+    return add_images(copy, streams=True, classes=HOSTILE[:3])
+
+
+@pytest.fixture(scope="session")
+def full_site(full_run: Path, hostile_full_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site of both, which no test may change."""
+    folder = tmp_path_factory.mktemp("full-site")
+    build([full_run, hostile_full_run], folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def linked_pages(full_site: Path) -> dict[str, Page]:
+    """Every page of the site that can be reached from the first one, by its path; what is linked is there."""
+    found: dict[str, Page] = {}
+    waiting = ["index.html"]
+    while waiting:
+        path = waiting.pop()
+        if path in found or not path.endswith(".html"):
+            continue
+        found[path] = Page(full_site / path)
+        for link in found[path].all("a"):
+            target = urlsplit(urljoin(f"https://site/{path}", link["href"]))
+            assert target.netloc == "site", (path, link)
+            assert (full_site / unquote(target.path[1:])).is_file(), (path, link)
+            waiting.append(unquote(target.path[1:]))
+    return found
 
 
 @pytest.fixture(scope="session")

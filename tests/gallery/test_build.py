@@ -53,7 +53,13 @@ def test_files_of_an_earlier_build_go_and_foreign_files_stay(
     (site / "toy" / "notes.txt").write_text("mine")
     report = build([new_run(tmp_path / "run", photos=("cat",))], site)
     assert sorted(report.removed) == sorted(
-        ["toy/images/coffee.png", *(f"toy/maps/layer{n}/coffee.png" for n in (1, 2, 3, 4))]
+        [
+            "toy/images/coffee.jpg",
+            "toy/images/coffee.png",
+            "toy/images/coffee.html",
+            "toy/glimpses/coffee.jpg",
+            *(f"toy/maps/layer{n}/coffee.png" for n in (1, 2, 3, 4)),
+        ]
     )
     assert (site / "toy" / "notes.txt").read_text() == "mine"
     assert not list(site.rglob("coffee*"))
@@ -132,6 +138,9 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     "null byte": lambda folder: edit_image(folder, file="images/a\0.png"),
     "no image": lambda folder: (folder / "images" / "cat.png").unlink(),
     "no png": lambda folder: (folder / "images" / "cat.png").write_bytes(b"<svg/>"),
+    "cut png": lambda folder: (folder / "images" / "cat.png").write_bytes(
+        (folder / "images" / "cat.png").read_bytes()[:60]
+    ),
     "no filters": lambda folder: (folder / "filters" / "layer1.npz").unlink(),
     "cut filters": lambda folder: (folder / "filters" / "layer1.npz").write_bytes(b"damaged"),
     "maps for filters": lambda folder: shutil.copy(

@@ -1,0 +1,187 @@
+"""The gallery of mobilenet_v2.
+
+Crops of scikit-image's photographs at 224 px: the time for the quick form's survey and for building its site, over
+the time of bare forward passes of the same photographs (batches of 16, images already normalized, the better of
+channels first and channels last). The size of the site and of what was measured; for its first page and its largest
+wall, what Chromium has received before anything is scrolled, from a server on this machine, and when the page is
+interactive: its scripts have run and the main thread is idle. Another number of photographs may follow on the command
+line.
+"""
+
+import functools
+import http.server
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+import netviz
+from netviz.fcn.survey import survey_fcn
+from netviz.gallery import build
+from netviz.images import PHOTOGRAPHS, prepare, read_image
+from netviz.models import Model
+
+PHOTOS, BATCH, ROUNDS, VISITS = 64, 16, 3, 5
+IDLE = "() => new Promise((done) => requestIdleCallback(() => done(performance.now())))"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+class Page(NamedTuple):
+    """What a browser needs for a page: bytes, requests and seconds."""
+
+    received: int
+    requests: int
+    interactive: float
+
+
+def write_crops(folder: Path, count: int) -> None:
+    """Write so many different crops of scikit-image's photographs."""
+    photos = [read_image(f"skimage:{name}").pixels for name in PHOTOGRAPHS]
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    for number in range(count):
+        pixels = photos[number % len(photos)]
+        top, left = (int(rng.integers(0, max(1, side - 256))) for side in pixels.shape[:2])
+        crop = Image.fromarray(pixels[top : top + 256, left : left + 256]).convert("RGB")
+        crop.resize((224, 224)).save(folder / f"{number:03d}.png")
+
+
+def bare_seconds(model: Model, folder: Path) -> float:
+    """Return how long the bare forward passes of a folder of photographs take."""
+    network = model.runnable().eval()
+    tensors = [
+        prepare(read_image(path).pixels, model.preprocessing).tensor for path in sorted(folder.iterdir())
+    ]
+    batches = [torch.cat(tensors[at : at + BATCH]) for at in range(0, len(tensors), BATCH)]
+    best = float("inf")
+    for layout in (torch.contiguous_format, torch.channels_last):
+        laid = [batch.contiguous(memory_format=layout) for batch in batches]
+        with torch.inference_mode():
+            network(laid[0])
+            for _ in range(ROUNDS):
+                start = time.perf_counter()
+                for batch in laid:
+                    network(batch)
+                best = min(best, time.perf_counter() - start)
+    return best
+
+
+@contextmanager
+def served(site: Path) -> Iterator[str]:
+    """Serve a site on this machine; yield its address."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def visit(browser: Any, address: str) -> Page:
+    """Open a page as a new visitor does, and do not scroll; the median of several visits."""
+    seen = []
+    for _ in range(VISITS):
+        context = browser.new_context(viewport={"width": 1280, "height": 900})
+        page = context.new_page()
+        sizes: list[int] = []
+        page.on("requestfinished", lambda request, to=sizes: to.append(request.sizes()["responseBodySize"]))
+        page.goto(address, wait_until="domcontentloaded")
+        interactive = page.evaluate(IDLE) / 1000
+        page.wait_for_load_state("networkidle")
+        seen.append(Page(sum(sizes), len(sizes), interactive))
+        context.close()
+    return Page(seen[-1].received, seen[-1].requests, statistics.median(one.interactive for one in seen))
+
+
+def pages(site: Path, run: Path) -> list[tuple[str, Page]]:
+    """Measure the first page and the page of the layer with the most units; nothing without a browser."""
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        return []
+    if executable is None:
+        return []
+    layers = [layer for layer in json.loads((run / "run.json").read_text())["layers"] if layer["slug"]]
+    largest = max(layers, key=lambda layer: layer["channels"])
+    (wall,) = site.glob(f"*/{largest['slug']}.html")
+    with served(site) as root, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        found = [
+            ("first page", visit(browser, f"{root}/index.html")),
+            (
+                f"wall of {largest['channels']} units ({largest['name']})",
+                visit(browser, f"{root}/{wall.relative_to(site).as_posix()}"),
+            ),
+        ]
+        browser.close()
+    return found
+
+
+def megabytes(folder: Path) -> float:
+    """Return the size of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+
+
+def table(count: int) -> str:
+    model = netviz.load("mobilenet_v2")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_crops(folder / "photos", count)
+        bare = bare_seconds(model, folder / "photos")
+        start = time.perf_counter()
+        run = netviz.survey(
+            model,
+            folder / "run",
+            images=[folder / "photos"],
+            finish=lambda out, of, tell: survey_fcn(out, of, compare=False, progress=tell),
+        )
+        surveyed = time.perf_counter() - start
+        start = time.perf_counter()
+        site = build([run], folder / "site").index.parent
+        built = time.perf_counter() - start
+        start = time.perf_counter()
+        build([run], site)
+        again = time.perf_counter() - start
+        files = sum(path.is_file() for path in site.rglob("*"))
+        rows = [
+            f"| {count} photographs, quick form | seconds | over bare forward passes |",
+            "|---|---|---|",
+            f"| bare forward passes | {bare:.2f} | 1 |",
+            f"| survey | {surveyed:.1f} | {surveyed / bare:.0f} |",
+            f"| building the site | {built:.1f} | {built / bare:.0f} |",
+            f"| both (goal: 3) | {surveyed + built:.1f} | {(surveyed + built) / bare:.0f} |",
+            f"| building it again, nothing changed | {again:.1f} | {again / bare:.0f} |",
+            "",
+            f"Site: {megabytes(site):.0f} MB in {files} files. What was measured: {megabytes(run):.0f} MB.",
+        ]
+        measured = pages(site, run)
+    if measured:
+        rows += ["", "| page | KB before scrolling (goal: 500) | requests | interactive, s (goal: 1) |"]
+        rows += ["|---|---|---|---|"]
+        rows += [
+            f"| {what} | {page.received / 1e3:.0f} | {page.requests} | {page.interactive:.2f} |"
+            for what, page in measured
+        ]
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    print(table(int(sys.argv[1]) if len(sys.argv) > 1 else PHOTOS))

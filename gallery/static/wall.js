@@ -1,0 +1,132 @@
+/* A wall of units: sort, filter, search. Its state stands in the address, so that a link keeps it. */
+"use strict";
+
+(() => {
+  const wall = document.getElementById("wall");
+  const form = document.getElementById("controls");
+  const source = document.getElementById("wall-data");
+  if (!wall || !form || !source) return;
+
+  const data = JSON.parse(source.textContent);
+  const tiles = [...wall.children].map((item, at) => ({
+    item,
+    at,
+    number: parseInt(item.textContent, 10),
+    concept: data.concept ? data.names[data.concept[at]] || "" : "",
+  }));
+  const fields = ["seek", "sort", "concept", "show"].map((name) => [name, document.getElementById(name)]);
+  const control = Object.fromEntries(fields.filter(([, field]) => field));
+  const count = document.getElementById("count");
+  const DEAD = 1 | 4, ON = 2, DUPLICATE = 8, DETECTS = 16;
+
+  const shown = {
+    "": () => true,
+    detectors: (at) => Boolean(data.marks[at] & DETECTS),
+    dead: (at) => Boolean(data.marks[at] & DEAD),
+    on: (at) => Boolean(data.marks[at] & ON),
+    duplicate: (at) => Boolean(data.marks[at] & DUPLICATE),
+  };
+
+  // Largest first; what is not known comes last.
+  const downwards = (values) => (a, b) => {
+    const [x, y] = [values[a.at], values[b.at]];
+    return (y === null) - (x === null) ? (x === null) - (y === null) : y - x || a.at - b.at;
+  };
+  const byConcept = (a, b) => {
+    const [x, y] = [data.concept[a.at], data.concept[b.at]];
+    if ((x < 0) !== (y < 0)) return x < 0 ? 1 : -1;
+    return x - y || data.iou[b.at] - data.iou[a.at] || a.at - b.at;
+  };
+  const orders = {
+    "": () => (a, b) => a.at - b.at,
+    activity: () => downwards(data.activity),
+    sparsity: () => downwards(data.sparsity),
+    concept: () => byConcept,
+  };
+
+  let sorted = "";
+
+  const read = (name) => (control[name] ? control[name].value : "");
+
+  const apply = () => {
+    const sort = read("sort");
+    if (sort !== sorted) {
+      const list = document.createDocumentFragment();
+      for (const tile of [...tiles].sort(orders[sort]())) list.append(tile.item);
+      wall.append(list);
+      sorted = sort;
+    }
+    const words = read("seek").toLowerCase().split(/\s+/).filter(Boolean);
+    const concept = read("concept");
+    const fits = shown[read("show")];
+    let found = 0;
+    for (const { item, at, number, concept: name } of tiles) {
+      const match =
+        fits(at) &&
+        (concept === "" || data.concept[at] === Number(concept)) &&
+        words.every((word) => (/^\d+$/.test(word) ? String(number) === word : name.toLowerCase().includes(word)));
+      item.hidden = !match;
+      found += match;
+    }
+    count.textContent = `${found.toLocaleString("en")} of ${tiles.length.toLocaleString("en")}`;
+  };
+
+  const keep = () => {
+    const state = new URLSearchParams();
+    for (const [name, field] of Object.entries(control)) {
+      if (!field.value) continue;
+      state.set(name, name === "concept" ? data.names[Number(field.value)] : field.value);
+    }
+    const address = state.size ?? [...state].length ? `#${state}` : "#units";
+    history.replaceState(null, "", address);
+    apply();
+  };
+
+  const restore = () => {
+    const state = new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
+    for (const [name, field] of Object.entries(control)) {
+      const asked = state.get(name) ?? "";
+      const place = name === "concept" && asked ? data.names.indexOf(asked) : asked;
+      field.value = place === -1 ? "" : String(place);
+      // An address may be typed by hand: what is not on offer is not asked for.
+      if (field.value !== String(place)) field.value = "";
+    }
+    apply();
+    if (state.has("seek")) {
+      wall.parentElement.scrollIntoView();
+      control.seek.focus();
+    }
+  };
+
+  // A sheet is asked for when a tile of it comes near; without a script the browser decides.
+  const near = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (!isIntersecting) continue;
+      target.classList.add("near");
+      near.unobserve(target);
+    }
+  }, { rootMargin: "100px" });
+  for (const { item } of tiles) near.observe(item);
+
+  form.hidden = false;
+  form.addEventListener("input", keep);
+  form.addEventListener("reset", (event) => {
+    event.preventDefault();
+    for (const field of Object.values(control)) field.value = "";
+    keep();
+  });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const first = [...wall.children].find((item) => !item.hidden);
+    if (first) window.location.href = first.querySelector("a").href;
+  });
+  control.seek.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    event.preventDefault();
+    control.seek.value = "";
+    keep();
+    control.seek.blur();
+  });
+  window.addEventListener("hashchange", restore);
+  restore();
+})();

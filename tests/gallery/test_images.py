@@ -1,0 +1,178 @@
+import json
+import posixpath
+import re
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from netviz.errors import ResultError
+from netviz.gallery import build
+from support_images import add_images
+
+MakeRun = Callable[..., Path]
+
+
+class Page(HTMLParser):
+    """A page's elements and text."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.text = ""
+        self.feed(path.read_text(encoding="utf-8"))
+        self.text = re.sub(r"\s+", " ", self.text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def seen_run(told_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return add_images(shutil.copytree(told_run, tmp_path_factory.mktemp("seen") / "run"))
+
+
+@pytest.fixture(scope="module")
+def site(seen_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    build([seen_run], folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cat(site: Path) -> Page:
+    return Page(site / "toy" / "images" / "cat.html")
+
+
+def test_every_photograph_has_a_page_that_the_overview_links_to(site: Path) -> None:
+    links = {link["href"] for link in Page(site / "index.html").all("a")}
+    assert {"toy/images/cat.html", "toy/images/coffee.html", "toy/fcn.html", "about.html"} <= links
+    page = Page(site / "toy" / "images" / "cat.html")
+    following = {link["href"] for link in page.all("a") if link.get("rel") == "next"}
+    assert following == {"../../toy/images/coffee.html"}
+
+
+def test_everything_that_a_page_names_is_there(site: Path, cat: Page) -> None:
+    for path in ("toy/images/cat.html", "toy/images/coffee.html", "toy/fcn.html", "about.html"):
+        page, here = Page(site / path), posixpath.dirname(path)
+        ids = [one["id"] for _, one in page.elements if "id" in one]
+        assert len(ids) == len(set(ids))
+        for image in page.all("img"):
+            assert image["alt"].strip()
+            file = site / posixpath.normpath(posixpath.join(here, image["src"]))
+            with Image.open(file) as opened:
+                assert opened.size == (int(image["width"]), int(image["height"]))
+        for link in page.all("a"):
+            target, _, anchor = link["href"].partition("#")
+            assert "://" not in target
+            if target:
+                other = site / posixpath.normpath(posixpath.join(here, target))
+                assert other.is_file()
+            elif anchor:
+                assert anchor in ids
+
+
+def test_the_parts_of_a_photograph_stand_on_its_page(cat: Page) -> None:
+    headings = {one["id"] for name, one in cat.elements if name == "h2" and "id" in one}
+    assert headings >= {"by-layer", "hypercolumn", "dense", "minimal", "first", "deeper"}
+    assert "50.0 %, 25.0 %, 6.2 % of the variance" in cat.text
+    assert "4 × 5 cells, 10 × 10 pixels apart" in cat.text
+    # The highest score of the first class is in row 1 and column 2, whose centre is at 19.5, 29.5.
+    assert "sky 7.5 at 30, 20; class 6 2.25 at 10, 40" in cat.text.replace("\u2212", "-")
+    commands = cat.text
+    for typed in (
+        "netviz hypercolumn cat.png --model toy --layers features.0,features.2 --size 48x64",
+        "netviz dense cat.png --model toy",
+        "netviz maps cat.png --model toy --layer LAYER --size 48x64",
+    ):
+        assert typed in commands
+
+
+def test_numbers_are_beside_their_pictures(site: Path, seen_run: Path) -> None:
+    for file, source in (
+        ("hypercolumns/cat.npz", "hypercolumns/0.npz"),
+        ("fcn/cat-dense.npz", "fcn/0-dense.npz"),
+        ("fcn/cat-compare.npz", "fcn/0-compare.npz"),
+    ):
+        assert (site / "toy" / file).read_bytes() == (seen_run / source).read_bytes()
+
+
+def test_what_is_missing_is_said(site: Path) -> None:
+    page = Page(site / "toy" / "images" / "coffee.html")
+    assert "Hypercolumn left out: nothing varies on coffee." in page.text
+    assert "Dense heat map left out: coffee is smaller than the window." in page.text
+    assert not any(one.get("id") in ("hypercolumn", "dense") for _, one in page.elements)
+
+
+def test_a_tile_is_the_map_with_the_largest_value(site: Path, seen_run: Path, cat: Page) -> None:
+    with np.load(seen_run / "maps" / "layer1" / "cat.npz") as stored:
+        maps = stored["maps"]
+    unit = int(maps.reshape(len(maps), -1).max(axis=1).argmax())
+    assert f"unit {unit}, 24 × 32" in cat.text
+    with Image.open(site / "toy" / "glimpses" / "cat.jpg") as sheet:
+        # Four layers of 64 × 48 photographs in tiles of 112 × 84.
+        assert sheet.size == (4 * 112, 84)
+        tile = np.asarray(sheet.convert("L"), dtype=float)[:, :112]
+    # All maps are rectified: brightness grows with the value.
+    wanted = np.asarray(Image.fromarray(maps[unit]).resize((112, 84), Image.Resampling.NEAREST))
+    assert np.corrcoef(tile.ravel(), wanted.ravel())[0, 1] > 0.9
+
+
+def test_photographs_beyond_the_first_say_why_they_have_less(new_run: MakeRun, tmp_path: Path) -> None:
+    run = add_images(new_run(tmp_path / "run", photos=("a", "b", "c")))
+    build([run], tmp_path / "site")
+    page = Page(tmp_path / "site" / "toy" / "images" / "c.html")
+    assert "made of the first photographs alone" in page.text
+    assert "../../about.html#toy" in {link["href"] for link in page.all("a")}
+
+
+def test_an_older_run_has_pages_too(run: Path, tmp_path: Path) -> None:
+    build([run], tmp_path)
+    page = Page(tmp_path / "toy" / "images" / "cat.html")
+    assert any(one.get("id") == "by-layer" for _, one in page.elements)
+    assert not (tmp_path / "toy" / "fcn.html").exists()
+
+
+def test_hostile_names_stay_text(new_run: MakeRun, hostile: list[str], tmp_path: Path) -> None:
+    run = add_images(new_run(tmp_path / "run", hostile[0], hostile, hostile), classes=hostile[:3])
+    build([run], tmp_path / "site")
+    pages = list((tmp_path / "site").glob("*/images/*.html"))
+    assert len(pages) == len(hostile)
+    for path in (*pages, *(tmp_path / "site").glob("*/fcn.html"), tmp_path / "site" / "about.html"):
+        text = path.read_text(encoding="utf-8")
+        assert "<script>window" not in text
+        assert "onerror=" not in re.sub(r"&#3[49];[^<]*", "", text) or "<img src=x" not in text
+        assert "49{% raw" not in text
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("hypercolumns", {"layers": ["x"], "shown": [{"image": 9, "file": "a.npz"}]}, "no image 9"),
+        ("hypercolumns", {"layers": ["x"], "shown": [{"image": 0, "file": "../a.npz"}]}, "no path inside"),
+        ("fcn", {"dense": {"shown": [{"image": 0, "file": "a"}, {"image": 0, "file": "a"}]}}, "twice"),
+        ("fcn", {"streams": {"shown": [{"image": 0, "file": "a", "views": 999}]}}, "views"),
+        ("fcn", {"dense": {"shown": [{"image": 0, "file": "hypercolumns/0.npz"}]}}, "not dense"),
+        ("fcn", {"dense": {"shown": [{"image": 0, "file": "nothing.npz"}]}}, "no such file"),
+    ],
+)
+def test_a_damaged_run_is_refused_in_one_line(
+    run: Path, tmp_path: Path, key: str, value: object, words: str
+) -> None:
+    run = add_images(shutil.copytree(run, tmp_path / "run"))
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    facts[key] = value
+    (run / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    with pytest.raises(ResultError, match=words) as caught:
+        build([run], tmp_path / "site")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,272 @@
+import itertools
+import json
+import math
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from netviz.errors import ResultError
+from netviz.gallery import build
+from netviz.gallery.sprites import filter_tiles
+from netviz.results import FiltersResult, PatchesResult, load_result
+from netviz.results.nearest import NearestResult
+from support_concepts import Page
+
+
+def changed(run: Path, folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """Copy a run, with another run.json."""
+    shutil.copytree(run, folder)
+    facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    change(facts)
+    (folder / "run.json").write_text(json.dumps(facts))
+    return folder
+
+
+def neighbours(layer: str, channels: int, **changes: Any) -> NearestResult:
+    """Each unit's nearest are the two after it, round the end."""
+    at = np.arange(channels)
+    near = np.stack([(at + 1) % channels, (at + 2) % channels, np.full(channels, -1)], axis=1)
+    facts = {"network": "toy", "layer": layer, "alias": layer, "layer_kind": "conv", "channels": channels}
+    values: dict[str, Any] = {
+        "nearest": near,
+        "similarity": np.tile(np.array([0.75, 0.5, np.nan], dtype=np.float32), (channels, 1)),
+        "sparsity": at / channels,
+        "images": 2,
+        "positions": 100,
+        "samples": 100,
+        **facts,
+    }
+    return NearestResult(**{**values, **changes})
+
+
+@pytest.fixture(scope="module")
+def full_run(told_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The told run with all units of each layer, and neighbours of one layer."""
+    field = {"size": [9, 9], "stride": [4, 4], "start": [-3, -3], "status": "exact"}
+
+    def change(facts: dict[str, Any]) -> None:
+        facts["form"] = "full"
+        # Figures take long to draw, and are tested elsewhere.
+        del facts["components"], facts["minimal"]
+        for layer in facts["layers"]:
+            layer["receptive_field"] = field
+
+    folder = changed(told_run, tmp_path_factory.mktemp("full") / "run", change)
+    neighbours("features.0", 8).save(folder / "units" / "layer1.npz")
+    path = folder / "patches" / "layers" / "layer1.npz"
+    patches = load_result(path)
+    assert isinstance(patches, PatchesResult)
+    values = {**{name: getattr(patches, name) for name in vars(patches)}}
+    # The strongest position of unit u is row 2, column u, of maps of 24 by 32.
+    values.update(row=np.full((8, 2), 2, dtype=np.int32), map_size=(24, 32))
+    values.update(col=np.tile(np.arange(8, dtype=np.int32)[:, None], (1, 2)))
+    values.update(max=np.array([5, 3, 0, 9, 1.5, 2, 7, 4], dtype=np.float32))
+    PatchesResult(**values).save(path)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(full_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    build([full_run], folder)
+    return folder
+
+
+def wall_data(site: Path, layer: str) -> dict[str, Any]:
+    text = (site / "toy" / f"{layer}.html").read_text(encoding="utf-8")
+    found = re.search(r'<script type="application/json" id="wall-data">(.*?)</script>', text, re.DOTALL)
+    assert found
+    data: dict[str, Any] = json.loads(found[1])
+    return data
+
+
+def test_every_unit_has_an_address_of_its_own(site: Path, full_run: Path, tmp_path: Path) -> None:
+    counts = {1: 8, 2: 8, 3: 8, 4: 70}
+    pages = {str(path.relative_to(site)) for path in site.glob("toy/layer*/*.html")}
+    assert pages == {f"toy/layer{at}/{unit}.html" for at, count in counts.items() for unit in range(count)}
+    # The same unit is at the same address in the quick form, which has fewer.
+    folder = changed(full_run, tmp_path / "run", lambda facts: facts.update(form="quick"))
+    build([folder], tmp_path / "site")
+    quick = {str(path.relative_to(tmp_path / "site")) for path in tmp_path.glob("site/toy/layer*/*.html")}
+    assert quick < pages
+    assert len(quick) == 8 + 6 + 6 + 6
+
+
+def test_two_builds_are_identical(site: Path, full_run: Path, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    build([full_run], tmp_path, progress=lambda _, done, total: seen.append((done, total)))
+    paths = sorted(path.relative_to(site) for path in site.rglob("*") if path.is_file())
+    assert paths == sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+    assert all((site / path).read_bytes() == (tmp_path / path).read_bytes() for path in paths)
+    assert seen[-1][0] == seen[-1][1]
+
+
+def test_a_walls_data_are_the_arrays(site: Path, full_run: Path) -> None:
+    data = wall_data(site, "layer1")
+    assert data["activity"] == [5, 3, 0, 9, 1.5, 2, 7, 4]
+    assert data["sparsity"] == pytest.approx([unit / 8 for unit in range(8)], abs=1e-3)
+    # By the run: unit 0 is always on, 2 is dead; by its weights 1 is dead, and 3 repeats 2.
+    # The last three detect.
+    assert data["marks"] == [2, 4, 1, 8, 0, 16, 16, 16]
+    assert data["names"] == ["red"]
+    assert data["concept"] == [-1, 0, 0, 0, 0, 0, 0, 0]
+    assert data["iou"] == pytest.approx([0.01 * unit for unit in range(8)])
+    without = wall_data(site, "layer2")
+    assert without == {"marks": [0] * 8}
+
+
+def test_sparsity_is_reckoned_from_the_histogram_where_it_was_not_measured(site: Path) -> None:
+    # Of every unit n values lie in bin n of 32 between 0 and 2.
+    counts, middles = np.arange(32), (np.arange(32) + 0.5) / 16
+    values = np.repeat(middles, counts)
+    ratio = values.mean() ** 2 / (values**2).mean()
+    expected = (1 - ratio) / (1 - 1 / len(values))
+    assert wall_data(site, "layer3")["sparsity"] == pytest.approx([expected] * 8, abs=5e-4)
+    assert "Sparsity, from the histogram" in Page(site / "toy/layer3/1.html").text
+    assert "from the histogram" not in Page(site / "toy/layer1/1.html").text
+
+
+def test_neighbours_are_linked(site: Path) -> None:
+    page = Page(site / "toy/layer1/7.html")
+    assert "unit 0 0.75 unit 1 0.5 Correlation" in page.text
+    assert {"0.html", "1.html"} <= {link["href"] for link in page.all("a")}
+    assert "act alike" not in Page(site / "toy/layer2/7.html").text
+
+
+def test_units_are_turned_like_pages(site: Path) -> None:
+    for at in range(70):
+        links = {a["rel"]: a["href"] for a in Page(site / f"toy/layer4/{at}.html").all("a") if "rel" in a}
+        wanted = {"up": "../../toy/layer4.html"}
+        wanted |= {"prev": f"../../toy/layer4/{at - 1}.html"} if at else {}
+        wanted |= {"next": f"../../toy/layer4/{at + 1}.html"} if at < 69 else {}
+        assert links == wanted
+
+
+def test_where_a_unit_looks(site: Path) -> None:
+    # Position (2, 7) sees the rows 5 to 14 and columns 25 to 34 of 48 by 64 pixels.
+    page = Page(site / "toy/layer1/7.html")
+    (frame,) = [span["style"] for span in page.all("span") if "style" in span]
+    shares = {k: float(v.rstrip("%")) for k, v in (one.split(":") for one in frame.split(";"))}
+    assert shares == pytest.approx(
+        {"left": 2500 / 64, "top": 500 / 48, "width": 900 / 64, "height": 900 / 48}, abs=1e-3
+    )
+    assert "row 2, column 7 of its map" in page.text
+    # The maps of layer 3 are not of the size that was searched: nothing is said of where.
+    assert "Where it looks" not in Page(site / "toy/layer3/7.html").text
+
+
+def test_a_histogram_is_drawn_as_it_is(site: Path) -> None:
+    text = (site / "toy/layer1/3.html").read_text(encoding="utf-8")
+    (path,) = re.findall(r'<path d="M0 40([^"]*)V40z"', text)
+    heights = [40 - float(step) for step in re.findall(r"V([\d.e+-]+)h1", path)]
+    assert heights == pytest.approx([40 * math.log1p(n) / math.log1p(31) for n in range(32)], abs=0.06)
+
+
+def test_pages_are_small_labelled_and_alike(site: Path) -> None:
+    for path in site.glob("toy/layer*/*.html"):
+        page = Page(path)
+        assert path.stat().st_size < 10_000
+        levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+        assert levels[0] == 1
+        assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+        alts = [image["alt"] for image in page.all("img")]
+        assert len(set(alts)) == len(alts)
+        for image in page.all("img"):
+            with Image.open(path.parent / image["src"]) as picture:
+                assert (int(image["width"]), int(image["height"])) == picture.size
+
+
+def test_a_wall_tile_shows_its_patch_and_its_filter(site: Path, full_run: Path) -> None:
+    sheet = np.asarray(Image.open(site / "toy/layer4/filters-4.png").convert("RGB")).astype(float)
+    result = load_result(full_run / "filters" / "layer4.npz")
+    assert isinstance(result, FiltersResult)
+    # Unit 69 is the sixth of the fifth sheet; its 8 weights stand in 3 columns of 20 pixels, after 2 of paper.
+    tile = sheet[:64, 5 * 64 : 6 * 64]
+    weights = result.weight[69, :, 0, 0]
+    for place, weight in enumerate(weights):
+        row, column = divmod(place, 3)
+        red, _, blue = tile[2 + 20 * row + 10, 2 + 20 * column + 10]
+        assert (red > blue) == (weight > 0)
+    rows = (site / "toy/layer4.html").read_text(encoding="utf-8")
+    assert '<li class="g4 t5"><a href="layer4/69.html">69' in rows
+    assert ".g4 a::after{background-image:url(layer4/filters-4.png)}" in rows
+    # A patch of 72 pixels is brought to 48, inside one pixel of paper.
+    large = np.asarray(Image.open(site / "toy/layer3/patches-0.png").convert("RGB")).astype(float)
+    small = np.asarray(Image.open(site / "toy/layer3/wall-0.png").convert("RGB")).astype(float)
+    assert small.shape == (50, 8 * 100, 3)
+    for unit in (0, 7):
+        place = 2 * unit
+        left, top = 3 + place % 2 * 75, 3 + place // 2 * 75
+        wanted = large[top : top + 72, left : left + 72].reshape(24, 3, 24, 3, 3).mean(axis=(1, 3))
+        cut = small[1:49, 100 * unit + 1 : 100 * unit + 49].reshape(24, 2, 24, 2, 3).mean(axis=(1, 3))
+        assert np.abs(cut - wanted).max() < 1
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 7, 7), (3, 1, 3, 3), (3, 300, 1, 1), (3, 64, 3, 3), (3, 2, 1, 9)])
+def test_filters_are_square_tiles(shape: tuple[int, ...]) -> None:
+    result = FiltersResult(
+        weight=np.random.default_rng(0).normal(size=shape).astype(np.float32), units=np.arange(3),
+        network="n", layer="l", alias="a", groups=3 if shape[1] == 1 else 1, transposed=False,
+        sees_image=shape[1] == 3, channel_order="RGB", scale="each", sort="index", dead=(), duplicates=(),
+    )  # fmt: skip
+    tiles, inputs = filter_tiles(result, [2, 0])
+    assert tiles.shape[0] == 2
+    assert tiles.shape[1] == tiles.shape[2] <= 68
+    assert inputs == {3: 3, 1: 1, 300: 144, 64: 36, 2: 2}[shape[1]]
+
+
+def test_more_units_than_filters_are_refused(full_run: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(full_run, tmp_path / "run")
+    facts = json.loads((folder / "run.json").read_text())
+    facts["layers"][4]["channels"] = 71
+    (folder / "run.json").write_text(json.dumps(facts))
+    with pytest.raises(ResultError, match=r"layer4\.npz has 70 units, but unit 70 is asked for"):
+        build([folder], tmp_path / "site")
+
+
+BROKEN: dict[str, dict[str, Any]] = {
+    "another layer's": {"nearest": np.zeros((7, 3), dtype=np.int64)},
+    "units that there are not": {"nearest": np.full((8, 3), 8)},
+    "no pairs": {"similarity": np.zeros((8, 2), dtype=np.float32)},
+    "numbers": {"nearest": np.zeros((8, 3))},
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_neighbours_that_do_not_fit_are_one_line(how: str, full_run: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(full_run, tmp_path / "run")
+    neighbours("features.0", 8, **BROKEN[how]).save(folder / "units" / "layer1.npz")
+    with pytest.raises(ResultError, match=r"layer1\.npz does not fit its layer") as caught:
+        build([folder], tmp_path / "site")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("facts", [{"form": "half"}, {"form": 3}])
+def test_an_unknown_form_is_refused(facts: dict[str, Any], told_run: Path, tmp_path: Path) -> None:
+    folder = changed(told_run, tmp_path / "run", lambda known: known.update(facts))
+    with pytest.raises(ResultError, match="form"):
+        build([folder], tmp_path / "site")
+
+
+def test_more_units_than_any_layer_has_are_refused(told_run: Path, tmp_path: Path) -> None:
+    def change(facts: dict[str, Any]) -> None:
+        facts["form"] = "full"
+        facts["layers"][1]["channels"] = 10**12
+
+    with pytest.raises(ResultError, match="1000000000000 units"):
+        build([changed(told_run, tmp_path / "run", change)], tmp_path / "site")
+
+
+def test_a_layer_may_be_called_as_a_folder_of_the_site(told_run: Path, tmp_path: Path) -> None:
+    def change(facts: dict[str, Any]) -> None:
+        del facts["components"], facts["minimal"]
+        facts["layers"][2].update(slug="patches", maps=False)
+
+    build([changed(told_run, tmp_path / "run", change)], tmp_path / "site")
+    assert (tmp_path / "site/toy/patches-2.html").is_file()
