@@ -111,7 +111,7 @@ KNOWN: dict[str, KnownNetwork] = {
         build=partial(build_own, FCN_CAMVID),
         file=FCN_CAMVID,
         read=read_weights,
-        preprocessing=Preprocessing(resize=None, crop=None),
+        preprocessing=Preprocessing(resize=540, crop=None),
         labels=(
             "sky",
             "building",

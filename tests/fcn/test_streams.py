@@ -15,7 +15,7 @@ from netviz.fcn.streams import FCN, choose_taps
 from netviz.models import Preprocessing, load
 from netviz.models.builders import build_torchvision
 from netviz.models.skips import SkipNetwork, Step, Tap, linear_kernel, linear_matrix, to_pixels
-from netviz.models.skips_file import OwnFile, pack
+from netviz.models.skips_file import OwnFile, description, pack
 from support import state_of
 
 SIZES = [(97, 131), (224, 224), (500, 500), (501, 333)]
@@ -264,6 +264,15 @@ def test_netviz_s_own_network_is_known_by_name(tmp_path, monkeypatch):
     monkeypatch.setattr(OwnFile, "locate", lambda self: path)
     opened = load("fcn_camvid")
     assert opened.labels[:2] == ("sky", "building")
-    assert opened.preprocessing.resize is None
     assert float(opened.runnable()(torch.zeros(1, 3, 33, 40))["4s"].detach().min()) == 1
     assert load("fcn_camvid", weights="none").runnable().score["4s"].bias.max() == 0
+
+
+def test_netviz_s_own_weights_are_what_is_known_of_them():
+    path = OwnFile("fcn_camvid.safetensors").locate()
+    facts = description(path)
+    opened = load("fcn_camvid")
+    assert facts is not None
+    assert (opened.preprocessing, opened.labels) == (facts["preprocessing"], facts["labels"])
+    assert path.stat().st_size <= 8_000_000
+    assert list(opened.runnable()(torch.zeros(1, 3, 97, 131))) == ["8s", "16s", "32s"]
