@@ -3,7 +3,7 @@
 512 crops of scikit-image's photographs, decoded beforehand, 224 px, batches of 16, with labels of 11 classes in blobs
 of some dozen pixels: the time to count intersections at the 0.995 quantile in every pixel, over the fastest bare
 forward pass of the same images that still computes the layers (the better of channels first and channels last, batch
-normalization folded, inference mode, images already normalized). Medians of 3 rounds in turn.
+normalization folded, inference mode, images already normalized). The better of two rounds in turn.
 """
 
 import functools
