@@ -1,12 +1,11 @@
 """Patches of every unit: the run's files, boxes to the pixel, interruptions, bad input."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
-import textwrap
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -227,9 +226,8 @@ def test_another_question_is_not_resumed(folder, tmp_path, monkeypatch):
 
 
 SCRIPT = """
-import sys, time
-import torch
-from torch import nn
+import os, signal, sys, time
+from pathlib import Path
 sys.path.insert(0, {tests!r})
 import test_patches
 import netviz.engines.local as local
@@ -239,34 +237,41 @@ def slow(*arguments):
     return load(*arguments)
 local.load_chunk = slow
 import netviz
-netviz.patches(test_patches.model(), {run!r}, images=[{folder!r}], batch=1, workers=0, every=0, resume={resume})
+run, state = Path({run!r}), Path({run!r}) / "state.npz"
+# A process that has imported all it takes, as a first run shows, begins the runs as copies of itself.
+begin = netviz.patches
+begin(test_patches.model(), run.with_name("first"), images=[{folder!r}], batch=12, workers=0)
+for number, moment in enumerate({moments!r}):
+    before = state.stat().st_mtime_ns if state.exists() else 0
+    child = os.fork()
+    if not child:
+        begin(test_patches.model(), run, images=[{folder!r}], batch=1, workers=0, every=0, resume=number > 0)
+        os._exit(0)
+    # Wait until the run has come further, then kill it at some moment.
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (state.exists() and state.stat().st_mtime_ns != before):
+        assert os.waitpid(child, os.WNOHANG) == (0, 0)
+        time.sleep(0.01)
+    time.sleep(moment)
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    print(os.waitstatus_to_exitcode(status), state.exists())
 """
 
 
 def test_killed_at_five_random_moments_it_ends_with_the_same_bytes(folder, tmp_path):
     whole = netviz.patches(model(), tmp_path / "whole", images=[folder], batch=1, workers=0)
     run = tmp_path / "run"
-    moments = np.random.default_rng(7).uniform(0, 0.15, 5)
-    for number, moment in enumerate(moments.tolist()):
-        values = {"tests": str(tmp_path), "run": str(run), "folder": str(folder), "resume": number > 0}
-        shutil.copy(__file__, tmp_path / "test_patches.py")
-        script = textwrap.dedent(SCRIPT).format(**values)
-        state = run / "state.npz"
-        before = state.stat().st_mtime_ns if state.exists() else 0
-        process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE)
-        try:
-            # Wait until the run has come further, then kill it at some moment.
-            deadline = time.monotonic() + 60
-            while process.poll() is None and time.monotonic() < deadline:
-                if state.exists() and state.stat().st_mtime_ns != before:
-                    break
-                time.sleep(0.01)
-            time.sleep(moment)
-        finally:
-            process.send_signal(signal.SIGKILL)
-            _, errors = process.communicate()
-        assert process.returncode == -signal.SIGKILL, errors.decode()[-500:]
-        assert state.exists()
+    moments = np.random.default_rng(7).uniform(0, 0.15, 5).tolist()
+    shutil.copy(__file__, tmp_path / "test_patches.py")
+    script = SCRIPT.format(tests=str(tmp_path), run=str(run), folder=str(folder), moments=moments)
+    # A copy of a process has none of its threads.
+    alone = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=False, capture_output=True, text=True, env=alone
+    )
+    assert done.returncode == 0, done.stderr[-500:]
+    assert done.stdout.splitlines() == [f"{-signal.SIGKILL} True"] * 5
     with np.load(run / "state.npz") as saved:
         assert 0 < saved["done"].sum() < 12
     netviz.patches(model(), run, images=[folder], batch=1, workers=0, resume=True)

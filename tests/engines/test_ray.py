@@ -4,7 +4,9 @@ import os
 import sys
 import time
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -101,7 +103,7 @@ def cluster():
 
 def test_one_node_gives_the_same_bytes(folder, expected, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr("netviz.engines.ray.FAN", 2)
-    monkeypatch.setattr("netviz.engines.ray.ROOT", 2)
+    monkeypatch.setattr("netviz.engines.ray.ROOT", 4)
     seen = []
     found = run(folder, tmp_path / "run", engine="ray", workers=2, progress=lambda *now: seen.append(now))
     assert list(expected) == list(found)
@@ -219,11 +221,23 @@ def test_nan_is_told_in_the_local_engine_s_line(folder, joined, tmp_path):
     assert "00.png" in lines[0]
 
 
-def test_a_network_that_cannot_be_sent(folder, tmp_path, monkeypatch):
+def refused(folder, out):
     model = Net()
     model.handle = (value for value in ())
     with pytest.raises(ModelError, match=r"cannot be sent to other processes .* choose --engine local"):
-        run(folder, tmp_path / "run", model, engine="ray", workers=1)
+        run(folder, out, model, engine="ray", workers=1)
+
+
+def test_a_network_that_cannot_be_sent(folder, tmp_path, monkeypatch):
+    # What Ray packs with; the slow test has a cluster.
+    packing = SimpleNamespace(put=ray.cloudpickle.dumps)
+    monkeypatch.setattr("netviz.engines.ray._cluster", lambda *_: nullcontext(packing))
+    refused(folder, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_a_network_that_cannot_be_sent_to_a_cluster(folder, joined, tmp_path):
+    refused(folder, tmp_path / "run")
 
 
 def test_ray_is_not_installed(folder, tmp_path, monkeypatch):
