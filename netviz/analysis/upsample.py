@@ -11,6 +11,7 @@ from netviz.analysis.sampling import require_places
 from netviz.fields.geometry import Field
 from netviz.images import placement
 from netviz.models import Preprocessing
+from netviz.models.linear import linear_weights
 
 Floats = NDArray[np.float64]
 Maps = TypeVar("Maps", NDArray[np.floating], Tensor)
@@ -84,14 +85,7 @@ def interpolation_matrix(
     if length < 1:
         raise ValueError(f"a map has at least 1 position, not {length}")
     places = (np.asarray(coordinates, dtype=np.float64) - start - (size - 1) / 2) / stride
-    places = np.clip(places, 0, length - 1)
-    low = np.minimum(np.floor(places).astype(np.intp), max(length - 2, 0))
-    matrix: Floats = np.zeros((len(places), length))
-    each = np.arange(len(places))
-    matrix[each, low] = 1 - (places - low)
-    # Of a map of one position both neighbours are that one, at a distance of 0.
-    matrix[each, np.minimum(low + 1, length - 1)] += places - low
-    return matrix
+    return linear_weights(places, length)
 
 
 def interpolation(

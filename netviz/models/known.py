@@ -12,7 +12,7 @@ from netviz.models.checkpoint import read_checkpoint
 from netviz.models.hed import HED, keras_names
 from netviz.models.pnet import PNet
 from netviz.models.preprocessing import Preprocessing
-from netviz.models.skips_file import OwnFile, build_own, read_weights
+from netviz.models.skips_file import OwnFile, build_own, own_facts, read_weights
 from netviz.models.weights import PackagedFile
 
 MOBILENET_V2 = PackagedFile(
@@ -38,10 +38,8 @@ class KnownNetwork:
         Where its weights lie.
     read : callable
         Reads that file into a state dict.
-    preprocessing : Preprocessing
-        What the weights were trained with.
-    labels : tuple of str
-        What the outputs mean.
+    facts : callable
+        Tells what the weights were trained with, and what the outputs mean.
     about : str
         Where the weights come from, in a few words.
     """
@@ -49,8 +47,7 @@ class KnownNetwork:
     build: Callable[[], nn.Module]
     file: PackagedFile
     read: Callable[[Path], Mapping[str, Tensor]]
-    preprocessing: Preprocessing
-    labels: tuple[str, ...]
+    facts: Callable[[], tuple[Preprocessing, tuple[str, ...]]]
     about: str
 
 
@@ -70,6 +67,16 @@ def _read_hed(path: Path) -> Mapping[str, Tensor]:
     return state
 
 
+def _told(
+    labels: tuple[str, ...], *, mean: tuple[float, ...], std: tuple[float, ...], channel_order: str
+) -> Callable[[], tuple[Preprocessing, tuple[str, ...]]]:
+    """Tell that images keep their size, with values of 0…255 before mean and standard deviation."""
+    preprocessing = Preprocessing(
+        resize=None, crop=None, mean=mean, std=std, scale=255.0, channel_order=channel_order
+    )
+    return lambda: (preprocessing, labels)
+
+
 KNOWN: dict[str, KnownNetwork] = {
     "hed": KnownNetwork(
         build=HED,
@@ -81,15 +88,9 @@ KNOWN: dict[str, KnownNetwork] = {
         ),
         read=_read_hed,
         # The mean that the weights' own package subtracts; it differs by less than one grey level from VGG's.
-        preprocessing=Preprocessing(
-            resize=None,
-            crop=None,
-            mean=(104.00699, 116.66877, 122.67892),
-            std=(1.0, 1.0, 1.0),
-            scale=255.0,
-            channel_order="BGR",
+        facts=_told(
+            ("edge",), mean=(104.00699, 116.66877, 122.67892), std=(1.0, 1.0, 1.0), channel_order="BGR"
         ),
-        labels=("edge",),
         about="edge detector on VGG-16, trained on BSDS500",
     ),
     "pnet": KnownNetwork(
@@ -101,30 +102,14 @@ KNOWN: dict[str, KnownNetwork] = {
             sha256="a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f",
         ),
         read=_read_torch,
-        preprocessing=Preprocessing(
-            resize=None, crop=None, mean=(127.5,) * 3, std=(128.0,) * 3, scale=255.0, channel_order="RGB"
-        ),
-        labels=("no face", "face"),
+        facts=_told(("no face", "face"), mean=(127.5,) * 3, std=(128.0,) * 3, channel_order="RGB"),
         about="MTCNN's face proposal network",
     ),
     "fcn_camvid": KnownNetwork(
         build=partial(build_own, FCN_CAMVID),
         file=FCN_CAMVID,
         read=read_weights,
-        preprocessing=Preprocessing(resize=540, crop=None),
-        labels=(
-            "sky",
-            "building",
-            "pole",
-            "road",
-            "pavement",
-            "tree",
-            "sign",
-            "fence",
-            "car",
-            "pedestrian",
-            "bicyclist",
-        ),
+        facts=partial(own_facts, FCN_CAMVID),
         about="FCN-8s on MobileNetV2, trained on CamVid with netviz fcn train",
     ),
 }

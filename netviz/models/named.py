@@ -33,7 +33,7 @@ def known_network(name: str, weights: str | Path, seed: int) -> Model:
         path = known.file.locate()
         network = fill(network, known.read(path), path)
         origin = f"{known.about}; from {known.file.distribution} {known.file.version}"
-    return Model(name, network, network.state_dict(), known.preprocessing, known.labels, origin)
+    return Model(name, network, network.state_dict(), *known.facts(), origin)
 
 
 def torchvision_network(name: str, weights: str | Path, seed: int) -> Model:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from netviz.models.linear import linear_weights
 from netviz.models.tapping import tapped
 
 _AUTOCAST = ("cpu", "cuda")
@@ -207,13 +208,7 @@ def linear_matrix(length: int, pixels: int, center: float, stride: float) -> NDA
     Position i lies at pixel ``center + i * stride``; beyond the outermost ones their value stands. Each row of the
     matrix sums to 1.
     """
-    places = np.clip((np.arange(pixels) - center) / stride, 0, length - 1)
-    low = np.minimum(np.floor(places).astype(np.intp), max(length - 2, 0))
-    matrix = np.zeros((pixels, length))
-    each = np.arange(pixels)
-    matrix[each, low] = 1 - (places - low)
-    matrix[each, np.minimum(low + 1, length - 1)] += places - low
-    return matrix.astype(np.float32)
+    return linear_weights((np.arange(pixels) - center) / stride, length).astype(np.float32)
 
 
 def linear_kernel(factor: int, phase: float) -> tuple[NDArray[np.float64], int]:

@@ -172,10 +172,28 @@ def build_own(file: OwnFile) -> SkipNetwork:
         If it is damaged.
     """
     path = file.locate()
+    return build(_own_description(path), path)
+
+
+def own_facts(file: OwnFile) -> tuple[Preprocessing, tuple[str, ...]]:
+    """Return how a network of netviz's own wants its images, and what its classes are called; no weight is read.
+
+    Raises
+    ------
+    MissingWeightsError
+        If the file is not there.
+    ModelError
+        If it is damaged.
+    """
+    facts = _own_description(file.locate())
+    return facts["preprocessing"], facts["labels"]
+
+
+def _own_description(path: Path) -> dict[str, Any]:
     facts = description(path)
     if facts is None:
         raise ModelError(f"{path} does not say how its network is built; install netviz again")
-    return build(facts, path)
+    return facts
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:

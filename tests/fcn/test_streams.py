@@ -15,7 +15,7 @@ from netviz.fcn.streams import FCN, choose_taps
 from netviz.models import Preprocessing, load
 from netviz.models.builders import build_torchvision
 from netviz.models.skips import SkipNetwork, Step, Tap, linear_kernel, linear_matrix, to_pixels
-from netviz.models.skips_file import OwnFile, description, pack
+from netviz.models.skips_file import OwnFile, pack
 from support import state_of
 
 SIZES = [(97, 131), (224, 224), (500, 500), (501, 333)]
@@ -257,7 +257,8 @@ def test_netviz_s_own_network_is_known_by_name(tmp_path, monkeypatch):
     network = SkipNetwork(backbone, choose_taps(load(backbone), (16, 8, 4)), 11).eval()
     nn.init.ones_(network.score["4s"].bias)
     path = tmp_path / "own.safetensors"
-    model = {"backbone": "squeezenet1_1", "preprocessing": Preprocessing(), "labels": ("x",) * 11}
+    labels = ("sky", "building", *("x",) * 9)
+    model = {"backbone": "squeezenet1_1", "preprocessing": Preprocessing(), "labels": labels}
     path.write_bytes(pack(network, half=True, **model))
     with pytest.raises(MissingWeightsError, match=r"has no nothing\.safetensors; install it again"):
         OwnFile("nothing.safetensors").locate()
@@ -270,9 +271,11 @@ def test_netviz_s_own_network_is_known_by_name(tmp_path, monkeypatch):
 
 def test_netviz_s_own_weights_are_what_is_known_of_them():
     path = OwnFile("fcn_camvid.safetensors").locate()
-    facts = description(path)
     opened = load("fcn_camvid")
-    assert facts is not None
-    assert (opened.preprocessing, opened.labels) == (facts["preprocessing"], facts["labels"])
+    assert opened.preprocessing == Preprocessing(resize=540, crop=None)
+    assert opened.labels == (
+        *("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence"),
+        *("car", "pedestrian", "bicyclist"),
+    )
     assert path.stat().st_size <= 8_000_000
     assert list(opened.runnable()(torch.zeros(1, 3, 97, 131))) == ["8s", "16s", "32s"]
