@@ -25,6 +25,7 @@ from .output import deliver
     show_default=True,
     help="Drawing order: the network's, largest norm first, or by colour.",
 )
+@click.option("--units", help="Which units to draw: 0:16 (a range as in Python) or 3,7.  [default: all]")
 @click.option("--max", "max_units", type=click.IntRange(min=1), help="Draw at most so many filters.")
 @out_option("Picture (.png, .svg, .pdf) or arrays (.npz).  [default: filters.png]")
 @json_option
@@ -35,6 +36,7 @@ def filters(
     layer: str | None,
     scale: str,
     sort: str,
+    units: str | None,
     max_units: int | None,
     out: str | None,
     as_json: bool,
@@ -53,6 +55,7 @@ def filters(
         layer=layer,
         scale=scale,
         sort=sort,
+        units=units,
         max_units=max_units,
         trust=trust,
         weights=weights,

@@ -1,5 +1,6 @@
 """The filters of a convolution: which are alike, which are dead, in which order to show them."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from netviz.analysis.common import ModelSpec, layers
 from netviz.errors import LayerError, ModelError
 from netviz.models import Layer, LayerIndex, Model, index_weights, load
-from netviz.results import FiltersResult
+from netviz.results import FiltersResult, choose_units
 
 DEAD = 0.01
 """A filter is dead if its L2 norm is below this share of its layer's median norm."""
@@ -26,6 +27,7 @@ def filters(
     layer: str | None = None,
     scale: str = "each",
     sort: str = "index",
+    units: str | Iterable[int] | None = None,
     max_units: int | None = None,
     trust: bool = False,
     weights: str | Path = "default",
@@ -44,6 +46,8 @@ def filters(
     sort : {"index", "norm", "hue"}
         Drawing order: as in the network; largest L2 norm first; or by the colour axis of the filter, colourless
         ones last (only where the layer sees an RGB image).
+    units : str or iterable of int, optional
+        Which units to draw: ``"0:16"``, ``"3,7"``; by default all. In this order where `sort` is ``"index"``.
     max_units : int, optional
         Draw at most so many.
     trust, weights, seed
@@ -57,7 +61,7 @@ def filters(
     Raises
     ------
     LayerError
-        If there is no such layer, or it has no filters.
+        If there is no such layer or unit, or the layer has no filters.
     ValueError
         If `scale`, `sort` or `max_units` is none of the values named here.
     """
@@ -70,11 +74,17 @@ def filters(
     model = load(model, trust=trust, weights=weights, seed=seed)
     index = _index(model)
     found = _first(index, model) if layer is None else index.resolve(layer, among=_filtering, purpose="layer")
-    return layer_filters(model, found, scale=scale, sort=sort, max_units=max_units)
+    return layer_filters(model, found, scale=scale, sort=sort, units=units, max_units=max_units)
 
 
 def layer_filters(
-    model: Model, layer: Layer, *, scale: str = "each", sort: str = "index", max_units: int | None = None
+    model: Model,
+    layer: Layer,
+    *,
+    scale: str = "each",
+    sort: str = "index",
+    units: str | Iterable[int] | None = None,
+    max_units: int | None = None,
 ) -> FiltersResult:
     """Take the filters of a layer that is already resolved; see `filters`."""
     kernel = layer.kernel
@@ -108,9 +118,13 @@ def layer_filters(
         bad = int((~np.isfinite(flat)).any(axis=1).sum())
         raise ModelError(f"{bad} filters of layer {layer.name} of {model.name} hold NaN or infinite weights")
     dead = dead_filters(flat)
+    order = _order(result, flat, sort)
+    chosen = choose_units(units, len(flat), layer.name)
+    if chosen is not None:
+        order = np.array(chosen) if sort == "index" else order[np.isin(order, chosen)]
     return replace(
         result,
-        units=_order(result, flat, sort)[:max_units],
+        units=order[:max_units],
         dead=dead,
         duplicates=near_duplicates(flat, dead),
     )

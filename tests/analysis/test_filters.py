@@ -61,6 +61,11 @@ def test_orders():
     by_norm = netviz.filters(network, sort="norm").units
     assert np.array_equal(norms[by_norm], np.sort(norms)[::-1])
     assert list(netviz.filters(network, max_units=4).units) == [0, 1, 2, 3]
+    assert list(netviz.filters(network, units="5,2:4,-1").units)[:3] == [5, 2, 3]
+    by_norm = list(netviz.filters(network, sort="norm").units)
+    assert list(netviz.filters(network, sort="norm", units=by_norm[3:0:-1]).units) == by_norm[1:4]
+    with pytest.raises(LayerError, match="has no unit 900"):
+        netviz.filters(network, units="900")
 
 
 def test_hue_puts_like_colours_together_and_gray_last():
