@@ -93,13 +93,18 @@ def preview_tiles(sheet: render.PatchSheet) -> Pixels:
 def _shrink(tiles: Pixels) -> Pixels:
     """Shrink tiles (K, P, H, W, 3) to two thirds, every pixel the mean of what it covers."""
     count, places, side, _, _ = tiles.shape
-    third = side // 3
     # Of three pixels the first two thirds of the way belong to one, the rest to the other.
-    share = np.array([[2, 1, 0], [0, 1, 2]], dtype=np.float32) / 3
-    threes = tiles.reshape(count, places, third, 3, third, 3, 3).astype(np.float32)
-    twos = np.einsum("kpaibjc,ui,vj->kpaubvc", threes, share, share, optimize=True)
-    shrunk: Pixels = np.rint(twos).astype(np.uint8).reshape(count, places, 2 * third, 2 * third, 3)
-    return shrunk
+    rows = np.empty((count, places, side // 3, 2, side, 3), dtype=np.uint16)
+    threes = tiles.reshape(count, places, side // 3, 3, side, 3)
+    np.add(threes[:, :, :, 0] * np.uint16(2), threes[:, :, :, 1], out=rows[:, :, :, 0])
+    np.add(threes[:, :, :, 2] * np.uint16(2), threes[:, :, :, 1], out=rows[:, :, :, 1])
+    threes = rows.reshape(count, places, 2 * side // 3, side // 3, 3, 3)
+    both = np.empty((count, places, 2 * side // 3, side // 3, 2, 3), dtype=np.uint16)
+    np.add(threes[..., 0, :] * np.uint16(2), threes[..., 1, :], out=both[..., 0, :])
+    np.add(threes[..., 2, :] * np.uint16(2), threes[..., 1, :], out=both[..., 1, :])
+    # Weights of nine: no mean lies halfway between two numbers.
+    shrunk: Pixels = ((both + np.uint16(4)) // np.uint16(9)).astype(np.uint8)
+    return shrunk.reshape(count, places, 2 * side // 3, 2 * side // 3, 3)
 
 
 def filter_inputs(result: FiltersResult) -> int:

@@ -7,10 +7,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from netviz.errors import ImageError
 from netviz.render import style
 from netviz.render.patch_frame import Frame
-from netviz.render.patch_tiles import Images, outline, oversized
+from netviz.render.patch_tiles import Images, outline, oversized, read_each
 from netviz.render.scales import Pixels
 from netviz.results import PatchesResult
 
@@ -80,21 +79,14 @@ def masked_tiles(
     drawn[..., 2:] = side
     chosen = result.image[list(units), :top]
     kept = np.tile(~np.array(oversized(result)), 2)
-    reasons, margins = [], 0
-    numbers = [int(number) for number in np.unique(chosen) if number >= 0]
-    for number in numbers:
-        entries = np.argwhere(chosen == number).tolist()
-        try:
-            image = images(number)
-            wanted = tuple(result.size[units[entries[0][0]], entries[0][1]].tolist())
-            if image.shape[:2] != wanted:
-                was, now = (f"{width}×{height}" for height, width in (wanted, image.shape[:2]))
-                raise ImageError(f"image {number} was {was} pixels and is {now} now")
-        except ImageError as error:
-            reasons.append(str(error))
-            for row, place in entries:
-                missing[row, place] = True
+    reasons = []
+    read = margins = 0
+    for image, entries in read_each(result, images, units, top):
+        if isinstance(image, str):
+            reasons.append(image)
+            missing[tuple(zip(*entries, strict=True))] = True
             continue
+        read += 1
         for row, place in entries:
             unit = units[row]
             frame = Frame.of(result.box[unit, place], result.margin[unit, place] * kept, side)
@@ -110,7 +102,7 @@ def masked_tiles(
         filled=chosen >= 0,
         drawn=drawn,
         reasons=tuple(reasons),
-        read=len(numbers) - len(reasons),
+        read=read,
         margins=margins,
     )
 

@@ -13,7 +13,7 @@ from netviz.render.canvas import MARGIN, Box, Canvas, layer_name
 from netviz.render.dissect import counted_over
 from netviz.render.dissect_bars import colour_of, draw_heading, iou_text
 from netviz.render.dissect_tiles import MaskedTiles, masked_tiles
-from netviz.render.patch_parts import Head
+from netviz.render.patch_parts import Head, tell_unread
 from netviz.render.patch_tiles import Images
 from netviz.render.words import TIMES
 from netviz.results import DissectionResult, PatchesResult, choose_units
@@ -146,15 +146,7 @@ def dissection_units_figure(
         )
     flat = [unit for one in chosen for unit in one.units]
     tiles = masked_tiles(patches, result.threshold, images, flat, _PATCHES, _SIDE)
-    if tiles.reasons:
-        if not tiles.read:
-            raise OutputError(
-                f"none of the {words.counted(len(tiles.reasons), 'image')} of these patches can be read; the first: "
-                f"{tiles.reasons[0]}"
-            )
-        if tell is not None:
-            total = tiles.read + len(tiles.reasons)
-            tell(f"{len(tiles.reasons)} of {total} images cannot be read; the first: {tiles.reasons[0]}")
+    tell_unread(tiles.reasons, tiles.read, tell)
     with style.style():
         return _draw(result, patches, tiles, chosen, left_out)
 

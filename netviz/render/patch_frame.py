@@ -1,7 +1,7 @@
 """Where a field lies in a square tile: the geometry of one patch."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +15,36 @@ from netviz.results import PatchesResult
 _WHOLE: Final = 4
 _HATCH: Final = 6
 _SLIVER: Final = 0.03
+
+
+class _Axis:
+    """A field along one axis: what it holds of the image, and how far beyond it is shown."""
+
+    def __init__(self, first: int, last: int, before: int, after: int) -> None:
+        self.first, self.last, self.before, self.after = first, last, before, after
+        self.low, self.high = float(first - before), float(last + after)
+        self.length = float(last - first)
+        self.both = before > 0 and after > 0
+
+    def shorten(self, longest: float) -> None:
+        """Show a field that reaches beyond on both sides no farther than there is room."""
+        if not self.both:
+            return
+        spare = max(0.0, min(longest, self.high - self.low) - self.length)
+        if spare < _SLIVER * longest:
+            spare = 0.0
+        before = min(float(self.before), max(spare / 2, spare - float(self.after)))
+        self.low = self.first - before
+        self.high = self.last + spare - before
+
+    def place(self, zoom: float, side: int) -> tuple[float, int, int, int, int]:
+        """Return the image's coordinate at the tile's edge, and in the tile begin and end of all and of the image."""
+        extent = min(max(round((self.high - self.low) * zoom), 1), side)
+        first = (side - extent) // 2
+        origin = self.low - first / zoom
+        start = min(max(round((self.first - origin) * zoom), first), first + extent - 1)
+        end = min(max(round((self.last - origin) * zoom), start + 1), first + extent)
+        return origin, first, first + extent, start, end
 
 
 @dataclass(frozen=True)
@@ -56,33 +86,24 @@ class Frame:
         A field that reaches beyond the image on both sides of an axis is shown on that axis no farther than the tile
         is needed for the other: of a field larger than the image all is known when the image is seen.
         """
-        low, high = box[:2].astype(float) - margin[:2], box[2:].astype(float) + margin[2:]
-        lengths = (box[2:] - box[:2]).astype(float)
-        both = (margin[:2] > 0) & (margin[2:] > 0)
-        longest = float(np.where(both, lengths, high - low).max())
-        for axis in np.flatnonzero(both):
-            spare = max(0.0, min(longest, high[axis] - low[axis]) - lengths[axis])
-            if spare < _SLIVER * longest:
-                spare = 0.0
-            before = min(float(margin[axis]), max(spare / 2, spare - float(margin[axis + 2])))
-            low[axis] = box[axis] - before
-            high[axis] = box[axis + 2] + spare - before
+        # Plain numbers: there are two axes, and a network's site has a hundred thousand patches.
+        ends, beyond = box.tolist(), margin.tolist()
+        axes = [_Axis(ends[at], ends[at + 2], beyond[at], beyond[at + 2]) for at in range(2)]
+        longest = max(one.length if one.both else one.high - one.low for one in axes)
+        for one in axes:
+            one.shorten(longest)
         zoom = side / longest
         if zoom >= _WHOLE:
             zoom = float(int(zoom))
-        extent = np.clip(np.rint((high - low) * zoom), 1, side).astype(int)
-        first = (side - extent) // 2
-        origin = low - first / zoom
-        edges = np.rint((np.concatenate((box[:2], box[2:])) - np.tile(origin, 2)) * zoom).astype(int)
-        start = np.clip(edges[:2], first, first + extent - 1)
-        end = np.clip(edges[2:], start + 1, first + extent)
+        placed = [one.place(zoom, side) for one in axes]
+        (y, top, bottom, inner_top, inner_bottom), (x, left, right, inner_left, inner_right) = placed
         return cls(
-            box=_four(box.tolist()),
-            origin=(float(origin[0]), float(origin[1])),
+            box=(ends[0], ends[1], ends[2], ends[3]),
+            origin=(y, x),
             zoom=zoom,
             side=side,
-            drawn=_four([*first.tolist(), *(first + extent).tolist()]),
-            inner=_four([*start.tolist(), *end.tolist()]),
+            drawn=(top, left, bottom, right),
+            inner=(inner_top, inner_left, inner_bottom, inner_right),
         )
 
     def draw(self, image: Pixels) -> tuple[Pixels, NDArray[np.bool_]]:
@@ -130,12 +151,14 @@ class Frame:
         return values, np.outer(*known)
 
 
+@lru_cache(maxsize=8)
 def hatching(side: int) -> Pixels:
-    """Return how what lies beyond an image looks, shape (side, side, 3)."""
+    """Return how what lies beyond an image looks, shape (side, side, 3), read-only."""
     y, x = np.mgrid[:side, :side]
     tile = np.empty((side, side, 3), dtype=np.uint8)
     tile[:] = style.rgb(style.BEYOND)
     tile[(y + x) % _HATCH == 0] = style.rgb(style.HATCH)
+    tile.flags.writeable = False
     return tile
 
 
@@ -143,8 +166,3 @@ def _weights(at: NDArray[Any], first: float, length: float, cells: int) -> NDArr
     """Return how much of each cell is in the value at each place, shape (places, cells)."""
     position = np.clip((at - first) / length * cells - 0.5, 0, cells - 1)
     return np.maximum(0.0, 1.0 - np.abs(position[:, None] - np.arange(cells)))
-
-
-def _four(numbers: Sequence[Any]) -> tuple[int, int, int, int]:
-    top, left, bottom, right = (int(number) for number in numbers)
-    return top, left, bottom, right

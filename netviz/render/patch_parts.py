@@ -1,11 +1,12 @@
 """Parts of a contact sheet: its head, and histograms."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from netviz.errors import OutputError
 from netviz.render import style, words
 from netviz.render.canvas import MARGIN, Canvas
 from netviz.render.patch_tiles import LEVEL
@@ -52,6 +53,34 @@ class Head:
         for line in self.caption:
             canvas.text(MARGIN, y, line, style.CAPTION, style.MUTED, va="top")
             y += _LINE
+
+
+def tell_unread(reasons: Sequence[str], read: int, tell: Callable[[str], None] | None) -> None:
+    """Tell how many images of a picture's patches could not be read, if any.
+
+    Parameters
+    ----------
+    reasons : sequence of str
+        Why, for each.
+    read : int
+        How many could.
+    tell : callable or None
+        Called with the line.
+
+    Raises
+    ------
+    OutputError
+        If none could.
+    """
+    if not reasons:
+        return
+    if not read:
+        raise OutputError(
+            f"none of the {words.counted(len(reasons), 'image')} of these patches can be read; the first: "
+            f"{reasons[0]}"
+        )
+    if tell is not None:
+        tell(f"{len(reasons)} of {read + len(reasons)} images cannot be read; the first: {reasons[0]}")
 
 
 def histogram(result: PatchesResult, unit: int, height: int, width: int) -> Pixels:

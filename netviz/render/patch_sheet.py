@@ -99,7 +99,7 @@ def patch_sheet(
         If a unit does not exist.
     """
     chosen = choose_units(units, result.channels, result.layer) or list(range(result.channels))
-    tiles = cut_tiles(result, images, chosen, size)
+    tiles = cut_tiles(result, images, chosen, size, mean=False)
     top = result.image.shape[1]
     flat = tiles.pixels.reshape(-1, size, size, 3)
     missing = np.flatnonzero(tiles.missing)

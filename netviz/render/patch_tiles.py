@@ -1,6 +1,6 @@
 """Patches cut out of their images: squares of pixels, and where in them a unit's map is high."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -72,7 +72,7 @@ class Tiles:
         Where a unit's map is below its threshold the patch is darkened, and the border between is a line; what the
         field holds beyond the image is hatched; around patches that are not square is paper.
     mean : ndarray of uint8, shape (units, side, side, 3)
-        Mean of the patches themselves, where any has a pixel.
+        Mean of the patches themselves, where any has a pixel; paper elsewhere, and if it was not wanted.
     missing : ndarray of bool, shape (units, top)
         Patches whose image could not be read, or has another size than it had.
     filled : ndarray of bool, shape (units, top)
@@ -110,7 +110,9 @@ class Tiles:
         return int(self.pixels.shape[2])
 
 
-def cut_tiles(result: PatchesResult, images: Images, units: Sequence[int], side: int) -> Tiles:
+def cut_tiles(
+    result: PatchesResult, images: Images, units: Sequence[int], side: int, *, mean: bool = True
+) -> Tiles:
     """Cut the patches of some units out of their images; each image is asked for once, and none is kept.
 
     Parameters
@@ -121,6 +123,8 @@ def cut_tiles(result: PatchesResult, images: Images, units: Sequence[int], side:
     units : sequence of int
     side : int
         Height and width of a tile in pixels.
+    mean : bool
+        Whether the mean of the patches is wanted.
 
     Returns
     -------
@@ -134,33 +138,22 @@ def cut_tiles(result: PatchesResult, images: Images, units: Sequence[int], side:
     drawn[..., 2:] = side
     total = np.zeros((count, side, side, 3))
     seen = np.zeros((count, side, side), dtype=np.int64)
-    wanted: dict[int, list[tuple[int, int]]] = {}
-    for row, unit in enumerate(units):
-        for place, number in enumerate(result.image[unit].tolist()):
-            if number >= 0:
-                wanted.setdefault(number, []).append((row, place))
     reasons = []
-    outlined = halved = margins = 0
+    read = outlined = halved = margins = 0
     kept = np.tile(~np.array(oversized(result)), 2)
-    for number, entries in sorted(wanted.items()):
-        try:
-            image = images(number)
-            row, place = entries[0]
-            height, width = result.size[units[row], place].tolist()
-            if image.shape[:2] != (height, width):
-                found = "×".join(map(str, image.shape[1::-1]))
-                raise ImageError(f"image {number} was {width}×{height} pixels and is {found} now")
-        except ImageError as error:
-            reasons.append(str(error))
-            for row, place in entries:
-                missing[row, place] = True
+    for image, entries in read_each(result, images, units, top):
+        if isinstance(image, str):
+            reasons.append(image)
+            missing[tuple(zip(*entries, strict=True))] = True
             continue
+        read += 1
         for row, place in entries:
             unit = units[row]
             frame = Frame.of(result.box[unit, place], result.margin[unit, place] * kept, side)
             tile, inside = frame.draw(image)
-            total[row] += np.where(inside[..., None], tile, 0)
-            seen[row] += inside
+            if mean:
+                total[row] += np.where(inside[..., None], tile, 0)
+                seen[row] += inside
             limit = threshold(result, unit, place)
             if limit is not None:
                 values, known = frame.map_values(result, unit, place)
@@ -179,11 +172,43 @@ def cut_tiles(result: PatchesResult, images: Images, units: Sequence[int], side:
         drawn=drawn,
         names=tuple(tuple(_name(images, number) for number in result.image[unit].tolist()) for unit in units),
         reasons=tuple(reasons),
-        read=len(wanted) - len(reasons),
+        read=read,
         outlined=outlined,
         halved=halved,
         margins=margins,
     )
+
+
+def read_each(
+    result: PatchesResult, images: Images, units: Sequence[int], top: int
+) -> Iterator[tuple[Pixels | str, list[tuple[int, int]]]]:
+    """Ask for each image of the first `top` patches of some units once, in the order of their numbers.
+
+    Yields
+    ------
+    image : ndarray of uint8, shape (H, W, 3), or str
+        Its pixels, or why it cannot be read or is not the image that it was.
+    entries : list of (int, int)
+        The patches that it holds: row in `units`, and place.
+    """
+    wanted: dict[int, list[tuple[int, int]]] = {}
+    for row, unit in enumerate(units):
+        for place, number in enumerate(result.image[unit, :top].tolist()):
+            if number >= 0:
+                wanted.setdefault(number, []).append((row, place))
+    for number, entries in sorted(wanted.items()):
+        row, place = entries[0]
+        height, width = result.size[units[row], place].tolist()
+        try:
+            image = images(number)
+        except ImageError as error:
+            yield str(error), entries
+            continue
+        if image.shape[:2] == (height, width):
+            yield image, entries
+        else:
+            found = "×".join(map(str, image.shape[1::-1]))
+            yield f"image {number} was {width}×{height} pixels and is {found} now", entries
 
 
 def oversized(result: PatchesResult) -> tuple[bool, bool]:
@@ -231,13 +256,24 @@ def outline(
     above : ndarray of float64, shape (side, side)
     known : ndarray of bool, shape (side, side)
     """
-    down, across = np.gradient(above)
-    distance = above / np.maximum(np.hypot(down, across), 1e-9)
-    lit = np.where(known, np.clip(distance + 0.5, 0, 1), 0)[..., None]
-    line = np.where(known, np.clip(1.3 - np.abs(distance), 0, 1), 0)[..., None]
-    colours = tile * (_DIM + (1 - _DIM) * lit)
-    colours += line * (np.array(style.rgb(style.OUTLINE)) - colours)
-    tile[inside] = np.rint(colours[inside]).astype(np.uint8)
+    height, width = _slope(above), _slope(above.T).T
+    distance = (above / np.maximum(np.sqrt(height * height + width * width), 1e-9)).astype(np.float32)
+    lit = np.clip(distance + np.float32(0.5), 0, 1) * known
+    line = np.clip(np.float32(1.3) - np.abs(distance), 0, 1) * known
+    # Darkened, then mixed with the line's colour.
+    kept = (1 - line) * (np.float32(_DIM) + np.float32(1 - _DIM) * lit)
+    colours = tile * kept[..., None]
+    colours += line[..., None] * np.array(style.rgb(style.OUTLINE), dtype=np.float32)
+    np.copyto(tile, np.rint(colours, out=colours).astype(np.uint8), where=inside[..., None])
+
+
+def _slope(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the gradient along the first axis, as `numpy.gradient` defines it, without its overhead."""
+    slope = np.empty_like(values)
+    np.subtract(values[2:], values[:-2], out=slope[1:-1])
+    slope[1:-1] *= 0.5
+    slope[0], slope[-1] = values[1] - values[0], values[-1] - values[-2]
+    return slope
 
 
 def _name(images: Images, number: int) -> str:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from netviz.errors import OutputError
 from netviz.render import style, words
 from netviz.render.canvas import MARGIN, Box, Canvas, layer_name
-from netviz.render.patch_parts import Head, histogram
+from netviz.render.patch_parts import Head, histogram, tell_unread
 from netviz.render.patch_tiles import LEVEL, SHARE, Images, Tiles, cut_tiles, oversized
 from netviz.render.words import TIMES
 from netviz.results import PatchesResult, choose_units
@@ -106,15 +106,7 @@ def patches_figure(
         chosen = chosen or list(range(result.channels))[:DEFAULT]
     plan = _plan(len(chosen), result.image.shape[1], result.histogram.shape[1])
     tiles = cut_tiles(result, images, chosen, plan.side)
-    if tiles.reasons:
-        if not tiles.read:
-            raise OutputError(
-                f"none of the {words.counted(len(tiles.reasons), 'image')} of these patches can be read; the first: "
-                f"{tiles.reasons[0]}"
-            )
-        if tell is not None:
-            total = tiles.read + len(tiles.reasons)
-            tell(f"{len(tiles.reasons)} of {total} images cannot be read; the first: {tiles.reasons[0]}")
+    tell_unread(tiles.reasons, tiles.read, tell)
     with style.style():
         return _draw(result, tiles, plan, asked=units is not None)
 

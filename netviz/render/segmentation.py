@@ -9,7 +9,10 @@ from matplotlib.ticker import MaxNLocator
 
 from netviz.render import style, words
 from netviz.render.canvas import MARGIN, Canvas
+from netviz.render.classes import class_colour, legend
+from netviz.render.patch_parts import Head
 from netviz.results import SegmentationResult
+from netviz.results.segmentation import METRICS
 
 _WIDTH: Final = 980
 _BAR: Final = 9
@@ -20,13 +23,6 @@ _BARS: Final = 520
 _CURVE: Final = 300
 _MOST: Final = 60
 """How many classes have bars."""
-
-_TITLES: Final = (
-    ("pixel_accuracy", "pixel accuracy"),
-    ("mean_accuracy", "mean accuracy"),
-    ("mean_iu", "mean IU"),
-    ("frequency_weighted_iu", "frequency weighted IU"),
-)
 
 
 def segmentation_figure(result: SegmentationResult) -> Figure:
@@ -45,40 +41,33 @@ def segmentation_figure(result: SegmentationResult) -> Figure:
 
 
 def _draw(result: SegmentationResult) -> Figure:
-    colours = [style.CLASSES[at % len(style.CLASSES)] for at in range(len(result.streams))]
+    colours = [class_colour(at) for at in range(len(result.streams))]
     shown = result.classes[:_MOST]
     rows: list[tuple[str, list[float | None]]] = [
-        (title, [result.metrics[stream][key] for stream in result.streams]) for key, title in _TITLES
+        (title, [result.metrics[stream][key] for stream in result.streams]) for key, title in METRICS.items()
     ]
     rows += [
         (one, [result.metrics[stream]["per_class"].get(one) for stream in result.streams]) for one in shown
     ]
     name = words.shorten(result.network, 300, style.TITLE, bold=True)
-    title = words.wrap(
-        [f"{name} · every pixel labelled"], _WIDTH - 2 * MARGIN, style.TITLE, bold=True, whole=True
-    )
     said = [f"{words.counted(result.images, 'image')}, {result.pixels:,} pixels with a class", "in percent"]
     said += ["IU of each class: right pixels over those that either have it or are called it"]
     if len(shown) < len(result.classes):
         said.append(f"{len(result.classes) - len(shown)} more classes not drawn")
-    caption = words.wrap(said, _WIDTH - 2 * MARGIN, style.CAPTION)
-    top = MARGIN + 24 * len(title) + 17 * len(caption) + 44
+    head = Head.wrapped([f"{name} · every pixel labelled"], said, _WIDTH)
+    left = MARGIN + _NAMES
+    swatches = legend(list(zip(colours, result.streams, strict=True)), _BARS - _NAMES)
+    top = head.height + swatches.height + _GAP
     row = _BAR * len(result.streams) + _GAP
     height = top + row * len(rows) + 2 * _GAP
     canvas = Canvas(_WIDTH, max(height, top + _CURVE) + MARGIN)
-    y = MARGIN
-    for line in title:
-        canvas.text(MARGIN, y, line, style.TITLE, weight="bold", va="top")
-        y += 24
-    for line in caption:
-        canvas.text(MARGIN, y, line, style.CAPTION, style.MUTED, va="top")
-        y += 17
-    _legend(canvas, y + 14, result.streams, colours)
+    head.draw(canvas)
+    swatches.draw(canvas, left, head.height)
     length = _BARS - _NAMES - _NUMBERS
     for number, (label, values) in enumerate(rows):
-        at = top + row * number + (2 * _GAP if number >= len(_TITLES) else 0)
-        bold = "bold" if number < len(_TITLES) else "normal"
-        text = words.shorten(label, _NAMES - 10, style.LABEL, bold=number < len(_TITLES))
+        at = top + row * number + (2 * _GAP if number >= len(METRICS) else 0)
+        bold = "bold" if number < len(METRICS) else "normal"
+        text = words.shorten(label, _NAMES - 10, style.LABEL, bold=number < len(METRICS))
         canvas.text(
             MARGIN + _NAMES - 8,
             at + (row - _GAP) / 2,
@@ -89,21 +78,12 @@ def _draw(result: SegmentationResult) -> Figure:
             weight=bold,
         )
         for place, value in enumerate(values):
-            _bar(canvas, MARGIN + _NAMES, at + _BAR * place, length, value, colours[place])
+            _bar(canvas, left, at + _BAR * place, length, value, colours[place])
     if result.boundary:
         _curve(
             canvas, (MARGIN + _BARS + 60, top, _WIDTH - 2 * MARGIN - _BARS - 70, _CURVE - 60), result, colours
         )
     return canvas.figure
-
-
-def _legend(canvas: Canvas, y: float, streams: tuple[str, ...], colours: list[str]) -> None:
-    x = float(MARGIN + _NAMES)
-    for stream, colour in zip(streams, colours, strict=True):
-        canvas.axes.add_patch(Rectangle((x, y), 10, 10, facecolor=colour, linewidth=0))
-        text = words.shorten(stream, 90, style.CAPTION)
-        canvas.text(x + 15, y + 5, text, style.CAPTION, va="center")
-        x += 15 + words.width(text, style.CAPTION) + 20
 
 
 def _bar(canvas: Canvas, x: float, y: float, length: float, value: float | None, colour: str) -> None:

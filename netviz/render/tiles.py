@@ -65,22 +65,23 @@ def lay_out(
     """
     count, height, width, _ = tiles.shape
     rows = math.ceil(count / columns)
-    cells = np.empty((rows * columns, height + gap, width + gap, 3), dtype=np.uint8)
-    cells[:] = paper
-    cells[:count, :height, :width] = tiles
-    if gap:
-        cells[:count, height, :width] = frame
-        cells[:count, : height + 1, width] = frame
     sheet = np.empty((gap + rows * (height + gap), gap + columns * (width + gap), 3), dtype=np.uint8)
     sheet[:] = paper
-    grid = cells.reshape(rows, columns, height + gap, width + gap, 3).swapaxes(1, 2)
-    sheet[gap:, gap:] = grid.reshape(rows * (height + gap), columns * (width + gap), 3)
-    if gap and frame != paper:
-        for index in range(count):
-            top = gap + index // columns * (height + gap)
-            left = gap + index % columns * (width + gap)
-            sheet[top - 1, left - 1 : left + width + 1] = frame
-            sheet[top - 1 : top + height + 1, left - 1] = frame
+    if not count:
+        return sheet
+    edge = min(gap, 1)
+    # Where tiles and their frames lie on the sheet; neighbouring frames share their line where the gap is one pixel.
+    places = np.lib.stride_tricks.sliding_window_view(
+        sheet, (height + 2 * edge, width + 2 * edge), (0, 1), writeable=True
+    )[gap - edge :: height + gap, gap - edge :: width + gap].transpose(0, 1, 3, 4, 2)
+    full = count // columns
+    rest = count - full * columns
+    for part in (places[:full], places[full : full + 1, :rest]):
+        part[...] = frame
+    inner = places[:, :, edge : height + edge, edge : width + edge]
+    inner[:full] = tiles[: full * columns].reshape(full, columns, height, width, 3)
+    if rest:
+        inner[full, :rest] = tiles[full * columns :]
     return sheet
 
 

@@ -1,16 +1,18 @@
 """How well a network labels every pixel."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from netviz.results.base import Arrays, Result
 
-_TITLES = {
+METRICS: Final = {
     "pixel_accuracy": "pixel accuracy",
     "mean_accuracy": "mean accuracy",
     "mean_iu": "mean IU",
     "frequency_weighted_iu": "frequency weighted IU",
 }
+"""The four metrics, and what they are called."""
+
 _BANDS = (1, 2, 5, 10, 20)
 
 
@@ -60,9 +62,9 @@ class SegmentationResult(Result):
 
     def table(self) -> str:
         """Return the metrics in percent as lines of text, a column for each stream."""
-        width = max(len(name) for name in (*_TITLES.values(), *self.classes, "boundary, 20 px")) + 2
+        width = max(len(name) for name in (*METRICS.values(), *self.classes, "boundary, 20 px")) + 2
         rows: list[tuple[str, list[float | None]]] = [
-            (title, [self.metrics[name][key] for name in self.streams]) for key, title in _TITLES.items()
+            (title, [self.metrics[name][key] for name in self.streams]) for key, title in METRICS.items()
         ]
         rows += [
             (f"  {name}", [self.metrics[stream]["per_class"].get(name) for stream in self.streams])
