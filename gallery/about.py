@@ -120,8 +120,13 @@ _RECIPES = (
         Recipe(
             "Receptive fields",
             "From the network's own operations, one after another: size, stride and start of what a position sees. "
-            "The effective field is the gradient of a unit in the middle with respect to the image.",
-            ("Luo, Li, Urtasun and Zemel, Understanding the effective receptive field, NeurIPS 2016",),
+            "The effective field is the gradient of the units in the middle with respect to the image. The measured "
+            "field of a unit is what changes it when squares of random colours cover parts of a few photographs: "
+            "averaged around the middle of what it sees, at least a quarter of the largest change.",
+            (
+                "Luo, Li, Urtasun and Zemel, Understanding the effective receptive field, NeurIPS 2016",
+                "Zhou, Khosla, Lapedriza, Oliva and Torralba, Object detectors emerge in deep scene CNNs, ICLR 2015",
+            ),
         ),
     ),
     (

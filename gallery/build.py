@@ -2,20 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 from netviz._version import __version__
 from netviz.errors import ResultError
 
-from .layers import draw_network
 from .manifest import Manifest
+from .network import draw_network
 from .pages import pages
 from .pictures import bar_paths, write_bars
 from .plan import STATIC, make_plans
 from .runs import read_run
 from .site import SiteFolder
-from .units_pages import unit_pages
 
 Progress = Callable[[str, int, int], None]
 """Called with what was just made, how many files are done, and how many there will be."""
@@ -43,7 +41,9 @@ class BuildReport:
     bytes: int
 
 
-def build(runs: Sequence[str | Path], site: str | Path, *, progress: Progress | None = None) -> BuildReport:
+def build(
+    runs: Sequence[str | Path], site: str | Path, *, workers: int = 0, progress: Progress | None = None
+) -> BuildReport:
     """Build the static site of one or more networks from what a survey left behind.
 
     Parameters
@@ -53,6 +53,9 @@ def build(runs: Sequence[str | Path], site: str | Path, *, progress: Progress | 
     site : str or Path
         Missing, empty, or a site of an earlier build. Only files whose bytes differ are written, each in
         one step; only files that an earlier build wrote are removed.
+    workers : int
+        Processes that draw layers, the same site for any number; 0 draws in this one. A program that is run as a file
+        needs ``if __name__ == "__main__":`` around what uses them.
     progress : callable, optional
         Called as ``progress(path, done, total)`` after each file.
 
@@ -80,9 +83,9 @@ def build(runs: Sequence[str | Path], site: str | Path, *, progress: Progress | 
         if progress is not None:
             progress(path, len(folder.made), len(expected))
 
-    networks = tuple(draw_network(plan, write) for plan in plans)
-    manifest = Manifest(__version__, networks)
-    for path, html in chain(pages(manifest).items(), unit_pages(manifest)):
+    names = tuple(plan.run.network for plan in plans)
+    networks = tuple(draw_network(plan, names, __version__, write, workers) for plan in plans)
+    for path, html in pages(Manifest(__version__, networks)).items():
         write(path, html.encode("utf-8", "replace"))
     write_bars(write)
     source = Path(__file__).with_name("static")

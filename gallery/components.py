@@ -1,16 +1,12 @@
 """The components of two convolutions: saved results → figures, and what the page has to say about them."""
 
-import tempfile
-from pathlib import Path
-
-from netviz import render
-from netviz.errors import ResultError
-from netviz.results import ContrastResult, Result, SiftResult, StagesResult, load_result
+from netviz.results import ContrastResult, Result, SiftResult, StagesResult
 
 from .commands import command, sized
+from .drawing import load_kind, write_copy, write_figure
 from .manifest import Layer
-from .manifest_parts import Component, Components, Drawing, Photo, Picture
-from .pictures import Write, png_size
+from .manifest_parts import Component, Components, Drawing, Photo
+from .pictures import Write
 from .plan import Plan
 from .run_parts import VERBS, RunComponent, RunShown
 
@@ -63,16 +59,8 @@ def _drawing(
     path = shown.files.get(verb)
     if path is None:
         return Drawing(verb, photo, None, shown.missing[verb], command(*words))
-    result = load_result(path)
-    if not isinstance(result, KINDS[verb]):
-        raise ResultError(f"{path} holds {result.kind}, not {KINDS[verb].kind}; run the survey again")
-    try:
-        data = _drawn(result)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        # The arrays of a file from elsewhere need not fit together.
-        raise ResultError(f"{path} is damaged and cannot be drawn; run the survey again") from error
-    picture = Picture(plan.drawing(component, shown.image, verb), *png_size(data))
-    write(picture.path, data)
+    result = load_kind(path, KINDS[verb])
+    picture = write_figure(result, path, plan.drawing(component, shown.image, verb), write)
     units: tuple[int, ...] = ()
     steps: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
@@ -83,14 +71,5 @@ def _drawing(
     elif isinstance(result, ContrastResult):
         units = tuple(result.units.tolist())
         words += ["--units", ",".join(map(str, units))]
-    kept = None
-    if plan.is_small(path):
-        kept = plan.drawing(component, shown.image, verb, "npz")
-        write(kept, path.read_bytes())
+    kept = write_copy(path, plan.drawing(component, shown.image, verb, "npz"), plan, write)
     return Drawing(verb, photo, picture, "", command(*words), steps, kinds, units, kept, path.stat().st_size)
-
-
-def _drawn(result: Result) -> bytes:
-    """Draw a result as its command does; return the PNG."""
-    with tempfile.TemporaryDirectory(prefix="netviz-") as folder:
-        return render.save_figure(render.figure(result), Path(folder) / "figure.png").read_bytes()

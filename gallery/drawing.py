@@ -1,7 +1,6 @@
-"""One saved result → its figure as JPEG, refusing what is not what the run says it is."""
+"""One saved result → its figure and a copy of its file, refusing what is not what the run says it is."""
 
 import io
-import tempfile
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +11,8 @@ from netviz.errors import ResultError
 from netviz.results import Result, load_result
 
 from .manifest_parts import Picture
-from .pictures import Write
+from .pictures import Write, png_size
+from .plan import Plan
 
 R = TypeVar("R", bound=Result)
 
@@ -40,7 +40,7 @@ QUALITY = 85
 
 
 def write_figure(result: Result, path: Path, address: str, write: Write) -> Picture:
-    """Draw a result as its command does and write it as JPEG.
+    """Draw a result as its command does and write it as PNG or JPEG.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def write_figure(result: Result, path: Path, address: str, write: Write) -> Pict
     path : Path
         Where it comes from, for the message.
     address : str
-        Where it goes.
+        Where it goes; its suffix, ``.png`` or ``.jpg``, chooses which.
     write : callable
         Takes the file's path and bytes.
 
@@ -58,16 +58,27 @@ def write_figure(result: Result, path: Path, address: str, write: Write) -> Pict
         If it cannot be drawn.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix="netviz-") as folder:
-            drawn = render.save_figure(render.figure(result), Path(folder) / "figure.png").read_bytes()
+        drawn = render.encode_figure(render.figure(result))
+        picture = Picture(address, *png_size(drawn))
     except DAMAGED as error:
         raise damaged(path) from error
+    write(address, drawn if address.endswith(".png") else _jpeg(drawn))
+    return picture
+
+
+def write_copy(path: Path, address: str, plan: Plan, write: Write) -> str | None:
+    """Copy a result's file where that is small; return where it went."""
+    if not plan.is_small(path):
+        return None
+    write(address, path.read_bytes())
+    return address
+
+
+def _jpeg(drawn: bytes) -> bytes:
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(drawn)) as image:
-        size = image.size
         image.convert("RGB").save(buffer, "JPEG", quality=QUALITY, optimize=True)
-    write(address, buffer.getvalue())
-    return Picture(address, *size)
+    return buffer.getvalue()
 
 
 def damaged(path: Path) -> ResultError:

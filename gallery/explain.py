@@ -1,7 +1,7 @@
 """How the pages explain components and patches, in plain words."""
 
 from .manifest_parts import Component, Components, Drawing, Patches, UnitPatches
-from .wording import counted, listed, number
+from .wording import counted, file_size, listed, number
 
 TITLES = {
     "stages": "From the filter to the next layer",
@@ -92,7 +92,7 @@ def drawing_alt(drawing: Drawing, component: Component) -> str:
 
 def data_text(drawing: Drawing) -> str:
     """Name a file of arrays with its size."""
-    return f"Its numbers ({drawing.verb}.npz, {drawing.bytes / 1e6:.1f} MB)"
+    return f"Its numbers ({drawing.verb}.npz, {file_size(drawing.bytes)})"
 
 
 def components_text(components: Components) -> str:

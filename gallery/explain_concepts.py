@@ -3,7 +3,7 @@
 from markupsafe import Markup
 
 from .manifest_concepts import Concept, Concepts, Detector, LayerConcepts, Minimal, Minimals, UnitConcept
-from .wording import counted, number
+from .wording import counted, file_size, number
 
 MANY = 200
 """Images from which on a dissection is no longer called thin."""
@@ -168,7 +168,7 @@ def minimals_text(minimals: Minimals) -> str:
 
 def minimal_data(minimal: Minimal) -> str:
     """Name a file of arrays with its size."""
-    return f"Its numbers (minimal.npz, {minimal.bytes / 1e6:.1f} MB)"
+    return f"Its numbers (minimal.npz, {file_size(minimal.bytes)})"
 
 
 def _image(concepts: Concepts) -> str:

@@ -1,6 +1,6 @@
-"""One network's share of the manifest: its pictures are drawn on the way and dropped."""
+"""One layer's share of the manifest: its pictures are drawn on the way and dropped."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -8,15 +8,9 @@ from netviz.errors import ResultError
 from netviz.results import FiltersResult, MapsResult, load_result
 
 from .commands import command, sized
-from .components import draw_components
-from .concepts import draw_concepts
-from .fcn import draw_fcn
-from .images import draw_images
-from .manifest import Filters, Layer, Maps, Network
+from .manifest import Filters, Layer, Maps
 from .manifest_concepts import LayerConcepts
 from .manifest_parts import Photo, Picture
-from .minimal import draw_minimal
-from .origin import tell_origin, without
 from .patches import Memory, draw_patches
 from .pictures import Write, draw_filters, draw_maps, jpeg, png_size, thumbnail
 from .plan import Plan
@@ -26,62 +20,27 @@ from .units import draw_wall
 Loaded = TypeVar("Loaded", FiltersResult, MapsResult)
 
 
-def draw_network(plan: Plan, write: Write) -> Network:
-    """Draw everything of one network.
+@dataclass(frozen=True)
+class Job:
+    """One layer to draw: which, what its files are called, the units with pages, and what they detect.
 
-    Parameters
-    ----------
-    plan : Plan
-        The run and its addresses.
-    write : callable
-        Takes each file's path and bytes as soon as it is made.
+    A layer without a slug is only listed.
+    """
 
-    Returns
-    -------
-    Network
-        The network's part of the manifest.
+    layer: RunLayer
+    slug: str | None
+    units: tuple[int, ...]
+    detects: LayerConcepts | None
+
+
+def draw_photo(image: RunImage, path: str, small: str, write: Write) -> Photo:
+    """Copy a photograph and draw it small; its size is what its own header says.
 
     Raises
     ------
     ResultError
-        If a file of the run is missing or damaged.
+        If it is missing or damaged.
     """
-    run = plan.run
-    photos = tuple(
-        _photo(image, plan.photo(name), plan.small(name), write)
-        for image, name in zip(run.images, plan.photos, strict=True)
-    )
-    pages = iter(zip(plan.slugs, plan.units, strict=True))
-    addresses = [(None, ()) if layer.slug is None else next(pages) for layer in run.layers]
-    memory = Memory()
-    concepts, detects = draw_concepts(plan, write)
-    layers = tuple(
-        _layer(layer, slug, units, plan, photos, memory, write, detects.get(place))
-        for place, (layer, (slug, units)) in enumerate(zip(run.layers, addresses, strict=True))
-    )
-    components = draw_components(plan, photos, layers, write)
-    minimal = draw_minimal(plan, photos, write)
-    fcn = draw_fcn(plan, photos, write)
-    return Network(
-        name=run.network,
-        folder=plan.folder,
-        origin=run.origin,
-        parameters=run.parameters,
-        input=run.input,
-        photos=photos,
-        layers=layers,
-        components=components,
-        concepts=concepts,
-        minimal=minimal,
-        without=without(run),
-        images=draw_images(plan, photos, layers, components, minimal, fcn, write),
-        fcn=fcn if fcn is not None and fcn.page is not None else None,
-        made=tell_origin(run),
-    )
-
-
-def _photo(image: RunImage, path: str, small: str, write: Write) -> Photo:
-    """Copy a photograph and draw it small; its size is what its own header says."""
     try:
         data = image.path.read_bytes()
     except OSError as error:
@@ -101,17 +60,27 @@ def _photo(image: RunImage, path: str, small: str, write: Write) -> Photo:
     return Photo(image.name, Picture(path, width, height), Picture(small, pixels.shape[1], pixels.shape[0]))
 
 
-def _layer(
-    layer: RunLayer,
-    slug: str | None,
-    units: Sequence[int],
-    plan: Plan,
-    photos: tuple[Photo, ...],
-    memory: Memory,
-    write: Write,
-    detects: LayerConcepts | None,
-) -> Layer:
-    """Draw one layer's pictures; a layer without a slug is only listed."""
+def draw_layer(job: Job, plan: Plan, photos: tuple[Photo, ...], memory: Memory, write: Write) -> Layer:
+    """Draw one layer's pictures.
+
+    Parameters
+    ----------
+    job : Job
+    plan : Plan
+        The run and its addresses.
+    photos : tuple of Photo
+        All of the network's.
+    memory : Memory
+        Of this network.
+    write : callable
+        Takes each file's path and bytes as soon as it is made.
+
+    Raises
+    ------
+    ResultError
+        If a file of the run is missing or damaged.
+    """
+    layer, slug, units = job.layer, job.slug, job.units
     filters: Filters | None = None
     weights: FiltersResult | None = None
     maps: list[Maps] = []
@@ -152,7 +121,7 @@ def _layer(
         maps=tuple(maps),
         field=layer.field,
         patches=None if patches is None else patches.patches,
-        concepts=detects,
+        concepts=job.detects,
         wall=wall,
     )
 

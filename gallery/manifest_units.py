@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from .manifest_fields import LayerFields, UnitFields
 from .manifest_parts import Photo, Sprites, UnitPatches
 
 MARKS = ("dead", "always on", "dead filter", "near-duplicate")
@@ -78,6 +79,8 @@ class Unit:
         Where it is strongest; None where its field is not known.
     nearest : tuple of (int, float)
         Units of the layer whose activity is most like its own, and how alike.
+    fields : UnitFields or None
+        Its three fields on one picture; None where the run has one of them only.
     """
 
     unit: int
@@ -88,6 +91,7 @@ class Unit:
     patches: UnitPatches | None = None
     spot: Spot | None = None
     nearest: tuple[tuple[int, float], ...] = ()
+    fields: UnitFields | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,8 @@ class Wall:
         Their size.
     measured : bool
         Whether sparsity was measured; else it is reckoned from the histogram.
+    fields : LayerFields or None
+        What the units' fields have in common.
     """
 
     units: tuple[Unit, ...]
@@ -132,6 +138,7 @@ class Wall:
     data: str | None = None
     bytes: int = 0
     measured: bool = False
+    fields: LayerFields | None = None
 
     def place(self, at: int) -> Place:
         """Return where the unit at this place of `units` is on its filters' sheet."""

@@ -1,16 +1,12 @@
 """Minimal images: saved results → figures, and what the page has to say about them."""
 
-import tempfile
-from pathlib import Path
-
-from netviz import render
-from netviz.errors import ResultError
-from netviz.results import MinimalResult, load_result
+from netviz.results import MinimalResult
 
 from .commands import command, sized
+from .drawing import DAMAGED, damaged, load_kind, write_copy, write_figure
 from .manifest_concepts import Minimal, Minimals
-from .manifest_parts import Photo, Picture
-from .pictures import Write, png_size
+from .manifest_parts import Photo
+from .pictures import Write
 from .plan import Plan
 from .run_concepts import RunMinimal
 
@@ -45,22 +41,13 @@ def _minimal(one: RunMinimal, plan: Plan, photo: Photo, segments: int, write: Wr
     typed = command("minimal", *words)
     if one.path is None:
         return Minimal(photo, None, one.missing, typed)
-    result = load_result(one.path)
-    if not isinstance(result, MinimalResult):
-        raise ResultError(f"{one.path} holds {result.kind}, not {MinimalResult.kind}; run the survey again")
+    result = load_kind(one.path, MinimalResult)
     try:
-        with tempfile.TemporaryDirectory(prefix="netviz-") as folder:
-            drawn = render.save_figure(render.figure(result), Path(folder) / "figure.png").read_bytes()
         last = result.score if not result.removed else float(result.scores[result.removed - 1])
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        # The arrays of a file from elsewhere need not fit together.
-        raise ResultError(f"{one.path} is damaged and cannot be drawn; run the survey again") from error
-    picture = Picture(plan.minimal_file(one.image, "png"), *png_size(drawn))
-    write(picture.path, drawn)
-    kept = None
-    if plan.is_small(one.path):
-        kept = plan.minimal_file(one.image, "npz")
-        write(kept, one.path.read_bytes())
+    except DAMAGED as error:
+        raise damaged(one.path) from error
+    picture = write_figure(result, one.path, plan.minimal_file(one.image, "png"), write)
+    kept = write_copy(one.path, plan.minimal_file(one.image, "npz"), plan, write)
     return Minimal(
         photo=photo,
         picture=picture,

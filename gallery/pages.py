@@ -1,11 +1,12 @@
 """Manifest → pages: a pure function from what is known to the HTML of every page."""
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import jinja2
 
-from . import about, explain, explain_concepts, explain_images, units_words, wording
+from . import about, explain, explain_concepts, explain_images, fields_words, units_words, wording
 from .manifest import Layer, Manifest, Network
 from .manifest_concepts import Concepts, Minimals
 from .manifest_images import Fcn, ImagePage
@@ -101,9 +102,16 @@ def _render(
     | None,
 ) -> str:
     """Render one template; ``root`` leads from the page to the site's folder."""
-    return environment.get_template(template).render(manifest=manifest, root=root, **values)
+    return environment.get_template(template).render(
+        manifest=manifest,
+        version=manifest.version,
+        networks=[network.name for network in manifest.networks],
+        root=root,
+        **values,
+    )
 
 
+@cache
 def make_environment() -> jinja2.Environment:
     """Make the templates' environment: everything escaped, nothing undefined."""
     environment = jinja2.Environment(
@@ -117,5 +125,6 @@ def make_environment() -> jinja2.Environment:
     environment.filters.update(explain.FILTERS)
     environment.filters.update(explain_concepts.FILTERS)
     environment.filters.update(units_words.FILTERS)
+    environment.filters.update(fields_words.FILTERS)
     environment.filters.update(explain_images.FILTERS)
     return environment

@@ -1,6 +1,6 @@
 """The patches that excite a layer's units: a run's result → sheets of blocks, and small ones for walls."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from .commands import command, sized
 from .manifest_parts import Patches, Picture, Sprites, UnitPatches
 from .pictures import Write, jpeg
 from .plan import Plan
-from .runs import Run, RunLayer
+from .runs import RunLayer
 from .sprites import chunks, preview_tiles, side_by_side
 
 SIDE = 72
@@ -98,8 +98,8 @@ def draw_patches(
     missing = outlined = halved = margins = 0
     for number, chosen in enumerate(chunks(units)):
         shown = sorted({int(image) for image in result.image[list(chosen)].ravel() if image >= 0})
-        images = memory.through(render.RunImages(run.patches.folder, shown))
-        sheet = render.patch_sheet(result, images, chosen, size=SIDE, gap=GAP, columns=across)
+        images = render.RunImages(run.patches.folder, shown)
+        sheet = render.patch_sheet(result, memory.through(images), chosen, size=SIDE, gap=GAP, columns=across)
         # Of all units of a network the sheets make up most of the site.
         many = run.form == "full"
         picture = _write(sheet.pixels, plan.patches(slug, layer, number), write, small=many)
@@ -107,8 +107,9 @@ def draw_patches(
         tiles = preview_tiles(sheet)
         small = _write(side_by_side(tiles), plan.wall(slug, layer, number), write, small=True)
         previews.append(Sprites(small, (tiles.shape[2], tiles.shape[1])))
+        names = {one: run.images[one].name if one < len(run.images) else images.name(one) for one in shown}
         told += [
-            _unit(unit, number, sheet.corner(place * top), result, run)
+            _unit(unit, number, sheet.corner(place * top), result, names)
             for place, unit in enumerate(sheet.units)
         ]
         missing += len(sheet.missing)
@@ -144,14 +145,19 @@ def _write(pixels: NDArray[np.uint8], path: str, write: Write, *, small: bool = 
     return Picture(path, pixels.shape[1], pixels.shape[0])
 
 
-def _unit(unit: int, sheet: int, corner: tuple[int, int], result: PatchesResult, run: Run) -> UnitPatches:
+def _unit(
+    unit: int, sheet: int, corner: tuple[int, int], result: PatchesResult, names: Mapping[int, str]
+) -> UnitPatches:
     found = [
         (int(n), float(s)) for n, s in zip(result.image[unit], result.score[unit], strict=True) if n >= 0
     ]
-    names = [
-        run.images[number].name if number < len(run.images) else f"image {number}" for number, _ in found
-    ]
     mark = "dead" if unit in result.dead else "always on" if unit in result.always_on else ""
     return UnitPatches(
-        unit, sheet, *corner, tuple(names), tuple(score for _, score in found), float(result.max[unit]), mark
+        unit,
+        sheet,
+        *corner,
+        tuple(names[number] for number, _ in found),
+        tuple(score for _, score in found),
+        float(result.max[unit]),
+        mark,
     )

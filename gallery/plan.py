@@ -12,7 +12,16 @@ from .runs import Run, RunLayer
 from .sprites import sheets
 from .units_choice import choose
 
-STATIC = ("compare.css", "compare.js", "gallery.css", "gallery.js", "wall.js", "icon.svg")
+STATIC = (
+    "blank.svg",
+    "compare.css",
+    "compare.js",
+    "gallery.css",
+    "gallery.js",
+    "paper.css",
+    "wall.js",
+    "icon.svg",
+)
 """Files that the pages share, copied from the package."""
 
 
@@ -88,6 +97,10 @@ class Plan:
     def numbers(self, slug: str) -> str:
         """Return the address of the arrays behind a layer's units."""
         return f"{self.folder}/{slug}/patches.npz"
+
+    def measured(self, slug: str) -> str:
+        """Return the address of the measured fields of a layer's units."""
+        return f"{self.folder}/{slug}/measured.npz"
 
     @property
     def components(self) -> str | None:
@@ -167,6 +180,8 @@ class Plan:
                     yield self.weights(slug, sheet)
             if units and layer.patches and self.is_small(layer.patches):
                 yield self.numbers(slug)
+            if units and layer.field and layer.measured and self.is_small(layer.measured):
+                yield self.measured(slug)
         if self.run.components is not None:
             for component in self.run.components.layers:
                 for shown in component.shown:

@@ -91,7 +91,7 @@ def read_fcn(folder: Path, facts: dict[str, Any], images: int) -> RunFcn | None:
     if entry is None:
         return None
     found: dict[str, tuple[RunOn, ...]] = {}
-    missing = ""
+    missing = text(entry, "missing") if "missing" in entry else ""
     for name in ("streams", "dense"):
         one = entry.get(name, {"shown": []})
         missing = text(one, "missing") if "missing" in one else missing

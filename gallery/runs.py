@@ -9,6 +9,7 @@
     RUN/patches/                          what netviz patches found for the same layers, if noted under "patches"
     RUN/units/SLUG.npz                    a NearestResult: which units act alike, for a layer with patches
     RUN/fields/SLUG.npz                   a FieldResult with the effective field, for a layer with a page
+    RUN/measured/SLUG.npz                 a MeasuredResult: what changes each unit, for a layer with a page
     RUN/components/SLUG/NAME-VERB.npz     a StagesResult, ContrastResult or SiftResult, as noted under "components"
     RUN/concepts/                         what netviz dissect found, and masks/SLUG.png, as noted under "concepts"
     RUN/minimal/NAME.npz                  a MinimalResult, as noted under "minimal"
@@ -34,7 +35,7 @@ from .run_parts import RunComponents, RunPatches, read_components, read_patches_
 STATUSES = ("exact", "upper_bound", "global", "unknown")
 """What a receptive field may be."""
 
-FORMS = ("quick", "full")
+FORMS = ("quick", "standard", "full")
 """Whether some units of each layer are shown, or all."""
 
 
@@ -84,6 +85,8 @@ class RunLayer:
         What excites its units, where the survey looked.
     units : Path or None
         Which of its units are alike, where the survey looked.
+    fields, measured : Path or None
+        Its effective field, and what was measured of its units' fields, where the survey did.
     """
 
     name: str
@@ -99,6 +102,8 @@ class RunLayer:
     field: Field | None = None
     patches: Path | None = None
     units: Path | None = None
+    fields: Path | None = None
+    measured: Path | None = None
 
     @property
     def title(self) -> str:
@@ -111,7 +116,8 @@ class Run:
     """One network's run folder.
 
     `model` is what a command calls the network, its name unless noted; `without` names parts that there are none of,
-    each with the reason; `form` is ``"quick"`` or ``"full"``: whether some units of each layer are shown, or all.
+    each with the reason; `form` is ``"quick"``, ``"standard"`` or ``"full"``: in the last all
+    units of a layer are shown.
     """
 
     folder: Path
@@ -226,6 +232,8 @@ def _layer(folder: Path, entry: dict[str, Any], patches: RunPatches | None) -> R
         field=None if entry.get("receptive_field") is None else _field(entry["receptive_field"]),
         patches=None if patches is None or slug is None else patches.files.get(text(entry, "name")),
         units=None if slug is None else _present(inside(folder, f"units/{slug}.npz")),
+        fields=None if slug is None else _present(inside(folder, f"fields/{slug}.npz")),
+        measured=None if slug is None else _present(inside(folder, f"measured/{slug}.npz")),
     )
 
 

@@ -19,6 +19,7 @@ from .pictures import Write
 from .plan import Plan
 from .runs import RunLayer
 from .sprites import COLUMNS, COUNT, chunks, filter_tiles, side_by_side
+from .unit_fields import read_fields
 
 NEAREST = 5
 """How many of the nearest units a page names."""
@@ -84,8 +85,10 @@ def draw_wall(
     repeats = {} if filters is None else dict(filters.duplicates)
     patches = {} if drawn is None else {one.unit: one for one in drawn.patches.units}
     told = []
+    fields = read_fields(layer, slug, plan, write)
     for unit in units:
         mine = patches.get(unit)
+        spot = None if found is None else _spot(found, unit, layer.field, photos, shapes)
         marks = [mine.mark] if mine is not None and mine.mark else []
         marks += ["dead filter"] if filters is not None and unit in filters.dead else []
         marks += ["near-duplicate"] if unit in repeats else []
@@ -97,8 +100,9 @@ def draw_wall(
                 repeats=repeats.get(unit),
                 numbers=None if found is None or sparsity is None else _numbers(found, unit, sparsity),
                 patches=mine,
-                spot=None if found is None else _spot(found, unit, layer.field, photos, shapes),
+                spot=spot,
                 nearest=_alike(nearest, unit),
+                fields=None if fields is None else fields.unit(unit, spot),
             )
         )
     sheets, inputs = ((), 0) if filters is None else _filters(filters, units, slug, plan, write)
@@ -119,6 +123,7 @@ def draw_wall(
         data=data,
         bytes=size,
         measured=nearest is not None,
+        fields=None if fields is None else fields.told,
     )
 
 

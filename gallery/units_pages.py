@@ -1,19 +1,43 @@
-"""Manifest → the units' pages, one at a time: a network has tens of thousands."""
+"""A layer of the manifest → its units' pages, one at a time: a network has tens of thousands."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from .manifest import Layer, Manifest, Network
+from .manifest import Layer
 from .pages import make_environment
 
 
-def unit_pages(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """Make the page of every unit that has one.
+@dataclass(frozen=True)
+class Setting:
+    """What units' pages tell besides what their layer knows.
+
+    Attributes
+    ----------
+    version : str
+        netviz's.
+    networks : tuple of str
+        What the networks of the site are called.
+    name, folder : str
+        The units' own network, and its folder.
+    concepts : str or None
+        The address of its page of concepts.
+    """
+
+    version: str
+    networks: tuple[str, ...]
+    name: str
+    folder: str
+    concepts: str | None
+
+
+def unit_pages(layer: Layer, setting: Setting) -> Iterator[tuple[str, str]]:
+    """Make the page of every unit of a layer that has one.
 
     Parameters
     ----------
-    manifest : Manifest
-        What the site shows.
+    layer : Layer
+    setting : Setting
 
     Yields
     ------
@@ -21,14 +45,22 @@ def unit_pages(manifest: Manifest) -> Iterator[tuple[str, str]]:
         The page's address and its HTML; none is kept.
     """
     template = make_environment().get_template("unit.html")
-    for network in manifest.networks:
-        for layer in network.paged:
-            for values in _units(network, layer):
-                root = "../" * values["unit"].page.count("/")
-                yield values["unit"].page, template.render(manifest=manifest, root=root, **values)
+    for values in _units(layer):
+        address = values["unit"].page
+        yield (
+            address,
+            template.render(
+                version=setting.version,
+                networks=setting.networks,
+                network=setting,
+                layer=layer,
+                root="../" * address.count("/"),
+                **values,
+            ),
+        )
 
 
-def _units(network: Network, layer: Layer) -> Iterator[dict[str, Any]]:
+def _units(layer: Layer) -> Iterator[dict[str, Any]]:
     """Yield what the template takes for each unit of a layer."""
     wall = layer.wall
     if wall is None:
@@ -38,8 +70,6 @@ def _units(network: Network, layer: Layer) -> Iterator[dict[str, Any]]:
     paged = {unit.unit for unit in wall.units}
     for at, unit in enumerate(wall.units):
         yield {
-            "network": network,
-            "layer": layer,
             "wall": wall,
             "unit": unit,
             "at": at,

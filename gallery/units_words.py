@@ -1,6 +1,7 @@
 """How a wall and the units' pages put what they show into words, numbers for scripts, and lines for CSS and SVG."""
 
 import math
+from itertools import zip_longest
 from typing import Any
 
 from jinja2.utils import htmlsafe_json_dumps
@@ -74,15 +75,19 @@ def wall_style(wall: Wall) -> str:
 
 
 def wall_sheets(wall: Wall, network: Network) -> Markup:
-    """Return the CSS rules that give every tile its sheets; addresses are relative to the layer's page.
+    """Return the CSS rules that name the sheets of every group of tiles; addresses are relative to the layer's page.
 
     They are made of safe names: nothing in them needs a quote.
     """
     folder = len(network.folder) + 1
     rules = []
-    for kind, sheets in (("before", wall.previews), ("after", wall.filters)):
-        for at, sheet in enumerate(sheets):
-            rules.append(f".g{at} a::{kind}{{background-image:url({sheet.picture.path[folder:]})}}")
+    for at, pair in enumerate(zip_longest(wall.previews, wall.filters)):
+        named = (
+            f"--{name}:url({one.picture.path[folder:]})"
+            for name, one in zip("ab", pair, strict=True)
+            if one is not None
+        )
+        rules.append(f".g{at}{{{';'.join(named)}}}")
     return Markup("\n").join(map(Markup, rules))
 
 
@@ -216,6 +221,11 @@ def unit_command(maps: Maps, unit: Unit) -> str:
     return f"{maps.command.rsplit(' --units ', 1)[0]} --units {unit.unit}"
 
 
+def filter_command(layer: Layer, unit: Unit) -> str:
+    """Return the command that draws one unit's filter."""
+    return f"{layer.filters.command if layer.filters is not None else ''} --units {unit.unit}"
+
+
 def draw_command(layer: Layer, unit: Unit) -> str:
     """Return the command that draws one unit's patches."""
     draw = layer.patches.draw if layer.patches is not None else ""
@@ -256,6 +266,7 @@ FILTERS = {
     "unit_marks": unit_marks,
     "quantiles_text": quantiles_text,
     "histogram_path": histogram_path,
+    "filter_command": filter_command,
     "filter_note": filter_note,
     "spot_style": spot_style,
     "spot_note": spot_note,

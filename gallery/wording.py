@@ -25,6 +25,13 @@ def number(value: float) -> str:
     return f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
 
 
+def file_size(count: int) -> str:
+    """Write how large a file is, as file managers do: 950 bytes, 12 KB, 1.3 MB."""
+    if count < 1000:
+        return f"{count} bytes"
+    return f"{count / 1e3:.0f} KB" if count < 1e6 else f"{count / 1e6:.1f} MB"
+
+
 def percent(part: float, whole: float) -> str:
     """Write a share for CSS, to a ten-thousandth of a per cent."""
     return f"{100 * part / whole:.4f}".rstrip("0").rstrip(".") + "%"
@@ -129,6 +136,11 @@ def words(command: str) -> list[str]:
     return command.split(" ")
 
 
+def tied(text: str) -> str:
+    """Keep a per cent sign on the line of its number."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
 def calls_text(calls: int) -> str:
     """Say how often a layer runs."""
     return "once per image" if calls == 1 else f"{calls:,} times per image"
@@ -152,7 +164,7 @@ def field_short(field: Field) -> str:
     if field.status == "global":
         return "sees the whole input"
     most = "at most " if field.status == "upper_bound" else ""
-    return f"sees {most}{_pixels(field.size, always=True)}"
+    return f"sees {most}" + f"{_pixels(field.size, always=True)} px".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _pixels(pair: tuple[float, float], always: bool = False) -> str:
@@ -192,6 +204,7 @@ FILTERS = {
     "thousands": thousands,
     "size": size,
     "number": number,
+    "file_size": file_size,
     "crop": crop,
     "counted": counted,
     "listed": listed,
@@ -205,6 +218,7 @@ FILTERS = {
     "breakable": breakable,
     "words": words,
     "calls_text": calls_text,
+    "tied": tied,
     "field_text": field_text,
     "field_short": field_short,
     "ends": ends,

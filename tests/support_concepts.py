@@ -1,8 +1,7 @@
-"""A survey's concepts and minimal images made by hand, and a page read back."""
+"""A survey's concepts and minimal images made by hand."""
 
 import json
 from collections.abc import Sequence
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +12,6 @@ from netviz.results import DissectionResult, MinimalResult
 from netviz.results.dissect_csv import write_table
 
 NAMES = ("red", "blue", "grey")
-
-
-class Page(HTMLParser):
-    """A page's elements, text, and the addresses of its links."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.text = ""
-        self.feed(path.read_text(encoding="utf-8"))
-        self.text = " ".join(self.text.split())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 def make_dissection(iou: Any, names: Sequence[str], **facts: Any) -> DissectionResult:

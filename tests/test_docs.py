@@ -14,7 +14,10 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^netviz .*?(?=\s+#|$)", README, flags=re.MULTILINE)
 FOLDERS = {"site": "index.html", "run": "run.json"}
-SMALLER = {"gallery": ["--images", "skimage:coins", "--layers", "conv1"]}
+SMALLER = {
+    "field": ["--images", "skimage:coins"],
+    "gallery": ["--images", "skimage:coins", "--layers", "conv1", "--size", "64x64"],
+}
 
 
 def test_readmes_commands(tmp_path, monkeypatch, capsys):

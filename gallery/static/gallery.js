@@ -1,4 +1,4 @@
-/* Reading needs none of this: arrow keys turn pages, "/" finds a unit or a layer, "?" tells the keys. */
+/* Reading needs none of this: pictures come when they are near, arrow keys turn pages, "/" finds a unit or a layer, "?" tells the keys. */
 "use strict";
 
 (() => {
@@ -28,6 +28,7 @@
 
   if (field) {
     field.closest(".finder").hidden = false;
+    if (window.location.hash === "#find") field.focus();
     field.addEventListener("input", narrow);
     field.addEventListener("keydown", (event) => {
       if (event.key === "Escape") {
@@ -44,7 +45,7 @@
 
   const KEYS = [
     ["← →", "previous and next page"],
-    ["u", "from a unit to its layer"],
+    ["u", "up: from a unit to its layer, from a layer to the overview"],
     ["/", "find a unit, or a layer"],
     ["l", "find another layer"],
     ["Enter", "open the first that was found"],
@@ -78,6 +79,19 @@
     if (!dialog.open) dialog.showModal();
   };
 
+  // A picture is asked for when the reader comes near: what stands in for it is taken away.
+  const late = document.querySelectorAll(".late");
+  const show = (box) => box.querySelectorAll("source").forEach((blank) => blank.remove());
+  const near = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (!isIntersecting) continue;
+      near.unobserve(target);
+      show(target);
+    }
+  }, { rootMargin: "150px" });
+  late.forEach((box) => near.observe(box));
+  window.addEventListener("beforeprint", () => late.forEach(show));
+
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
     const up = document.querySelector('a[rel="up"]');
@@ -90,7 +104,9 @@
         if (jump) jump.open = true;
         field.focus();
       } else {
-        window.location.href = `${up.href}#seek=`;
+        // A unit's layer has its units to search, the overview its layers.
+        const [page, part] = up.href.split("#");
+        window.location.href = part || page.endsWith("index.html") ? `${page}#find` : `${page}#seek=`;
       }
       return;
     }

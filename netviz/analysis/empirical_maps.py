@@ -88,7 +88,8 @@ def measure(
         tell(what, done, len(needed))
         photo, image = _image(setting, images[number])
         wanted = {unit: peak for unit, some in peaks.items() for peak in some if peak.image == number}
-        noise = _noise(setting, number).to(image.device)
+        colours = random_colours(setting.size, setting.preprocessing, setting.seed, number)
+        noise = colours.to(image.device)
         with _runs(setting, photo.name):
             tape = record(setting.network, image, keep=True)
             for together in _runs_of(setting, wanted):
@@ -116,11 +117,21 @@ def _image(setting: Setting, source: str | Path | Photo) -> tuple[Photo, Tensor]
     return photo, prepare(photo.pixels, setting.preprocessing).tensor.to(device)
 
 
-def _noise(setting: Setting, number: int) -> Tensor:
-    """Return random colours for one image, as the network takes them."""
-    generator = np.random.default_rng([setting.seed, number])
-    pixels = generator.integers(0, 256, (*setting.size, 3), dtype=np.uint8)
-    return normalize(pixels, setting.preprocessing)
+def random_colours(size: tuple[int, int], preprocessing: Preprocessing, seed: int, number: int) -> Tensor:
+    """Return what occluders of one image show, (1, C, H, W): random colours, as the network takes them."""
+    generator = np.random.default_rng([seed, number])
+    pixels = generator.integers(0, 256, (*size, 3), dtype=np.uint8)
+    return normalize(pixels, preprocessing)
+
+
+def field_middle(
+    field: Field, position: tuple[int, int], map_shape: tuple[int, int], size: tuple[int, int]
+) -> tuple[float, float]:
+    """Return the middle (y, x) of what a position sees; of a field without a place, as far along as the position."""
+    if field.status in ("global", "unknown"):
+        y, x = ((at + 0.5) * size[axis] / map_shape[axis] - 0.5 for axis, at in enumerate(position))
+        return y, x
+    return field.center(*position)
 
 
 @contextmanager
@@ -222,13 +233,8 @@ def _change_outside(setting: Setting, image: Tensor, noise: Tensor, unit: int, p
 def _shift(setting: Setting, peak: Peak) -> tuple[int, int]:
     """Return by how many pixels the middle of a unit's field must move to lie in the middle of the map."""
     height, width = setting.size
-    center = setting.field.center(peak.row, peak.col)
-    if setting.field.status in ("global", "unknown"):
-        shape = (setting.layer.shape or (0, 1, 1))[1:]
-        center = (
-            (peak.row + 0.5) * height / shape[0] - 0.5,
-            (peak.col + 0.5) * width / shape[1] - 0.5,
-        )
+    shape = (setting.layer.shape or (0, 1, 1))[1:]
+    center = field_middle(setting.field, (peak.row, peak.col), (shape[0], shape[1]), setting.size)
     return height // 2 - round(center[0]), width // 2 - round(center[1])
 
 

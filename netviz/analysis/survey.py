@@ -4,32 +4,30 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from netviz._version import __version__
 from netviz.analysis.common import SHORT_SIDE, ModelSpec, chosen_layers, layer_slugs, layers
 from netviz.analysis.filters import layer_filters
 from netviz.analysis.layer_fields import describe_field, layer_fields
 from netviz.analysis.maps import input_preprocessing, require_channels
-from netviz.analysis.survey_components import DRAWN, PHOTOS, Shown, survey_components
-from netviz.analysis.survey_dissect import survey_concepts
-from netviz.analysis.survey_fields import survey_fields
-from netviz.analysis.survey_images import survey_hypercolumns
+from netviz.analysis.survey_components import DRAWN
 from netviz.analysis.survey_maps import Photos, patch_peaks, strongest
-from netviz.analysis.survey_minimal import survey_minimal
+from netviz.analysis.survey_more import QUICK, Scope, survey_more
 from netviz.analysis.survey_patches import survey_patches
-from netviz.analysis.survey_steps import RUN, Steps, Work, survey_parts, survey_print
+from netviz.analysis.survey_steps import RUN, Noted, Steps, Work, survey_parts, survey_print
 from netviz.fields.geometry import Field
 from netviz.images import PHOTOGRAPHS, list_images
 from netviz.models import Layer, LayerIndex, Model, load
 from netviz.results import write_bytes
 
-FORMS = ("quick", "full")
+FORMS = ("quick", "standard", "full")
+
+SHOWN = {"quick": 4, "standard": 16, "full": 64}
+"""How many images the network is shown on; all are searched for patches."""
 
 UNITS = 16
 """How many units of each layer are shown on every photograph."""
 
-Noted = dict[str, Any]
 Progress = Callable[[str, int, int], None]
 Finish = Callable[[Path, Model, Progress], object]
 
@@ -42,7 +40,7 @@ def survey(
     only: Sequence[str] = (),
     data: str | Path | None = None,
     size: tuple[int, int] | None = None,
-    form: str = "quick",
+    form: str = "standard",
     resume: bool = False,
     finish: Finish | None = None,
     trust: bool = False,
@@ -52,16 +50,16 @@ def survey(
 ) -> Path:
     """Gather what a gallery shows of a network's layers in a folder: filters, maps, patches, components, concepts.
 
-    Of each layer the same 16 units are kept for every image: those whose largest response on any of the images is
-    greatest, in order of their number. Of every unit the nine patches that excite it most are kept, at most one from
-    each image, and the five units that act most like it. The components are the stages of two convolutions on the
-    first two images, their maps before and after contrast normalization, and SIFT beside them: the convolution that
-    sees the image, and one of about the middle of the network (with maps of at least 14×14 positions and a stage
-    after it). The concepts that units detect are measured on labelled images if there are any, in all layers; else
-    they are colours, measured on the survey's own images, and in the quick form of more than eight layers only every
-    fourth (and those with components) is dissected. Of the first two images there are hypercolumns and, for a
-    classifier, the minimal images; of each layer there is the effective field. What cannot be made is left out, and
-    ``run.json`` says why.
+    All images are searched for the nine patches that excite each unit most, at most one from each image, and for the
+    five units that act most like it. The first 16 images are shown: of each layer the same 16 units are kept for
+    every one of them, those whose largest response on any image is greatest, in order of their number. The components
+    are the stages of two convolutions on the first two images, their maps before and after contrast normalization,
+    and SIFT beside them: the convolution that sees the image, and one of about the middle of the network (with maps
+    of at least 14×14 positions and a stage after it). The concepts that units detect are measured on labelled images
+    if there are any, in all layers; else they are colours, measured on the images shown, and of more than eight
+    layers only every fourth (and those with components) is dissected. Of the first two images there are hypercolumns
+    and, for a classifier, the minimal images; of each layer there is the effective field. What cannot be made is left
+    out, and ``run.json`` says why.
 
     Each part is noted when it is done (``steps.json``, gone in the end): a survey that is killed goes on with
     `resume`, and leaves the same bytes. Images that all have one size are run through the network once for the
@@ -83,9 +81,10 @@ def survey(
     size : (int, int), optional
         Input height and width in pixels. By default the network's own; where it takes any, images are resized to
         a short side of 256.
-    form : {"quick", "full"}
-        The full form dissects all layers, cuts photographs for minimal images into 100 segments and not 40, and
-        averages the effective field over nine photographs and not two.
+    form : {"standard", "quick", "full"}
+        The quick form has filters, patches, neighbours, and maps of the first four images: what a forward pass gives.
+        The full form shows 64 images and all units, dissects all layers, cuts photographs for minimal images into
+        100 segments and not 40, and averages the effective field over nine photographs and not two.
     resume : bool
         Go on with an unfinished survey in `out`.
     finish : callable, optional
@@ -126,6 +125,7 @@ def survey(
     # What a command would have to be given besides the images, the labelled images and the size.
     asked = {
         "layers": list(only),
+        "quick": form == "quick",
         "full": form == "full",
         "trust": trust,
         "weights": None if weights == "default" else str(weights),
@@ -146,13 +146,13 @@ def survey(
     steps = Steps(out, print_of, resume)
     if steps.finished:
         return out
-    pairs = min(PHOTOS, len(sources))
+    shown_sources = sources[: SHOWN[form]]
     work = Work(
         progress or (lambda *_: None),
-        survey_parts(len(sources), pairs, chosen, form, bool(model.labels), finish is not None),
+        survey_parts(len(sources), len(shown_sources), chosen, form, bool(model.labels), finish is not None),
     )
     slugs = layer_slugs(chosen)
-    photos = Photos(model, sources, input_preprocessing(model.preprocessing, index, size))
+    photos = Photos(model, shown_sources, input_preprocessing(model.preprocessing, index, size))
     entries: list[Noted] = steps("images", lambda: photos.save(out, size, own, work.part("images")))
     photos.names = [entry["name"] for entry in entries]
     patches = steps(
@@ -177,50 +177,19 @@ def survey(
     units = {layer: shown for layer, (shown, _) in picked.items()}
     steps("maps", lambda: photos.save_maps(out, entries, slugs, units, work.part("maps")))
     steps("filters", lambda: _save_filters(model, chosen, slugs, out))
-    shown = [
-        Shown(photos.read(at)[0], Path(entry["file"]).stem, _pair(entry["size"]))
-        for at, entry in enumerate(entries[:PHOTOS])
-    ]
-    components = steps(
-        "components",
-        lambda: survey_components(
-            model,
-            index,
-            shown,
-            slugs,
-            {layer: drawn for layer, (_, drawn) in picked.items()},
-            out,
-            report=work.steps("components", 2 * pairs),
-        ),
+    scope = Scope(
+        index=index,
+        chosen=chosen,
+        slugs=slugs,
+        units=units,
+        drawn={layer: drawn for layer, (_, drawn) in picked.items()},
+        photos=photos,
+        entries=entries,
+        size=size,
+        form=form,
+        data=data,
     )
-    minimal = steps(
-        "minimal", lambda: survey_minimal(model, shown, out, form=form, report=work.steps("minimal", pairs))
-    )
-    hypercolumns = steps(
-        "hypercolumns",
-        lambda: survey_hypercolumns(model, index, shown, out, report=work.steps("hypercolumns", pairs)),
-    )
-    concepts = steps(
-        "concepts",
-        lambda: survey_concepts(
-            model,
-            out,
-            chosen,
-            units,
-            files={entry["file"]: entry["name"] for entry in entries},
-            data=data,
-            also=[layer["layer"] for layer in components["layers"]],
-            all_layers=form == "full",
-            size=size,
-            report=work.part("concepts"),
-        ),
-    )
-    fields = steps(
-        "fields",
-        lambda: survey_fields(
-            model, chosen, slugs, sources, photos.names, out, size=size, form=form, report=work.part("fields")
-        ),
-    )
+    more = QUICK if form == "quick" else survey_more(scope, out, steps, work)
     theory = layer_fields(model, index)
     run = {
         "kind": "survey",
@@ -237,11 +206,7 @@ def survey(
         "images": entries,
         "layers": [_row(layer, theory.get(layer), slugs.get(layer), layer in units, out) for layer in index],
         "patches": {**patches, "images": [str(one) for one in given]},
-        "components": components,
-        "concepts": concepts,
-        "minimal": minimal,
-        "hypercolumns": hypercolumns,
-        "fields": fields,
+        **more,
     }
     write_bytes(out / RUN, json.dumps(run, indent=1, ensure_ascii=False).encode())
     if finish is not None:
@@ -263,10 +228,6 @@ def _save_filters(model: Model, chosen: Sequence[Layer], slugs: Mapping[Layer, s
     for layer in chosen:
         if layer.kernel is not None:
             layer_filters(model, layer).save(out / "filters" / f"{slugs[layer]}.npz")
-
-
-def _pair(size: Sequence[int] | None) -> tuple[int, int] | None:
-    return None if size is None else (size[0], size[1])
 
 
 def _row(layer: Layer, field: Field | None, page: str | None, has_maps: bool, out: Path) -> Noted:

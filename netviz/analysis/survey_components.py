@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from netviz.analysis.common import layer_slugs
 from netviz.analysis.contrast import contrast
@@ -12,9 +12,9 @@ from netviz.analysis.maps import input_preprocessing
 from netviz.analysis.sift import sift
 from netviz.analysis.stage_chain import Follower, key
 from netviz.analysis.stages import stages
+from netviz.analysis.survey_steps import Noted, made
 from netviz.capture import brief, unwrap
 from netviz.capture.tape import Tape, record
-from netviz.errors import NetvizError, OutputError
 from netviz.images import Photo, prepare
 from netviz.models import Layer, LayerIndex, Model
 from netviz.results import Result
@@ -27,8 +27,6 @@ LEAST = 14
 
 DRAWN = 12
 """How many units are drawn before and after contrast normalization."""
-
-Noted = dict[str, Any]
 
 
 class Shown(NamedTuple):
@@ -170,19 +168,7 @@ def survey_components(
             }
             entry: Noted = {"image": place}
             for verb, make in makers.items():
-                entry[verb] = _made(make, out, f"components/{names[layer]}/{stem}-{verb}.npz")
+                entry[verb] = made(make, out, f"components/{names[layer]}/{stem}-{verb}.npz")
             shown.append(entry)
         layers.append({"layer": layer.name, "which": which, "shown": shown})
     return {"layers": layers, "missing": list(pair.missing)}
-
-
-def _made(make: Callable[[], Result], out: Path, file: str) -> Noted:
-    """Make and save one result, unless an interrupted survey has; return its file, or why there is none."""
-    try:
-        if not (out / file).is_file():
-            make().save(out / file)
-    except OutputError:
-        raise
-    except NetvizError as error:
-        return {"missing": str(error)}
-    return {"file": file}

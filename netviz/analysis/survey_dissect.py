@@ -1,9 +1,8 @@
 """A survey's concepts: a dissection of its layers, and which units a gallery shows of it."""
 
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from netviz.analysis.dissect import PATCHES, dissect
 from netviz.analysis.runs import open_network
 from netviz.analysis.survey_masks import survey_masks
 from netviz.analysis.survey_patches import FEW, can_resume, is_finished
+from netviz.analysis.survey_steps import Noted, Report
 from netviz.engines.checkpoint import NAME
 from netviz.errors import NetvizError, OutputError
 from netviz.images.labelled import open_labelled
@@ -39,7 +39,6 @@ NEAREST = 3
 CONCEPTS = 60
 """For how many concepts units are picked: the most detected first."""
 
-Noted = dict[str, Any]
 Pick = tuple[int, list[tuple[int, int]]]
 
 
@@ -73,7 +72,7 @@ def survey_concepts(
     also: Collection[str] = (),
     all_layers: bool = False,
     size: tuple[int, int] | None = None,
-    report: Callable[[str, int, int], None] | None = None,
+    report: Report | None = None,
 ) -> Noted:
     """Dissect surveyed layers in ``concepts/`` of the survey's folder, and keep masks of the units that are shown.
 
@@ -152,7 +151,7 @@ def survey_concepts(
         return {"missing": str(error)}
 
 
-def _two_passes(report: Callable[[str, int, int], None]) -> Callable[[str, int, int], None]:
+def _two_passes(report: Report) -> Report:
     """Count the images of two passes, each of which begins at 0, as one."""
     passes = -1
 

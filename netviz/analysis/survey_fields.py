@@ -1,6 +1,6 @@
 """A survey's fields: what the middle unit of each layer could see of an image, and what it uses of that."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,21 +10,19 @@ from netviz.analysis.common import layers
 from netviz.analysis.field import own_size, theoretical_result, with_effective
 from netviz.analysis.layer_fields import layer_fields
 from netviz.analysis.maps import input_preprocessing
+from netviz.analysis.survey_steps import Noted, Report
 from netviz.capture import brief
 from netviz.errors import NetvizError, OutputError
 from netviz.fields.effective import effective_fields, locate
 from netviz.images import prepare, read_image
-from netviz.models import Layer, Model
+from netviz.models import Layer, LayerIndex, Model, Preprocessing
 from netviz.results import FieldResult
 
 FOLDER = "fields"
 """Of the layers' results, inside the survey's."""
 
-PHOTOS = {"quick": 2, "full": 9}
+PHOTOS = {"standard": 2, "full": 9}
 """Over how many photographs a gradient is averaged."""
-
-Noted = dict[str, object]
-Report = Callable[[str, int, int], None]
 
 
 def survey_fields(
@@ -36,7 +34,7 @@ def survey_fields(
     out: Path,
     *,
     size: tuple[int, int] | None = None,
-    form: str = "quick",
+    form: str = "standard",
     report: Report | None = None,
 ) -> Noted:
     """Save of each layer the theoretical field and the effective field of all its units, ``fields/SLUG.npz``.
@@ -58,7 +56,7 @@ def survey_fields(
         The survey's folder.
     size : (int, int), optional
         Input height and width in pixels, if asked for.
-    form : {"quick", "full"}
+    form : {"standard", "full"}
         On two photographs, or on nine.
     report : callable, optional
         Called with what is being done, how many photographs are done, and how many there are.
@@ -93,14 +91,7 @@ def _fields(
     size: tuple[int, int] | None,
     report: Report | None,
 ) -> dict[Layer, FieldResult]:
-    first = read_image(sources[0])
-    index = layers(model, size=size or own_size(model, first))
-    height, width = (index.input_shape or (0, 0, 0))[1:]
-    preprocessing = input_preprocessing(model.preprocessing, index, (height, width))
-    # At this size the same layers have other shapes.
-    there = {(one.module, one.function, one.call): one for one in index}
-    sized = {layer: there.get((layer.module, layer.function, layer.call)) for layer in chosen}
-    pairs = {layer: one for layer, one in sized.items() if one is not None and one.spatial}
+    index, preprocessing, pairs = at_one_size(model, chosen, sources[0], size)
     theory = layer_fields(model, index)
     images = [prepare(read_image(source).pixels, preprocessing) for source in sources]
 
@@ -119,3 +110,28 @@ def _fields(
             result = with_effective(result, found[one], tuple(names[: len(sources)]))
         results[layer] = result
     return results
+
+
+def at_one_size(
+    model: Model, chosen: Sequence[Layer], first: str | Path, size: tuple[int, int] | None
+) -> tuple[LayerIndex, Preprocessing, dict[Layer, Layer]]:
+    """Return how images are all brought to one size, that of the first unless asked for, and the layers there.
+
+    Returns
+    -------
+    LayerIndex
+        Of the network at this size.
+    Preprocessing
+    dict of Layer to Layer
+        Of the chosen layers those with maps, as they are in this index: at another size they have other shapes.
+    """
+    index = layers(model, size=size or own_size(model, read_image(first)))
+    height, width = (index.input_shape or (0, 0, 0))[1:]
+    preprocessing = input_preprocessing(model.preprocessing, index, (height, width))
+    there = {(one.module, one.function, one.call): one for one in index}
+    sized = {layer: there.get((layer.module, layer.function, layer.call)) for layer in chosen}
+    return (
+        index,
+        preprocessing,
+        {layer: one for layer, one in sized.items() if one is not None and one.spatial},
+    )

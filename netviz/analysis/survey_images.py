@@ -1,12 +1,13 @@
 """A survey's hypercolumns: what an early, a middle and a late layer together say of the first photographs."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from netviz.analysis.hypercolumn import MOST_UNITS, hypercolumn
 from netviz.analysis.layer_fields import layer_fields
-from netviz.analysis.survey_components import Noted, Shown
-from netviz.errors import NetvizError, OutputError
+from netviz.analysis.survey_components import Shown
+from netviz.analysis.survey_steps import Noted, made
 from netviz.models import Layer, LayerIndex, Model
 
 DEPTHS = (1 / 8, 1 / 2, 7 / 8)
@@ -61,7 +62,7 @@ def survey_hypercolumns(
 ) -> Noted:
     """Make hypercolumns of some photographs and save them in ``hypercolumns/`` of the survey's folder.
 
-    A file that is there already is kept: it was written in one step by an earlier run of the same survey.
+    A file that is there already is kept.
 
     Parameters
     ----------
@@ -88,14 +89,6 @@ def survey_hypercolumns(
     for place, (photo, stem, size) in enumerate(photos):
         if report is not None:
             report(f"{model.name}: hypercolumns of {photo.name}", place)
-        file = f"hypercolumns/{stem}.npz"
-        try:
-            if not (out / file).is_file():
-                hypercolumn(photo, layers=names, model=model, size=size).save(out / file)
-        except OutputError:
-            raise
-        except NetvizError as error:
-            shown.append({"image": place, "missing": str(error)})
-            continue
-        shown.append({"image": place, "file": file})
+        make = partial(hypercolumn, photo, layers=names, model=model, size=size)
+        shown.append({"image": place, **made(make, out, f"hypercolumns/{stem}.npz")})
     return {"layers": names, "shown": shown}

@@ -1,10 +1,9 @@
 """A survey's photographs, as the network saw them, and the maps of the units that are shown."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,12 +13,10 @@ from torch import Tensor
 
 from netviz.analysis.common import slug
 from netviz.analysis.maps import run_layers
+from netviz.analysis.survey_steps import Noted, Report
 from netviz.images import Photo, Prepared, prepare, read_image
 from netviz.models import Layer, Model, Preprocessing
 from netviz.results import MapsResult, open_run, write_bytes
-
-Noted = dict[str, Any]
-Report = Callable[[str, int, int], None]
 
 
 class Photos:

@@ -1,23 +1,27 @@
 """A survey's minimal images: what of its first photographs a classifier needs."""
 
+import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from netviz.analysis.minimal import minimal
-from netviz.analysis.survey_components import Noted, Shown
-from netviz.errors import ModelError, NetvizError, OutputError
-from netviz.models import Model
+from netviz.analysis.survey_components import Shown
+from netviz.analysis.survey_steps import Noted, made
+from netviz.errors import ModelError
+from netviz.models import LayerIndex, Model
 
-SEGMENTS = {"quick": 40, "full": 100}
+SEGMENTS = {"standard": 40, "full": 100}
 """Into how many segments a photograph is parted, about: the time it takes grows with their square."""
 
 
 def survey_minimal(
     model: Model,
+    index: LayerIndex,
     photos: Sequence[Shown],
     out: Path,
     *,
-    form: str = "quick",
+    form: str = "standard",
     report: Callable[[str, int], None] | None = None,
 ) -> Noted:
     """Find the minimal images of some photographs and save them in ``minimal/`` of the survey's folder.
@@ -27,10 +31,12 @@ def survey_minimal(
     Parameters
     ----------
     model : Model
+    index : LayerIndex
+        Its layers: a network that ends in maps gives a class to every pixel, and has no minimal images.
     photos : sequence of Shown
     out : Path
         The survey's folder.
-    form : {"quick", "full"}
+    form : {"standard", "full"}
         How finely.
     report : callable, optional
         Called with what is being done and how many photographs are done.
@@ -42,20 +48,15 @@ def survey_minimal(
     """
     if not model.labels:
         return {"missing": f"the outputs of {model.name} have no names, so there is no class to keep"}
+    if math.prod((list(index)[-1].shape or ())[1:]) > 1:
+        return {"missing": f"{model.name} gives a class to every pixel, not one to the image"}
     shown: list[Noted] = []
     for place, (photo, stem, size) in enumerate(photos):
         if report is not None:
             report(f"{model.name}: minimal image of {photo.name}", place)
-        file = f"minimal/{stem}.npz"
+        make = partial(minimal, photo, model=model, segments=SEGMENTS[form], size=size)
         try:
-            if not (out / file).is_file():
-                minimal(photo, model=model, segments=SEGMENTS[form], size=size).save(out / file)
-        except OutputError:
-            raise
+            shown.append({"image": place, **made(make, out, f"minimal/{stem}.npz", beyond=(ModelError,))})
         except ModelError as error:
             return {"missing": str(error)}
-        except NetvizError as error:
-            shown.append({"image": place, "missing": str(error)})
-            continue
-        shown.append({"image": place, "file": file})
     return {"segments": SEGMENTS[form], "shown": shown}

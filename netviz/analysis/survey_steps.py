@@ -7,10 +7,10 @@ from typing import Any
 
 from netviz._version import __version__
 from netviz.analysis.runs import bytes_of, digest, full_name, weights_print
-from netviz.errors import OutputError
+from netviz.errors import NetvizError, OutputError
 from netviz.images.labelled import open_labelled
 from netviz.models import Layer, Model
-from netviz.results import write_bytes
+from netviz.results import Result, write_bytes
 
 NAME = "steps.json"
 """What the file is called inside a survey's folder; a finished survey has none."""
@@ -18,6 +18,8 @@ NAME = "steps.json"
 RUN = "run.json"
 
 Noted = dict[str, Any]
+"""What a survey's part has to say, as JSON knows it."""
+
 Report = Callable[[str, int, int], None]
 
 
@@ -109,6 +111,42 @@ def _facts(path: Path) -> Noted:
     return facts if isinstance(facts, dict) else {}
 
 
+def made(
+    make: Callable[[], Result], out: Path, file: str, *, beyond: tuple[type[NetvizError], ...] = ()
+) -> Noted:
+    """Make a result and save it, unless its file is there: an earlier run of the survey wrote it in one step.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the result.
+    out : Path
+        The survey's folder.
+    file : str
+        Where the result goes, inside it.
+    beyond : tuple of type
+        Errors that say more than that there is no such result: they are raised.
+
+    Returns
+    -------
+    dict
+        ``file``; or ``missing``, why there is none.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    try:
+        if not (out / file).is_file():
+            make().save(out / file)
+    except NetvizError as error:
+        if isinstance(error, (OutputError, *beyond)):
+            raise
+        return {"missing": str(error)}
+    return {"file": file}
+
+
 class Work:
     """Counts the steps of several parts as one: the whole is known beforehand, and never begins again.
 
@@ -192,19 +230,23 @@ def survey_print(
 
 
 def survey_parts(
-    photos: int, pairs: int, layers: Sequence[Layer], form: str, named: bool, finish: bool
+    photos: int, shown: int, layers: Sequence[Layer], form: str, named: bool, finish: bool
 ) -> list[tuple[str, int]]:
     """Return the parts of a survey and about how much work each is, in forward passes."""
-    full = form == "full"
-    return [
-        ("images", photos),
+    full, pairs = form == "full", min(2, shown)
+    parts = [
+        ("images", shown),
         ("patches", 6 * photos),
-        ("units", photos),
-        ("maps", 4 * photos),
-        ("components", 40 * pairs),
-        ("minimal", named * (600 if full else 150) * pairs),
-        ("hypercolumns", 10 * pairs),
-        ("concepts", (20 if full else 10) * photos),
-        ("fields", len(layers) * (9 if full else 2)),
-        ("finish", 100 if finish else 0),
+        ("units", shown),
+        ("maps", 4 * shown),
     ]
+    if form != "quick":
+        parts += [
+            ("components", 40 * pairs),
+            ("minimal", named * (600 if full else 150) * pairs),
+            ("hypercolumns", 10 * pairs),
+            ("concepts", (20 if full else 10) * shown),
+            ("fields", len(layers) * (9 if full else 2)),
+            ("measured", 250 * min(9 if full else 2, shown)),
+        ]
+    return [*parts, ("finish", 100 if finish else 0)]

@@ -1,15 +1,16 @@
 """A survey's share of the FCN page: a dense network's streams; a classifier's heat maps, and what they save."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from netviz.analysis.common import ModelSpec
+from netviz.analysis.survey_steps import Noted, Report, made
 from netviz.capture import unwrap
-from netviz.errors import ImageError, ModelError, NetvizError, OutputError, ResultError
+from netviz.errors import ImageError, ModelError, ResultError
 from netviz.fcn.compare import dense_compare
 from netviz.fcn.dense import TOP, dense
 from netviz.fcn.showing import show
@@ -31,9 +32,6 @@ REGIONS = 40
 SHORT_SIDE = 360
 """To what the short side of a larger photograph is brought for streams, in pixels."""
 
-Noted = dict[str, Any]
-Progress = Callable[[str, int, int], None]
-
 
 def survey_fcn(
     run: str | Path,
@@ -44,7 +42,7 @@ def survey_fcn(
     trust: bool = False,
     weights: str | Path = "default",
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> Path:
     """Add to a survey what its FCN page shows, on the survey's own first photographs.
 
@@ -126,26 +124,26 @@ def _stream(model: Model, image: _Image) -> Result:
     )
 
 
-def _streams(model: Model, images: Sequence[_Image], out: Path, report: Progress) -> Noted:
+def _streams(model: Model, images: Sequence[_Image], out: Path, report: Report) -> Noted:
     shown = []
     for done, image in enumerate(images):
         report(f"{model.name}: streams on {image.entry['name']}", done, len(images))
-        made = _made(partial(_stream, model, image), out, f"fcn/{image.stem}-streams.npz")
-        found = load_result(out / made["file"]) if "file" in made else None
+        noted = made(partial(_stream, model, image), out, f"fcn/{image.stem}-streams.npz")
+        found = load_result(out / noted["file"]) if "file" in noted else None
         if isinstance(found, StreamsResult):
             # How many pictures a page makes of it: each stream, and what each changed.
-            made.update(form=found.form, views=len(found.names) + len(found.changed))
-        shown.append({"image": image.place, **made})
+            noted.update(form=found.form, views=len(found.names) + len(found.changed))
+        shown.append({"image": image.place, **noted})
     return {"shown": shown}
 
 
-def _dense(model: Model, images: Sequence[_Image], out: Path, report: Progress, compare: bool) -> Noted:
+def _dense(model: Model, images: Sequence[_Image], out: Path, report: Report, compare: bool) -> Noted:
     shown: list[Noted] = []
     steps = len(images) + compare
     for done, image in enumerate(images):
         report(f"{model.name}: dense heat maps of {image.entry['name']}", done, steps)
-        made = _made(partial(_heat, model, image), out, f"fcn/{image.stem}-dense.npz")
-        shown.append({"image": image.place, **made})
+        heat = made(partial(_heat, model, image), out, f"fcn/{image.stem}-dense.npz")
+        shown.append({"image": image.place, **heat})
     noted: Noted = {"dense": {"shown": shown}}
     first = next((one for one in shown if "file" in one), None)
     if first is None:
@@ -154,8 +152,8 @@ def _dense(model: Model, images: Sequence[_Image], out: Path, report: Progress, 
     if compare:
         image = images[shown.index(first)]
         report(f"{model.name}: sliding window and regions over {image.entry['name']}", steps - 1, steps)
-        made = _made(partial(_compared, model, image), out, f"fcn/{image.stem}-compare.npz")
-        noted["compare"] = {"image": image.place, **made}
+        compared = made(partial(_compared, model, image), out, f"fcn/{image.stem}-compare.npz")
+        noted["compare"] = {"image": image.place, **compared}
     return noted
 
 
@@ -165,18 +163,6 @@ def _heat(model: Model, image: _Image) -> Result:
 
 def _compared(model: Model, image: _Image) -> Result:
     return dense_compare(image.read(), model=model, regions=REGIONS)
-
-
-def _made(make: Callable[[], Result], out: Path, file: str) -> Noted:
-    """Make and save one result, unless an earlier run has; return its file, or why there is none."""
-    try:
-        if not (out / file).is_file():
-            make().save(out / file)
-    except OutputError:
-        raise
-    except NetvizError as error:
-        return {"missing": str(error)}
-    return {"file": file}
 
 
 def _facts(out: Path) -> Noted:

@@ -16,6 +16,7 @@ from netviz.render.field import field_figure
 from netviz.render.filters import filters_figure
 from netviz.render.hypercolumn import hypercolumn_figure
 from netviz.render.maps import maps_figure
+from netviz.render.measured import measured_figure
 from netviz.render.minimal import minimal_figure
 from netviz.render.minimal_set import minimal_set_figure
 from netviz.render.occlusion import occlusion_figure
@@ -39,6 +40,7 @@ from netviz.results import (
     HypercolumnResult,
     MapsResult,
     MatchResult,
+    MeasuredResult,
     MinimalResult,
     MinimalSetResult,
     OcclusionResult,
@@ -67,6 +69,7 @@ FIGURES: Final[dict[type[Result], Callable[[Any], Figure]]] = {
     HypercolumnResult: hypercolumn_figure,
     MapsResult: maps_figure,
     MatchResult: match_figure,
+    MeasuredResult: measured_figure,
     MinimalResult: minimal_figure,
     MinimalSetResult: minimal_set_figure,
     OcclusionResult: occlusion_figure,

@@ -12,6 +12,7 @@ from netviz.results.files import write_bytes, write_if_changed
 from netviz.results.filters import FiltersResult
 from netviz.results.hypercolumn import HypercolumnResult
 from netviz.results.maps import MapsResult
+from netviz.results.measured import MeasuredResult
 from netviz.results.minimal import MinimalResult, MinimalSetResult
 from netviz.results.nearest import NearestResult
 from netviz.results.occlusion import OcclusionResult
@@ -37,6 +38,7 @@ __all__ = [
     "HypercolumnResult",
     "MapsResult",
     "MatchResult",
+    "MeasuredResult",
     "MinimalResult",
     "MinimalSetResult",
     "NearestResult",

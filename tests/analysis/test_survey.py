@@ -282,3 +282,11 @@ def test_minimal_images_of_a_classifier(tmp_path):
     )
     told = json.loads((nameless / "run.json").read_text(encoding="utf-8"))["minimal"]
     assert "have no names" in told["missing"]
+
+
+def test_no_minimal_images_of_a_network_that_scores_every_pixel(tmp_path):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1))
+    model = replace(netviz.load(network), labels=("a", "b"))
+    run = netviz.survey(model, tmp_path / "run", images=["skimage:coins"], size=(24, 24))
+    facts = json.loads((run / "run.json").read_text())
+    assert "every pixel" in facts["minimal"]["missing"]

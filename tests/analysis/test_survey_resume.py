@@ -13,6 +13,7 @@ from torch import nn
 import netviz
 from netviz.analysis import survey_steps
 from netviz.errors import OutputError
+from netviz.gallery import build
 from netviz.results import write_bytes
 
 IMAGES = ["skimage:chelsea", "skimage:coffee", "skimage:rocket"]
@@ -191,5 +192,28 @@ def test_the_full_form_dissects_all_and_cuts_finer(tmp_path):
     run = netviz.survey(classifier(), tmp_path / "run", images=IMAGES[:1], form="full")
     facts = json.loads((run / "run.json").read_text())
     assert (facts["form"], facts["minimal"]["segments"]) == ("full", 100)
-    with pytest.raises(ValueError, match="form must be one of quick, full"):
+    with pytest.raises(ValueError, match="form must be one of quick, standard, full"):
         netviz.survey(classifier(), tmp_path / "other", form="slow")
+
+
+def test_the_quick_form_searches_all_images_and_shows_four(tmp_path):
+    images = [*IMAGES, "skimage:camera", "skimage:coins"]
+    run = netviz.survey(classifier(), tmp_path / "run", images=images, form="quick")
+    facts = json.loads((run / "run.json").read_text())
+    assert [one["source"] for one in facts["images"]] == images[:4]
+    assert json.loads((run / "patches" / "run.json").read_text())["images"]["counted"] == 5
+    assert sorted(one.name for one in run.iterdir()) == [
+        "filters",
+        "images",
+        "maps",
+        "patches",
+        "run.json",
+        "units",
+    ]
+    for part in ("concepts", "minimal", "hypercolumns", "fcn"):
+        assert "quick form" in facts[part]["missing"]
+    index = build([run], tmp_path / "site").index
+    # A patch of an image that has no page is called by its file's name.
+    (page,) = index.parent.glob("*/0/1.html")
+    assert "coins" in page.read_text()
+    assert "quick form" in index.read_text()

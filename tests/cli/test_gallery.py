@@ -52,7 +52,7 @@ def test_runs_are_kept_beside_the_site_and_serve_again(netviz, made):
     runs = made / "site.runs"
     assert [one.name for one in runs.iterdir()] == ["net.pt"]
     facts = json.loads((runs / "net.pt" / "run.json").read_text())
-    assert facts["form"] == "quick"
+    assert facts["form"] == "standard"
     assert facts["options"]["layers"] == ["0"]
     assert "fcn" in facts
     before = times(made)

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,12 +9,14 @@ from urllib.parse import unquote, urljoin, urlsplit
 import numpy as np
 import pytest
 from PIL import Image
+from support_fields import add_fields
 
 from netviz.gallery import build
 from netviz.results import ContrastResult, FiltersResult, MapsResult, Result, SiftResult, StagesResult
 from netviz.results.stages import Column
-from support_concepts import Page, add_concepts
+from support_concepts import add_concepts
 from support_images import add_images
+from support_pages import Page
 from support_patches import facts_of, make_patches
 
 MakeRun = Callable[..., Path]
@@ -246,14 +249,14 @@ def hostile_told_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def full_run(told_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder that gives every kind of page, with the heat maps of a classifier; no test may change it."""
-    return add_images(shutil.copytree(told_run, tmp_path_factory.mktemp("full") / "run"))
+    return add_fields(add_images(shutil.copytree(told_run, tmp_path_factory.mktemp("full") / "run")))
 
 
 @pytest.fixture(scope="session")
 def hostile_full_run(hostile_told_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same whose names are hostile, with the streams of a dense network."""
     copy = shutil.copytree(hostile_told_run, tmp_path_factory.mktemp("hostile-full") / "run")
-    return add_images(copy, streams=True, classes=HOSTILE[:3])
+    return add_fields(add_images(copy, streams=True, classes=HOSTILE[:3]))
 
 
 @pytest.fixture(scope="session")
@@ -280,6 +283,16 @@ def linked_pages(full_site: Path) -> dict[str, Page]:
             assert (full_site / unquote(target.path[1:])).is_file(), (path, link)
             waiting.append(unquote(target.path[1:]))
     return found
+
+
+@pytest.fixture(scope="session")
+def kinds(linked_pages: dict[str, Page]) -> list[str]:
+    """Two pages of each kind and network: pages alike have numbers apart, or lie in a folder of their own."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(linked_pages):
+        alike = re.sub(r"\d+", "#", path)
+        found.setdefault(alike if alike.count("/") < 2 else alike.rpartition("/")[0], []).append(path)
+    return sorted({path for paths in found.values() for path in (paths[0], paths[-1])})
 
 
 @pytest.fixture(scope="session")

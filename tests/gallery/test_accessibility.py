@@ -2,7 +2,6 @@
 
 import functools
 import http.server
-import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -10,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from support_concepts import Page
 
 pytestmark = pytest.mark.browser
 
@@ -40,16 +37,6 @@ BROKEN_IMAGES = """async () => {
   })));
   return shown.filter((image) => image.naturalWidth === 0).map((image) => image.src);
 }"""
-
-
-@pytest.fixture(scope="module")
-def kinds(linked_pages: dict[str, Page]) -> list[str]:
-    """Two pages of each kind and network: pages alike have numbers apart, or lie in a folder of their own."""
-    found: dict[str, list[str]] = {}
-    for path in sorted(linked_pages):
-        alike = re.sub(r"\d+", "#", path)
-        found.setdefault(alike if alike.count("/") < 2 else alike.rpartition("/")[0], []).append(path)
-    return sorted({path for paths in found.values() for path in (paths[0], paths[-1])})
 
 
 @pytest.fixture(scope="module")

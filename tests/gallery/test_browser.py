@@ -55,13 +55,13 @@ def addresses(site: Path) -> list[str]:
     return [path.as_uri() for path in sorted(site.rglob("*.html"))]
 
 
-@pytest.mark.parametrize("width", [400, 1280])
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_page_loads_fits_and_shows_its_images(page: Any, site: Path, width: int, theme: str) -> None:
+def look_at(page: Any, address: str, width: int, themes: tuple[str, str]) -> None:
+    """Load a page in the first theme, change to the second, and see that it fits and shows its images in both."""
     page.set_viewport_size({"width": width, "height": 900})
-    page.emulate_media(color_scheme=theme)
-    for address in addresses(site):
-        page.goto(address)
+    page.emulate_media(color_scheme=themes[0])
+    page.goto(address)
+    for theme in themes:
+        page.emulate_media(color_scheme=theme)
         page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
         page.evaluate("document.querySelectorAll('img').forEach((image) => { image.loading = 'eager'; })")
         # A script gives some images their address only when they are scrolled to.
@@ -71,11 +71,28 @@ def test_every_page_loads_fits_and_shows_its_images(page: Any, site: Path, width
         assert page.evaluate(f"{shown}.every((image) => image.naturalWidth > 0)")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, address
         assert page.evaluate("window.hacked") is None
-        dark = (
-            sum(map(int, page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g)")))
-            < 200
-        )
-        assert dark == (theme == "dark")
+        color = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g)")
+        assert (sum(map(int, color)) < 200) == (theme == "dark")
+
+
+BOTH = [(400, ("light", "dark")), (1280, ("dark", "light"))]
+
+
+@pytest.mark.parametrize(("width", "themes"), BOTH)
+def test_every_kind_of_page_fits_and_shows_its_images(
+    page: Any, site: Path, kinds: list[str], width: int, themes: tuple[str, str]
+) -> None:
+    for path in kinds:
+        look_at(page, (site / path).as_uri(), width, themes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "themes"), [*BOTH, (400, ("dark", "light")), (1280, ("light", "dark"))])
+def test_every_page_fits_and_shows_its_images(
+    page: Any, site: Path, width: int, themes: tuple[str, str]
+) -> None:
+    for address in addresses(site):
+        look_at(page, address, width, themes)
 
 
 def test_arrow_keys_turn_pages(page: Any, site: Path) -> None:

@@ -4,18 +4,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from netviz.errors import OutputError, ResultError
-from netviz.gallery import build
+from netviz.gallery import build, drawers, network
+from support_pages import tree
 
 MakeRun = Callable[..., Path]
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def test_two_builds_are_identical(run: Path, hostile_run: Path, tmp_path: Path) -> None:
@@ -25,6 +24,37 @@ def test_two_builds_are_identical(run: Path, hostile_run: Path, tmp_path: Path) 
     assert first.index == tmp_path / "a" / "index.html"
     assert sorted(first.written) == sorted(tree(tmp_path / "a"))
     assert first.bytes == sum(len(data) for data in tree(tmp_path / "a").values())
+
+
+def test_processes_draw_the_same_site(
+    full_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "MANY", 1)
+    started = []
+    monkeypatch.setattr(drawers, "ProcessPoolExecutor", pool_that_notes(started))
+    one, two = build([full_run], tmp_path / "one"), build([full_run], tmp_path / "two", workers=2)
+    assert started == [2]
+    assert tree(tmp_path / "one") == tree(tmp_path / "two")
+    assert one.written == two.written
+
+
+def pool_that_notes(started: list[int]) -> Callable[..., ProcessPoolExecutor]:
+    def pool(workers: int, **options: Any) -> ProcessPoolExecutor:
+        started.append(workers)
+        return ProcessPoolExecutor(workers, **options)
+
+    return pool
+
+
+def test_a_broken_run_is_one_line_from_a_process_too(
+    full_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "MANY", 1)
+    run = shutil.copytree(full_run, tmp_path / "run")
+    broken = next((run / "filters").glob("*.npz"))
+    broken.write_bytes(broken.read_bytes()[:100])
+    with pytest.raises(ResultError, match=broken.name):
+        build([run], tmp_path / "site", workers=1)
 
 
 def test_a_rebuild_writes_nothing(run: Path, tmp_path: Path) -> None:

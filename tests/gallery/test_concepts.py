@@ -1,8 +1,6 @@
 import itertools
-import json
 import posixpath
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,18 +12,13 @@ from PIL import Image
 
 from netviz.errors import ResultError
 from netviz.gallery import build
-from netviz.gallery.layers import draw_network
 from netviz.gallery.manifest import Manifest
+from netviz.gallery.network import draw_network
 from netviz.gallery.pages import pages
 from netviz.gallery.plan import make_plans
 from netviz.gallery.runs import read_run
-from netviz.gallery.units_pages import unit_pages
 from netviz.results import load_result
-from support_concepts import Page
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+from support_pages import Page, changed, tree
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +41,6 @@ def site(told_run: Path, hostile_told_run: Path, tmp_path_factory: pytest.TempPa
     return folder
 
 
-def changed(run: Path, folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
-    """Copy a run, with another run.json."""
-    shutil.copytree(run, folder)
-    facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    change(facts)
-    (folder / "run.json").write_text(json.dumps(facts))
-    return folder
-
-
 def test_every_address_leads_to_a_file_and_every_file_is_reached(site: Path) -> None:
     parsed = {str(path.relative_to(site)): Page(path) for path in site.rglob("*.html")}
     ids = {path: [a["id"] for _, a in page.elements if "id" in a] for path, page in parsed.items()}
@@ -64,7 +48,7 @@ def test_every_address_leads_to_a_file_and_every_file_is_reached(site: Path) -> 
     reached = {"index.html", "site.json"}
     for path, page in parsed.items():
         for _, attributes in page.elements:
-            for address in (attributes[name] for name in ("href", "src") if name in attributes):
+            for address in (attributes[name] for name in ("href", "src", "srcset") if name in attributes):
                 assert re.fullmatch(r"[A-Za-z0-9_./-]*(#[A-Za-z0-9_.-]+)?", address), address
                 file, _, anchor = address.partition("#")
                 target = posixpath.normpath(posixpath.join(posixpath.dirname(path), file)) if file else path
@@ -189,7 +173,7 @@ def test_hostile_names_stay_text(site: Path, hostile: list[str]) -> None:
         assert not [a for _, a in page.elements if any(name.startswith("on") for name in a)]
         assert page.all("b") == []
         for _, attributes in page.elements:
-            assert re.fullmatch(r"[a-z0-9 :;/.%-]*", attributes.get("style", ""))
+            assert re.fullmatch(r"([a-z0-9 :;/.%-]|url\([\w./-]+\))*", attributes.get("style", ""))
     folder = next(path.parent for path in site.glob("*/concepts.html") if path.parent.name != "toy")
     text = Page(folder / "concepts.html").text
     assert f"{hostile[0]} 3 units detect it" in text
@@ -200,10 +184,9 @@ def test_hostile_names_stay_text(site: Path, hostile: list[str]) -> None:
 def test_pages_are_made_of_the_manifest_alone(told_run: Path) -> None:
     (plan,) = make_plans([read_run(told_run)])
     made: dict[str, bytes] = {}
-    network = draw_network(plan, made.__setitem__)
+    network = draw_network(plan, ("one",), "1", made.__setitem__)
     pure = pages(Manifest("1", (network,)))
-    units = dict(unit_pages(Manifest("1", (network,))))
-    assert set(made) | set(pure) | set(units) == {*plan.paths(), "index.html", "about.html"}
+    assert set(made) | set(pure) == {*plan.paths(), "index.html", "about.html"}
     assert pages(Manifest("1", (network,))) == pure
     assert network.concepts is not None
     many = replace(network.concepts, images=5000, own=False, labels="voc", surveyed=2, categories=("a", "b"))

@@ -1,10 +1,7 @@
 import itertools
-import json
 import posixpath
 import re
-import shutil
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +12,7 @@ from PIL import Image
 from netviz.errors import ResultError
 from netviz.gallery import build
 from netviz.results import load_result
-
-
-class Page(HTMLParser):
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.text = ""
-        self.feed(path.read_text(encoding="utf-8"))
-        self.text = " ".join(self.text.split())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+from support_pages import Page, changed, tree
 
 
 @pytest.fixture(scope="module")
@@ -46,22 +22,13 @@ def site(whole_run: Path, hostile_whole_run: Path, tmp_path_factory: pytest.Temp
     return folder
 
 
-def changed(run: Path, folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
-    """Copy a run, with another run.json."""
-    shutil.copytree(run, folder)
-    facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    change(facts)
-    (folder / "run.json").write_text(json.dumps(facts))
-    return folder
-
-
 def test_every_address_leads_to_a_file_and_every_file_is_reached(site: Path) -> None:
     reached = {"index.html", "site.json"}
     for page in site.rglob("*.html"):
         at = str(page.parent.relative_to(site))
         ids = {attributes.get("id") for _, attributes in Page(page).elements}
         for _, attributes in Page(page).elements:
-            for address in (attributes[name] for name in ("href", "src") if name in attributes):
+            for address in (attributes[name] for name in ("href", "src", "srcset") if name in attributes):
                 assert re.fullmatch(r"[A-Za-z0-9_./-]*(#[A-Za-z0-9_.-]+)?", address), address
                 file, _, anchor = address.partition("#")
                 target = posixpath.normpath(posixpath.join(at, file))
@@ -176,7 +143,7 @@ def test_hostile_names_stay_text(site: Path, hostile: list[str]) -> None:
         assert not [a for _, a in page.elements if any(name.startswith("on") for name in a)]
         assert page.all("b") == []
         for _, attributes in page.elements:
-            assert re.fullmatch(r"[a-z0-9 :;/.%-]*", attributes.get("style", ""))
+            assert re.fullmatch(r"([a-z0-9 :;/.%-]|url\([\w./-]+\))*", attributes.get("style", ""))
     folder = next(path.parent for path in site.glob("*/components.html") if path.parent.name != "toy")
     text = Page(folder / "components.html").text
     assert hostile[0] in text

@@ -3,7 +3,6 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,7 @@ from netviz.gallery import build
 from netviz.gallery.sprites import filter_tiles
 from netviz.results import FiltersResult, PatchesResult, load_result
 from netviz.results.nearest import NearestResult
-from support_concepts import Page
-
-
-def changed(run: Path, folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
-    """Copy a run, with another run.json."""
-    shutil.copytree(run, folder)
-    facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    change(facts)
-    (folder / "run.json").write_text(json.dumps(facts))
-    return folder
+from support_pages import Page, changed
 
 
 def neighbours(layer: str, channels: int, **changes: Any) -> NearestResult:
@@ -195,7 +185,7 @@ def test_a_wall_tile_shows_its_patch_and_its_filter(site: Path, full_run: Path) 
         assert (red > blue) == (weight > 0)
     rows = (site / "toy/layer4.html").read_text(encoding="utf-8")
     assert '<li class="g4 t5"><a href="layer4/69.html">69' in rows
-    assert ".g4 a::after{background-image:url(layer4/filters-4.png)}" in rows
+    assert ";--b:url(layer4/filters-4.png)}" in rows
     # A patch of 72 pixels is brought to 48, inside one pixel of paper.
     large = np.asarray(Image.open(site / "toy/layer3/patches-0.png").convert("RGB")).astype(float)
     small = np.asarray(Image.open(site / "toy/layer3/wall-0.png").convert("RGB")).astype(float)
