@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 from netviz.errors import ResultError
 from netviz.results.dissect import Detection, DissectionResult, count_detectors
@@ -45,7 +46,7 @@ def draw_concepts(plan: Plan, write: Write) -> tuple[Concepts | None, dict[int, 
     images = Images(found)
     masks = []
     for one, layer in zip(found.masks, found.run.layers, strict=True):
-        masks.append(draw_masks(one, images, plan.masks(one), write))
+        masks.append(draw_masks(one, images, partial(plan.masks, one), write))
         write(plan.table(one), _table(found, layer.file))
     detections = [result.detections() for result in results]
     layers = tuple(

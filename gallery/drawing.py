@@ -77,7 +77,7 @@ def write_copy(path: Path, address: str, plan: Plan, write: Write) -> str | None
 def _jpeg(drawn: bytes) -> bytes:
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(drawn)) as image:
-        image.convert("RGB").save(buffer, "JPEG", quality=QUALITY, optimize=True)
+        image.convert("RGB").save(buffer, "JPEG", quality=QUALITY, subsampling=0, optimize=True)
     return buffer.getvalue()
 
 

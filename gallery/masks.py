@@ -1,6 +1,7 @@
-"""Masks of units: each outlined on its image, all of a layer on one sheet."""
+"""Masks of units: each outlined on its image, some of a layer on a sheet."""
 
 import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from .manifest_concepts import Mask
 from .manifest_parts import Picture
 from .pictures import Write, jpeg
 from .run_concepts import RunConcepts, RunMasks
+from .sprites import chunks
 
 SIDE = 144
 """Longest side of an image on a sheet in pixels."""
@@ -63,8 +65,20 @@ class Images:
         return self._kept[number]
 
 
-def draw_masks(masks: RunMasks, images: Images, path: str, write: Write) -> dict[int, Mask]:
-    """Draw the masks of one layer's units; return each unit's.
+def draw_masks(
+    masks: RunMasks, images: Images, address: Callable[[int], str], write: Write
+) -> dict[int, Mask]:
+    """Draw the masks of one layer's units, one sheet after the other; return each unit's.
+
+    Parameters
+    ----------
+    masks : RunMasks
+    images : Images
+        Of this run.
+    address : callable
+        Gives the path of a sheet by its number.
+    write : callable
+        Takes each file's path and bytes.
 
     Raises
     ------
@@ -74,13 +88,30 @@ def draw_masks(masks: RunMasks, images: Images, path: str, write: Write) -> dict
     if not masks.units:
         return {}
     stack = _stack(masks)
+    found: dict[int, Mask] = {}
+    for number, places in enumerate(chunks(range(len(stack)))):
+        found.update(_sheet(masks, stack, places, images, address(number), write))
+    return found
+
+
+def _sheet(
+    masks: RunMasks,
+    whole: NDArray[np.bool_],
+    places: Sequence[int],
+    images: Images,
+    path: str,
+    write: Write,
+) -> dict[int, Mask]:
+    """Draw some of a layer's masks, by their places."""
+    units, numbers = ([values[at] for at in places] for values in (masks.units, masks.images))
+    stack = whole[places[0] : places[-1] + 1]
     # As high and wide as the images take: mostly all have one aspect.
-    drawn = [images(number)[0].shape for number in masks.images]
+    drawn = [images(number)[0].shape for number in numbers]
     high, wide = (max(shape[axis] for shape in drawn) for axis in range(2))
     tiles = np.empty((len(stack), high, wide, 3), dtype=np.uint8)
     tiles[:] = style.rgb(style.PAPER)
     shares = []
-    for tile, mask, number in zip(tiles, stack, masks.images, strict=True):
+    for tile, mask, number in zip(tiles, stack, numbers, strict=True):
         image, (height, width) = images(number)
         if height > mask.shape[0] or width > mask.shape[1]:
             raise ResultError(f"{masks.path} does not fit the images it is of; run the survey again")
@@ -97,7 +128,7 @@ def draw_masks(masks: RunMasks, images: Images, path: str, write: Write) -> dict
     ]
     return {
         unit: Mask(picture, (wide, high), left, top, images.name(number), share)
-        for unit, number, (left, top), share in zip(masks.units, masks.images, corners, shares, strict=True)
+        for unit, number, (left, top), share in zip(units, numbers, corners, shares, strict=True)
     }
 
 

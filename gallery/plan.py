@@ -108,7 +108,7 @@ class Plan:
         shown = self.run.components is not None and any(one.shown for one in self.run.components.layers)
         return f"{self.folder}/{COMPONENTS}.html" if shown else None
 
-    def drawing(self, component: RunComponent, image: int, verb: str, suffix: str = "png") -> str:
+    def drawing(self, component: RunComponent, image: int, verb: str, suffix: str = "jpg") -> str:
         """Return the address of one picture of the components page, or of its data."""
         return f"{self.folder}/components/{component.which}/{self.photos[image]}-{verb}.{suffix}"
 
@@ -117,9 +117,9 @@ class Plan:
         """The address of the page of concepts, if there is one."""
         return f"{self.folder}/{CONCEPTS}.html" if self.run.concepts is not None else None
 
-    def masks(self, masks: RunMasks) -> str:
-        """Return the address of the masks of a layer's units."""
-        return f"{self.folder}/{CONCEPTS}/{self._slug(masks.layer)}.jpg"
+    def masks(self, masks: RunMasks, sheet: int) -> str:
+        """Return the address of a sheet of the masks of a layer's units."""
+        return f"{self.folder}/{CONCEPTS}/{self._slug(masks.layer)}-{sheet}.jpg"
 
     def table(self, masks: RunMasks) -> str:
         """Return the address of what a dissection found of a layer's units."""
@@ -190,8 +190,8 @@ class Plan:
                         if self.is_small(path):
                             yield self.drawing(component, shown.image, verb, "npz")
         for masks in self.run.concepts.masks if self.run.concepts is not None else ():
-            if masks.units:
-                yield self.masks(masks)
+            for sheet in sheets(masks.units):
+                yield self.masks(masks, sheet)
             yield self.table(masks)
         for one in self.run.minimal.shown if self.run.minimal is not None else ():
             if one.path is not None:

@@ -19,11 +19,14 @@ from netviz.errors import NetvizError, OutputError
 from netviz.fields.geometry import Field
 from netviz.fields.many_units import Occluder, choose_occluders, find_changes, find_positions, finest
 from netviz.images import prepare, read_image
-from netviz.models import Layer, Model, Preprocessing
+from netviz.models import Layer, LayerIndex, Model, Preprocessing
 from netviz.results import MeasuredResult
 
 FOLDER = "measured"
 """Of the layers' results, inside the survey's."""
+
+HEAVY = 5e9
+"""Multiply-adds of a forward pass above which the standard form measures on one photograph."""
 
 SEED = 0
 """Draws the random colours, as `netviz.field` does by default."""
@@ -70,7 +73,7 @@ def survey_measured(
     size : (int, int), optional
         Input height and width in pixels, if asked for.
     form : {"standard", "full"}
-        On two photographs, or on nine.
+        On two photographs (one, where a forward pass takes long), or on nine.
     report : callable, optional
         Called with what is being done, how many passes are done, and how many there are.
 
@@ -79,7 +82,6 @@ def survey_measured(
     dict
         For ``run.json``: the folder, how many photographs, and how many forward passes; or why there are no fields.
     """
-    some = list(sources[: PHOTOS[form]])
     try:
         index, preprocessing, there = at_one_size(
             model,
@@ -95,6 +97,8 @@ def survey_measured(
             model, preprocessing, (shape[1], shape[2]), {one: list(units[own]) for own, one in there.items()}
         )
         parts = list(finest(choose_occluders(hidden.size), {one: theory[one] for one in there.values()}))
+        heavy = form == "standard" and _multiply_adds(index) > HEAVY
+        some = list(sources[: 1 if heavy else PHOTOS[form]])
         passes = len(some) * sum(occluder.passes for occluder, _ in parts)
         files = {one: out / FOLDER / f"{slugs[own]}.npz" for own, one in there.items()}
         if not all(file.is_file() for file in files.values()):
@@ -120,6 +124,11 @@ def _moderate(size: tuple[int, int] | None) -> tuple[int, int] | None:
         return size
     factor = math.sqrt(AREA / math.prod(size))
     return round(size[0] * factor), round(size[1] * factor)
+
+
+def _multiply_adds(index: LayerIndex) -> int:
+    """Return about how many multiply-adds the convolutions of a forward pass take."""
+    return sum(one.parameters * math.prod((one.shape or ())[1:]) for one in index if one.kernel is not None)
 
 
 @dataclass(frozen=True)

@@ -119,9 +119,11 @@ def has_streams(model: Model, image: _Image) -> bool:
 
 def _stream(model: Model, image: _Image) -> Result:
     photo = image.read()
-    return show(
-        photo, model=model, short_side=SHORT_SIDE if min(photo.pixels.shape[:2]) > SHORT_SIDE else None
-    )
+    side = SHORT_SIDE if min(photo.pixels.shape[:2]) > SHORT_SIDE else None
+    if isinstance(unwrap(model.runnable()), SkipNetwork):
+        # Trained on images of one size, it is worse on others.
+        side = model.preprocessing.resize or side
+    return show(photo, model=model, short_side=side)
 
 
 def _streams(model: Model, images: Sequence[_Image], out: Path, report: Report) -> Noted:

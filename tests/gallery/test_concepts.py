@@ -130,7 +130,7 @@ def test_units_say_what_they_detect(site: Path) -> None:
 
 
 def test_a_mask_is_bright_and_the_rest_is_dark(site: Path, told_run: Path) -> None:
-    sheet = np.asarray(Image.open(site / "toy" / "concepts" / "layer1.jpg").convert("RGB")).astype(float)
+    sheet = np.asarray(Image.open(site / "toy" / "concepts" / "layer1-0.jpg").convert("RGB")).astype(float)
     pages = [Page(site / "toy" / "layer1" / f"{unit}.html") for unit in range(8)]
     blocks = [next(i for i in page.all("img") if "concepts/" in i["src"]) for page in pages]
     photo = np.asarray(Image.open(told_run / "images" / "cat.png").convert("RGB")).astype(float)
