@@ -52,7 +52,7 @@ def fields_list(unit: Unit, layer: Layer, wall: Wall) -> list[tuple[str, str, st
             )
         )
     else:
-        rows.append(("", "Effective", "none", f"{told.missing}."))
+        rows.append(("", "Effective", "not known", f"{told.missing}."))
     if fields.size is not None:
         rows.append(
             (
@@ -65,7 +65,7 @@ def fields_list(unit: Unit, layer: Layer, wall: Wall) -> list[tuple[str, str, st
             )
         )
     else:
-        rows.append(("", "Measured", "none", f"{fields.missing}."))
+        rows.append(("", "Measured", "not known", f"{fields.missing}."))
     return rows
 
 

@@ -110,10 +110,10 @@ def test_sizes_lines_and_photograph_are_told(site):
     page = Page(site / "toy" / "layer1" / "4.html")
     plain = section(site, 4).replace("\N{NO-BREAK SPACE}", " ")
     for claim in (
-        "Theoretical 9 × 9 px",
-        "Effective 5 px",
+        "Theoretical: 9 × 9 px.",
+        "Effective: 5 px.",
         "56 % of the theoretical width",
-        "Measured 2.45 px",
+        "Measured: 2.45 px.",
         "2 px of random colours, in steps of 1 px, over 1 photograph",
         "Laid over cat",
         "netviz</span> <span>field</span>",
