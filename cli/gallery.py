@@ -29,7 +29,8 @@ SURVEYING = ("images", "only", "data", "form", "resume", "size", "trust", "weigh
     "-i",
     multiple=True,
     metavar="PATH",
-    help="Image file or folder; may be given several times.  [default: scikit-image's photographs]",
+    help="Image file or folder; may be given several times. All are searched for patches, the first 16 are shown.  "
+    "[default: scikit-image's photographs]",
 )
 @click.option(
     "--layers",
@@ -56,8 +57,8 @@ SURVEYING = ("images", "only", "data", "form", "resume", "size", "trust", "weigh
     "--full",
     "form",
     flag_value="full",
-    help="Show all units and up to 64 images (otherwise 16 of each), look for concepts in all layers, cut images "
-    "finer for minimal images, average fields over more images, and measure what dense evaluation saves.",
+    help="Show all units (otherwise 16 of each layer), look for concepts in all layers, cut images finer for minimal "
+    "images, average fields over more images, and measure what dense evaluation saves.",
 )
 @click.option(
     "--resume", is_flag=True, help="Go on with an interrupted gallery of the same SITE and options."

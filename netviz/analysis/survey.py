@@ -22,7 +22,7 @@ from netviz.results import write_bytes
 
 FORMS = ("quick", "standard", "full")
 
-SHOWN = {"quick": 4, "standard": 16, "full": 64}
+SHOWN = {"quick": 4, "standard": 16, "full": 16}
 """How many images the network is shown on; all are searched for patches."""
 
 UNITS = 16
@@ -83,7 +83,7 @@ def survey(
         a short side of 256.
     form : {"standard", "quick", "full"}
         The quick form has filters, patches, neighbours, and maps of the first four images: what a forward pass gives.
-        The full form shows 64 images and all units, dissects all layers, cuts photographs for minimal images into
+        The full form shows all units, dissects all layers, cuts photographs for minimal images into
         100 segments and not 40, and averages the effective field over nine photographs and not two.
     resume : bool
         Go on with an unfinished survey in `out`.
