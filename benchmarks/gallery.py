@@ -21,17 +21,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 from PIL import Image
 
 import netviz
-from netviz.fcn.survey import survey_fcn
 from netviz.gallery import build
-from netviz.images import PHOTOGRAPHS, prepare, read_image
-from netviz.models import Model
+from netviz.images.read import PHOTOGRAPHS, read_image
+
+# Processes that draw load this file too: what loads torch is imported where it is needed.
+if TYPE_CHECKING:
+    from netviz.models import Model
 
 PHOTOS, BATCH, ROUNDS, VISITS = 64, 16, 3, 5
 FORMS = ("quick", "standard", "full")
@@ -59,8 +60,12 @@ def write_crops(folder: Path, count: int) -> None:
         crop.resize((224, 224)).save(folder / f"{number:03d}.png")
 
 
-def bare_seconds(model: Model, folder: Path) -> float:
+def bare_seconds(model: "Model", folder: Path) -> float:
     """Return how long the bare forward passes of a folder of photographs take."""
+    import torch
+
+    from netviz.images import prepare
+
     network = model.runnable().eval()
     tensors = [
         prepare(read_image(path).pixels, model.preprocessing).tensor for path in sorted(folder.iterdir())
@@ -165,8 +170,10 @@ def row(form: str, photos: Path, folder: Path, bare: float) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def finish_fcn(compare: bool, out: Path, model: Model, tell: Callable[[str, int, int], None]) -> None:
+def finish_fcn(compare: bool, out: Path, model: "Model", tell: Callable[[str, int, int], None]) -> None:
     """Add what the command adds to a survey."""
+    from netviz.fcn.survey import survey_fcn
+
     survey_fcn(out, model, compare=compare, progress=tell)
 
 
