@@ -157,7 +157,8 @@ class Layer:
 class Network:
     """One network: where it comes from, what it was shown, its layers in the order in which they run.
 
-    `without` names parts that there are none of, each with the reason.
+    `without` names parts that there are none of, each with the reason; `searched` is how many images were searched
+    for patches, where they were.
     """
 
     name: str
@@ -174,6 +175,7 @@ class Network:
     images: tuple[ImagePage, ...] = ()
     fcn: Fcn | None = None
     made: Origin | None = None
+    searched: int = 0
 
     def component(self, layer: Layer) -> Component | None:
         """Return a layer's place on the components page, if it has one."""

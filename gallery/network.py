@@ -83,4 +83,5 @@ def draw_network(
         images=draw_images(plan, photos, tuple(layers), components, minimal, fcn, write),
         fcn=fcn if fcn is not None and fcn.page is not None else None,
         made=tell_origin(run),
+        searched=0 if run.patches is None else run.patches.searched,
     )

@@ -28,11 +28,14 @@ class RunPatches:
         What a command would call the images; nothing for the photographs that netviz takes by default.
     files : dict of str to Path
         Each layer's result, by the layer's dotted name.
+    searched : int
+        How many images it went through.
     """
 
     folder: Path
     images: tuple[str, ...]
     files: dict[str, Path]
+    searched: int
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,10 @@ def read_patches_entry(folder: Path, facts: dict[str, Any]) -> RunPatches | None
     if not isinstance(images, list) or not all(isinstance(one, str) for one in images):
         raise ValueError("'images' of the patches is no list of names")
     return RunPatches(
-        run.folder, tuple(images), {layer.name: run.path(layer) for layer in reversed(run.layers)}
+        run.folder,
+        tuple(images),
+        {layer.name: run.path(layer) for layer in reversed(run.layers)},
+        int(run.facts["images"]["counted"]),
     )
 
 

@@ -217,3 +217,4 @@ def test_the_quick_form_searches_all_images_and_shows_four(tmp_path):
     (page,) = index.parent.glob("*/0/1.html")
     assert "coins" in page.read_text()
     assert "quick form" in index.read_text()
+    assert "the first 4 of 5; all were searched" in index.read_text()
