@@ -10,16 +10,10 @@ from PIL import Image
 
 from netviz.errors import ResultError
 from netviz.gallery import build
+from support_browser import chromium
 from support_images import NAMES, add_images, make_streams
 
 MakeRun = Callable[..., Path]
-
-CHROMIUM = next(
-    filter(
-        None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))
-    ),
-    None,
-)
 
 
 @pytest.fixture(scope="module")
@@ -128,16 +122,8 @@ def test_fewer_views_than_announced_are_refused(streams_run: Path, tmp_path: Pat
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
