@@ -120,9 +120,10 @@ def has_streams(model: Model, image: _Image) -> bool:
 def _stream(model: Model, image: _Image) -> Result:
     photo = image.read()
     side = SHORT_SIDE if min(photo.pixels.shape[:2]) > SHORT_SIDE else None
-    if isinstance(unwrap(model.runnable()), SkipNetwork):
-        # Trained on images of one size, it is worse on others.
-        side = model.preprocessing.resize or side
+    trained = model.preprocessing.resize
+    # Trained on images of one size, a skip network is worse on others.
+    if isinstance(trained, int) and isinstance(unwrap(model.runnable()), SkipNetwork):
+        side = trained
     return show(photo, model=model, short_side=side)
 
 
