@@ -100,12 +100,11 @@ def draw_patches(
         shown = sorted({int(image) for image in result.image[list(chosen)].ravel() if image >= 0})
         images = render.RunImages(run.patches.folder, shown)
         sheet = render.patch_sheet(result, memory.through(images), chosen, size=SIDE, gap=GAP, columns=across)
-        # Of all units of a network the sheets make up most of the site.
-        many = run.form == "full"
-        picture = _write(sheet.pixels, plan.patches(slug, layer, number), write, small=many)
+        # These sheets make up most of a site, and of what a unit's page weighs.
+        picture = _write(sheet.pixels, plan.patches(slug, layer, number), write)
         sheets.append(Sprites(picture, block))
         tiles = preview_tiles(sheet)
-        small = _write(side_by_side(tiles), plan.wall(slug, layer, number), write, small=True)
+        small = _write(side_by_side(tiles), plan.wall(slug, layer, number), write)
         previews.append(Sprites(small, (tiles.shape[2], tiles.shape[1])))
         names = {one: run.images[one].name if one < len(run.images) else images.name(one) for one in shown}
         told += [
@@ -139,9 +138,9 @@ def draw_patches(
     return Drawn(patches, tuple(previews), result)
 
 
-def _write(pixels: NDArray[np.uint8], path: str, write: Write, *, small: bool = False) -> Picture:
+def _write(pixels: NDArray[np.uint8], path: str, write: Write) -> Picture:
     # Of a few flat squares JPEG would make a mess.
-    write(path, render.encode_png(pixels) if path.endswith(".png") else jpeg(pixels, small=small))
+    write(path, render.encode_png(pixels) if path.endswith(".png") else jpeg(pixels, small=True))
     return Picture(path, pixels.shape[1], pixels.shape[0])
 
 

@@ -219,7 +219,7 @@ FOLDERS = (FCN, "glimpses", "hypercolumns", "images", "previews", "filters", "ma
 DATA = 2_000_000
 """Largest file of arrays, in bytes, that is copied onto the site; the command makes the others."""
 
-FLAT = 16
+FLAT = 4
 """Pixels of a receptive field that are enlarged so much that a patch is a few flat squares: better as PNG."""
 
 

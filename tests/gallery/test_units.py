@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from netviz.errors import ResultError
-from netviz.gallery import build
+from netviz.gallery import build, plan
 from netviz.gallery.sprites import filter_tiles
 from netviz.results import FiltersResult, PatchesResult, load_result
 from netviz.results.nearest import NearestResult
@@ -186,9 +186,17 @@ def test_a_wall_tile_shows_its_patch_and_its_filter(site: Path, full_run: Path) 
     rows = (site / "toy/layer4.html").read_text(encoding="utf-8")
     assert '<li class="g4 t5"><a href="layer4/69.html">69' in rows
     assert ";--b:url(layer4/filters-4.png)}" in rows
+
+
+def test_a_patch_on_a_wall_is_the_same_patch_smaller(
+    full_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Without loss, to be compared: as PNG, which otherwise only the smallest fields are.
+    monkeypatch.setattr(plan, "FLAT", 16)
+    build([full_run], tmp_path)
     # A patch of 72 pixels is brought to 48, inside one pixel of paper.
-    large = np.asarray(Image.open(site / "toy/layer3/patches-0.png").convert("RGB")).astype(float)
-    small = np.asarray(Image.open(site / "toy/layer3/wall-0.png").convert("RGB")).astype(float)
+    large = np.asarray(Image.open(tmp_path / "toy/layer3/patches-0.png").convert("RGB")).astype(float)
+    small = np.asarray(Image.open(tmp_path / "toy/layer3/wall-0.png").convert("RGB")).astype(float)
     assert small.shape == (50, 8 * 100, 3)
     for unit in (0, 7):
         place = 2 * unit
