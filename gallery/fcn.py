@@ -10,7 +10,7 @@ from netviz.results import CompareResult, DenseResult, Result, StreamsResult
 
 from . import plan_images
 from .commands import command
-from .drawing import DAMAGED, damaged, load_kind, write_figure
+from .drawing import DAMAGED, damaged, load_kind, write_copy, write_figure
 from .manifest_images import Comparison, Cost, Fcn, Heat, Peak, Streams, Swatch, View
 from .manifest_parts import Photo, Picture
 from .pictures import Write, bar, jpeg
@@ -156,8 +156,4 @@ def _written(
 ) -> tuple[Picture, str | None]:
     """Write a figure, and a copy of its file where that is small; return both addresses."""
     picture = write_figure(result, path, plan_images.fcn_file(plan, one.image, f"{name}.jpg"), write)
-    if not plan.is_small(path):
-        return picture, None
-    kept = plan_images.fcn_file(plan, one.image, f"{name}.npz")
-    write(kept, path.read_bytes())
-    return picture, kept
+    return picture, write_copy(path, plan_images.fcn_file(plan, one.image, f"{name}.npz"), plan, write)

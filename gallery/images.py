@@ -12,7 +12,7 @@ from netviz.results import HypercolumnResult, MapsResult
 
 from . import plan_images
 from .commands import command, sized
-from .drawing import DAMAGED, damaged, load_kind, write_figure
+from .drawing import DAMAGED, damaged, load_kind, write_copy, write_figure
 from .manifest import Layer
 from .manifest_concepts import Minimals
 from .manifest_images import Fcn, Glimpse, Glimpses, Hypercolumn, ImagePage
@@ -105,10 +105,7 @@ def _hypercolumn(
     except DAMAGED as error:
         raise damaged(one.path) from error
     picture = write_figure(result, one.path, plan_images.hypercolumn(plan, one.image, "jpg"), write)
-    kept = None
-    if plan.is_small(one.path):
-        kept = plan_images.hypercolumn(plan, one.image, "npz")
-        write(kept, one.path.read_bytes())
+    kept = write_copy(one.path, plan_images.hypercolumn(plan, one.image, "npz"), plan, write)
     size = one.path.stat().st_size
     return Hypercolumn(photo, picture, "", typed, kept, size, stacked, explained, clusters)
 

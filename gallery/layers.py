@@ -1,13 +1,12 @@
 """One layer's share of the manifest: its pictures are drawn on the way and dropped."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
 
 from netviz.errors import ResultError
-from netviz.results import FiltersResult, MapsResult, load_result
+from netviz.results import FiltersResult, MapsResult
 
 from .commands import command, sized
+from .drawing import load_kind
 from .manifest import Filters, Layer, Maps
 from .manifest_concepts import LayerConcepts
 from .manifest_parts import Photo, Picture
@@ -16,8 +15,6 @@ from .pictures import Write, draw_filters, draw_maps, jpeg, png_size, thumbnail
 from .plan import Plan
 from .runs import RunImage, RunLayer
 from .units import draw_wall
-
-Loaded = TypeVar("Loaded", FiltersResult, MapsResult)
 
 
 @dataclass(frozen=True)
@@ -86,13 +83,13 @@ def draw_layer(job: Job, plan: Plan, photos: tuple[Photo, ...], memory: Memory, 
     maps: list[Maps] = []
     preview: Picture | None = None
     if slug is not None and layer.filters is not None:
-        weights = _load(layer.filters, FiltersResult)
+        weights = load_kind(layer.filters, FiltersResult)
         # Maps tell more of a layer than its weights, save where the weights are pictures themselves.
         wanted = plan.preview(slug) if weights.sees_image or layer.maps is None or not photos else None
         filters, preview = _filters(weights, layer, plan, slug, wanted, write)
     if slug is not None and layer.maps is not None:
         for image, name, photo in zip(plan.run.images, plan.photos, photos, strict=True):
-            shown = _load(layer.maps / f"{image.stem}.npz", MapsResult)
+            shown = load_kind(layer.maps / f"{image.stem}.npz", MapsResult)
             wanted = None if preview else plan.preview(slug)
             sheet, made = draw_maps(shown, plan.maps(slug, name), wanted, write)
             preview = preview or made
@@ -152,11 +149,3 @@ def _filters(
         command=command("filters", plan.run.model, *words),
     )
     return filters, preview
-
-
-def _load(path: Path, kind: type[Loaded]) -> Loaded:
-    """Load a result that has to be of one kind."""
-    result = load_result(path)
-    if not isinstance(result, kind):
-        raise ResultError(f"{path} holds {result.kind}, not {kind.kind}; run the survey again")
-    return result
