@@ -30,10 +30,11 @@ slow: .venv/.dev
 lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python .ci/check_floor.py
 	$(BIN)/python .ci/check_wheel.py
 
 docs: .venv/.dev
-	$(BIN)/python -m netviz.cli.reference docs/cli.md
+	$(BIN)/python -m netviz.cli.reference docs/cli.md netviz/__init__.pyi
 
 bench: .venv/.bench
 	$(BIN)/python benchmarks/run.py docs/benchmarks.md

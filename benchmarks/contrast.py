@@ -21,8 +21,7 @@ from scipy import ndimage
 from skimage.filters import gaussian
 from torch import Tensor
 
-from netviz.analysis.normalize import normalize
-from netviz.analysis.window import default_sigma
+from netviz.questions.contrast.normalize import default_sigma, normalize
 
 SHAPE = (16, 256, 56, 56)
 WINDOW = 7

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from netviz.fcn import FCN, dense_compare
+from netviz.fcn.dense.compare import dense_compare
+from netviz.fcn.streams.network import FCN
 from netviz.images import Photo, read_image
 
 SIDE, CLASSES, RUNS = 500, 21, 5

@@ -13,15 +13,15 @@ import torch
 from patches import BATCH, PREPROCESSING, Memory, bare, crops, in_turn
 from torch import nn
 
-from netviz.analysis import layer_fields, layers
-from netviz.analysis.dissect_results import place, thresholds
 from netviz.engines import Item, Job, Tally, Units, UnitsPlan, run_local
-from netviz.engines.concepts import Concepts, ConceptsPlan
+from netviz.engines.accumulators.concepts import Concepts, ConceptsPlan
 from netviz.engines.fast import fast_copy
 from netviz.images import normalize_batch
 from netviz.models import Layer, Model
 from netviz.models.builders import build_torchvision
 from netviz.models.model import given
+from netviz.questions.dissect.layer import place, thresholds
+from netviz.questions.opening import layer_fields, layers
 
 IMAGES, CONCEPTS = 512, 11
 

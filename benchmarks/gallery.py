@@ -27,7 +27,7 @@ import numpy as np
 from PIL import Image
 
 import netviz
-from netviz.gallery import build
+from netviz.gallery.build import build
 from netviz.images.read import PHOTOGRAPHS, read_image
 
 # Processes that draw load this file too: what loads torch is imported where it is needed.
@@ -172,7 +172,7 @@ def row(form: str, photos: Path, folder: Path, bare: float) -> str:
 
 def finish_fcn(compare: bool, out: Path, model: "Model", tell: Callable[[str, int, int], None]) -> None:
     """Add what the command adds to a survey."""
-    from netviz.fcn.survey import survey_fcn
+    from netviz.surveys.steps.fcn import survey_fcn
 
     survey_fcn(out, model, compare=compare, progress=tell)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 
 from netviz.capture import index_layers
-from netviz.fields.geometry import geometry
+from netviz.geometry.field import geometry
 from netviz.models.builders import build_torchvision
 
 RUNS = 7

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from netviz.analysis.minimal_fill import filled, segmented
-from netviz.analysis.minimal_search import search
 from netviz.images import normalize, prepare, read_image
 from netviz.models import load
+from netviz.questions.minimal.measure import filled, segmented
+from netviz.questions.minimal.search import search
 
 PHOTOGRAPHS = ("chelsea", "coffee")
 SEGMENTS = 100

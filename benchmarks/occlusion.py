@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from netviz.errors import MissingWeightsError
-from netviz.fields.occlusion import grid, occlude, spread
+from netviz.geometry.occlusion import grid, occlude, spread
 from netviz.models import load
 
 SIDE, PATCH, STRIDE = 224, 16, 8

@@ -23,12 +23,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from netviz.analysis import layers
 from netviz.engines import Item, Job, Tally, Units, UnitsPlan, run_local
 from netviz.engines.fast import fast_copy
 from netviz.images import PHOTOGRAPHS, normalize_batch, read_image
 from netviz.models import Layer, Preprocessing
 from netviz.models.builders import build_torchvision
+from netviz.questions.opening import layers
 
 IMAGES, BATCH, ROUNDS, NAIVE = 512, 16, 2, 128
 PREPROCESSING = Preprocessing()
@@ -157,7 +157,7 @@ def measure(name: str, kind: str, images: list[np.ndarray]) -> str:
 
 PEAK = """
 import resource, sys
-from netviz.analysis import patches
+from netviz.questions.patches.measure import patches
 patches("mobilenet_v2", sys.argv[2], images=[sys.argv[1]], weights="none", workers=2, every=1e9)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """

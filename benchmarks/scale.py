@@ -17,12 +17,12 @@ import torch
 from patches import PREPROCESSING
 from PIL import Image
 
-from netviz.analysis import layers
 from netviz.engines import Files, Job, Tally, Units, UnitsPlan, run_local
-from netviz.engines.ray import run_ray
-from netviz.engines.ray_tasks import Part
+from netviz.engines.ray.run import run_ray
+from netviz.engines.ray.tasks import Part
 from netviz.images import PHOTOGRAPHS, read_image
 from netviz.models.builders import build_torchvision
+from netviz.questions.opening import layers
 
 IMAGES, CLUSTER = 256, 64
 

@@ -84,7 +84,7 @@ def contrast(
     The NPZ holds `before` and `after` (C, H, W); `local_mean_before`, `local_std_before`, `local_mean_after` and
     `local_std_after` (H, W), by the same window before and after; and `image` (H', W', 3) as the network saw it.
     """
-    from netviz.analysis import contrast as take_contrast
+    from netviz.questions.contrast.measure import contrast as take_contrast
 
     result = take_contrast(
         image,

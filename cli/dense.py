@@ -113,7 +113,7 @@ def dense(
             raise click.UsageError("--compare looks at one size of the image; leave --pyramid out")
         if len(classes) > 1:
             raise click.UsageError("--compare takes one --class")
-        from netviz.fcn import dense_compare
+        from netviz.fcn.dense.compare import dense_compare
 
         compared = dense_compare(
             image,
@@ -128,7 +128,7 @@ def dense(
         )
         deliver(compared, out, "dense.png", as_json)
         return
-    from netviz.fcn import dense as run_dense
+    from netviz.fcn.dense.measure import dense as run_dense
 
     result = run_dense(
         image,

@@ -88,8 +88,8 @@ def dissect(
         raise click.BadParameter("an address is for --engine ray", param_hint="'--address'")
     import shlex
 
-    from netviz.analysis import dissect as measure
-    from netviz.results import open_dissection
+    from netviz.questions.dissect.measure import dissect as measure
+    from netviz.questions.dissect.run import open_dissection
 
     folder = measure(model, out, layer=layer, address=address, engine=engine, progress=Progress(), **options)
     facts = open_dissection(folder).summary()

@@ -1,13 +1,11 @@
-"""``netviz draw`` and ``netviz report``: a saved result or run again, without torch."""
+"""``netviz draw``: a saved result or run again, without torch."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from .options import debug_option, json_option, out_option
-from .output import print_json, say
-from .report_dissect import dissection_lines, is_dissection
-from .units import units_lines
+from .options import debug_option, out_option
+from .output import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +39,7 @@ def draw(
     """
     from pathlib import Path
 
-    from netviz.render import draw as draw_result
+    from netviz.questions.drawing import draw as draw_result
 
     out = out or _picture_name(Path(results[0]), len(results), layer, show)
     result = results[0] if len(results) == 1 else results
@@ -52,7 +50,8 @@ def _picture_name(path: "Path", count: int, layer: str | None, show: str | None)
     """Return what a picture is called if nothing is said."""
     from pathlib import Path
 
-    from netviz.results import open_dissection, open_run
+    from netviz.questions.dissect.run import open_dissection
+    from netviz.questions.patches.run import open_run
 
     if count > 1:
         return "comparison.png"
@@ -64,98 +63,3 @@ def _picture_name(path: "Path", count: int, layer: str | None, show: str | None)
     if run.facts["kind"] == "dissection" and not suffix and layer is None and len(run.layers) > 1:
         return f"{path.resolve().name or 'dissection'}.png"
     return f"{Path(run.choose(layer).file).stem}{suffix}.png"
-
-
-@click.command()
-@click.argument("results", metavar="RESULT...", nargs=-1, required=True)
-@json_option
-@debug_option
-def report(results: tuple[str, ...], as_json: bool) -> None:
-    """Print the facts of a saved result (.npz), of the folder of a run, or of a table of Network Dissection (.csv).
-
-    Of dissections units, detectors, unique detectors per category and in total are told, of several side by side.
-    """
-    from netviz.results import report as facts_of
-
-    told = [(result, facts_of(result)) for result in results]
-    if as_json:
-        print_json(told[0][1] if len(told) == 1 else [facts for _, facts in told])
-        return
-    if all(is_dissection(facts) for _, facts in told):
-        for line in dissection_lines(told):
-            click.echo(line)
-        return
-    for result, facts in told:
-        if len(told) > 1:
-            click.echo(f"{result}:")
-        for line in _lines(result, facts):
-            click.echo(line)
-
-
-def _lines(result: str, facts: dict[str, Any]) -> list[str]:
-    from pathlib import Path
-
-    if Path(result).is_dir():
-        return run_lines(facts)
-    if facts.get("kind") == "units":
-        return units_lines(facts)
-    return [f"{name}: {_plain(value)}" for name, value in facts.items()]
-
-
-def run_lines(facts: dict[str, Any]) -> list[str]:
-    """Return what is told of a run: its facts, then a line for each layer and each skipped image."""
-    counts = facts["images"]
-    lines = [
-        f"network: {facts['network']} ({facts['origin']})",
-        f"images: {counts['counted']} counted of {counts['listed']} listed, {counts['skipped']} skipped",
-        *(f"{name}: {_option(value)}" for name, value in facts["options"].items() if name != "layers"),
-        f"versions: netviz {facts['netviz']}, torch {facts['torch']}",
-    ]
-    head = ("layer", "alias", "kind", "units", "field", "dead", "always on", "largest", "of unit", "non-zero")
-    rows = [head]
-    for layer in facts["layers"]:
-        size = layer["field_size"]
-        field = "×".join(f"{side:g}" for side in size) if size else layer["field_status"]
-        counted = (
-            (str(len(layer["dead"])), str(len(layer["always_on"]))) if layer["rectified"] else ("–", "–")
-        )
-        rows.append(
-            (
-                layer["name"],
-                layer["alias"],
-                layer["kind"],
-                str(layer["units"]),
-                field,
-                *counted,
-                f"{layer['largest']:.4g}",
-                str(layer["largest_unit"]),
-                f"{layer['mean_nonzero']:.1%}",
-            )
-        )
-    widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
-    lines.append("")
-    lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    if facts["skipped"]:
-        lines.append("")
-        lines += [f"skipped {one['image']}: {one['reason']}" for one in facts["skipped"]]
-    # What run.json says may come from anywhere: nothing in it steers the terminal.
-    return [
-        "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line.rstrip())
-        for line in lines
-    ]
-
-
-def _option(value: Any) -> str:
-    import json
-
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {'×'.join(map(str, shape))}" for name, shape in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(
-            "/".join(map(str, one)) if isinstance(one, list | tuple) else str(one) for one in value
-        )
-    return str(value)

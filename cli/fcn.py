@@ -155,7 +155,7 @@ def train(data: str, out: str, stages: tuple[str, ...] | None, at_once: bool, **
     import json
     import shlex
 
-    from netviz.fcn.training import train as learn
+    from netviz.fcn.training.train import train as learn
 
     if options["val"] is None:
         say(f"no --val: a tenth of the images, drawn by seed {options['seed']}, is held out to choose by")
@@ -199,11 +199,11 @@ def evaluate(data: str, model: str, out: str | None, as_json: bool, **options: A
     Pixel accuracy, mean accuracy, mean IU and frequency-weighted IU, as in the paper; classes that never occur and
     void pixels are left out.
     """
-    from netviz.fcn.evaluation import evaluate as measure
+    from netviz.fcn.evaluation.measure import evaluate as measure
 
     result = measure(data, model, progress=Progress(), **options)
     if out is not None:
-        from netviz.render import draw
+        from netviz.questions.drawing import draw
 
         say(f"wrote {draw(result, out)}")
     if as_json:

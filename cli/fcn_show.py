@@ -66,10 +66,10 @@ def show(
     --short-side is given; `added_16s` (K, h, w), what a stream's own layer adds at its own positions, where the
     network tells; `image` (H, W, 3); and `truth` (H, W), -1 where it is void.
     """
-    from netviz.fcn import show as take
+    from netviz.fcn.streams.measure import show as take
     from netviz.images import list_images
     from netviz.models import load
-    from netviz.render import draw
+    from netviz.questions.drawing import draw
 
     sources = list_images(images)
     masks = _masks(truths, [str(source) for source in sources])

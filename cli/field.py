@@ -88,7 +88,7 @@ def field(
     The NPZ holds `theoretical` (rows size, stride, start; columns y, x; in pixels of the network's input) and, where
     computed, `effective` (H, W) and `empirical` (units, H, W).
     """
-    from netviz.analysis import field as find_field
+    from netviz.questions.field.measure import field as find_field
 
     result = find_field(
         model,

@@ -48,7 +48,7 @@ def filters(
 
     The NPZ holds `weight`, exactly the parameter, of shape (O, I/groups, kh, kw).
     """
-    from netviz.analysis import filters as take_filters
+    from netviz.questions.filters.measure import filters as take_filters
 
     result = take_filters(
         model,

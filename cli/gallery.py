@@ -13,7 +13,7 @@ from .options import debug_option, model_options, size_option
 from .output import WholeProgress, say
 
 if TYPE_CHECKING:
-    from netviz.gallery import BuildReport
+    from netviz.gallery.build import BuildReport
     from netviz.models import Model
 
 Tell: TypeAlias = Callable[[str, int, int], None]
@@ -114,8 +114,9 @@ def gallery(
     measures nothing twice; after an interruption, --resume goes on with what is finished. `netviz gallery --from
     RUN... -o SITE` builds from such folders alone, without running a network.
     """
-    from netviz.gallery import build, check_site
+    from netviz.gallery.build import build
     from netviz.gallery.runs import read_run
+    from netviz.gallery.site import check_site
 
     check_site(out)
     for one in added:
@@ -132,8 +133,8 @@ def gallery(
         _tell(report)
         return
 
-    from netviz.analysis import survey
-    from netviz.fcn.survey import survey_fcn
+    from netviz.surveys.steps.fcn import survey_fcn
+    from netviz.surveys.survey import survey
 
     def fcn(run: Path, model: "Model", tell: Tell) -> None:
         survey_fcn(run, model, compare=form == "full", progress=tell)
@@ -167,7 +168,7 @@ def gallery(
 
 def run_folders(out: str, models: Sequence[str]) -> list[Path]:
     """Return where the run of each MODEL is kept, beside the site."""
-    from netviz.analysis.common import slug
+    from netviz.questions.opening import slug
 
     site = Path(out)
     # A site that is called "." or ".." has a name all the same.

@@ -50,7 +50,7 @@ def hypercolumn(
     The NPZ holds `components` (3, H, W), float32; `explained` (3), each one's share of the variance; `clusters`
     (H, W), numbered from the largest; and `image` (H', W', 3) as the network saw it.
     """
-    from netviz.analysis import hypercolumn as take
+    from netviz.questions.hypercolumn.measure import hypercolumn as take
 
     result = take(
         image,

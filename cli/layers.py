@@ -10,7 +10,7 @@ from .output import print_json, say
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from netviz.fields.geometry import Field
+    from netviz.geometry.field import Field
     from netviz.models import Layer, LayerIndex
 
 _MARKS = {"exact": "", "upper_bound": "≤ ", "global": "all ", "unknown": "?"}
@@ -33,9 +33,9 @@ def layers(
     position to the next. "≤" marks an upper bound (branches that see different parts), "all" a layer of which every
     position sees the whole input, "?" one that could not be followed (--json says why).
     """
-    from netviz.analysis import describe_field, layer_fields
-    from netviz.analysis import layers as list_layers
     from netviz.models import load
+    from netviz.questions.opening import describe_field, layer_fields
+    from netviz.questions.opening import layers as list_layers
 
     opened = load(model, trust=trust, weights=weights, seed=seed)
     index = list_layers(opened, size=size)

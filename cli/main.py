@@ -2,31 +2,14 @@
 
 import sys
 import traceback
+from importlib import import_module
 from typing import Any
 
 import click
 
 from netviz._version import __version__
 from netviz.errors import NetvizError
-
-from .contrast import contrast
-from .dense import dense
-from .dissect import dissect
-from .draw import draw, report
-from .fcn import fcn
-from .field import field
-from .filters import filters
-from .gallery import gallery
-from .hypercolumn import hypercolumn
-from .layers import layers
-from .maps import maps
-from .minimal import minimal
-from .occlusion import occlusion
-from .patches import patches
-from .segment import segment
-from .sift import sift
-from .stages import stages
-from .units import units
+from netviz.questions.table import commands
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,28 +24,8 @@ def netviz() -> None:
     """
 
 
-for verb in (
-    layers,
-    filters,
-    maps,
-    field,
-    occlusion,
-    contrast,
-    sift,
-    stages,
-    patches,
-    dissect,
-    segment,
-    minimal,
-    units,
-    hypercolumn,
-    dense,
-    fcn,
-    gallery,
-    draw,
-    report,
-):
-    netviz.add_command(verb)
+for verb in (*commands(), "gallery", "draw", "report"):
+    netviz.add_command(getattr(import_module(f"{__package__}.{verb}"), verb))
 
 
 def run(args: list[str] | None = None) -> None:

@@ -61,10 +61,10 @@ def maps(
     The NPZ holds `maps` (C, H, W), exactly the layer's raw output (unless --normalize is given), and `image`
     (H', W', 3) as the network saw it.
     """
-    from netviz.analysis import maps as take_maps
     from netviz.images import list_images
     from netviz.models import load
-    from netviz.render import draw
+    from netviz.questions.drawing import draw
+    from netviz.questions.maps.measure import maps as take_maps
 
     opened = load(model, trust=trust, weights=weights, seed=seed)
     sources = list_images(images)

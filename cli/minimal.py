@@ -8,7 +8,7 @@ from .options import debug_option, json_option, model_option, model_options, out
 from .output import Progress, deliver, say
 
 if TYPE_CHECKING:
-    from netviz.results import MinimalSetResult
+    from netviz.questions.minimal.result import MinimalSetResult
 
 
 @click.command()
@@ -79,8 +79,8 @@ def minimal(
             "name an IMAGE, or many with --images" if image is None else "name an IMAGE or --images, not both"
         )
         raise click.UsageError(problem)
-    from netviz.analysis import minimal as find
-    from netviz.analysis import minimal_set as find_all
+    from netviz.questions.minimal.measure import minimal as find
+    from netviz.questions.minimal.measure import minimal_set as find_all
 
     options: dict[str, Any] = {
         "model": model,

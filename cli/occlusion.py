@@ -60,7 +60,7 @@ def occlusion(
     The NPZ holds `map` (H, W): for every pixel, the drop of the score averaged over the patches that cover it;
     `drops` (rows, columns), the drop for each place of the patch, which begins at `tops` and `lefts`; and `image`.
     """
-    from netviz.analysis import occlusion as take_occlusion
+    from netviz.questions.occlusion.measure import occlusion as take_occlusion
 
     if stride > patch:
         raise click.BadParameter(

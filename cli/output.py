@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from netviz.results import Result
+    from netviz.results.base import Result
 
 
 def say(message: str) -> None:
@@ -29,7 +29,7 @@ def deliver(result: "Result", out: str | None, default: str, as_json: bool) -> N
     if as_json:
         print_json(result.summary())
     if out is not None or not as_json:
-        from netviz.render import draw
+        from netviz.questions.drawing import draw
 
         say(f"wrote {draw(result, out or default)}")
 

@@ -87,8 +87,8 @@ def patches(
         raise click.BadParameter("an address is for --engine ray", param_hint="'--address'")
     import shlex
 
-    from netviz.analysis import patches as find
-    from netviz.results import open_run
+    from netviz.questions.patches.measure import patches as find
+    from netviz.questions.patches.run import open_run
 
     folder = find(
         model,

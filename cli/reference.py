@@ -1,10 +1,15 @@
-"""The CLI reference of docs/, generated from the commands themselves: ``python -m netviz.cli.reference FILE``."""
+"""What is generated from the commands and the table of questions: docs/cli.md and the types of ``netviz``.
+
+``python -m netviz.cli.reference docs/cli.md netviz/__init__.pyi`` writes both.
+"""
 
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
+
+import netviz as library
 
 from .main import netviz
 
@@ -33,5 +38,24 @@ def _contexts(context: click.Context) -> Iterator[click.Context]:
             yield from _contexts(click.Context(command, parent=context, info_name=name))
 
 
+def stub() -> str:
+    """Return netviz/__init__.pyi: where each public function stands, for type checkers and editors."""
+    lines = ["# Generated from netviz/questions/table.py (`make docs`); a test holds it against that.", ""]
+    lines += ["from netviz import fcn as fcn", "from netviz._version import __version__ as __version__"]
+    homes = sorted((home, name) for name, home in library._HOMES.items())
+    lines += [f"from {home} import {name} as {name}" for home, name in homes]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "_HOMES: dict[str, str]",
+            "",
+            "def _display(shown: object) -> dict[str, str | bytes]: ...",
+            "",
+        ]
+    )
+
+
 if __name__ == "__main__":
     Path(sys.argv[1]).write_text(reference(), encoding="utf-8")
+    Path(sys.argv[2]).write_text(stub(), encoding="utf-8")

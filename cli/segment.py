@@ -88,7 +88,7 @@ def segment(
         raise click.BadParameter(
             "the quantile comes from --images or from --run, not both", param_hint="'--run'"
         )
-    from netviz.analysis import segment as take
+    from netviz.questions.segment.measure import segment as take
 
     result = take(
         image,

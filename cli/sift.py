@@ -68,7 +68,7 @@ def sift(
             "--match uses every keypoint; leave --keypoints out", param_hint="'--keypoints'"
         )
     if match:
-        from netviz.analysis import match as take_match
+        from netviz.questions.sift.match import match as take_match
 
         measured = take_match(
             image,
@@ -83,7 +83,7 @@ def sift(
         )
         deliver(measured, out, "match.png", as_json)
         return
-    from netviz.analysis import sift as take_sift
+    from netviz.questions.sift.measure import sift as take_sift
 
     described = take_sift(
         image,

@@ -89,7 +89,7 @@ def stages(
     The NPZ holds the whole layer (C, h, w) after each stage under the names in its facts (`conv1`, `norm1`, `relu1`,
     `what_if_tanh`, ...), `filters` (K, I, kh, kw) and `units` (K) of the units drawn, and `image`.
     """
-    from netviz.analysis import stages as take_stages
+    from netviz.questions.stages.measure import stages as take_stages
 
     result = take_stages(
         image,

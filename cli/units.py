@@ -67,7 +67,7 @@ def units(
     The NPZ holds `selectivity`, `sparsity` and `zeros` (units,), `class_means` (units, classes), `correlation` and
     `common`, the share of patches in common (units, units), and `order`, in which correlated units are neighbours.
     """
-    from netviz.analysis import units as tell
+    from netviz.questions.units.measure import units as tell
 
     result = tell(
         model,

@@ -1,6 +1,9 @@
 """The components of two convolutions: saved results → figures, and what the page has to say about them."""
 
-from netviz.results import ContrastResult, Result, SiftResult, StagesResult
+from netviz.questions.contrast.result import ContrastResult
+from netviz.questions.sift.result import SiftResult
+from netviz.questions.stages.result import StagesResult
+from netviz.results.base import Result
 
 from .commands import command, sized
 from .drawing import load_kind, write_copy, write_figure

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from netviz.errors import ResultError
-from netviz.results.dissect import Detection, DissectionResult, count_detectors
+from netviz.questions.dissect.result import Detection, DissectionResult, count_detectors
 
 from .commands import command, sized
 from .manifest_concepts import Concept, Concepts, Detector, LayerConcepts, Mask, UnitConcept

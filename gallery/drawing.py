@@ -6,9 +6,11 @@ from typing import TypeVar
 
 from PIL import Image
 
-from netviz import render
 from netviz.errors import ResultError
-from netviz.results import Result, load_result
+from netviz.paper.saving import encode_figure
+from netviz.questions.drawing import figure
+from netviz.questions.reader import load_result
+from netviz.results.base import Result
 
 from .manifest_parts import Picture
 from .pictures import Write, png_size
@@ -58,7 +60,7 @@ def write_figure(result: Result, path: Path, address: str, write: Write) -> Pict
         If it cannot be drawn.
     """
     try:
-        drawn = render.encode_figure(render.figure(result))
+        drawn = encode_figure(figure(result))
         picture = Picture(address, *png_size(drawn))
     except DAMAGED as error:
         raise damaged(path) from error

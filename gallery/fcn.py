@@ -3,18 +3,19 @@
 import json
 from pathlib import Path
 
-from netviz.render import encode_png
-from netviz.render.classes import class_colour
-from netviz.render.stream_rasters import Raster, held_classes, stream_map, stream_rasters, stream_scale
-from netviz.results import CompareResult, DenseResult, Result, StreamsResult
+from netviz.fcn.dense.result import CompareResult, DenseResult
+from netviz.fcn.streams.draw import Raster, held_classes, stream_map, stream_rasters, stream_scale
+from netviz.fcn.streams.result import StreamsResult
+from netviz.paper.classes import class_colour
+from netviz.paper.raster import encode_png
+from netviz.results.base import Result
 
-from . import plan_images
 from .commands import command
 from .drawing import DAMAGED, damaged, load_kind, write_copy, write_figure
 from .manifest_images import Comparison, Cost, Fcn, Heat, Peak, Streams, Swatch, View
 from .manifest_parts import Photo, Picture
 from .pictures import Write, bar, jpeg
-from .plan import Plan
+from .plan import Plan, fcn_file, fcn_page, view_file
 from .run_images import RunOn
 
 
@@ -42,7 +43,7 @@ def draw_fcn(plan: Plan, photos: tuple[Photo, ...], write: Write) -> Fcn | None:
     heats = tuple(_heat(one, plan, photos[one.image], write) for one in found.dense)
     one = found.compare
     comparison = None if one is None else _comparison(one, plan, photos[one.image], write)
-    return Fcn(plan_images.fcn_page(plan), streams, heats, comparison, found.missing)
+    return Fcn(fcn_page(plan), streams, heats, comparison, found.missing)
 
 
 def _streams(one: RunOn, plan: Plan, photo: Photo, write: Write) -> Streams:
@@ -65,15 +66,15 @@ def _streams(one: RunOn, plan: Plan, photo: Photo, write: Write) -> Streams:
         )
     except DAMAGED as error:
         raise damaged(one.path) from error
-    picture = write_figure(result, one.path, plan_images.fcn_file(plan, one.image, "streams.jpg"), write)
-    address = plan_images.fcn_file(plan, one.image, "streams.json")
+    picture = write_figure(result, one.path, fcn_file(plan, one.image, "streams.jpg"), write)
+    address = fcn_file(plan, one.image, "streams.json")
     write(address, facts)
     size = (shape[1], shape[0])
-    seen = Picture(plan_images.fcn_file(plan, one.image, "0.jpg"), *size)
+    seen = Picture(fcn_file(plan, one.image, "0.jpg"), *size)
     write(seen.path, jpeg(result.image))
     views = [View("image", photo.name, "", seen)]
     for number, (raster, (share, layer, stride)) in enumerate(zip(rasters, told, strict=True), start=1):
-        drawn = Picture(plan_images.view_file(plan, one, number), *size)
+        drawn = Picture(view_file(plan, one, number), *size)
         write(drawn.path, encode_png(raster.pixels) if result.form == "classes" else jpeg(raster.pixels))
         key = "changed" if raster.before else "stream"
         views.append(View(key, raster.name, raster.before, drawn, share, layer, stride))
@@ -155,5 +156,5 @@ def _written(
     name: str, result: Result, one: RunOn, path: Path, plan: Plan, write: Write
 ) -> tuple[Picture, str | None]:
     """Write a figure, and a copy of its file where that is small; return both addresses."""
-    picture = write_figure(result, path, plan_images.fcn_file(plan, one.image, f"{name}.jpg"), write)
-    return picture, write_copy(path, plan_images.fcn_file(plan, one.image, f"{name}.npz"), plan, write)
+    picture = write_figure(result, path, fcn_file(plan, one.image, f"{name}.jpg"), write)
+    return picture, write_copy(path, fcn_file(plan, one.image, f"{name}.npz"), plan, write)

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from netviz import render
-from netviz.results import HypercolumnResult, MapsResult
+from netviz.questions.hypercolumn.result import HypercolumnResult
+from netviz.questions.maps.result import MapsResult
+from netviz.questions.maps.tiles import map_sheet
 
-from . import plan_images
 from .commands import command, sized
 from .drawing import DAMAGED, damaged, load_kind, write_copy, write_figure
 from .manifest import Layer
@@ -18,7 +18,7 @@ from .manifest_concepts import Minimals
 from .manifest_images import Fcn, Glimpse, Glimpses, Hypercolumn, ImagePage
 from .manifest_parts import Components, Photo, Picture
 from .pictures import QUALITY, Write, bar
-from .plan import Plan
+from .plan import Plan, glimpses, hypercolumn, image_page
 from .run_images import RunOn
 
 TILE = 112
@@ -71,7 +71,7 @@ def draw_images(
         words = [image.typed, "--model", plan.run.model, "--layer", "LAYER", *sized(image.size)]
         pages.append(
             ImagePage(
-                page=plan_images.image_page(plan, place),
+                page=image_page(plan, place),
                 photo=photo,
                 source=image.typed,
                 command=command("maps", *words),
@@ -104,8 +104,8 @@ def _hypercolumn(
         clusters = int(result.clusters.max()) + 1
     except DAMAGED as error:
         raise damaged(one.path) from error
-    picture = write_figure(result, one.path, plan_images.hypercolumn(plan, one.image, "jpg"), write)
-    kept = write_copy(one.path, plan_images.hypercolumn(plan, one.image, "npz"), plan, write)
+    picture = write_figure(result, one.path, hypercolumn(plan, one.image, "jpg"), write)
+    kept = write_copy(one.path, hypercolumn(plan, one.image, "npz"), plan, write)
     size = one.path.stat().st_size
     return Hypercolumn(photo, picture, "", typed, kept, size, stacked, explained, clusters)
 
@@ -148,7 +148,7 @@ def _glimpses(plan: Plan, place: int, layers: tuple[Layer, ...], write: Write) -
         sheet[one.top : one.top + high, one.left : one.left + wide] = drawn
     buffer = io.BytesIO()
     Image.fromarray(sheet).save(buffer, "JPEG", quality=QUALITY, subsampling=0, optimize=True)
-    picture = Picture(plan_images.glimpses(plan, place), sheet.shape[1], sheet.shape[0])
+    picture = Picture(glimpses(plan, place), sheet.shape[1], sheet.shape[0])
     write(picture.path, buffer.getvalue())
     kinds = (("sequential", False), ("diverging", True))
     bars = tuple((kind, bar(kind)) for kind, signed in kinds if any(one.signed == signed for one in tiles))
@@ -160,7 +160,7 @@ def _glimpse(result: MapsResult, tile: tuple[int, int]) -> tuple[NDArray[np.uint
     drawn = result.drawn
     peaks = np.where(np.isfinite(drawn), drawn, -np.inf).reshape(len(drawn), -1).max(axis=1)
     unit = result.units[int(peaks.argmax()) : int(peaks.argmax()) + 1]
-    sheet = render.map_sheet(replace(result, units=unit, scale="shared"), columns=1, size=1)
+    sheet = map_sheet(replace(result, units=unit, scale="shared"), columns=1, size=1)
     left, top = sheet.corner(0)
     pixels = sheet.pixels[top : top + sheet.tile_height, left : left + sheet.tile_width]
     # One square is one number as long as there is room for it.

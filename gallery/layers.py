@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from netviz.errors import ResultError
-from netviz.results import FiltersResult, MapsResult
+from netviz.questions.filters.result import FiltersResult
+from netviz.questions.maps.result import MapsResult
 
 from .commands import command, sized
 from .drawing import load_kind

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from netviz.errors import ImageError, ResultError
-from netviz.images import read_image
-from netviz.images.labelled import read_pixels
-from netviz.render import style
-from netviz.render.patch_tiles import outline
-from netviz.render.tiles import lay_out
+from netviz.images.labelled.labels import read_pixels
+from netviz.images.read import read_image
+from netviz.paper import style
+from netviz.paper.tiles import lay_out
+from netviz.questions.patches.tiles import outline
 
 from .manifest_concepts import Mask
 from .manifest_parts import Picture

@@ -1,6 +1,6 @@
 """Minimal images: saved results → figures, and what the page has to say about them."""
 
-from netviz.results import MinimalResult
+from netviz.questions.minimal.result import MinimalResult
 
 from .commands import command, sized
 from .drawing import DAMAGED, damaged, load_kind, write_copy, write_figure

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from netviz.errors import NetvizError
-from netviz.render import encode_figure, picture, title_of
-from netviz.results import Result
+from netviz.paper.saving import encode_figure, title_of
+from netviz.questions.drawing import picture
+from netviz.results.base import Result
 from netviz.results.runs import Run
 
 from .pages import make_environment

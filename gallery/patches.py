@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from netviz import render
-from netviz.render.patch_tiles import Images
-from netviz.results import PatchesResult
-from netviz.results.patches_run import read_patches
+from netviz.paper.raster import encode_png
+from netviz.questions.patches.result import PatchesResult
+from netviz.questions.patches.run import read_patches
+from netviz.questions.patches.sheet import patch_sheet
+from netviz.questions.patches.tiles import Images, RunImages
 
 from .commands import command, sized
 from .manifest_parts import Patches, Picture, Sprites, UnitPatches
@@ -98,8 +99,8 @@ def draw_patches(
     missing = outlined = halved = margins = 0
     for number, chosen in enumerate(chunks(units)):
         shown = sorted({int(image) for image in result.image[list(chosen)].ravel() if image >= 0})
-        images = render.RunImages(run.patches.folder, shown)
-        sheet = render.patch_sheet(result, memory.through(images), chosen, size=SIDE, gap=GAP, columns=across)
+        images = RunImages(run.patches.folder, shown)
+        sheet = patch_sheet(result, memory.through(images), chosen, size=SIDE, gap=GAP, columns=across)
         # These sheets make up most of a site, and of what a unit's page weighs.
         picture = _write(sheet.pixels, plan.patches(slug, layer, number), write)
         sheets.append(Sprites(picture, block))
@@ -140,7 +141,7 @@ def draw_patches(
 
 def _write(pixels: NDArray[np.uint8], path: str, write: Write) -> Picture:
     # Of a few flat squares JPEG would make a mess.
-    write(path, render.encode_png(pixels) if path.endswith(".png") else jpeg(pixels, small=True))
+    write(path, encode_png(pixels) if path.endswith(".png") else jpeg(pixels, small=True))
     return Picture(path, pixels.shape[1], pixels.shape[0])
 
 

@@ -10,8 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from netviz import render
-from netviz.results import FiltersResult, MapsResult
+from netviz.paper import tiles
+from netviz.paper.raster import encode_png
+from netviz.paper.scales import Scale, colour_bar
+from netviz.questions.filters.result import FiltersResult
+from netviz.questions.filters.tiles import filter_sheet
+from netviz.questions.maps.result import MapsResult
+from netviz.questions.maps.tiles import map_sheet
 
 from .manifest import Legend, Sheet, Tile
 from .manifest_parts import Picture
@@ -51,15 +56,15 @@ def draw_filters(
     Sheet, Picture or None
         Facts of the sheet and of the preview.
     """
-    first = render.filter_sheet(replace(result, units=result.units[:1]), columns=1)
+    first = filter_sheet(replace(result, units=result.units[:1]), columns=1)
     if first.layout == "matrix":
         # A row has to fit the width of a page, two abreast where filters extend in space.
         side = max(result.filters.shape[2:])
         zoom = 10 if side == 1 else max(1, CELL // side)
-        sheet = render.filter_sheet(replace(result, units=result.units[:UNITS]), zoom=zoom, gap=2)
+        sheet = filter_sheet(replace(result, units=result.units[:UNITS]), zoom=zoom, gap=2)
     else:
         units = result.units[:UNITS]
-        sheet = render.filter_sheet(replace(result, units=units), columns=_columns(units))
+        sheet = filter_sheet(replace(result, units=units), columns=_columns(units))
     return _describe(sheet, path, write), _preview(sheet, preview, write)
 
 
@@ -68,7 +73,7 @@ def draw_maps(
 ) -> tuple[Sheet, Picture | None]:
     """Draw a layer's maps on one photograph, and a preview of them where one is asked for."""
     units = result.units[:UNITS]
-    sheet = render.map_sheet(replace(result, units=units), columns=_columns(units))
+    sheet = map_sheet(replace(result, units=units), columns=_columns(units))
     return _describe(sheet, path, write), _preview(sheet, preview, write)
 
 
@@ -112,8 +117,8 @@ def jpeg(pixels: NDArray[np.uint8], *, small: bool = False) -> bytes:
 def write_bars(write: Write) -> None:
     """Write the colour bars that all pages share."""
     for colours in COLOURS:
-        scale = render.Scale(0.0 if colours == "sequential" else -1.0, 1.0, colours, per_tile=False)
-        write(bar(colours).path, render.encode_png(render.colour_bar(scale, width=BAR[0], height=BAR[1])))
+        scale = Scale(0.0 if colours == "sequential" else -1.0, 1.0, colours, per_tile=False)
+        write(bar(colours).path, encode_png(colour_bar(scale, width=BAR[0], height=BAR[1])))
 
 
 def bar_paths() -> list[str]:
@@ -135,9 +140,9 @@ def bar(colours: str) -> Picture:
     return Picture(f"static/colours-{colours}.png", *BAR)
 
 
-def _describe(sheet: render.Sheet, path: str, write: Write) -> Sheet:
+def _describe(sheet: tiles.Sheet, path: str, write: Write) -> Sheet:
     """Write a sheet's pixels and keep its facts."""
-    write(path, render.encode_png(sheet.pixels))
+    write(path, encode_png(sheet.pixels))
     height, width = sheet.pixels.shape[:2]
     step = sheet.columns if sheet.layout == "matrix" else 1
     wide = step * (sheet.tile_width + sheet.gap) - sheet.gap
@@ -155,7 +160,7 @@ def _describe(sheet: render.Sheet, path: str, write: Write) -> Sheet:
     )
 
 
-def _preview(sheet: render.Sheet, path: str | None, write: Write) -> Picture | None:
+def _preview(sheet: tiles.Sheet, path: str | None, write: Write) -> Picture | None:
     """Write the first few tiles of a sheet, at most 240 pixels wide and high."""
     if path is None:
         return None
@@ -166,7 +171,7 @@ def _preview(sheet: render.Sheet, path: str | None, write: Write) -> Picture | N
     width = many * (sheet.tile_width + sheet.gap) - sheet.gap
     left, top = sheet.corner(0)
     pixels = _shrink(sheet.pixels[top : top + height, left : left + width])
-    write(path, render.encode_png(pixels))
+    write(path, encode_png(pixels))
     return Picture(path, pixels.shape[1], pixels.shape[0])
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from netviz.results.dissect_run import DissectionRun, open_dissection
+from netviz.questions.dissect.run import DissectionRun, open_dissection
 
 from .checks import inside, text, whole
 

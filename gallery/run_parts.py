@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from netviz.results import open_run
+from netviz.questions.patches.run import open_run
 
 from .checks import inside, text, whole
 

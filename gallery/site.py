@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from netviz.errors import OutputError
-from netviz.results import write_if_changed
+from netviz.results.files import write_if_changed
 
 from .names import is_path
 

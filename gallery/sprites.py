@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from netviz import render
-from netviz.render import style
-from netviz.render.scales import colourise
-from netviz.render.tiles import enlarge
-from netviz.render.views import view_filters
-from netviz.results import FiltersResult
+from netviz.paper import style
+from netviz.paper.scales import colourise
+from netviz.paper.tiles import enlarge
+from netviz.questions.filters.result import FiltersResult
+from netviz.questions.filters.tiles import view_filters
+from netviz.questions.patches.sheet import PatchSheet
 
 COUNT = 16
 """Units of one sheet: what a wall loads before it is scrolled is three or four of these."""
@@ -62,7 +62,7 @@ def side_by_side(tiles: Pixels) -> Pixels:
     return joined
 
 
-def preview_tiles(sheet: render.PatchSheet) -> Pixels:
+def preview_tiles(sheet: PatchSheet) -> Pixels:
     """Shrink the strongest patches of a sheet's units; a tile for each unit, with paper around.
 
     Returns
@@ -119,7 +119,7 @@ def filter_tiles(result: FiltersResult, units: Sequence[int]) -> tuple[Pixels, i
     Returns
     -------
     ndarray of uint8, shape (units, S, S, 3)
-        On the scale of a `render.filter_sheet`.
+        On the scale of a `netviz.questions.filters.tiles.filter_sheet`.
     int
         How many input channels are drawn.
     """

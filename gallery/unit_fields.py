@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netviz.errors import ResultError
-from netviz.results import FieldResult, MeasuredResult, load_result
+from netviz.questions.field.result import FieldResult, MeasuredResult
+from netviz.questions.reader import load_result
 
 from .commands import command, sized
 from .manifest import Field

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from netviz import render
 from netviz.errors import ResultError
-from netviz.results import FiltersResult, PatchesResult, load_result
-from netviz.results.nearest import NearestResult
+from netviz.paper.raster import encode_png
+from netviz.questions.filters.result import FiltersResult
+from netviz.questions.patches.result import PatchesResult
+from netviz.questions.reader import load_result
+from netviz.questions.units.result import NearestResult
 
 from .manifest import Field
 from .manifest_parts import Photo, Picture, Sprites
@@ -130,7 +132,7 @@ def draw_wall(
 def histogram_sparsity(result: PatchesResult) -> Floats:
     """Reckon the sparsity of each unit's activity from its histogram.
 
-    As `netviz.results.units.sparsity`, each value taken at the middle of its bin.
+    As `netviz.questions.units.result.sparsity`, each value taken at the middle of its bin.
 
     Returns
     -------
@@ -194,7 +196,7 @@ def _filters(
         tiles, inputs = filter_tiles(result, chosen)
         pixels = side_by_side(tiles)
         path = plan.weights(slug, number)
-        write(path, render.encode_png(pixels))
+        write(path, encode_png(pixels))
         side = tiles.shape[1]
         sheets.append(Sprites(Picture(path, pixels.shape[1], pixels.shape[0]), (side, side)))
     return tuple(sheets), inputs

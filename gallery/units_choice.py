@@ -1,7 +1,8 @@
 """Which units of a layer have pages: all of them in a full run, else those whose maps the run has."""
 
 from netviz.errors import ResultError
-from netviz.results import MapsResult, load_result
+from netviz.questions.maps.result import MapsResult
+from netviz.questions.reader import load_result
 
 from .runs import Run, RunLayer
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from netviz.results import DissectionResult, MinimalResult
-from netviz.results.dissect_csv import write_table
+from netviz.questions.dissect.csv import write_table
+from netviz.questions.dissect.result import DissectionResult
+from netviz.questions.minimal.result import MinimalResult
 
 NAMES = ("red", "blue", "grey")
 

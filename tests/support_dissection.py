@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from netviz.results import DissectionResult
+from netviz.questions.dissect.result import DissectionResult
 from support_patches import make_run
 
 

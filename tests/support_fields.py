@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from netviz.results import FieldResult, MeasuredResult, PatchesResult, load_result
+from netviz.questions.field.result import FieldResult, MeasuredResult
+from netviz.questions.patches.result import PatchesResult
+from netviz.questions.reader import load_result
 
 FIELD = {"size": [9, 9], "stride": [2, 2], "start": [-4, -4], "status": "exact"}
 

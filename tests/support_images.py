@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from netviz.results import CompareResult, DenseResult, HypercolumnResult, Result, StreamsResult
+from netviz.fcn.dense.result import CompareResult, DenseResult
+from netviz.fcn.streams.result import StreamsResult
+from netviz.questions.hypercolumn.result import HypercolumnResult
+from netviz.results.base import Result
 
 SIDE = (36, 48)
 NAMES = ("32s", "16s", "8s")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from netviz.results import PatchesResult
+from netviz.questions.patches.result import PatchesResult
 
 LEVELS = np.array([0.0, 0.5, 0.995, 1.0])
 

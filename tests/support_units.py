@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from netviz.results import UnitsResult
+from netviz.questions.units.result import UnitsResult
 
 
 def make_units(correlation: Any, **changes: Any) -> UnitsResult:

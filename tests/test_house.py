@@ -22,8 +22,3 @@ def test_nothing_is_unpickled_but_by_the_checkpoint_reader(path):
         path.read_text(),
     )
     assert not unpickles or path.name in ("checkpoint.py", "archive.py", "inert.py")
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_a_file_is_taken_in_at_once(path):
-    assert len(path.read_text().splitlines()) <= 300

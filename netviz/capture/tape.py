@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from netviz.capture.names import ALIASED, CONSTANTS, READS, UNSEEN, plain_name, writes
+from netviz.capture.kinds import ALIASED, CONSTANTS, READS, UNSEEN, plain_name, writes
 from netviz.capture.tensors import main_tensor, tensors_in, version_of
 from netviz.capture.watch import Event, Key, evaluation, forward, unwrap, watch
 

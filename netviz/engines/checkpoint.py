@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from netviz.engines.runner import Accumulator, Tally
+from netviz.engines.job import Accumulator, Tally
 from netviz.errors import ResultError
-from netviz.results import write_bytes
+from netviz.results.files import write_bytes
 
 NAME = "state.npz"
 """What the file is called inside a run's folder; a finished run has none."""

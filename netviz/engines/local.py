@@ -6,7 +6,8 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 
 from netviz.engines.batches import Chunk, Source, load_chunk
-from netviz.engines.runner import Accumulator, Job, Tally, runner
+from netviz.engines.job import Accumulator, Job, Tally
+from netviz.engines.runner import runner
 from netviz.errors import ImageError
 
 Progress = Callable[[str, int, int], None]

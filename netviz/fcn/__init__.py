@@ -1,12 +1,37 @@
-"""Fully convolutional networks: classifiers cast, evaluated densely; streams and skips, trained and compared."""
+"""Fully convolutional networks: classifiers cast, streams and skips, trained and compared.
 
-from netviz.fcn.casting import cast
-from netviz.fcn.casting_check import CastCheck, cast_check
-from netviz.fcn.compare import dense_compare
-from netviz.fcn.dense import dense
-from netviz.fcn.evaluation import evaluate
-from netviz.fcn.showing import show
-from netviz.fcn.streams import FCN
-from netviz.fcn.training import train
+A classifier evaluated at every place of an image is `netviz.dense`. Nothing heavy is imported before it is used.
+"""
 
-__all__ = ["FCN", "CastCheck", "cast", "cast_check", "dense", "dense_compare", "evaluate", "show", "train"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from netviz.fcn.casting.cast import cast
+    from netviz.fcn.casting.check import CastCheck, cast_check
+    from netviz.fcn.evaluation.measure import evaluate
+    from netviz.fcn.streams.measure import show
+    from netviz.fcn.streams.network import FCN
+    from netviz.fcn.training.train import train
+
+__all__ = ["FCN", "CastCheck", "cast", "cast_check", "evaluate", "show", "train"]
+
+_HOMES = {
+    "FCN": "streams.network",
+    "CastCheck": "casting.check",
+    "cast": "casting.cast",
+    "cast_check": "casting.check",
+    "evaluate": "evaluation.measure",
+    "show": "streams.measure",
+    "train": "training.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"netviz.fcn.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'netviz.fcn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

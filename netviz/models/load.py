@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from netviz.errors import ModelError
 from netviz.models.builders import build_timm, build_torchvision, torchvision_names
-from netviz.models.checkpoint import Checkpoint, read_checkpoint
-from netviz.models.known import KNOWN
+from netviz.models.known.networks import KNOWN
+from netviz.models.known.skips.file import open_skips
+from netviz.models.loading.checkpoint import Checkpoint, read_checkpoint
 from netviz.models.model import Model, fill, given
 from netviz.models.named import (
     NORMALIZING,
@@ -24,8 +25,7 @@ from netviz.models.named import (
     torchvision_network,
 )
 from netviz.models.preprocessing import Preprocessing
-from netviz.models.recognise import recognise
-from netviz.models.skips_file import open_skips
+from netviz.models.recognition.recognise import recognise
 
 
 def load(

@@ -11,12 +11,12 @@ from torch import nn
 
 from netviz.errors import MissingWeightsError, ModelError
 from netviz.models.builders import build_timm, build_torchvision, default_weights
-from netviz.models.checkpoint import read_checkpoint
-from netviz.models.known import KNOWN, PACKAGED_BUILDERS
+from netviz.models.known.networks import KNOWN, PACKAGED_BUILDERS
+from netviz.models.known.weights import verify
+from netviz.models.loading.checkpoint import read_checkpoint
 from netviz.models.model import Model, fill, given
 from netviz.models.preprocessing import Preprocessing, assumed, from_transforms
-from netviz.models.recognise import recognise
-from netviz.models.weights import verify
+from netviz.models.recognition.recognise import recognise
 
 NORMALIZING = ("googlenet", "inception_v3")
 """Builders whose trained weights expect the network itself to change the image's normalization."""

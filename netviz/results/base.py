@@ -1,27 +1,49 @@
 """A result: a frozen dataclass of NumPy arrays and facts, saved as one NPZ file.
 
 Array fields become arrays of the file under their own names, the arrays of a field of type `Arrays` under their
-keys; everything else becomes JSON text in the array ``facts``. Reading needs neither torch nor pickle.
+keys; everything else becomes JSON text in the array ``facts``. Results and runs show themselves in a notebook.
 """
 
 import dataclasses
 import io
 import json
 import zipfile
+from collections.abc import Container
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 
 from netviz._version import __version__
-from netviz.errors import ResultError
-from netviz.results.display import Displayed
 from netviz.results.files import write_bytes
+
+
+class Displayed:
+    """Shows its picture with its facts where a notebook asks for it; without a picture, its facts."""
+
+    def _repr_mimebundle_(
+        self, include: Container[str] | None = None, exclude: Container[str] | None = None
+    ) -> dict[str, str | bytes]:
+        # One drawing serves both forms; asked for each by itself, a notebook would have the picture drawn twice.
+        # This room knows nothing of pictures and pages: the package, where all rooms meet, passes the question on.
+        shown: dict[str, str | bytes] = import_module("netviz")._display(self)
+        return shown
+
+    def _repr_html_(self) -> str:
+        return str(self._repr_mimebundle_()["text/html"])
+
+    def _repr_png_(self) -> bytes | None:
+        png = self._repr_mimebundle_().get("image/png")
+        return png if isinstance(png, bytes) else None
+
 
 R = TypeVar("R", bound="Result")
 
+
 Arrays: TypeAlias = dict[str, np.ndarray[Any, Any]]
 """Arrays whose names and number are not known beforehand; a result has at most one field of this type."""
+
 
 KINDS: dict[str, type["Result"]] = {}
 
@@ -77,75 +99,3 @@ class Result(Displayed):
                 with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as stream:
                     np.lib.format.write_array(stream, np.ascontiguousarray(array).reshape(array.shape))
         return write_bytes(path, buffer.getvalue())
-
-
-def load_result(path: str | Path) -> Result:
-    """Read a result that netviz saved.
-
-    Parameters
-    ----------
-    path : str or Path
-        An NPZ file written by any netviz command.
-
-    Returns
-    -------
-    Result
-        An instance of the class that saved it.
-
-    Raises
-    ------
-    ResultError
-        If the file is missing, damaged, or no result of netviz.
-    """
-    path = Path(path)
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        facts = json.loads(str(arrays.pop("facts")[()]))
-        cls = KINDS[facts.pop("kind")]
-        facts.pop("netviz")
-        values: dict[str, Any] = {}
-        rest = None
-        for field in dataclasses.fields(cls):
-            if field.type == Arrays:
-                rest = field.name
-            elif field.name in facts or field.name in arrays or field.default is dataclasses.MISSING:
-                values[field.name] = (
-                    _tuples(facts[field.name]) if field.name in facts else arrays.pop(field.name)
-                )
-        if rest is not None:
-            values[rest] = arrays
-        return cls(**values)
-    except FileNotFoundError:
-        raise ResultError(f"no such file: {path}") from None
-    except IsADirectoryError:
-        raise ResultError(f"{path} is a folder; name a result file (.npz)") from None
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ResultError(
-            f"{path} is no netviz result ({error} is missing); give a .npz written by a netviz command"
-        ) from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ResultError(
-            f"cannot read {path} as a netviz result; give a .npz written by a netviz command"
-        ) from error
-
-
-def report(result: Result | str | Path) -> dict[str, Any]:
-    """Return a result's facts, ready for JSON: what ``netviz report`` prints.
-
-    Parameters
-    ----------
-    result : Result, str or Path
-        A result, or the NPZ file of one.
-
-    Raises
-    ------
-    ResultError
-        If the file is no result.
-    """
-    return (result if isinstance(result, Result) else load_result(result)).summary()
-
-
-def _tuples(value: Any) -> Any:
-    """Turn JSON's lists back into the tuples that a frozen dataclass holds."""
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from netviz.errors import LayerError, ResultError
-from netviz.results.display import Displayed
+from netviz.results.base import Displayed
 
 _LARGEST = 1 << 30
 """Most bytes of a run.json, which names every skipped image."""

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from netviz.cli.main import netviz as group
-from netviz.cli.reference import reference
+from netviz.cli.reference import reference, stub
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -104,6 +104,10 @@ def test_draw_and_report_need_no_torch(netviz, tmp_path):
 
 def test_the_reference_in_docs_is_the_commands_own():
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == reference()
+
+
+def test_the_types_of_netviz_are_the_tables_own():
+    assert (ROOT / "netviz" / "__init__.pyi").read_text(encoding="utf-8") == stub()
 
 
 @pytest.mark.parametrize(

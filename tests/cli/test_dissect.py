@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from netviz.results import load_result
+from netviz.questions.reader import load_result
 from support_dissect import make_scenes
 from support_dissection import make_dissection_run
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from netviz.results import load_result
+from netviz.questions.reader import load_result
 
 SMALL = ("--backbone", "squeezenet1_1", "--weights", "none", "--strides", "16,8,4", "--workers", "0")
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from netviz.images import read_image
-from netviz.results import load_result
+from netviz.questions.reader import load_result
 from support_patches import facts_of, make_run
 
 NETWORK = ("squeezenet1_1", "--weights", "none", "--size", "64", "--workers", "0", "--device", "cpu")

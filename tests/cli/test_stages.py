@@ -85,8 +85,8 @@ def test_a_layer_after_which_nothing_follows(netviz, tmp_path, photo):
 
 
 def test_the_names_offered_are_those_that_exist():
-    from netviz.analysis.stage_columns import NONLINEARITIES, POOLS
     from netviz.cli import stages
+    from netviz.questions.stages.measure import NONLINEARITIES, POOLS
 
     assert tuple(NONLINEARITIES) == stages._NONLINEARITIES
     assert stages._POOLS == POOLS

@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from netviz.analysis.patches import patches
-from netviz.engines.ray import runs
+from netviz.engines.ray.run import runs
 from netviz.errors import ImageError, ModelError, OutputError
+from netviz.questions.patches.measure import patches
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
@@ -102,8 +102,8 @@ def cluster():
 
 
 def test_one_node_gives_the_same_bytes(folder, expected, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr("netviz.engines.ray.FAN", 2)
-    monkeypatch.setattr("netviz.engines.ray.ROOT", 4)
+    monkeypatch.setattr("netviz.engines.ray.run.FAN", 2)
+    monkeypatch.setattr("netviz.engines.ray.run.ROOT", 4)
     seen = []
     found = run(folder, tmp_path / "run", engine="ray", workers=2, progress=lambda *now: seen.append(now))
     assert list(expected) == list(found)
@@ -117,7 +117,7 @@ def test_one_node_gives_the_same_bytes(folder, expected, tmp_path, monkeypatch, 
 
 @pytest.mark.slow
 def test_a_node_removed_in_the_middle_changes_nothing(folder, expected, cluster, tmp_path, monkeypatch):
-    from netviz.engines import ray as engine
+    from netviz.engines.ray import run as engine
 
     lost = []
     judge = engine._judge
@@ -190,7 +190,7 @@ def test_workers_that_die_change_nothing(folder, expected, joined, tmp_path):
 
 @pytest.mark.slow
 def test_workers_that_always_die_are_told_in_one_line(folder, joined, tmp_path, monkeypatch):
-    monkeypatch.setattr("netviz.engines.ray.TRIES", 2)
+    monkeypatch.setattr("netviz.engines.ray.run.TRIES", 2)
     notes = tmp_path / "notes"
     notes.mkdir()
     with pytest.raises(ModelError, match=r"Ray lost its workers 2 times .* choose fewer --workers"):
@@ -231,7 +231,7 @@ def refused(folder, out):
 def test_a_network_that_cannot_be_sent(folder, tmp_path, monkeypatch):
     # What Ray packs with; the slow test has a cluster.
     packing = SimpleNamespace(put=ray.cloudpickle.dumps)
-    monkeypatch.setattr("netviz.engines.ray._cluster", lambda *_: nullcontext(packing))
+    monkeypatch.setattr("netviz.engines.ray.run._cluster", lambda *_: nullcontext(packing))
     refused(folder, tmp_path / "run")
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netviz.fcn.boundary import boundary_band
+from netviz.fcn.evaluation.measure import boundary_band
 from netviz.fcn.metrics import VOID, Confusion, metrics
 
 NAMES = ("a", "b", "c", "d", "e")

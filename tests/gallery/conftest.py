@@ -11,9 +11,13 @@ import pytest
 from PIL import Image
 from support_fields import add_fields
 
-from netviz.gallery import build
-from netviz.results import ContrastResult, FiltersResult, MapsResult, Result, SiftResult, StagesResult
-from netviz.results.stages import Column
+from netviz.gallery.build import build
+from netviz.questions.contrast.result import ContrastResult
+from netviz.questions.filters.result import FiltersResult
+from netviz.questions.maps.result import MapsResult
+from netviz.questions.sift.result import SiftResult
+from netviz.questions.stages.result import Column, StagesResult
+from netviz.results.base import Result
 from support_concepts import add_concepts
 from support_images import add_images
 from support_pages import Page

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from netviz._version import __version__
-from netviz.gallery import build
+from netviz.gallery.build import build
 from support_images import add_images
 
 

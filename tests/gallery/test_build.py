@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from netviz.errors import OutputError, ResultError
-from netviz.gallery import build, drawers, network
+from netviz.gallery import drawers, network
+from netviz.gallery.build import build
 from support_pages import tree
 
 MakeRun = Callable[..., Path]

@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 
 from netviz.errors import ResultError
-from netviz.gallery import build
+from netviz.gallery.build import build
 from netviz.gallery.manifest import Manifest
 from netviz.gallery.network import draw_network
 from netviz.gallery.pages import pages
 from netviz.gallery.plan import make_plans
 from netviz.gallery.runs import read_run
-from netviz.results import load_result
+from netviz.questions.reader import load_result
 from support_pages import Page, changed, tree
 
 

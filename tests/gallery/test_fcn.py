@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from netviz.errors import ResultError
-from netviz.gallery import build
+from netviz.gallery.build import build
 from support_browser import chromium
 from support_images import NAMES, add_images, make_streams
 

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from netviz.analysis import survey
 from netviz.errors import ResultError
-from netviz.gallery import build
+from netviz.gallery.build import build
+from netviz.surveys.survey import survey
 
 
 def with_field(folder: Path, field: object) -> Path:

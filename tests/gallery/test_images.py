@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from netviz.errors import ResultError
-from netviz.gallery import build
+from netviz.gallery.build import build
 from support_images import add_images
 from support_pages import Page
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import netviz
-from netviz.results import MapsResult, Result, open_run
-from netviz.results.base import KINDS
+from netviz.questions.maps.result import MapsResult
+from netviz.questions.patches.run import open_run
+from netviz.results.base import KINDS, Result
 
 
 class Read(HTMLParser):

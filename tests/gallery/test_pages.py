@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from netviz.gallery import build
-from netviz.results import FiltersResult, MapsResult, load_result
+from netviz.gallery.build import build
+from netviz.questions.filters.result import FiltersResult
+from netviz.questions.maps.result import MapsResult
+from netviz.questions.reader import load_result
 
 MakeRun = Callable[..., Path]
 VOID = {"meta", "link", "img", "input", "wbr", "br", "source"}

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from netviz.errors import ResultError
-from netviz.gallery import build
-from netviz.results import load_result
+from netviz.gallery.build import build
+from netviz.questions.reader import load_result
 from support_pages import Page, changed, tree
 
 

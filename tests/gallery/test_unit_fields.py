@@ -8,10 +8,10 @@ import pytest
 from support_fields import FIELD, effective, measured, place_units
 
 from netviz.errors import ResultError
-from netviz.gallery import build
+from netviz.gallery.build import build
 from netviz.gallery.manifest import Field
 from netviz.gallery.unit_fields import middle, outline
-from netviz.results import FieldResult
+from netviz.questions.field.result import FieldResult
 from support_pages import Page, changed
 
 

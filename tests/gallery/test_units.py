@@ -11,10 +11,13 @@ import pytest
 from PIL import Image
 
 from netviz.errors import ResultError
-from netviz.gallery import build, plan
+from netviz.gallery import plan
+from netviz.gallery.build import build
 from netviz.gallery.sprites import filter_tiles
-from netviz.results import FiltersResult, PatchesResult, load_result
-from netviz.results.nearest import NearestResult
+from netviz.questions.filters.result import FiltersResult
+from netviz.questions.patches.result import PatchesResult
+from netviz.questions.reader import load_result
+from netviz.questions.units.result import NearestResult
 from support_pages import Page, changed
 
 

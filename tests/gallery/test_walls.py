@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from netviz.gallery import build
+from netviz.gallery.build import build
 from support_browser import chromium
 from support_patches import facts_of, make_patches
 

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netviz.capture import index_layers
-from netviz.models.aliases import Step, name_steps
+from netviz.models.layers import Step, name_steps
 
 
 def conv_pool_fc(network, size=(224, 224)):

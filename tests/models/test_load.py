@@ -14,8 +14,9 @@ from torch import nn
 
 import netviz
 from netviz.errors import MissingWeightsError, ModelError, NetvizError, UntrustedError
-from netviz.models import known, weights
-from netviz.models.hed import HED
+from netviz.models.known import networks as known
+from netviz.models.known import weights
+from netviz.models.known.hed import HED
 
 
 def test_mobilenet_is_the_default_and_really_trained():

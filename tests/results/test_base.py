@@ -7,7 +7,10 @@ import pytest
 
 import netviz
 from netviz.errors import OutputError, ResultError
-from netviz.results import FiltersResult, MapsResult, load_result, write_bytes, write_if_changed
+from netviz.questions.filters.result import FiltersResult
+from netviz.questions.maps.result import MapsResult
+from netviz.questions.reader import load_result
+from netviz.results.files import write_bytes, write_if_changed
 
 RNG = np.random.default_rng(0)
 

@@ -1,0 +1,279 @@
+"""What every unit does over a set of images: its best positions, its statistics, a sample of its values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from netviz.engines.accumulators.positions import Places, first_maximum, largest, reduced, windows
+from netviz.engines.accumulators.sample import Sample, position_hashes
+from netviz.engines.accumulators.sums import ExactSum
+from netviz.engines.accumulators.top import Top
+from netviz.engines.batches import Batch
+from netviz.engines.job import NotFiniteError
+from netviz.errors import ModelError
+from netviz.models import Layer
+
+
+@dataclass(frozen=True)
+class UnitsPlan:
+    """What is to be found out.
+
+    Attributes
+    ----------
+    layers : tuple of Layer
+        In running order; each with maps.
+    windows : tuple of (int, int)
+        For each layer, how many rows and columns of a map are kept around a position.
+    top : int
+        How many positions each unit keeps.
+    per_image : int
+        How many of these may come from one image.
+    sample : int
+        At how many random positions the values of all units are kept.
+    classes : tuple of int
+        For each image the number of its class; empty if there are none.
+    per_class : int
+        How many positions each unit keeps for each class.
+    """
+
+    layers: tuple[Layer, ...]
+    windows: tuple[tuple[int, int], ...]
+    top: int = 9
+    per_image: int = 1
+    sample: int = 1024
+    classes: tuple[int, ...] = ()
+    per_class: int = 0
+
+
+class LayerUnits:
+    """The accumulators of one layer but for the sums.
+
+    Attributes
+    ----------
+    top : Top
+        Every entry carries ``size``, height and width of its image, and ``window``, the unit's map around the
+        position as shares of the score, with ``start``, the window's first row and column.
+    by_class : Top or None
+        One row per unit and class.
+    sample : Sample
+    peak : ndarray of float32, shape (units,)
+        Largest value.
+    nonzero : ndarray of int64, shape (units,)
+        How many values are not 0.
+    """
+
+    def __init__(self, plan: UnitsPlan, at: int) -> None:
+        units = plan.layers[at].channels
+        extra: dict[str, tuple[tuple[int, ...], Any]] = {
+            "size": ((2,), np.int32),
+            "start": ((2,), np.int32),
+            "window": (plan.windows[at], np.float16),
+        }
+        self.top = Top(units, plan.top, extra)
+        self.classes = max(plan.classes, default=-1) + 1 if plan.per_class else 0
+        self.by_class = Top(units * self.classes, plan.per_class, extra) if self.classes else None
+        self.sample = Sample(plan.sample, units)
+        self.peak = np.full(units, -np.inf, dtype=np.float32)
+        self.nonzero = np.zeros(units, dtype=np.int64)
+
+    def merge(self, other: "LayerUnits") -> None:
+        """Take in what another found in other images."""
+        self.top.merge(other.top)
+        if self.by_class is not None and other.by_class is not None:
+            self.by_class.merge(other.by_class)
+        self.sample.merge(other.sample)
+        self.peak = np.maximum(self.peak, other.peak)
+        self.nonzero += other.nonzero
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return everything that must be kept to go on later."""
+        parts = {"top": self.top.state(), "sample": self.sample.state()}
+        if self.by_class is not None:
+            parts["class"] = self.by_class.state()
+        flat = {f"{part}/{name}": value for part, state in parts.items() for name, value in state.items()}
+        return {**flat, "peak": self.peak, "nonzero": self.nonzero}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a `state`."""
+        self.top.restore(_under(state, "top"))
+        self.sample.restore(_under(state, "sample"))
+        if self.by_class is not None:
+            self.by_class.restore(_under(state, "class"))
+        self.peak, self.nonzero = state["peak"].copy(), state["nonzero"].copy()
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What one layer gave on one batch, reduced while its output was there."""
+
+    total: NDArray[np.float32]
+    peak: NDArray[np.float32]
+    nonzero: NDArray[np.int64]
+    found: Places
+    window: NDArray[np.float16]
+    start: NDArray[np.int32]
+    hashes: NDArray[np.uint64]
+    values: NDArray[np.float32]
+    positions: int
+
+
+class Units:
+    """Accumulates what the units of several layers do; mergeable in any order with the same result.
+
+    Parameters
+    ----------
+    plan : UnitsPlan
+    """
+
+    def __init__(self, plan: UnitsPlan) -> None:
+        self.plan = plan
+        self.layers = {layer: LayerUnits(plan, at) for at, layer in enumerate(plan.layers)}
+        self.sums = ExactSum(sum(layer.channels for layer in plan.layers))
+        self.images = 0
+        self.positions = np.zeros(len(plan.layers), dtype=np.int64)
+        self._classes = np.array(plan.classes, dtype=np.intp)
+        # A layer's place is looked up once: hashing all that a Layer says takes its time.
+        self._at = {layer: at for at, layer in enumerate(plan.layers)}
+        self._kept = tuple(self.layers.values())
+        self._seen: dict[int, _Seen] = {}
+        self._hashes: dict[tuple[int, ...], NDArray[np.uint64]] = {}
+
+    def observe(self, layer: Layer, maps: Tensor, batch: Batch) -> None:
+        """Look at a layer's live output on a batch, (N, C, H, W); it counts when `update` follows.
+
+        Raises
+        ------
+        ModelError
+            If it holds NaN or infinity.
+        """
+        # Channels last: a view where the network runs so, and then the reductions run along memory.
+        x = maps.permute(0, 2, 3, 1).contiguous().float()
+        rows, peaks, totals, counts = reduced(x)
+        peak, total, nonzero = (one.cpu().numpy() for one in (peaks, totals, counts))
+        if not (np.isfinite(peak).all() and np.isfinite(total).all()):
+            self._refuse(layer, x, batch)
+        at = self._at[layer]
+        which, units = self._candidates(self._kept[at], peak, batch)
+        if self.plan.per_image == 1:
+            found = first_maximum(x, rows, peaks, which, units)
+        else:
+            found = largest(x, which, units, self.plan.per_image)
+        window, start = windows(x, found, self.plan.windows[at])
+        hashes, values, count = self._sampled(self._kept[at].sample, x, batch)
+        self._seen[at] = _Seen(
+            total,
+            peak,
+            nonzero.astype(np.int64),
+            found,
+            window,
+            start,
+            hashes,
+            values,
+            count,
+        )
+
+    def discard(self) -> None:
+        """Forget what was observed since the last `update`."""
+        self._seen.clear()
+
+    def update(self, batch: Batch) -> None:
+        """Count what was observed on a batch."""
+        seen = [self._seen[at] for at in range(len(self._kept))]
+        self.sums.update(np.concatenate([one.total for one in seen], axis=1))
+        self.images += len(batch.numbers)
+        self._hashes.clear()
+        for at, (kept, one) in enumerate(zip(self._kept, seen, strict=True)):
+            self.positions[at] += one.positions
+            kept.peak = np.maximum(kept.peak, one.peak.max(axis=0))
+            kept.nonzero += one.nonzero.sum(axis=0)
+            kept.sample.update(one.hashes, one.values, one.positions)
+            found = one.found
+            numbers = batch.numbers[found.which]
+            extra: dict[str, NDArray[Any]] = {
+                "size": batch.sizes[found.which],
+                "start": one.start,
+                "window": one.window,
+            }
+            kept.top.update(found.units, found.score, numbers, found.row, found.col, extra)
+            if kept.by_class is not None:
+                lists = found.units * kept.classes + self._classes[numbers]
+                kept.by_class.update(lists, found.score, numbers, found.row, found.col, extra)
+        self._seen.clear()
+
+    def merge(self, other: "Units") -> None:
+        """Take in what another found in other images."""
+        for layer, mine in self.layers.items():
+            mine.merge(other.layers[layer])
+        self.sums.merge(other.sums)
+        self.images += other.images
+        self.positions += other.positions
+
+    def mean(self) -> dict[Layer, NDArray[np.float32]]:
+        """Return each unit's mean value over all positions."""
+        ends = np.cumsum([layer.channels for layer in self.plan.layers])[:-1]
+        parts = np.split(self.sums.result(), ends)
+        counts = np.maximum(self.positions, 1)
+        return {layer: (parts[at] / counts[at]).astype(np.float32) for layer, at in self._at.items()}
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return everything that must be kept to go on later: equal accumulators have equal states."""
+        state = {f"sums/{name}": value for name, value in self.sums.state().items()}
+        for at, layer in enumerate(self.plan.layers):
+            state |= {f"{at}/{name}": value for name, value in self.layers[layer].state().items()}
+        return {**state, "images": np.array(self.images), "positions": self.positions}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a `state`."""
+        self.sums.restore(_under(state, "sums"))
+        for at, layer in enumerate(self.plan.layers):
+            self.layers[layer].restore(_under(state, str(at)))
+        self.images, self.positions = int(state["images"]), state["positions"].copy()
+
+    def _candidates(
+        self, kept: LayerUnits, peak: NDArray[np.float32], batch: Batch
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return which images of the batch may enter the lists of which units."""
+        numbers = batch.numbers[:, None]
+        wanted = kept.top.wanted(slice(None), peak, numbers)
+        if np.count_nonzero(wanted) > self.plan.top * peak.shape[1]:
+            # Early on: of this batch too, only as many as a unit keeps.
+            cut = len(peak) - self.plan.top
+            wanted &= peak >= np.partition(peak, cut, axis=0)[cut]
+        if kept.by_class is not None:
+            lists = np.arange(peak.shape[1]) * kept.classes + self._classes[batch.numbers][:, None]
+            wanted |= kept.by_class.wanted(lists, peak, numbers)
+        which, units = np.nonzero(wanted)
+        return which, units
+
+    def _sampled(
+        self, sample: Sample, x: Tensor, batch: Batch
+    ) -> tuple[NDArray[np.uint64], NDArray[np.float32], int]:
+        """Return hashes and values of the positions that enter the layer's sample, and out of how many."""
+        height, width = x.shape[1:3]
+        key = (height, width, *batch.numbers.tolist())
+        if key not in self._hashes:
+            self._hashes[key] = np.concatenate(
+                [position_hashes(int(number), height, width) for number in batch.numbers]
+            )
+        hashes = self._hashes[key]
+        chosen = sample.wanted(hashes)
+        values = x.reshape(-1, x.shape[-1])[torch.from_numpy(chosen).to(x.device)].cpu().numpy()
+        return hashes[chosen], values, len(hashes)
+
+    def _refuse(self, layer: Layer, x: Tensor, batch: Batch) -> None:
+        for number, values in zip(batch.numbers.tolist(), x, strict=True):
+            if not bool(torch.isfinite(values).all()):
+                raise NotFiniteError(layer, number)
+        raise ModelError(
+            f"the values of layer {layer.name} ({layer.alias}) are too large to be added in float32"
+        )
+
+
+def _under(state: Mapping[str, NDArray[Any]], part: str) -> dict[str, NDArray[Any]]:
+    """Return the entries of one part of a state, without its name."""
+    return {name[len(part) + 1 :]: value for name, value in state.items() if name.startswith(f"{part}/")}

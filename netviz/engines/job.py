@@ -1,0 +1,123 @@
+"""What is to be run, how far it has come, and what every engine feeds."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from netviz.engines.batches import Batch, Chunk, Source
+from netviz.errors import ModelError
+from netviz.models import Layer
+from netviz.models.preprocessing import Preprocessing
+
+
+class NotFiniteError(ModelError):
+    """A layer gave NaN or infinity; the engine adds the image's name."""
+
+    def __init__(self, layer: Layer, number: int) -> None:
+        self.layer, self.number = layer, number
+        super().__init__(
+            f"layer {layer.name} ({layer.alias}) gives NaN or infinity on image {number}; "
+            f"check the network's weights, or leave the image out"
+        )
+
+
+class Accumulator(Protocol):
+    """What engines feed; see DESIGN: the answer depends neither on order nor on grouping."""
+
+    def observe(self, layer: Layer, maps: Tensor, batch: Batch) -> None:
+        """Look at a layer's live output on a batch, (N, C, H, W)."""
+
+    def update(self, batch: Batch) -> None:
+        """Count what was observed on a batch."""
+
+    def discard(self) -> None:
+        """Forget what was observed since the last update."""
+
+    def merge(self, other: Any) -> None:
+        """Take in what another found in other images."""
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return everything that must be kept to go on later."""
+
+    def restore(self, state: Any) -> None:
+        """Go on from a state."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be run; can be sent to another process.
+
+    Attributes
+    ----------
+    network : nn.Module
+        In evaluation mode, or not: a copy runs.
+    name : str
+        What it is called.
+    preprocessing : Preprocessing
+        With which images are normalized.
+    shape : tuple of int
+        (C, H, W) of an image that it runs on.
+    layers : tuple of Layer
+        Whose outputs are looked at.
+    source : Source
+        The images.
+    names : sequence of str
+        What they are called.
+    start : callable
+        Makes an empty accumulator.
+    batch : int
+        Images in one forward pass, at most.
+    device, dtype : str
+        Such as ``"cuda"`` and ``"bfloat16"``.
+    """
+
+    network: nn.Module
+    name: str
+    preprocessing: Preprocessing
+    shape: tuple[int, ...]
+    layers: tuple[Layer, ...]
+    source: Source
+    names: Sequence[str]
+    start: Callable[[], Accumulator]
+    batch: int = 16
+    device: str = "cpu"
+    dtype: str = "float32"
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks the images make."""
+        return -(-len(self.source) // self.batch)
+
+    def images_in(self, chunk: int) -> int:
+        """Return how many images a chunk holds."""
+        return min(self.batch, len(self.source) - chunk * self.batch)
+
+
+@dataclass
+class Tally:
+    """How far a run has come.
+
+    Attributes
+    ----------
+    done : ndarray of bool, shape (chunks,)
+        Which chunks are counted.
+    skipped : dict of int to str
+        Images that could not be read, and why.
+    """
+
+    done: NDArray[np.bool_]
+    skipped: dict[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def empty(cls, chunks: int) -> "Tally":
+        """Return the tally of a run that has not begun."""
+        return cls(np.zeros(chunks, dtype=np.bool_))
+
+    def count(self, chunk: Chunk) -> None:
+        """Note that a chunk is done."""
+        self.done[chunk.number] = True
+        self.skipped |= dict(chunk.skipped)

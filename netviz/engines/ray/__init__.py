@@ -1,0 +1,1 @@
+"""The engine that spreads a run over a cluster."""

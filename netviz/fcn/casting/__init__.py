@@ -1,0 +1,1 @@
+"""A classifier becomes fully convolutional."""

@@ -1,0 +1,453 @@
+"""Write the graph of a classifier again, so that what it says of one image becomes one cell of maps.
+
+What the rules get is one node at a time, and names for operations, whichever way they were written.
+"""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from netviz.capture.kinds import plain_name
+from netviz.fcn.casting.forms import Cell, Form, Maps, UnfollowedError, Whole, cell_of, layout, shaped
+from netviz.fcn.casting.graph import example
+from netviz.geometry.rules.elementwise import RULES, one_by_one
+
+# Each number of the output comes from the same place of the input.
+ONE_BY_ONE = frozenset(name for name, rule in RULES.items() if rule is one_by_one) | {"stochastic_depth"}
+
+
+_SHAPES = """
+    view reshape flatten unflatten squeeze unsqueeze permute transpose movedim moveaxis swapaxes swapdims
+    t T mT getitem select narrow chunk split tensor_split unbind expand expand_as view_as reshape_as ravel flip roll
+"""
+
+
+_PRODUCTS = "matmul bmm baddbmm einsum addbmm mm dot tensordot bilinear cdist outer"
+
+
+_STATISTICS = """
+    std var std_mean var_mean norm logsumexp prod min amin median argmax argmin linalg_vector_norm softmax
+    log_softmax softmin normalize cumsum cumprod sort argsort topk kthvalue
+"""
+
+
+# These only move numbers.
+SHAPES = frozenset(_SHAPES.split())
+
+
+# These weigh the values of some positions by those of others; products do if both factors come from the image.
+ATTENTION = frozenset(("scaled_dot_product_attention", "multi_head_attention_forward", "attention"))
+
+
+PRODUCTS = frozenset(_PRODUCTS.split())
+
+
+# These make one number of many that a window can make as well, those do not.
+REDUCTIONS = frozenset(("mean", "sum", "amax", "max"))
+
+
+STATISTICS = frozenset(_STATISTICS.split())
+
+
+_MODULES: dict[type[nn.Module], str] = {
+    nn.Linear: "linear",
+    nn.Flatten: "flatten",
+    nn.Unflatten: "unflatten",
+    nn.Conv2d: "conv2d",
+    nn.AvgPool2d: "avg_pool2d",
+    nn.MaxPool2d: "max_pool2d",
+    nn.AdaptiveAvgPool1d: "adaptive_avg_pool1d",
+    nn.AdaptiveAvgPool2d: "adaptive_avg_pool2d",
+    nn.AdaptiveMaxPool2d: "adaptive_max_pool2d",
+    nn.LayerNorm: "layer_norm",
+    nn.BatchNorm1d: "batch_norm",
+    nn.BatchNorm2d: "batch_norm",
+    nn.SyncBatchNorm: "batch_norm",
+    nn.Softmax: "softmax",
+    nn.LogSoftmax: "log_softmax",
+    nn.Identity: "clone",
+    nn.MultiheadAttention: "attention",
+    nn.Transformer: "attention",
+    nn.TransformerEncoder: "attention",
+    nn.TransformerEncoderLayer: "attention",
+    nn.TransformerDecoderLayer: "attention",
+    nn.PReLU: "module PReLU",
+    nn.GLU: "module GLU",
+    nn.Softmax2d: "module Softmax2d",
+    nn.Softmin: "softmin",
+}
+
+
+_ELEMENTWISE = ("torch.nn.modules.activation", "torch.nn.modules.dropout")
+
+
+def name_of(node: fx.Node, module: nn.Module | None) -> str:
+    """Return what a node does, in one word: ``flatten`` for a function, a method or a layer."""
+    if module is not None:
+        found = next((_MODULES[one] for one in type(module).__mro__ if one in _MODULES), None)
+        if found is not None:
+            return found
+        return "clone" if type(module).__module__ in _ELEMENTWISE else f"module {type(module).__name__}"
+    if node.op == "call_method":
+        name = str(node.target)
+        return name.strip("_") or name
+    if node.target is getattr:
+        return str(node.args[1])
+    name = plain_name(node.target)
+    if "attention" in name:
+        return "attention"
+    if getattr(operator, name, None) is node.target and name.startswith("i") and hasattr(operator, name[1:]):
+        return name[1:]
+    return name
+
+
+def words(node: fx.Node, module: nn.Module | None) -> str:
+    """Return what a node is called in a message: its layer, or its function and the place in the network."""
+    if module is not None:
+        return f"layer {node.target} ({type(module).__name__})"
+    name = node.target if isinstance(node.target, str) else plain_name(node.target)
+    stack = node.meta.get("nn_module_stack")
+    # The trace keeps, for each node, the modules that were running: the innermost comes last.
+    place = next(reversed(stack.values()))[0] if stack else ""
+    return f"{name} in {place}" if isinstance(place, str) and place else f"{name} in its forward"
+
+
+def option(node: fx.Node, place: int, name: str, default: Any = None) -> Any:
+    """Return an argument of a function, given by its place or by its name."""
+    if len(node.args) > place:
+        return node.args[place]
+    return node.kwargs.get(name, default)
+
+
+def holds_tensor(value: Any) -> bool:
+    """Return whether a value is a tensor or a tuple with one."""
+    return isinstance(value, Tensor) or (
+        isinstance(value, tuple | list) and any(isinstance(one, Tensor) for one in value)
+    )
+
+
+class Step:
+    """One node of the old graph on its way into the new one; what the rules get.
+
+    Attributes
+    ----------
+    writer : Writer
+    node : Node
+        Of the old graph.
+    name : str
+        What it does, in one word.
+    module : Module or None
+        The layer that it calls.
+    """
+
+    def __init__(self, writer: "Writer", node: fx.Node) -> None:
+        self.writer = writer
+        self.node = node
+        called = node.op == "call_module"
+        self.module = writer.network.get_submodule(str(node.target)) if called else None
+        self.name = name_of(node, self.module)
+        self.sources = [one for one in node.all_input_nodes if writer.forms.get(one) is not None]
+
+    @property
+    def reads(self) -> int:
+        """How many of its arguments come from the image; one value given twice counts twice."""
+        found: list[fx.Node] = []
+        fx.node.map_arg((self.node.args, self.node.kwargs), found.append)
+        return sum(one in self.sources for one in found)
+
+    @property
+    def value(self) -> Any:
+        """What the classifier's node gives for the example image."""
+        return self.node.meta["value"]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of that value."""
+        value = self.value
+        return tuple((value if isinstance(value, Tensor) else value[0]).shape)
+
+    def words(self) -> str:
+        """Return what it is called in a message."""
+        return words(self.node, self.module)
+
+    def option(self, place: int, name: str, default: Any = None) -> Any:
+        """Return an argument of a function, by place or name, or a layer's attribute of that name."""
+        if self.module is not None:
+            return getattr(self.module, name, default)
+        return example(option(self.node, place, name, default))
+
+    def cells(self) -> list[Cell]:
+        """Return the cells among its inputs, in order."""
+        found = [self.writer.forms[one] for one in self.sources]
+        return [one for one in found if isinstance(one, Cell)]
+
+    def cell(self) -> Cell:
+        """Return its only input that comes from the image, which must be its first argument."""
+        cells = self.cells()
+        if len(cells) != 1 or self.node.args[0] is not self.sources[0]:
+            raise UnfollowedError("takes several values of the network")
+        return cells[0]
+
+    def new(self, node: fx.Node | None = None) -> Any:
+        """Return what stands for a node of the old graph (this one's first input) in the new one."""
+        return self.writer.known[node or self.sources[0]]
+
+    def call(self, function: Any, *args: Any, **kwargs: Any) -> fx.Node:
+        """Add a function call to the new graph."""
+        return self.writer.graph.call_function(function, args, kwargs)
+
+    def place(self, module: nn.Module, *args: Any) -> fx.Node:
+        """Add a layer to the new network, in the place of this one, and call it."""
+        return self.writer.place(str(self.node.target), module, args)
+
+    def copy(self) -> fx.Node:
+        """Take the node over as it is."""
+        return self.writer.copy(self.node)
+
+
+Rule = Callable[[Step], Cell]
+"""Writes what becomes of a cell, as ``step.writer.known[step.node]``, and returns its form."""
+
+
+class Writer:
+    """One attempt at the new graph.
+
+    Parameters
+    ----------
+    network : nn.Module
+        A copy of the classifier, in evaluation mode.
+    rules : dict of str to Rule
+        What becomes of a cell in each operation; the rule writes the new node under ``writer.known[step.node]``.
+    maps_rule : callable
+        What becomes of maps, given a Step and the form of the first of them.
+    inner : dict of Node to str
+        Where positions are given up for something that returns to maps: it stays what it is. With the reason.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        rules: dict[str, Rule],
+        maps_rule: Callable[[Step, Maps], Form],
+        inner: dict[fx.Node, str],
+    ) -> None:
+        self.network = network
+        self.rules = rules
+        self.maps_rule = maps_rule
+        self.inner = inner
+        self.found: dict[fx.Node, str] = {}
+        self.graph = fx.Graph()
+        self.known: dict[fx.Node, Any] = {}
+        self.forms: dict[fx.Node, Form] = {}
+        self.modules: dict[str, nn.Module] = {}
+        self.placed: dict[tuple[Any, ...], str] = {}
+        self.attention = ""
+
+    def copy(self, node: fx.Node) -> fx.Node:
+        """Take a node over as it is, with its inputs as they now are."""
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda one: self.known[one])
+        return self.graph.create_node(node.op, node.target, args, kwargs, node.name)
+
+    def place(self, target: str, module: nn.Module, args: tuple[Any, ...]) -> fx.Node:
+        """Put a layer into the new network and call it; a second one in the same place gets a number."""
+        name, count = target, 1
+        while name in self.modules:
+            count += 1
+            name = f"{target}_{count}"
+        self.modules[name] = module
+        return self.graph.call_module(name, args)
+
+    def once(self, key: tuple[Any, ...], make: Callable[[], nn.Module], new: Any) -> fx.Node:
+        """Put a layer into the new network and call it, or call it again: `key` begins with its name."""
+        if key in self.placed:
+            return self.graph.call_module(self.placed[key], (new,))
+        made = self.place(key[0], make(), (new,))
+        self.placed[key] = str(made.target)
+        return made
+
+    def whole(self) -> list[str]:
+        """Return the names of the new nodes at which something becomes one value for the whole image."""
+        return [
+            self.known[node].name
+            for node, form in self.forms.items()
+            if isinstance(form, Whole)
+            and not all(isinstance(self.forms.get(one), Whole | None) for one in node.all_input_nodes)
+        ]
+
+    def take(self, node: fx.Node) -> None:
+        """Write one node of the old graph."""
+        step = Step(self, node)
+        if node.op == "placeholder":
+            self.known[node], self.forms[node] = self.copy(node), Maps(2, 3)
+        elif gathers(node):
+            self.known[node] = None
+        elif not step.sources:
+            self.known[node] = self.copy(node)
+        elif not holds_tensor(step.value):
+            self._number(step)
+        else:
+            self.forms[node] = self._tensor(step)
+
+    def maps(self, node: fx.Node) -> tuple[Cell, Any]:
+        """Return maps as a cell that holds all of them, and the new node that gives them as (N, C, H, W)."""
+        form, shape = self.forms[node], tuple(node.meta["value"].shape)
+        if not isinstance(form, Maps):
+            raise TypeError("only maps can be brought into the order of maps")
+        rest = [dim for dim in range(1, len(shape)) if dim not in (form.y, form.x)]
+        order, new = (0, *rest, form.y, form.x), self.known[node]
+        if order != tuple(range(len(shape))):
+            new = self.graph.call_method("permute", (new, *order))
+        if not rest:
+            new = self.graph.call_method("unsqueeze", (new, 1))
+        elif len(rest) > 1:
+            new = self.graph.call_method("flatten", (new, 1, len(rest)))
+        return cell_of(form, shape, node), new
+
+    def _number(self, step: Step) -> None:
+        """Sizes of maps are asked for anew; those of a cell are the classifier's."""
+        if step.name == "_assert" or step.value is None:
+            self.known[step.node] = None
+        elif step.name not in ("device", "dtype") and step.cells():
+            self.known[step.node] = step.value
+        else:
+            self.known[step.node] = step.copy()
+
+    def _tensor(self, step: Step) -> Form:
+        forms = [self.forms[one] for one in step.sources]
+        weighs = step.name in ATTENTION or (step.name in PRODUCTS and step.reads > 1)
+        if weighs and not self.attention:
+            self.attention = f"{step.words()} weighs all positions by each other (attention)"
+        lost = next((one for one in forms if isinstance(one, Whole) and one.final), None)
+        if lost is not None:
+            return self._whole(step, lost.reason, final=True)
+        live = [one for one in forms if not isinstance(one, Whole)]
+        if live and weighs:
+            return self._whole(step, self.attention, final=True)
+        if all(isinstance(one, Maps) for one in forms):
+            return self._maps(step, forms[0])
+        if not live:
+            reason = next(one.reason for one in forms if isinstance(one, Whole))
+            return self._whole(step, reason)
+        if any(isinstance(one, Cell | tuple) for one in forms) and all(
+            isinstance(one, Cell | tuple) or (isinstance(one, Maps) and self._single(node, one))
+            for node, one in zip(step.sources, forms, strict=True)
+        ):
+            return self._cell(step)
+        return self._joined(step, forms)
+
+    def _single(self, node: fx.Node, maps: Maps) -> bool:
+        shape = node.meta["value"].shape
+        return bool(shape[maps.y] == shape[maps.x] == 1)
+
+    def _maps(self, step: Step, form: Form) -> Form:
+        if not isinstance(form, Maps):
+            raise TypeError("not maps")
+        if step.name in SHAPES and step.node.args and step.node.args[0] is step.sources[0]:
+            return self._moved_maps(step, form)
+        return self.maps_rule(step, form)
+
+    def _moved_maps(self, step: Step, form: Maps) -> Form:
+        """Follow views, permutations and slices of maps: to maps, or to a cell if rows or columns vanish."""
+        source = step.sources[0]
+        value = source.meta["value"]
+        if isinstance(value, tuple | list):
+            self.known[step.node] = step.copy()
+            return form
+        try:
+            pieces = shaped(cell_of(form, tuple(value.shape), step.node), self._mover(step))
+        except UnfollowedError as error:
+            return self._whole(step, f"{step.words()} {error}", final=True)
+        kept = layout(pieces[0])
+        if kept is not None or step.node in self.inner:
+            self.known[step.node] = step.copy()
+            return kept or Whole(self.inner[step.node])
+        self.known[step.node] = self.maps(source)[1]
+        return pieces if isinstance(step.value, tuple | list) else pieces[0]
+
+    def _mover(self, step: Step) -> Callable[[Tensor], Any]:
+        """Return what a node does to its first argument, the others as they were for the example."""
+        node, module = step.node, step.module
+        if module is not None:
+            return lambda index: module.forward(index)
+        rest, kwargs = example((node.args[1:], node.kwargs))
+        if node.op == "call_method":
+            return lambda index: getattr(index, str(node.target))(*rest, **kwargs)
+        target: Any = node.target
+        return lambda index: target(index, *rest, **kwargs)
+
+    def _cell(self, step: Step) -> Form:
+        """Apply the rule for cells; where there is none, try to leave positions alone from their source on."""
+        for node in step.sources:
+            form = self.forms[node]
+            if isinstance(form, Maps):
+                self.forms[node], self.known[node] = self.maps(node)
+        first = self.forms[step.sources[0]]
+        if isinstance(first, tuple):
+            self.known[step.node] = self.known[step.sources[0]]
+            return first[int(example(step.node.args[1]))] if step.name == "getitem" else first
+        try:
+            if step.name in SHAPES:
+                return self._moved_cell(step)
+            rule = self.rules.get(step.name) or (
+                self.rules["elementwise"] if step.name in ONE_BY_ONE else None
+            )
+            if rule is None:
+                raise UnfollowedError("has no counterpart that works position by position")
+            return rule(step)
+        except UnfollowedError as error:
+            return self._give_up(step, f"{step.words()} {error}")
+
+    def _moved_cell(self, step: Step) -> Form:
+        cell = step.cell()
+        pieces = shaped(cell, self._mover(step))
+        self.known[step.node] = self.known[step.sources[0]]
+        if isinstance(step.value, tuple | list):
+            return pieces
+        moved = pieces[0]
+        shape = (cell.channels, *cell.window)
+        if min(cell.window) > 1 and tuple(moved.index.shape) == shape:
+            whole = torch.arange(moved.index.numel()).reshape(shape)
+            return Maps(2, 3) if torch.equal(moved.index, whole) else moved
+        return moved
+
+    def _give_up(self, step: Step, reason: str) -> Whole:
+        sources = {one for cell in step.cells() for one in cell.sources}
+        for one in sources:
+            self.found.setdefault(one, reason)
+        return self._whole(step, reason, final=not sources)
+
+    def _joined(self, step: Step, forms: list[Form]) -> Form:
+        """One value for the image meets maps: it scales or shifts them, and so stays one value for the image."""
+        pieces = [one for form in forms for one in (form if isinstance(form, tuple) else (form,))]
+        for cell in pieces:
+            for one in cell.sources if isinstance(cell, Cell) else ():
+                self.found.setdefault(one, f"{step.words()} mixes values of the whole image with maps")
+        self.known[step.node] = step.copy()
+        maps = [one for one in forms if isinstance(one, Maps)]
+        if (
+            isinstance(forms[0], Whole) and step.name in SHAPES
+        ):  # spread over maps, of which it takes the shape
+            return forms[0]
+        if not maps:
+            reasons = [one.reason for one in forms if isinstance(one, Whole)]
+            return Whole(
+                reasons[0] if reasons else f"{step.words()} mixes values of the whole image with others"
+            )
+        return same_rank(maps, len(step.shape)) or Maps(len(step.shape) - 2, len(step.shape) - 1)
+
+    def _whole(self, step: Step, reason: str, *, final: bool = False) -> Whole:
+        self.known[step.node] = step.copy()
+        return Whole(reason, final)
+
+
+def same_rank(maps: list[Maps], rank: int) -> Maps | None:
+    """Return the first of several maps whose rows and columns fit a value of this rank."""
+    return next((one for one in maps if max(one.y, one.x) < rank), None)
+
+
+def gathers(node: fx.Node) -> bool:
+    """Return whether a node only puts the network's outputs into a named tuple."""
+    return isinstance(node.target, type) and issubclass(node.target, tuple)

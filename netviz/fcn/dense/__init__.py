@@ -1,0 +1,1 @@
+"""A classifier at every place of an image."""

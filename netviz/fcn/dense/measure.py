@@ -1,0 +1,188 @@
+"""A network over a whole image at once: where in it does each class have how high a score."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from netviz.errors import ImageError, ModelError
+from netviz.fcn.dense.detector import is_detector, open_detector
+from netviz.fcn.dense.levels import Level, finest, merged, run_level
+from netviz.fcn.dense.network import DenseNetwork, open_dense
+from netviz.fcn.dense.result import DenseResult
+from netviz.images import Photo, read_image
+from netviz.models import load
+from netviz.questions.classes import find_class
+from netviz.questions.opening import ModelSpec
+
+TOP = 3
+
+
+MAX_LEVELS = 64
+
+
+def dense(
+    image: str | Path | Photo,
+    *,
+    model: ModelSpec = "mobilenet_v2",
+    classes: Sequence[str | int] = (),
+    top: int = TOP,
+    pyramid: Sequence[float] = (),
+    short_side: int | str | None = None,
+    trust: bool = False,
+    weights: str | Path = "default",
+    seed: int = 0,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> DenseResult:
+    """Run a network over a whole image and place its score maps on it.
+
+    A classifier is made fully convolutional (`netviz.fcn.cast`): one pass gives its scores on every crop of its own
+    input's size, a stride apart. A network that gives maps (segmentation, edges, P-Net) is taken as it is;
+    of a detection network its head's scores on every level of anchors, the maximum over which is the result.
+
+    Parameters
+    ----------
+    image : str, Path or Photo
+        An image file, ``skimage:NAME``, or an image already read. All of it is used, nothing is cropped.
+    model : str, Path, nn.Module or Model
+        As for `netviz.load`.
+    classes : sequence of str or int
+        Names or numbers; by default the `top` ones with the highest score anywhere.
+    top : int
+        How many, where no class is named.
+    pyramid : sequence of float
+        Sizes of the image, relative to the one that it would otherwise have; the result is the maximum over them.
+    short_side : int or "own", optional
+        To what the image's short side is brought, in pixels. By default twice a classifier's input; for other
+        networks what they were trained with.
+    trust, weights, seed
+        As for `netviz.load`.
+    progress : callable, optional
+        Called with what is being done, how many levels are done, and of how many.
+
+    Returns
+    -------
+    DenseResult
+        Its scores are the network's raw output.
+
+    Raises
+    ------
+    ImageError
+        If the image cannot be read, or is smaller than the network's window.
+    ModelError
+        If MODEL cannot be opened, run or cast, or has not this class.
+    ValueError
+        If `top`, `pyramid` or `short_side` is out of range.
+    """
+    scales = check_pyramid(pyramid)
+    if top < 1:
+        raise ValueError(f"top must be at least 1, not {top}")
+    found = load(model, trust=trust, weights=weights, seed=seed)
+    opened = open_detector(found, short_side) if is_detector(found) else open_dense(found, short_side)
+    photo = image if isinstance(image, Photo) else read_image(image)
+    if isinstance(opened, DenseNetwork):
+        check_large_enough(opened, photo, short_side)
+    asked = [find_class(one, torch.zeros(opened.channels), opened.model) for one in classes]
+    levels: list[Level] = []
+    for number, scale in enumerate(scales):
+        if progress is not None:
+            progress(f"{opened.model.name} over {photo.name}", number, len(scales))
+        if isinstance(opened, DenseNetwork):
+            levels.append(run_level(opened, photo, scale))
+        else:
+            levels.extend(opened.levels(photo, scale))
+    if progress is not None:
+        progress(f"{opened.model.name} over {photo.name}", len(scales), len(scales))
+    chosen = list(dict.fromkeys(asked)) or highest(
+        levels, top, () if isinstance(opened, DenseNetwork) else opened.background
+    )
+    scores, level = merged(levels, chosen)
+    first, fine = levels[0], levels[finest(levels)]
+    labels = opened.model.labels if len(opened.model.labels) == opened.channels else ()
+    several = len(levels) > 1
+    return DenseResult(
+        scores=scores,
+        center_y=fine.center_y,
+        center_x=fine.center_x,
+        classes=np.array(chosen, dtype=np.int64),
+        level=level,
+        image=photo.pixels,
+        network=opened.model.name,
+        image_name=photo.name,
+        labels=tuple(labels[number] if labels else "" for number in chosen),
+        channels=opened.channels,
+        chosen="asked" if asked else "top",
+        cast=isinstance(opened, DenseNetwork) and opened.cast,
+        placed=first.placed,
+        window_of=first.window_of,
+        scales=tuple(one.scale for one in levels),
+        inputs=tuple(one.size for one in levels),
+        strides=tuple(one.stride for one in levels),
+        windows=tuple(one.window for one in levels),
+        field=() if first.field.status == "unknown" else first.field.size,
+        field_status=first.field.status,
+        input=str(first.preprocessing),
+        levels=_arrays(levels, chosen) if several else {},
+    )
+
+
+def check_pyramid(pyramid: Sequence[float]) -> tuple[float, ...]:
+    """Return the scales, each once; (1.0,) where none is given.
+
+    Raises
+    ------
+    ValueError
+        If one is not positive, or there are too many.
+    """
+    scales = tuple(dict.fromkeys(float(one) for one in pyramid)) or (1.0,)
+    for scale in scales:
+        if not 0 < scale < float("inf"):
+            raise ValueError(f"a scale of the pyramid must be a positive number, not {scale:g}")
+    if len(scales) > MAX_LEVELS:
+        raise ValueError(f"a pyramid has at most {MAX_LEVELS} scales, not {len(scales)}")
+    return scales
+
+
+def check_large_enough(opened: DenseNetwork, photo: Photo, short_side: int | str | None) -> None:
+    """Refuse an image that would have to be enlarged to fill the window, unless the user wants that.
+
+    Raises
+    ------
+    ImageError
+        Naming the remedy.
+    """
+    height, width = photo.pixels.shape[:2]
+    if short_side is None and opened.native is not None and min(height, width) < min(opened.native):
+        window = "×".join(map(str, opened.native))
+        raise ImageError(
+            f"{photo.name} is {height}×{width}, smaller than the window of {opened.model.name}, {window}; give a "
+            f"larger image, or enlarge it with --short-side {max(opened.native)}"
+        )
+
+
+def highest(levels: Sequence[Level], top: int, without: Sequence[int] = ()) -> list[int]:
+    """Return the classes with the highest score anywhere, highest first, but for those `without` which it is.
+
+    Raises
+    ------
+    ModelError
+        If no score is finite.
+    """
+    peaks: NDArray[np.float32] = np.max(
+        [np.where(np.isfinite(one.scores), one.scores, -np.inf).max(axis=(1, 2)) for one in levels], axis=0
+    )
+    if not np.isfinite(peaks).any():
+        raise ModelError("every score is NaN or infinite; check the network's weights and its preprocessing")
+    order: list[int] = np.argsort(-peaks, kind="stable").tolist()
+    return [one for one in order if one not in without][:top]
+
+
+def _arrays(levels: Sequence[Level], chosen: list[int]) -> dict[str, NDArray[np.floating]]:
+    arrays: dict[str, NDArray[np.floating]] = {}
+    for number, one in enumerate(levels):
+        arrays[f"scores_{number}"] = one.scores[chosen]
+        arrays[f"center_y_{number}"] = one.center_y
+        arrays[f"center_x_{number}"] = one.center_x
+    return arrays

@@ -1,0 +1,83 @@
+"""How well a network labels every pixel."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from netviz.results.base import Arrays, Result
+
+METRICS: Final = {
+    "pixel_accuracy": "pixel accuracy",
+    "mean_accuracy": "mean accuracy",
+    "mean_iu": "mean IU",
+    "frequency_weighted_iu": "frequency weighted IU",
+}
+"""The four metrics, and what they are called."""
+
+
+_BANDS = (1, 2, 5, 10, 20)
+
+
+@dataclass(frozen=True)
+class SegmentationResult(Result):
+    """The four metrics of each stream, and the tables that they come from.
+
+    Attributes
+    ----------
+    metrics : dict
+        By stream, coarse to fine: ``pixel_accuracy``, ``mean_accuracy``, ``mean_iu`` and ``frequency_weighted_iu`` in
+        0…1, and ``per_class``, the IU of each class that occurs.
+    boundary : dict
+        By stream the mean IU within 1, 2, … pixels of where labels change; empty if it was not asked for.
+    streams, classes : tuple of str
+    images : int
+        How many were counted.
+    pixels : int
+        How many pixels have a class.
+    network, origin : str
+        The network's name, and where it comes from.
+    input : str
+        How images were brought to it.
+    tables : dict of ndarray of int64, shape (K, K)
+        By stream, how many pixels of each true class (row) are called what (column).
+    """
+
+    kind: ClassVar[str] = "segmentation"
+
+    metrics: dict[str, dict[str, Any]]
+    boundary: dict[str, tuple[float | None, ...]]
+    streams: tuple[str, ...]
+    classes: tuple[str, ...]
+    images: int
+    pixels: int
+    network: str
+    origin: str
+    input: str
+    tables: Arrays
+
+    def told(self) -> dict[str, Any]:
+        """Return the metrics of each stream, with its boundary curve where there is one: the command's JSON."""
+        return {
+            name: {**found, **({"boundary_mean_iu": list(self.boundary[name])} if self.boundary else {})}
+            for name, found in self.metrics.items()
+        }
+
+    def table(self) -> str:
+        """Return the metrics in percent as lines of text, a column for each stream."""
+        width = max(len(name) for name in (*METRICS.values(), *self.classes, "boundary, 20 px")) + 2
+        rows: list[tuple[str, list[float | None]]] = [
+            (title, [self.metrics[name][key] for name in self.streams]) for key, title in METRICS.items()
+        ]
+        rows += [
+            (f"  {name}", [self.metrics[stream]["per_class"].get(name) for stream in self.streams])
+            for name in self.classes
+        ]
+        for radius in _BANDS if self.boundary else ():
+            rows.append(
+                (f"boundary, {radius} px", [self.boundary[name][radius - 1] for name in self.streams])
+            )
+        lines = [" " * width + "".join(f"{name:>8}" for name in self.streams)]
+        for title, values in rows:
+            cells = "".join(f"{'–' if one is None else format(100 * one, '.1f'):>8}" for one in values)
+            lines.append(f"{title:<{width}}{cells}")
+        lines.append(f"{self.images} images, {self.pixels:,} pixels, in percent; IU of each class")
+        return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Streams of a dense network side by side."""

@@ -1,0 +1,234 @@
+"""What geometry knows of one value: what each of its dimensions stands for, and where in the image it looks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Name = Literal["y", "x", "-"]
+
+
+AXES: tuple[Name, Name] = ("y", "x")
+
+
+class LostError(Exception):
+    """An operation that cannot be followed; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Atom:
+    """A factor of a dimension: `count` steps along y or x, or along anything else ("-").
+
+    A step goes `step` positions further on that axis. A plain row axis is ``Atom("y", H)``; cut into windows of 7
+    it is ``Atom("y", H // 7, 7), Atom("y", 7)``; flattened positions are ``Atom("y", H), Atom("x", W)``.
+    """
+
+    name: Name
+    count: int
+    step: int = 1
+
+
+Dim = tuple[Atom, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """Where along one axis of the image a position looks: pixels ``start + i*stride … start + i*stride + size - 1``.
+
+    `length` is the image's; `exact` tells whether first and last pixel are truly seen; `whole` that every position
+    sees everything, by an operation over all positions.
+    """
+
+    length: int
+    size: float = 1.0
+    stride: float = 1.0
+    start: float = 0.0
+    exact: bool = True
+    whole: bool = False
+
+    def everything(self) -> "Axis":
+        """Return the axis of a value that has seen all positions."""
+        return Axis(self.length, float(self.length), 0.0, 0.0, True, True)
+
+    def window(self, offset: float, stride: float, reach: float, exact: bool = True) -> "Axis":
+        """Return the axis after output i has read positions ``offset + i*stride … offset + i*stride + reach``."""
+        if self.whole:
+            return self
+        return replace(
+            self,
+            size=self.size + self.stride * reach,
+            stride=self.stride * stride,
+            start=self.start + self.stride * offset,
+            exact=self.exact and exact,
+        )
+
+    def edges(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the first pixel, and the one after the last, that each of `count` positions sees."""
+        low: NDArray[np.float64] = self.start + self.stride * np.arange(count, dtype=np.float64)
+        return low, low + self.size
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """What geometry knows of a value: its dimensions, outermost first, and its two axes (y, x)."""
+
+    dims: tuple[Dim, ...]
+    axes: tuple[Axis, Axis]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The value's shape."""
+        return tuple(total(dim) for dim in self.dims)
+
+    @property
+    def rank(self) -> int:
+        """How many dimensions it has."""
+        return len(self.dims)
+
+    def with_dims(self, dims: tuple[Dim, ...]) -> "Spread":
+        """Return the same axes under other dimensions."""
+        return replace(self, dims=dims)
+
+    def loosened(self) -> "Spread":
+        """Return the same as no more than a bound, except for an axis of which everything is seen."""
+        y, x = (axis if axis.whole else replace(axis, exact=False) for axis in self.axes)
+        return replace(self, axes=(y, x))
+
+    def loosely_whole(self) -> "Spread":
+        """Return what may have seen anything."""
+        y, x = (replace(axis.everything(), exact=False) for axis in self.axes)
+        return replace(self, axes=(y, x))
+
+    def has(self, name: Name) -> bool:
+        """Return whether any dimension still runs along this axis of the image."""
+        return any(atom.name == name for dim in self.dims for atom in dim)
+
+    def axis(self, name: Name) -> Axis:
+        """Return the axis y or x."""
+        return self.axes[AXES.index(name)]
+
+    def with_axis(self, name: Name, axis: Axis) -> "Spread":
+        """Return the same with one axis replaced."""
+        y, x = (axis if one == name else old for one, old in zip(AXES, self.axes, strict=True))
+        return replace(self, axes=(y, x))
+
+    def with_dim(self, at: int, dim: Dim) -> "Spread":
+        """Return the same with one dimension replaced."""
+        return replace(self, dims=(*self.dims[:at], dim, *self.dims[at + 1 :]))
+
+
+def total(dim: Dim) -> int:
+    """Return how long a dimension is."""
+    length = 1
+    for atom in dim:
+        length *= atom.count
+    return length
+
+
+def neutral(count: int) -> Dim:
+    """Return a dimension of this length that is no axis of the image."""
+    return () if count == 1 else (Atom("-", count),)
+
+
+def spatial(dim: Dim) -> bool:
+    """Return whether any of a dimension runs along y or x."""
+    return any(atom.name != "-" for atom in dim)
+
+
+def settled(spread: Spread, at: int) -> Spread:
+    """Make a dimension plain if it can be: one atom of step 1, or none along the image.
+
+    An axis of which only every n-th position is left (the others were contracted) gets an n-fold stride; positions
+    repeated m times get a stride of 1/m, as in upsampling.
+    """
+    dim = spread.dims[at]
+    along = [atom for atom in dim if atom.name != "-"]
+    if not along:
+        return spread
+    name = along[0].name
+    elsewhere = any(atom.name == name for i, one in enumerate(spread.dims) if i != at for atom in one)
+    if len(along) != 1 or dim[0] is not along[0] or elsewhere:
+        raise LostError("of positions cut into windows")
+    if len(dim) == 1 and dim[0].step == 1:
+        return spread
+    atom, axis = along[0], spread.axis(name)
+    if atom.step != 1:
+        axis = replace(axis, stride=axis.stride * atom.step)
+    repeats = total(dim) // atom.count
+    if repeats != 1:
+        axis = axis.window(-(repeats - 1) / repeats, 1 / repeats, (repeats - 1) / repeats, exact=False)
+    return spread.with_axis(name, axis).with_dim(at, (Atom(name, atom.count * repeats),))
+
+
+def contracted(spread: Spread, at: int, keep: bool = False) -> Spread:
+    """Sum over a dimension: what is left has seen all positions that it ran through."""
+    for atom in spread.dims[at]:
+        if atom.name != "-":
+            spread = _over(spread, atom)
+    if keep:
+        return spread.with_dim(at, ())
+    return replace(spread, dims=(*spread.dims[:at], *spread.dims[at + 1 :]))
+
+
+def _over(spread: Spread, atom: Atom) -> Spread:
+    axis = spread.axis(atom.name)
+    if axis.whole:
+        return spread
+    others = sum(one.name == atom.name for dim in spread.dims for one in dim) > 1
+    if not others:
+        return spread.with_axis(atom.name, axis.everything())
+    reach = (atom.count - 1) * atom.step
+    return spread.with_axis(atom.name, replace(axis, size=axis.size + axis.stride * reach))
+
+
+def mixed(spread: Spread, ats: Sequence[int]) -> Spread:
+    """Let every position along these dimensions see all the others: the dimensions keep their length."""
+    for at in ats:
+        if spatial(spread.dims[at]):
+            length = total(spread.dims[at])
+            spread = contracted(spread, at, keep=True).with_dim(at, neutral(length))
+    return spread
+
+
+def line(low: NDArray[np.float64], high: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Fit ``start + i*stride`` with a size, as small as can be, that contains the intervals [low, high).
+
+    Returns
+    -------
+    (float, float, float)
+        Size, stride, start.
+    """
+    steps = np.arange(len(low))
+    if len(low) == 1:
+        return float(high[0] - low[0]), 0.0, float(low[0])
+
+    def cost(stride: float) -> float:
+        return float(np.max(high - stride * steps) - np.min(low - stride * steps))
+
+    slopes = np.concatenate([np.diff(low), np.diff(high)])
+    left, right = float(slopes.min()), float(slopes.max())
+    even = [float((edge[-1] - edge[0]) / (len(low) - 1)) for edge in (low, high)]
+    for _ in range(60):  # the cost is convex: ternary search
+        third = (right - left) / 3
+        if cost(left + third) <= cost(right - third):
+            right -= third
+        else:
+            left += third
+    stride = min(
+        [*even, (left + right) / 2], key=lambda one: (round(cost(one), 9), one == (left + right) / 2)
+    )
+    start = float(np.min(low - stride * steps))
+    return float(np.max(high - stride * steps)) - start, stride, start
+
+
+def tidied(spread: Spread) -> Spread:
+    """Return the same with every dimension plain that can be."""
+    for at, dim in enumerate(spread.dims):
+        if len(dim) > 1 or (dim and dim[0].step != 1):
+            try:
+                spread = settled(spread, at)
+            except LostError:
+                continue
+    return spread

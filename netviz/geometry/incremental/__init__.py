@@ -1,0 +1,1 @@
+"""Run a recorded network again where a small part of its image has changed."""

@@ -1,0 +1,179 @@
+"""Incremental inference for changes of any shape: regions of the image replaced one at a time.
+
+As for an occluder on a grid, only windows around each change are computed; but here the windows of a batch lie
+anywhere, a row and a column for each, and inside of a window only the region's own pixels change.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from netviz.capture.tape import Tape
+from netviz.geometry.incremental.operations import Local
+from netviz.geometry.incremental.plan import LEAST, SHARE, Axes, Plan, Take, Tracks, shares_of, split
+from netviz.geometry.incremental.run import Batch
+from netviz.geometry.incremental.windows import Ints, Span, groups
+
+GROUPS = 6
+"""Groups of regions that are computed with windows of one size."""
+
+
+@dataclass(frozen=True)
+class PairTaking:
+    """How windows of another size and place are made of given ones and of the clean map around them.
+
+    Attributes
+    ----------
+    index : Tensor of int64, shape (P·h'·w',)
+        For every pixel wanted, its row in the flat clean map or, counted on from there, in the flat windows.
+    shape : (int, int, int)
+        P, h', w'.
+    """
+
+    index: Tensor
+    shape: tuple[int, int, int]
+
+    def __call__(self, base: Tensor, windows: Tensor) -> Tensor:
+        """Return windows (P, …, h', w'), channels last, from a flat clean map and windows (P, …, h, w)."""
+        inner = windows.shape[1:-2]
+        source = windows.flatten(1, -3).permute(0, 2, 3, 1).reshape(-1, base.shape[1])
+        flat = torch.cat([base, source]).index_select(0, self.index.to(base.device))
+        count, height, width = self.shape
+        taken = flat.view(count, height, width, -1).permute(0, 3, 1, 2)
+        return taken if len(inner) == 1 else taken.reshape(count, *inner, height, width)
+
+
+def pair_taking(tracks: Tracks, wanted: Tracks) -> PairTaking:
+    """Work out how to take windows, each at its own row and column, from others of the same positions."""
+    (rows, cols), (to_rows, to_cols) = tracks, wanted
+    row = (to_rows.starts[:, None] + np.arange(to_rows.size))[:, :, None]
+    col = (to_cols.starts[:, None] + np.arange(to_cols.size))[:, None, :]
+    outside = rows.length * cols.length
+    inside = (row >= 0) & (row < rows.length) & (col >= 0) & (col < cols.length)
+    index = np.where(inside, row * cols.length + col, outside)
+    # In the given window of the same position, if it lies there.
+    from_row, from_col = row - rows.starts[:, None, None], col - cols.starts[:, None, None]
+    given = (from_row >= 0) & (from_row < rows.size) & (from_col >= 0) & (from_col < cols.size)
+    place = np.arange(len(rows.starts))[:, None, None] * rows.size + from_row
+    index = np.where(given, outside + 1 + place * cols.size + from_col, index)
+    return PairTaking(torch.from_numpy(index.reshape(-1)), (len(rows.starts), to_rows.size, to_cols.size))
+
+
+class RegionPlan(Plan):
+    """How to compute one value of a tape for several regions of the image, each replaced alone.
+
+    Parameters
+    ----------
+    tape : Tape
+        Of the network on one image; its values are not used.
+    target : int
+        The value wanted.
+    labels : ndarray of int, shape (H, W)
+        The region that every pixel belongs to.
+    regions : sequence of int
+        Which regions; each has at least one pixel.
+
+    Raises
+    ------
+    UnfollowableError
+        If the tape does not hold all that the network does.
+    """
+
+    def __init__(self, tape: Tape, target: int, labels: NDArray[np.integer], regions: Sequence[int]) -> None:
+        self.labels, self.regions = labels, np.array(regions, dtype=np.int64)
+        boxes = np.array([_box(labels == region) for region in regions], dtype=np.int64)
+        height, width = labels.shape
+        image = (Span(boxes[:, 0], boxes[:, 2], height), Span(boxes[:, 1], boxes[:, 3], width))
+        spans = self._follow(tape, target, image, None, SHARE)
+        one = np.zeros(1, dtype=np.int64)
+        self.groups = [
+            self._compile(some, one, spans)
+            for members in self._alike(spans)
+            for some in split(members, self._most(members, members, spans))
+        ]
+
+    def _picked(self, spans: dict[int, Axes], rows: Ints, cols: Ints) -> dict[int, Axes]:
+        return {number: (one.pick(rows), two.pick(rows)) for number, (one, two) in spans.items()}
+
+    def _take(self, tracks: Tracks, wanted: Tracks) -> Take:
+        return pair_taking(tracks, wanted)
+
+    def _shares(self, rule: Local, beyond: tuple[int, int], halo: Tracks, out: Tracks) -> Tensor:
+        down, across = shares_of(rule, beyond, halo, out)
+        return torch.from_numpy((down[:, :, None] * across[:, None, :])[:, None])
+
+    def _alike(self, spans: dict[int, Axes]) -> list[Ints]:
+        """Part the regions by the sizes of their windows."""
+        sizes: list[Ints] = []
+        weights: list[float] = []
+        for node in self.nodes:
+            rule, number = self.rules[node.index], node.outputs[0]
+            if number in spans and isinstance(rule, Local):
+                sizes += [span.sizes for span in spans[number]]
+                weights += [rule.work] * 2
+        if not sizes:
+            return [np.arange(len(self.regions))]
+        most = max(1, min(GROUPS, len(self.regions) // LEAST))
+        return groups(np.stack(sizes, axis=1), np.array(weights), most)
+
+
+def run_regions(
+    plan: RegionPlan, values: Sequence[Tensor], baseline: Tensor, read: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Compute a plan's target with each of its regions replaced.
+
+    Parameters
+    ----------
+    plan : RegionPlan
+        Made from a tape of the same network on an image of the same size.
+    values : sequence of Tensor
+        The values that the tape kept on this image.
+    baseline : Tensor of shape (1, C, H, W)
+        What a replaced region shows.
+    read : callable
+        Gets the target for a batch of regions, (P, …), and returns what is wanted of it, (P, …).
+
+    Returns
+    -------
+    Tensor of shape (regions, …)
+        What `read` gave, in the order of the plan's regions.
+
+    Raises
+    ------
+    UnfollowableError
+        If a function cannot be called again.
+    """
+    bases: dict[tuple[int, float], Tensor] = {}
+    with torch.no_grad():
+        found = [read(_Regions(plan, group, values, baseline, bases).run()) for group in plan.groups]
+        together = torch.cat(found)
+        order = np.concatenate([group.rows for group in plan.groups])
+        return together[torch.from_numpy(np.argsort(order)).to(together.device)]
+
+
+@dataclass
+class _Regions(Batch):
+    """Some regions on their way through the network."""
+
+    plan: RegionPlan
+
+    def changed(self, tracks: Tracks) -> Tensor:
+        """Return the windows of the image: the baseline inside of the region, else the image."""
+        rows, cols = (track.starts[:, None] + np.arange(track.size) for track in tracks)
+        row, col = rows[:, :, None], cols[:, None, :]
+        own = self.plan.regions[self.group.rows][:, None, None]
+        mask = torch.from_numpy(self.plan.labels[row, col] == own)
+        where = (torch.from_numpy(row), torch.from_numpy(col))
+        image, baseline = (one[0].permute(1, 2, 0)[where] for one in (self.values[0], self.baseline))
+        windows = torch.where(mask[..., None].to(image.device), baseline, image)
+        return windows.permute(0, 3, 1, 2)
+
+
+def _box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """Return top, left, bottom, right (half-open) of the pixels of a mask."""
+    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1

@@ -1,0 +1,211 @@
+"""Running a plan: windows and whole maps, batch after batch of positions."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from netviz.capture.tape import Node, Ref
+from netviz.capture.tensors import tensors_in
+from netviz.geometry.incremental.operations import Local, Moved, batched, call
+from netviz.geometry.incremental.plan import Group, Plan, Step, Tracks, UnfollowableError
+from netviz.geometry.incremental.windows import flat_map
+
+
+def run_plan(
+    plan: Plan,
+    values: Sequence[Tensor],
+    baseline: Tensor,
+    read: Callable[[Tensor], Tensor],
+    progress: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """Compute a plan's target for every position of the occluder.
+
+    Parameters
+    ----------
+    plan : Plan
+        Made from a tape of the same network on an image of the same size.
+    values : sequence of Tensor
+        The values that the tape kept on this image.
+    baseline : Tensor of shape (1, C, H, W)
+        What the occluder shows: inside of it the image is replaced by this.
+    read : callable
+        Gets the target for a batch of positions, (P, …) without its own first axis of one (only the plan's focus
+        of it), and returns what is wanted of it, (P, …).
+    progress : callable, optional
+        Called with how many positions are done, and of how many.
+
+    Returns
+    -------
+    Tensor of shape (rows, columns, …)
+        What `read` gave, on the grid of positions.
+
+    Raises
+    ------
+    UnfollowableError
+        If a function cannot be called again.
+    """
+    result: Tensor | None = None
+    done, total = 0, len(plan.tops) * len(plan.lefts)
+    bases: dict[tuple[int, float], Tensor] = {}
+    with torch.no_grad():
+        for group in plan.groups:
+            batch = Batch(plan, group, values, baseline, bases)
+            found = read(batch.run())
+            found = found.reshape(len(group.rows), len(group.cols), *found.shape[1:])
+            if result is None:
+                result = found.new_empty((len(plan.tops), len(plan.lefts), *found.shape[2:]))
+            result[torch.from_numpy(group.rows)[:, None], torch.from_numpy(group.cols)] = found
+            done += len(group.rows) * len(group.cols)
+            if progress is not None:
+                progress(done, total)
+    if result is None:
+        raise UnfollowableError("no position")
+    return result
+
+
+@dataclass
+class Batch:
+    """One group of positions on its way through the network."""
+
+    plan: Plan
+    group: Group
+    values: Sequence[Tensor]
+    baseline: Tensor
+    bases: dict[tuple[int, float], Tensor]
+    windows: dict[int, Tensor] = field(default_factory=dict)
+    whole: dict[int, Tensor] = field(default_factory=dict)
+    # Values whose memory nothing else uses: a function that works in place may have it.
+    own: set[int] = field(default_factory=set)
+
+    @property
+    def count(self) -> int:
+        """How many positions it has."""
+        return len(self.group.rows) * len(self.group.cols)
+
+    def run(self) -> Tensor:
+        """Return the target for every position, (P, …)."""
+        self.windows[0] = self.changed(self.group.image)
+        for step in self.group.steps:
+            made = self._on_whole(step) if step.tracks is None else self._on_windows(step)
+            kept = self.whole if step.tracks is None else self.windows
+            if len(made) != len(step.node.outputs):
+                raise UnfollowableError(f"{step.node.name} in {step.node.module or 'the network'}")
+            kept.update(zip(step.node.outputs, made, strict=True))
+            for number in step.node.inputs:
+                if self._last(number, step.node):
+                    self.windows.pop(number, None)
+                    self.whole.pop(number, None)
+        target = self.plan.target
+        if self.group.last is not None:
+            return self.group.last(self._base(target, 0.0), self.windows[target])
+        found = self.whole[target]
+        if self.plan.focus is not None:
+            top, left, bottom, right = self.plan.focus
+            found = found[..., top:bottom, left:right]
+        return found
+
+    def changed(self, tracks: Tracks) -> Tensor:
+        """Return the windows of the image: the baseline inside of the occluder, else the image."""
+        places = [torch.from_numpy(track.starts[:, None] + np.arange(track.size)) for track in tracks]
+        inside = []
+        for place, start, length in zip(
+            places,
+            (self.plan.tops[self.group.rows], self.plan.lefts[self.group.cols]),
+            self.plan.patch,
+            strict=True,
+        ):
+            first = torch.from_numpy(start)[:, None]
+            inside.append((place >= first) & (place < first + length))
+        rows, cols = places[0][:, None, :, None], places[1][None, :, None, :]
+        mask = inside[0][:, None, :, None] & inside[1][None, :, None, :]
+        image, baseline = (one[0].permute(1, 2, 0)[rows, cols] for one in (self.values[0], self.baseline))
+        windows = torch.where(mask[..., None].to(image.device), baseline, image)
+        return windows.flatten(0, 1).permute(0, 3, 1, 2)
+
+    def _on_windows(self, step: Step) -> list[Tensor]:
+        node, rule = step.node, step.rule
+        outside = rule.outside if isinstance(rule, Local) else 0.0
+        taken = {
+            number: self.windows[number]
+            if way is None
+            else way(self._base(number, outside), self.windows[number])
+            for number, way in step.sources.items()
+        }
+        if isinstance(rule, Moved):
+            return [taken[node.inputs[0]]]
+        if isinstance(rule, Local):
+            result = rule.run(taken[node.inputs[0]])
+            if step.shares is not None:
+                result = result / step.shares.to(result)
+            self.own.update(node.outputs)
+            return [result]
+        assert rule is not None
+        if node.in_place:
+            gathered = {number for number, way in step.sources.items() if way is not None}
+            self._protect(node, taken, gathered)
+        return self._owned(node, taken, list(tensors_in(rule.run(taken))))
+
+    def _on_whole(self, step: Step) -> list[Tensor]:
+        node = step.node
+        for number, way in step.sources.items():
+            if way is not None:
+                self.whole[number] = way(self._base(number, 0.0), self.windows[number])
+                self.own.discard(number)
+        taken = {number: self.whole[number] for number in node.inputs}
+        if node.in_place:
+            self._protect(node, taken, set())
+        if batched(node, self.plan.shapes):
+            return self._owned(node, taken, list(tensors_in(call(node, taken))))
+        return self._one_by_one(node, taken)
+
+    def _owned(self, node: Node, taken: dict[int, Tensor], made: list[Tensor]) -> list[Tensor]:
+        """Note which of the tensors made share no memory with what is left of those they were made from."""
+        shared = {tensor.untyped_storage().data_ptr() for tensor in taken.values()}
+        for number, tensor in zip(node.outputs, made, strict=False):
+            if node.in_place or tensor.untyped_storage().data_ptr() not in shared:
+                self.own.add(number)
+        return made
+
+    def _one_by_one(self, node: Node, taken: dict[int, Tensor]) -> list[Tensor]:
+        """Call a function as it was recorded, for every position: at once if torch can, else in a loop."""
+        numbers = list(taken)
+        shapes = self.plan.shapes
+        stacks = [taken[number].reshape(self.count, *shapes[number]).contiguous() for number in numbers]
+
+        def one(*tensors: Tensor) -> tuple[Tensor, ...]:
+            values = dict(zip(numbers, tensors, strict=True))
+            made = tuple(tensors_in(call(node, values)))
+            return made or tuple(values[number] for number in node.inputs[:1])
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                results = torch.func.vmap(one)(*stacks)
+        except Exception:
+            each = [one(*(stack[place].clone() for stack in stacks)) for place in range(self.count)]
+            results = tuple(torch.stack(made) for made in zip(*each, strict=True))
+        return [
+            made.flatten(0, 1) if made.ndim > 1 and shapes[number][:1] == (1,) else made
+            for made, number in zip(results, node.outputs, strict=False)
+        ]
+
+    def _protect(self, node: Node, taken: dict[int, Tensor], gathered: set[int]) -> None:
+        """Give a function that works in place a copy of what it changes, if anyone else may need that."""
+        refs = [one.number for one in (*node.args[:1], *node.kwargs.values()) if isinstance(one, Ref)]
+        for number in refs:
+            free = number in gathered or (number in self.own and self._last(number, node))
+            if not free:
+                taken[number] = taken[number].clone()
+
+    def _last(self, number: int, node: Node) -> bool:
+        return number != self.plan.target and self.plan.readers.get(number, -1) <= node.index
+
+    def _base(self, number: int, outside: float) -> Tensor:
+        key = (number, outside)
+        if key not in self.bases:
+            self.bases[key] = flat_map(self.values[number], outside)
+        return self.bases[key]

@@ -1,0 +1,223 @@
+"""Occlusion: what a network gives when a patch of its image is covered, for every place of the patch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from netviz.capture import capture, evaluation, unwrap
+from netviz.capture.tape import Tape, record
+from netviz.capture.tensors import main_tensor
+from netviz.capture.watch import Key
+from netviz.geometry.incremental.plan import Plan, UnfollowableError
+from netviz.geometry.incremental.run import run_plan
+from netviz.models import Layer
+
+TOLERANCE = 1e-4
+"""Largest difference from a full pass that is accepted, as a share of the target's range on the clean image."""
+
+
+Box: TypeAlias = tuple[int, int, int, int]
+
+
+Read: TypeAlias = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Occlusion:
+    """What was read for every place of the occluder.
+
+    Attributes
+    ----------
+    tops, lefts : ndarray of int
+        First row and column of the occluder, in pixels; the last may hang over the border.
+    clean : Tensor of shape (…)
+        What was read on the image itself.
+    values : Tensor of shape (rows, columns, …)
+        What was read with the occluder there.
+    why_full : str
+        Empty if windows were used; else why every place took a full pass.
+    """
+
+    tops: NDArray[np.int64]
+    lefts: NDArray[np.int64]
+    clean: Tensor
+    values: Tensor
+    why_full: str = ""
+
+
+def grid(length: int, patch: int, stride: int) -> NDArray[np.int64]:
+    """Return where a patch begins along one axis, in pixels: every `stride`, until the axis is covered to its end."""
+    return np.arange(-(-max(0, length - patch) // stride) + 1, dtype=np.int64) * stride
+
+
+def spread(
+    drops: NDArray[np.float64],
+    tops: NDArray[np.int64],
+    lefts: NDArray[np.int64],
+    patch: tuple[int, int],
+    size: tuple[int, int],
+) -> NDArray[np.float64]:
+    """Give every pixel the mean over all places of the occluder that cover it.
+
+    Parameters
+    ----------
+    drops : ndarray of shape (rows, columns)
+        A number for each place.
+    tops, lefts : ndarray of int
+        First row and column of the occluder at each place, in pixels.
+    patch, size : (int, int)
+        Height and width of the occluder and of the image, in pixels.
+
+    Returns
+    -------
+    ndarray of shape (H, W)
+        NaN where no place covers a pixel.
+    """
+    rows = (np.arange(size[0]) >= tops[:, None]) & (np.arange(size[0]) < tops[:, None] + patch[0])
+    cols = (np.arange(size[1]) >= lefts[:, None]) & (np.arange(size[1]) < lefts[:, None] + patch[1])
+    total = rows.T.astype(np.float64) @ drops @ cols.astype(np.float64)
+    covers = np.outer(rows.sum(axis=0), cols.sum(axis=0))
+    mean: NDArray[np.float64] = np.where(covers > 0, total / np.maximum(covers, 1), np.nan)
+    return mean
+
+
+def occlude(
+    network: nn.Module,
+    image: Tensor,
+    baseline: Tensor,
+    tops: NDArray[np.int64],
+    lefts: NDArray[np.int64],
+    patch: tuple[int, int],
+    read: Read,
+    *,
+    layer: Layer | None = None,
+    focus: Box | None = None,
+    tape: Tape | None = None,
+    check: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> Occlusion:
+    """Cover an image by a patch, at every place of a grid, and read what the network gives.
+
+    Only what the patch can change is computed again. The answer is checked against full passes at two places; where
+    the network cannot be followed, or the check fails, every place takes a full pass.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Left exactly as found.
+    image, baseline : Tensor of shape (1, C, H, W)
+        On the network's device. Inside of the patch the baseline is seen, outside the image.
+    tops, lefts : ndarray of int
+        Rows and columns of the grid, in pixels, as `grid` gives them.
+    patch : (int, int)
+        Height and width of the patch, in pixels.
+    read : callable
+        Gets the target for several places, (P, …), and returns what is wanted of it, (P, …).
+    layer : Layer, optional
+        Whose output is the target; by default the network's own output. The network runs no further.
+    focus : (int, int, int, int), optional
+        Top, left, bottom, right (half-open) of the part of the layer's map that `read` gets; for a layer whose
+        raw output is (N, C, H, W).
+    tape : Tape, optional
+        Of this network on this image, with its values, if there is one already.
+    check : bool
+        Whether to compare with full passes; once is enough for one network and one size of image.
+    progress : callable, optional
+        Called with how many places are done, and of how many.
+
+    Raises
+    ------
+    Exception
+        Whatever the network raises on this image.
+    """
+    network = unwrap(network)
+    full = _FullPasses(network, image, baseline, tops, lefts, patch, layer, focus)
+    with torch.no_grad(), evaluation(network):
+        if tape is None:
+            tape = record(network, image, keep=True)
+        target = (
+            tape.output if layer is None else tape.layers.get(Key(layer.module, layer.function, layer.call))
+        )
+        clean = full.target(image) if target is None or check else _focused(tape.values[target], focus)
+        places = {(len(tops) // 2, len(lefts) // 2), (len(tops) - 1, len(lefts) - 1)} if check else set()
+        truth = {place: full.target(full.covered([place])) for place in places}
+        everything = torch.cat([clean, *truth.values()])
+        finite = everything[torch.isfinite(everything)]
+        room = TOLERANCE * float(finite.max() - finite.min()) if finite.numel() else 0.0
+
+        def right(values: Tensor) -> bool:
+            return all(
+                torch.allclose(values[place], read(result)[0], rtol=0, atol=max(room, 1e-12), equal_nan=True)
+                for place, result in truth.items()
+            )
+
+        try:
+            if target is None:
+                raise UnfollowableError("what is wanted does not come from functions of the image")
+            plan = Plan(tape, target, tops, lefts, patch, focus=focus)
+            values = run_plan(plan, tape.values, baseline, read, progress)
+            why = "" if right(values) else "the recorded functions do not give what the network gives"
+        except UnfollowableError as error:
+            why = str(error)
+        if why:
+            values = full.run(read, progress)
+        return Occlusion(tops, lefts, read(clean)[0], values, why)
+
+
+def _focused(target: Tensor, focus: Box | None) -> Tensor:
+    """Return the part of a target that is wanted."""
+    if focus is None:
+        return target
+    top, left, bottom, right = focus
+    return target[..., top:bottom, left:right]
+
+
+@dataclass(frozen=True)
+class _FullPasses:
+    """The plain way: the whole network for every place."""
+
+    network: nn.Module
+    image: Tensor
+    baseline: Tensor
+    tops: NDArray[np.int64]
+    lefts: NDArray[np.int64]
+    patch: tuple[int, int]
+    layer: Layer | None
+    focus: Box | None
+
+    def covered(self, places: list[tuple[int, int]]) -> Tensor:
+        """Return the image with the occluder at some places of the grid, (P, C, H, W)."""
+        images = self.image.repeat(len(places), 1, 1, 1)
+        for image, (row, col) in zip(images, places, strict=True):
+            top, left = int(self.tops[row]), int(self.lefts[col])
+            where = (..., slice(top, top + self.patch[0]), slice(left, left + self.patch[1]))
+            image[where] = self.baseline[0][where]
+        return images
+
+    def target(self, images: Tensor) -> Tensor:
+        """Return what the network gives, (P, …), or the focus of it."""
+        if self.layer is None:
+            found = main_tensor(self.network(images))
+        else:
+            with capture(self.network, [self.layer]) as run:
+                run(images)
+                found = main_tensor(run[self.layer])
+        if found is None:
+            raise ValueError("the network gives no tensor")
+        return _focused(found, self.focus)
+
+    def run(self, read: Read, progress: Callable[[int, int], None] | None) -> Tensor:
+        """Return what is read at every place, (rows, columns, …); one by one, as a network may look at its batch."""
+        places = [(row, col) for row in range(len(self.tops)) for col in range(len(self.lefts))]
+        found: list[Tensor] = []
+        for done, place in enumerate(places, start=1):
+            found.append(read(self.target(self.covered([place]))))
+            if progress is not None:
+                progress(done, len(places))
+        together = torch.cat(found)
+        return together.reshape(len(self.tops), len(self.lefts), *together.shape[1:])

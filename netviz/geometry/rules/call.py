@@ -1,0 +1,110 @@
+"""A recorded call, with the geometry of what it reads."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from netviz.capture.tape import Node, Ref
+from netviz.geometry.axes import LostError, Spread
+
+
+@dataclass(frozen=True)
+class Call:
+    """One node of a tape, the geometry of its inputs by value number, and the shapes of its outputs."""
+
+    node: Node
+    known: Mapping[int, Spread]
+    shapes: Sequence[tuple[int, ...]]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the first output."""
+        return self.shapes[0]
+
+    def get(self, place: int, name: str, default: Any) -> Any:
+        """Return an argument given by place or by name."""
+        if place < len(self.node.args):
+            return self.node.args[place]
+        return self.node.kwargs.get(name, default)
+
+    def rest(self, place: int, name: str) -> list[int]:
+        """Return whole numbers given one by one, or as a sequence, from `place` on."""
+        if len(self.node.args) > place + 1:
+            return integers(self.node.args[place:])
+        return integers(self.get(place, name, ()))
+
+    def is_tensor(self, place: int) -> bool:
+        """Return whether the argument at a place is a tensor, of the image or not."""
+        return place < len(self.node.args) and isinstance(self.node.args[place], Tensor | Ref)
+
+    def maybe(self, place: int, name: str) -> Spread | None:
+        """Return the geometry of an argument; None if it does not come from the image."""
+        value = self.get(place, name, None)
+        return self.known[value.number] if isinstance(value, Ref) else None
+
+    def spread(self, place: int) -> Spread:
+        """Return the geometry of the argument at a place."""
+        found = self.maybe(place, "input")
+        if found is None:
+            raise LostError("of something else than the image")
+        return found
+
+    def only(self) -> Spread:
+        """Return the geometry of the first argument; weights must not come from the image, or from all of it."""
+        spread = self.spread(0)
+        first = self.get(0, "input", None)
+        others = [self.known[number] for number in self.node.inputs if number != first.number]
+        if not others:
+            return spread
+        if not all(axis.whole for one in others for axis in one.axes):
+            raise LostError("with weights made from the image")
+        y, x = (axis.everything() for axis in spread.axes)
+        return Spread(spread.dims, (y, x))
+
+    def shape_of(self, place: int, name: str) -> tuple[int, ...]:
+        """Return the shape of an argument, of the image or not; () if it is no tensor."""
+        value = self.get(place, name, None)
+        return () if value is None else self.weight_shape(value)
+
+    def weight_shape(self, weight: Any) -> tuple[int, ...]:
+        """Return the shape of a weight, which may itself come from the image."""
+        if isinstance(weight, Ref):
+            return self.known[weight.number].shape
+        if not isinstance(weight, Tensor):
+            raise LostError("without weights")
+        return tuple(weight.shape)
+
+    def spreads(self) -> list[Spread]:
+        """Return the geometry of everything that it reads."""
+        return [self.known[number] for number in self.node.inputs]
+
+
+Rule = Callable[[Call], Spread | list[Spread]]
+
+
+def integers(value: Any) -> list[int]:
+    """Return a whole number, or a sequence of them, as a list.
+
+    Raises
+    ------
+    LostError
+        If it is anything else.
+    """
+    items = list(value) if isinstance(value, list | tuple) else [value]
+    if len(items) == 1 and isinstance(items[0], list | tuple):
+        items = list(items[0])
+    if not all(isinstance(item, int) and not isinstance(item, bool) for item in items):
+        raise LostError("with arguments that are no whole numbers")
+    return [int(item) for item in items]
+
+
+def each(value: Any, count: int) -> list[int]:
+    """Return one whole number for each of `count` dimensions."""
+    found = integers(value)
+    if len(found) == 1:
+        found *= count
+    if len(found) != count:
+        raise LostError(f"with {len(found)} numbers for {count} dimensions")
+    return found

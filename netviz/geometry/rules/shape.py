@@ -1,0 +1,347 @@
+"""Geometry of functions that arrange values anew or take parts of them: views, permutations, joins, slices."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from netviz.capture.tape import Ref
+from netviz.geometry.axes import (
+    Atom,
+    Axis,
+    Dim,
+    LostError,
+    Spread,
+    line,
+    mixed,
+    neutral,
+    settled,
+    spatial,
+    total,
+)
+from netviz.geometry.join import joined
+from netviz.geometry.rules.call import Call, Rule, integers
+
+
+def regrouped(spread: Spread, shape: Sequence[int]) -> Spread:
+    """Return a value under another shape of the same row-major order: view, reshape, flatten, squeeze."""
+    atoms = _merged([atom for dim in spread.dims for atom in dim])
+    dims: list[Dim] = []
+    for size in shape:
+        dim: list[Atom] = []
+        if size == 1:
+            if atoms and atoms[0].count == 1:
+                dim.append(atoms.pop(0))
+            dims.append(tuple(dim))
+            continue
+        left = size
+        while left > 1:
+            while atoms and atoms[0].count == 1:
+                atoms.pop(0)  # a single position: no size of its own in what follows
+            if not atoms:
+                raise LostError("to another number of values")
+            atom = atoms.pop(0)
+            if left % atom.count == 0:
+                dim.append(atom)
+                left //= atom.count
+            elif atom.count % left == 0:
+                inner = atom.count // left
+                dim.append(Atom(atom.name, left, atom.step * inner))
+                atoms.insert(0, Atom(atom.name, inner, atom.step))
+                left = 1
+            else:
+                raise LostError("across positions")
+        dims.append(tuple(_merged(dim)))
+    return spread.with_dims(tuple(dims))
+
+
+def _merged(atoms: Sequence[Atom]) -> list[Atom]:
+    """Join neighbours that together are one run."""
+    done: list[Atom] = []
+    for atom in atoms:
+        last = done[-1] if done else None
+        if last and last.name == atom.name == "-":
+            done[-1] = Atom("-", last.count * atom.count)
+        elif last and last.name == atom.name and last.step == atom.count * atom.step and atom.count > 1:
+            done[-1] = Atom(atom.name, last.count * atom.count, atom.step)
+        else:
+            done.append(atom)
+    return done
+
+
+def view(call: Call) -> Spread:
+    """Give the values, in the same order, the shape that came out."""
+    return regrouped(call.spread(0), call.shape)
+
+
+def squeeze(call: Call) -> Spread:
+    """Drop dimensions of length 1."""
+    spread = call.spread(0)
+    dim = call.get(1, "dim", None)
+    rank = spread.rank
+    ats = range(rank) if dim is None else [one % rank for one in integers(dim)]
+    return spread.with_dims(tuple(d for at, d in enumerate(spread.dims) if at not in ats or total(d) != 1))
+
+
+def unsqueeze(call: Call) -> Spread:
+    """Add a dimension of length 1."""
+    spread = call.spread(0)
+    at = integers(call.get(1, "dim", 0))[0] % (spread.rank + 1)
+    return spread.with_dims((*spread.dims[:at], (), *spread.dims[at:]))
+
+
+def permute(call: Call) -> Spread:
+    """Reorder the dimensions."""
+    spread = call.spread(0)
+    return spread.with_dims(tuple(spread.dims[one] for one in call.rest(1, "dims")))
+
+
+def transpose(call: Call) -> Spread:
+    """Swap two dimensions; ``.T`` turns round all, ``.mT`` the last two."""
+    spread, name = call.spread(0), call.node.name
+    order = list(range(spread.rank))
+    if name in ("T", "t"):
+        order.reverse()
+    else:
+        first, second = -1, -2
+        if name not in ("mT", "H", "mH", "adjoint"):
+            first = call.get(1, "dim0", call.node.kwargs.get("axis0"))
+            second = call.get(2, "dim1", call.node.kwargs.get("axis1"))
+        order[first], order[second] = order[second], order[first]
+    return spread.with_dims(tuple(spread.dims[one] for one in order))
+
+
+def movedim(call: Call) -> Spread:
+    """Move dimensions to other places."""
+    spread = call.spread(0)
+    source = [one % spread.rank for one in integers(call.get(1, "source", ()))]
+    target = [one % spread.rank for one in integers(call.get(2, "destination", ()))]
+    order = [one for one in range(spread.rank) if one not in source]
+    for place, one in sorted(zip(target, source, strict=True)):
+        order.insert(place, one)
+    return spread.with_dims(tuple(spread.dims[one] for one in order))
+
+
+def expand(call: Call) -> Spread:
+    """Repeat dimensions of length 1."""
+    return joined([call.spread(0)], call.shape)
+
+
+def repeat(call: Call) -> Spread:
+    """Tile: fine along what is no axis of the image."""
+    spread = call.spread(0)
+    dims: list[Dim] = [*([()] * (len(call.shape) - spread.rank)), *spread.dims]
+    for at, size in enumerate(call.shape):
+        if total(dims[at]) != size:
+            if spatial(dims[at]):
+                raise LostError("of positions")
+            dims[at] = neutral(size)
+    return spread.with_dims(tuple(dims))
+
+
+def repeat_interleave(call: Call) -> Spread:
+    """Repeat every position where it stands, as upsampling by nearest neighbours does."""
+    spread, times, dim = call.only(), call.get(1, "repeats", None), call.get(2, "dim", None)
+    if not isinstance(times, int) or dim is None:
+        raise LostError("of positions")
+    return spread.with_dim(dim % spread.rank, (*spread.dims[dim], *neutral(times)))
+
+
+def concatenate(call: Call) -> Spread:
+    """Branches one behind the other: channels, or rows and columns."""
+    parts, at = call.get(0, "tensors", ()), call.get(1, "dim", call.node.kwargs.get("axis", 0))
+    at %= len(call.shape)
+    tracked = [call.known[part.number] for part in parts if isinstance(part, Ref)]
+    if not any(spatial(one.dims[at]) for one in tracked if one.rank == len(call.shape)):
+        size = (*call.shape[:at], 1, *call.shape[at + 1 :])
+        level = [one.with_dim(at, ()) for one in tracked if one.rank == len(call.shape)]
+        return joined(level, size).with_dim(at, neutral(call.shape[at]))
+    if len(parts) == 1:
+        return tracked[0]
+    dims = {one.dims[at] for one in tracked}
+    if len(tracked) == len(parts) and all(len(dim) == 1 for dim in dims):
+        return _behind(tracked, at, call)
+    # Tokens of the image beside others: from here on they are told apart no more.
+    loose = [mixed(one, [at]).with_dim(at, ()) for one in tracked]
+    size = (*call.shape[:at], 1, *call.shape[at + 1 :])
+    return joined(loose, size).loosely_whole().with_dim(at, neutral(call.shape[at]))
+
+
+def _behind(parts: Sequence[Spread], at: int, call: Call) -> Spread:
+    """Rows below rows, or columns beside columns."""
+    parts = [settled(one, at) for one in parts]
+    names = {one.dims[at][0].name for one in parts}
+    if len(names) != 1 or "-" in names:
+        raise LostError("of branches whose positions are laid out differently")
+    name = names.pop()
+    edges = [one.axis(name).edges(total(one.dims[at])) for one in parts]
+    low, high = (np.concatenate([pair[i] for pair in edges]) for i in (0, 1))
+    size, stride, start = line(low, high)
+    first = parts[0].axis(name)
+    axis = Axis(first.length, size, stride, start, exact=False)
+    if all(one.axis(name).whole for one in parts):
+        axis = first
+    dim = (Atom(name, call.shape[at]),)
+    level = [one.with_axis(name, axis).with_dim(at, dim) for one in parts]
+    return joined(level, call.shape)
+
+
+def stack(call: Call) -> Spread:
+    """Branches under a new dimension."""
+    parts, at = call.get(0, "tensors", ()), call.get(1, "dim", 0) % len(call.shape)
+    tracked = [call.known[part.number] for part in parts if isinstance(part, Ref)]
+    found = joined(tracked, (*call.shape[:at], *call.shape[at + 1 :]))
+    return found.with_dims((*found.dims[:at], neutral(call.shape[at]), *found.dims[at:]))
+
+
+def copy(call: Call) -> Spread:
+    """``x.copy_(y)``: nothing of x is left."""
+    found = call.maybe(1, "src")
+    if found is None or found.shape != call.shape:
+        raise LostError("of a constant or another shape")
+    return found
+
+
+SHAPES: dict[str, Rule] = {
+    **dict.fromkeys(("view", "reshape", "flatten", "unflatten", "view_as", "reshape_as", "ravel"), view),
+    "squeeze": squeeze,
+    "unsqueeze": unsqueeze,
+    "permute": permute,
+    **dict.fromkeys(("transpose", "swapaxes", "swapdims", "T", "mT", "t", "H", "mH", "adjoint"), transpose),
+    **dict.fromkeys(("movedim", "moveaxis"), movedim),
+    **dict.fromkeys(("expand", "expand_as", "broadcast_to"), expand),
+    **dict.fromkeys(("repeat", "tile"), repeat),
+    "repeat_interleave": repeat_interleave,
+    **dict.fromkeys(("cat", "concat", "concatenate"), concatenate),
+    "stack": stack,
+    "copy": copy,
+}
+
+
+def cut(spread: Spread, at: int, start: int, step: int, count: int) -> Spread:
+    """Return ``count`` positions of a dimension, from `start` on, every `step`-th."""
+    dim = spread.dims[at]
+    if start == 0 and step == 1 and count == total(dim):
+        return spread
+    if not spatial(dim):
+        return spread.with_dim(at, neutral(count))
+    spread = settled(spread, at)
+    name = spread.dims[at][0].name
+    axis = spread.axis(name).window(start, step, 0)
+    return spread.with_axis(name, axis).with_dim(at, (Atom(name, count),))
+
+
+def picked(spread: Spread, at: int, place: int) -> Spread:
+    """Return one position of a dimension, which is then gone."""
+    spread = cut(spread, at, place % max(total(spread.dims[at]), 1), 1, 1)
+    return spread.with_dims((*spread.dims[:at], *spread.dims[at + 1 :]))
+
+
+def getitem(call: Call) -> Spread:
+    """``x[…]`` with whole numbers, slices, None and an ellipsis; with a list, not along the image."""
+    spread, key = call.spread(0), call.get(1, "indices", None)
+    items = list(key) if isinstance(key, tuple) else [key]
+    if any(isinstance(item, Ref) for item in items):
+        raise LostError("by values of the network")
+    taken = sum(item is not None and item is not Ellipsis for item in items)
+    gap = [slice(None)] * (spread.rank - taken)
+    where = next((i for i, item in enumerate(items) if item is Ellipsis), None)
+    items = [*items, *gap] if where is None else [*items[:where], *gap, *items[where + 1 :]]
+    lists = [item for item in items if isinstance(item, Tensor | list)]
+    if len(lists) > 1 or any(isinstance(item, bool) for item in items):
+        raise LostError("by several lists")
+    at = 0
+    for item in items:
+        if item is None:
+            spread = spread.with_dims((*spread.dims[:at], (), *spread.dims[at:]))
+            at += 1
+        elif isinstance(item, int):
+            spread = picked(spread, at, item)
+        elif isinstance(item, slice):
+            start, stop, step = item.indices(total(spread.dims[at]))
+            spread = cut(spread, at, start, step, len(range(start, stop, step)))
+            at += 1
+        elif isinstance(item, Tensor | list) and not spatial(spread.dims[at]):
+            if isinstance(item, Tensor) and (item.ndim != 1 or item.dtype.is_floating_point):
+                raise LostError("by a table")
+            spread = spread.with_dim(at, neutral(call.shape[at]))
+            at += 1
+        else:
+            raise LostError("by a list of positions")
+    return spread
+
+
+def narrow(call: Call) -> Spread:
+    """Take a run of positions along one dimension."""
+    spread = call.only()
+    at, start = call.get(1, "dim", 0) % spread.rank, call.get(2, "start", 0)
+    return cut(spread, at, start % max(total(spread.dims[at]), 1), 1, call.shape[at])
+
+
+def sliced(call: Call) -> Spread:
+    """Take every n-th position of a run, as exported programs write a slice."""
+    spread = call.only()
+    at, ends = call.get(1, "dim", 0) % spread.rank, (call.get(2, "start", None), call.get(3, "end", None))
+    start, stop, step = slice(*ends, call.get(4, "step", 1)).indices(total(spread.dims[at]))
+    return cut(spread, at, start, step, len(range(start, stop, step)))
+
+
+def select(call: Call) -> Spread:
+    """One position of a dimension."""
+    spread = call.only()
+    return picked(spread, call.get(1, "dim", 0) % spread.rank, call.get(2, "index", 0))
+
+
+def split(call: Call) -> list[Spread]:
+    """Parts one after the other along a dimension: chunk, split."""
+    spread = call.spread(0)
+    at = call.get(2, "dim", 0) % spread.rank
+    starts = np.cumsum([0, *(shape[at] for shape in call.shapes)])
+    return [
+        cut(spread, at, int(start), 1, shape[at])
+        for start, shape in zip(starts[:-1], call.shapes, strict=True)
+    ]
+
+
+def unbind(call: Call) -> list[Spread]:
+    """Every position of a dimension for itself."""
+    spread = call.spread(0)
+    at = call.get(1, "dim", 0) % spread.rank
+    return [picked(spread, at, place) for place in range(len(call.shapes))]
+
+
+def moved(call: Call) -> Spread:
+    """Reorder within a dimension that is no axis of the image: flip, roll, index_select."""
+    spread = call.only()
+    name = call.node.name
+    place, word = (2, "dims") if name == "roll" else (1, "dims" if name == "flip" else "dim")
+    dims = call.rest(1, "dims") if name == "flip" else call.get(place, word, None)
+    if dims is None or dims in ((), []):
+        raise LostError("of positions")
+    for at in integers(dims):
+        if spatial(spread.dims[at]):
+            raise LostError("of positions")
+    if name == "index_select":
+        spread = spread.with_dim(integers(dims)[0] % spread.rank, neutral(call.shape[integers(dims)[0]]))
+    return spread
+
+
+def shuffle(call: Call) -> Spread:
+    """Reorder the channels."""
+    spread = call.only()
+    if spatial(spread.dims[1]):
+        raise LostError("of positions")
+    return spread
+
+
+SLICES: dict[str, Rule] = {
+    "getitem": getitem,
+    "narrow": narrow,
+    "slice": sliced,
+    "select": select,
+    "unbind": unbind,
+    **dict.fromkeys(("chunk", "split", "split_with_sizes"), split),
+    **dict.fromkeys(("unsafe_chunk", "unsafe_split", "tensor_split"), split),
+    **dict.fromkeys(("flip", "roll", "index_select"), moved),
+    **dict.fromkeys(("channel_shuffle", "native_channel_shuffle"), shuffle),
+}

@@ -1,0 +1,1 @@
+"""Networks whose files netviz knows."""

@@ -1,0 +1,1 @@
+"""Networks with streams and skips."""

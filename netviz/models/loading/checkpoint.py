@@ -1,0 +1,265 @@
+"""Read a checkpoint of any format; nothing in it is run unless it is trusted."""
+
+import contextlib
+import pickle
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from netviz.errors import ModelError
+from netviz.models.loading.archive import (
+    check_storages,
+    open_archive,
+    program_weights,
+    saved_weights,
+    torchscript_weights,
+)
+from netviz.models.loading.inert import InertUnpickler, untrusted
+from netviz.models.loading.sniff import FORMATS, guess, read_head, remedy
+from netviz.models.torchvision_import import import_torchvision
+
+# Where training scripts keep the network in their checkpoints; the averaged weights come last.
+_WRAPPERS = (
+    "state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights", "params",
+    "ema_state_dict", "state_dict_ema", "model_ema", "ema", "params_ema",
+)  # fmt: skip
+
+
+_PREFIXES = ("module.", "_orig_mod.")
+
+
+_EXPECTED = "expected a state dict (names to tensors), or one under 'state_dict' or 'model'"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds.
+
+    Attributes
+    ----------
+    format : str
+        ``state dict``, ``safetensors``, ``TorchScript``, ``exported program`` or ``pickled module``.
+    state : dict of str to Tensor
+        Parameters and buffers by dotted name, plain tensors on the CPU, without ``module.``, ``_orig_mod.``.
+    module : nn.Module or None
+        The network itself, where the file holds one and is trusted.
+    """
+
+    format: str
+    state: dict[str, torch.Tensor]
+    module: nn.Module | None = None
+
+
+def read_checkpoint(path: Path, *, trust: bool = False) -> Checkpoint:
+    """Read a checkpoint; its content, not its suffix, says what it is.
+
+    Parameters
+    ----------
+    path : Path
+        A state dict (``torch.save`` of any age, or safetensors), also inside a training script's dict;
+        a TorchScript archive; an exported program; or a pickled module.
+    trust : bool
+        Whether code that is stored in the file may run. Without it a TorchScript archive and an exported
+        program give only their weights.
+
+    Returns
+    -------
+    Checkpoint
+
+    Raises
+    ------
+    UntrustedError
+        If opening the file needs ``trust``.
+    ModelError
+        If the file cannot be read or holds no network.
+    """
+    name = str(path)
+    head, size = read_head(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            checkpoint = _read(path, name, head, size, trust)
+            _check(checkpoint.state, name)
+            return checkpoint
+    except ModelError:
+        raise
+    except OSError as error:
+        raise ModelError(f"cannot read {name}: {error.strerror or error}") from error
+    except Exception as error:  # a damaged or hostile file can raise anything
+        raise ModelError(
+            f"{name} is damaged or no checkpoint ({type(error).__name__}): get the file again, "
+            f"or give one saved as {FORMATS}"
+        ) from error
+
+
+def _read(path: Path, name: str, head: bytes, size: int, trust: bool) -> Checkpoint:
+    if head.startswith(b"PK\x03\x04"):
+        return _read_zip(path, name, size, trust)
+    length = int.from_bytes(head[:8], "little")
+    if head[8:9] == b"{" and length <= size - 8:
+        from safetensors.torch import load_file
+
+        return Checkpoint("safetensors", _strip(load_file(path, device="cpu")))
+    if head[257:262] == b"ustar" and not trust:
+        raise untrusted(name, "the oldest, tar-based format of PyTorch, which is code")
+    if head.startswith(b"\x80") or head[257:262] == b"ustar":
+        return _read_pickle(path, name, trust)
+    raise ModelError(f"{name} is {guess(head)}, no checkpoint: {remedy(head)}")
+
+
+def _read_zip(path: Path, name: str, size: int, trust: bool) -> Checkpoint:
+    with path.open("rb") as stream:
+        try:
+            archive = open_archive(stream, size, name)
+        except zipfile.BadZipFile:
+            raise ModelError(f"{name} is cut short or damaged: get the file again from its source") from None
+        with archive:
+            return _read_archive(archive, path, name, trust)
+
+
+def _read_archive(archive: zipfile.ZipFile, path: Path, name: str, trust: bool) -> Checkpoint:
+    names = archive.namelist()
+    inside = {entry.partition("/")[2] for entry in names}
+    if "archive_format" in inside or "serialized_exported_program.json" in names:
+        if trust:
+            return _module(_load_program(path, name), "exported program")
+        return Checkpoint("exported program", _strip(program_weights(archive, name)))
+    if "constants.pkl" in inside:
+        if trust:
+            with path.open("rb") as stream:
+                script: nn.Module = torch.jit.load(stream, map_location="cpu")  # type: ignore[no-untyped-call]
+            return _module(script, "TorchScript")
+        return Checkpoint("TorchScript", _strip(torchscript_weights(archive, name)))
+    if "data.pkl" not in inside:
+        kind = "a NumPy archive" if any(entry.endswith(".npy") for entry in names) else "a ZIP archive"
+        raise ModelError(f"{name} is {kind} without a PyTorch checkpoint inside: give {FORMATS}")
+    if not trust:  # code that may run could read past any record itself
+        check_storages(archive, name)
+    return _read_pickle(path, name, trust, archive)
+
+
+def _load_program(path: Path, name: str) -> nn.Module:
+    with path.open("rb") as stream:
+        program = torch.export.load(stream)
+    try:
+        return torch.export.unflatten(program)
+    except Exception as error:
+        raise ModelError(
+            f"{name}: torch cannot turn this exported program back into modules: {error}"
+        ) from error
+
+
+def _read_pickle(path: Path, name: str, trust: bool, archive: zipfile.ZipFile | None = None) -> Checkpoint:
+    try:
+        loaded = _torch_load(path, weights_only=True)
+    except pickle.UnpicklingError:
+        if trust:
+            loaded = _load_trusted(path, name)
+        elif archive is not None:  # torch refuses a whole checkpoint for one harmless setting in it
+            loaded = saved_weights(archive, name)
+        else:
+            _check_globals(path, name)
+            raise
+    network = _unwrap(loaded)
+    if isinstance(network, nn.Module):
+        return _module(network, "pickled module")
+    if network is None:
+        raise ModelError(f"{name} holds {_describe(loaded)}: {_EXPECTED}")
+    return Checkpoint("state dict", _strip(network))
+
+
+def _torch_load(path: Path, *, weights_only: bool) -> Any:
+    # Given a path, torch would go by the suffix.
+    with path.open("rb") as stream:
+        return torch.load(stream, map_location="cpu", weights_only=weights_only)
+
+
+def _check_globals(path: Path, name: str) -> None:
+    """Raise UntrustedError for the first thing that a pickle outside of any archive would run."""
+    with path.open("rb") as stream:
+        for _ in range(4):  # torch's three lines of identification, then the object
+            InertUnpickler(stream, name, lambda _: False).load()
+
+
+def _load_trusted(path: Path, name: str) -> Any:
+    # Most pickled networks are torchvision's, whose import may need help.
+    with contextlib.suppress(ModelError):
+        import_torchvision()
+    try:
+        return _torch_load(path, weights_only=False)
+    except (AttributeError, ImportError) as error:
+        raise ModelError(
+            f"{name} holds a network whose class cannot be imported ({error}): "
+            "put its source on PYTHONPATH, or save the network's state_dict() instead"
+        ) from error
+
+
+def _module(module: nn.Module, kind: str) -> Checkpoint:
+    return Checkpoint(kind, {key: value.detach() for key, value in module.state_dict().items()}, module)
+
+
+def _unwrap(value: Any, depth: int = 0) -> nn.Module | dict[str, torch.Tensor] | None:
+    """Find the network in what a training script saved; None if there is none, or more than one."""
+    if isinstance(value, nn.Module):
+        return value
+    if not isinstance(value, Mapping) or depth > 4:
+        return None
+    for key in _WRAPPERS:
+        if isinstance(value.get(key), Mapping | nn.Module):
+            inner = _unwrap(value[key], depth + 1)
+            if inner is not None:
+                return inner
+    state = {k: v.detach() for k, v in value.items() if isinstance(k, str) and isinstance(v, torch.Tensor)}
+    if state:
+        return state
+    inside = [_unwrap(v, depth + 1) for k, v in value.items() if isinstance(k, str) and not _is_training(k)]
+    found = [network for network in inside if network is not None]
+    return found[0] if len(found) == 1 else None
+
+
+def _is_training(key: str) -> bool:
+    return any(word in key.lower() for word in ("optim", "sched", "scaler", "rng", "random"))
+
+
+def _strip(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Drop what DataParallel and torch.compile put before every name."""
+    if "n_averaged" in state and any(key.startswith("module.") for key in state):
+        state = {key: value for key, value in state.items() if key != "n_averaged"}
+    for prefix in _PREFIXES * 2:
+        if state and all(key.startswith(prefix) and key != prefix for key in state):
+            state = {key[len(prefix) :]: value for key, value in state.items()}
+    return state
+
+
+def _check(state: Mapping[str, torch.Tensor], name: str) -> None:
+    if not state:
+        raise ModelError(f"{name} holds no tensors: {_EXPECTED}")
+    for key, tensor in state.items():
+        if tensor.is_meta:
+            raise ModelError(f"{name} holds no values for {key!r} (meta device): save it from a real device")
+        if tensor.layout is not torch.strided:
+            raise ModelError(f"{name} keeps {key!r} as {tensor.layout}: save it dense, with to_dense()")
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise ModelError(
+                f"{name} repeats {key!r} to {tuple(tensor.shape)} from fewer values than that: "
+                "save it with .contiguous(), or get the file again"
+            )
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        return f"one tensor of shape {tuple(value.shape)}"
+    if isinstance(value, Mapping):
+        keys = sorted(str(key) for key in value)
+        if not keys:
+            return "no tensors"
+        return (
+            f"a dict that is not one network's (keys: {', '.join(keys[:6])}{', …' if len(keys) > 6 else ''})"
+        )
+    return f"an object of type {type(value).__name__}"

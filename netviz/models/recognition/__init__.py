@@ -1,0 +1,1 @@
+"""Tell which architecture a state dict belongs to."""

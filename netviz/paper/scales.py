@@ -1,0 +1,114 @@
+"""From numbers to colours, NumPy only."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netviz.paper.style import BAD, LEVELS, colour_table
+
+Floats = NDArray[np.float64]
+
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What the colours of a picture mean.
+
+    Attributes
+    ----------
+    low, high : float
+        The values of the first and the last colour. Where `per_tile` is true they are relative: 1 stands
+        for a tile's own largest absolute value.
+    colours : str
+        ``"diverging"`` (signed, zero in the middle), ``"sequential"`` (from zero up) or ``"rgb"``
+        (three signed channels as a colour, zero is mid-grey).
+    per_tile : bool
+        Whether each tile (a filter, or a map) has its own scale.
+    """
+
+    low: float
+    high: float
+    colours: str
+    per_tile: bool
+
+
+def peak(values: NDArray[Any]) -> float:
+    """Return the largest finite absolute value; 0 where there is none."""
+    low, high = finite_range(values)
+    return max(-low, high)
+
+
+def finite_range(values: NDArray[Any]) -> tuple[float, float]:
+    """Return the smallest and largest finite value; (0, 0) where there is none."""
+    if not values.size:
+        return 0.0, 0.0
+    low, high = float(values.min()), float(values.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        finite = values[np.isfinite(values)]
+        if not finite.size:
+            return 0.0, 0.0
+        low, high = float(finite.min()), float(finite.max())
+    return low, high
+
+
+def relative(values: NDArray[Any], peaks: Floats) -> Floats:
+    """Divide each tile, along the first axis, by its peak; a tile whose peak is 0 stays as it is."""
+    divisor = np.where(peaks > 0, peaks, 1.0).reshape(-1, *[1] * (values.ndim - 1))
+    result: Floats = np.asarray(values, dtype=np.float64) / divisor
+    return result
+
+
+def colourise(shares: Floats, colours: str) -> Pixels:
+    """Colour values that lie between -1 and 1 (sequential: 0 and 1).
+
+    Parameters
+    ----------
+    shares : ndarray of shape (…); for ``"rgb"`` (…, 3)
+        Values as shares of the scale's largest. NaN and infinity get a colour of their own.
+    colours : str
+        ``"diverging"``, ``"sequential"`` or ``"rgb"``.
+
+    Returns
+    -------
+    ndarray of uint8, shape (…, 3)
+    """
+    bad = ~np.isfinite(shares)
+    shares = np.where(bad, 0.0, shares)
+    if colours == "rgb":
+        pixels: Pixels = np.rint(127.5 + 127.5 * np.clip(shares, -1, 1)).astype(np.uint8)
+        pixels[bad.any(axis=-1)] = BAD
+        return pixels
+    unit = shares if colours == "sequential" else 0.5 + 0.5 * shares
+    # As matplotlib does: LEVELS equal bins, the top value belongs to the last.
+    rows = np.clip(np.floor(unit * LEVELS), 0, LEVELS - 1).astype(np.intp)
+    table = colour_table(colours)
+    pixels = table[rows]
+    pixels[bad] = BAD
+    return pixels
+
+
+def colour_bar(scale: Scale, *, width: int = LEVELS, height: int = 12) -> Pixels:
+    """Return the colours of a scale from its low to its high end, for a legend.
+
+    Parameters
+    ----------
+    scale : Scale
+        Which colours.
+    width, height : int
+        Size in pixels.
+
+    Returns
+    -------
+    ndarray of uint8, shape (height, width, 3)
+        An ``"rgb"`` scale gives the greys that equal weights in all three channels have.
+    """
+    shares = np.linspace(0.0 if scale.colours == "sequential" else -1.0, 1.0, width)
+    if scale.colours == "rgb":
+        row = colourise(np.repeat(shares[:, None], 3, axis=1), "rgb")
+    else:
+        row = colourise(shares, scale.colours)
+    return np.repeat(row[None], height, axis=0)

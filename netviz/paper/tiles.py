@@ -1,0 +1,168 @@
+"""Tiles: enlarging, block averaging, and laying them out, all in whole pixels."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netviz.paper.scales import Floats, Pixels, Scale
+
+
+def reduce_blocks(maps: NDArray[Any], factor: int) -> Floats:
+    """Average blocks of `factor` by `factor` positions.
+
+    Parameters
+    ----------
+    maps : ndarray of shape (K, H, W)
+        The last block of a row or column may be smaller; it is averaged over what it has.
+    factor : int
+        Side of a block, at least 1.
+
+    Returns
+    -------
+    ndarray of float64, shape (K, ceil(H / factor), ceil(W / factor))
+        A block with a NaN is NaN; a block with infinities of both signs too.
+    """
+    if factor == 1:
+        return np.asarray(maps, dtype=np.float64)
+    tops, lefts = (np.arange(0, side, factor) for side in maps.shape[1:])
+    with np.errstate(invalid="ignore"):
+        rows = np.add.reduceat(maps, tops, axis=1, dtype=np.float64)
+        sums: Floats = np.add.reduceat(rows, lefts, axis=2)
+    heights = np.diff(np.append(tops, maps.shape[1]))
+    widths = np.diff(np.append(lefts, maps.shape[2]))
+    result: Floats = sums / np.outer(heights, widths)
+    return result
+
+
+def enlarge(tiles: NDArray[Any], factor: int) -> NDArray[Any]:
+    """Repeat every pixel of (K, H, W, …) `factor` times along height and width."""
+    if factor == 1:
+        return tiles
+    return np.repeat(np.repeat(tiles, factor, axis=1), factor, axis=2)
+
+
+def lay_out(
+    tiles: Pixels, columns: int, gap: int, paper: tuple[int, int, int], frame: tuple[int, int, int]
+) -> Pixels:
+    """Lay tiles out row by row on paper, each in a thin frame, a gap around all of them.
+
+    Parameters
+    ----------
+    tiles : ndarray of uint8, shape (K, H, W, 3)
+    columns : int
+        Tiles in a row.
+    gap : int
+        Pixels between two tiles and around the whole; the frame is drawn inside the gap, so none is
+        drawn where the gap is 0.
+    paper, frame : tuple of int
+        Colours.
+
+    Returns
+    -------
+    ndarray of uint8, shape (gap + rows·(H + gap), gap + columns·(W + gap), 3)
+    """
+    count, height, width, _ = tiles.shape
+    rows = math.ceil(count / columns)
+    sheet = np.empty((gap + rows * (height + gap), gap + columns * (width + gap), 3), dtype=np.uint8)
+    sheet[:] = paper
+    if not count:
+        return sheet
+    edge = min(gap, 1)
+    # Where tiles and their frames lie on the sheet; neighbouring frames share their line where the gap is one pixel.
+    places = np.lib.stride_tricks.sliding_window_view(
+        sheet, (height + 2 * edge, width + 2 * edge), (0, 1), writeable=True
+    )[gap - edge :: height + gap, gap - edge :: width + gap].transpose(0, 1, 3, 4, 2)
+    full = count // columns
+    rest = count - full * columns
+    for part in (places[:full], places[full : full + 1, :rest]):
+        part[...] = frame
+    inner = places[:, :, edge : height + edge, edge : width + edge]
+    inner[:full] = tiles[: full * columns].reshape(full, columns, height, width, 3)
+    if rest:
+        inner[full, :rest] = tiles[full * columns :]
+    return sheet
+
+
+def columns_for(count: int, height: float, width: float, aspect: float = 1.3) -> int:
+    """Choose how many tiles stand in a row.
+
+    A compromise between the wanted aspect and a last row with few places left empty.
+
+    Parameters
+    ----------
+    count : int
+        How many tiles.
+    height, width : float
+        Size of a tile with its surroundings.
+    aspect : float
+        Wanted width / height of the grid.
+    """
+    if not count:
+        return 1
+    ideal = math.sqrt(count * height / width * aspect)
+    near = range(max(1, math.ceil(ideal / 2)), max(1, math.floor(ideal * 2)) + 1)
+    return min(near, key=lambda n: 3 * (-count % n) / count + abs(math.log(n / ideal)))
+
+
+# A page is wide: a sheet about twice as wide as high fills it without scrolling.
+ASPECT: Final = 2.2
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A picture of equal tiles, and the facts for its caption.
+
+    Tile i stands in row ``i // columns`` and column ``i % columns``; :meth:`corner` gives its pixel.
+
+    Attributes
+    ----------
+    pixels : ndarray of uint8, shape (height, width, 3)
+    layout : str
+        ``"rgb"`` or ``"tiles"``: a tile per unit, the last row may be shorter; ``"matrix"``: a row per
+        unit, a column per input channel.
+    rows, columns : int
+    tile_height, tile_width : int
+        Size of a tile in pixels.
+    gap : int
+        Pixels between two tiles and around the sheet.
+    units : tuple of int
+        The drawn units: by tile, or by row of a ``"matrix"``.
+    inputs : int
+        How many input channels a filter has (a ``"matrix"`` shows the first `columns` of them); 0 for maps.
+    scale : Scale
+        What the colours mean.
+    peaks : tuple of float
+        The value at the high end of the scale, by unit; all equal unless ``scale.per_tile``.
+    reduction : int
+        Side of the blocks of map positions that one pixel is the mean of; 1 where nothing is averaged.
+    enlargement : int
+        Pixels per weight or map position along one side.
+    bad : int
+        How many of the drawn values are NaN or infinite (coloured green).
+    """
+
+    pixels: Pixels
+    layout: str
+    rows: int
+    columns: int
+    tile_height: int
+    tile_width: int
+    gap: int
+    units: tuple[int, ...]
+    inputs: int
+    scale: Scale
+    peaks: tuple[float, ...]
+    reduction: int
+    enlargement: int
+    bad: int
+
+    def corner(self, tile: int) -> tuple[int, int]:
+        """Return (left, top) of a tile's first pixel in the sheet."""
+        row, column = divmod(tile, self.columns)
+        return (
+            self.gap + column * (self.tile_width + self.gap),
+            self.gap + row * (self.tile_height + self.gap),
+        )

@@ -1,0 +1,114 @@
+"""Text of a picture: safe to draw, measured, shortened and wrapped before anything is placed."""
+
+import functools
+import unicodedata
+from collections.abc import Iterable
+
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.textpath import text_to_path
+
+from netviz.paper.style import DPI, FAMILY
+
+# Written by their codes because they are easily taken for a hyphen and the letter x.
+MINUS = "\u2212"
+
+
+TIMES = "\u00d7"
+
+
+_BOX = "\u25a1"
+
+
+# Agg moves glyphs to whole pixels, which makes a line up to a tenth wider than its outlines.
+_HINTED = 1.1
+
+
+@functools.cache
+def _glyphs() -> frozenset[int]:
+    return frozenset(get_font(findfont(FontProperties(family=FAMILY))).get_charmap())
+
+
+def clean(text: str) -> str:
+    """Make any name drawable: one line, invisible marks dropped, a box for what the font lacks."""
+    kept = []
+    for character in " ".join(str(text).split()):
+        kind = unicodedata.category(character)
+        if kind in ("Cc", "Cf", "Mn", "Me"):
+            continue
+        kept.append(character if ord(character) in _glyphs() else _BOX)
+    return "".join(kept)
+
+
+@functools.lru_cache(maxsize=4096)
+def width(text: str, size: float, bold: bool = False) -> float:
+    """Return the width of a line of text in pixels at the picture's density, at least what will be drawn."""
+    font = FontProperties(family=FAMILY, size=size, weight="bold" if bold else "normal")
+    return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) * DPI / 72 * _HINTED
+
+
+def shorten(text: str, limit: float, size: float, bold: bool = False) -> str:
+    """Cut out the middle of a text, marked by an ellipsis, until it is at most `limit` pixels wide."""
+    text = clean(text)
+    if len(text) > 1000:
+        text = f"{text[:500]}…{text[-500:]}"
+    if width(text, size, bold) <= limit:
+        return text
+    low, high = 0, len(text) - 1
+    while low < high:
+        keep = (low + high + 1) // 2
+        if width(_cut(text, keep), size, bold) <= limit:
+            low = keep
+        else:
+            high = keep - 1
+    return _cut(text, low)
+
+
+def _cut(text: str, keep: int) -> str:
+    head = (keep + 1) // 2
+    return f"{text[:head]}…{text[len(text) - (keep - head) :]}"
+
+
+def wrap(
+    parts: Iterable[str], limit: float, size: float, bold: bool = False, whole: bool = False
+) -> list[str]:
+    """Join parts by a middle dot into lines of at most `limit` pixels.
+
+    A line breaks between parts; a part that is wider than a line is shortened where `whole` is true, else
+    it breaks between words, and a word that is wider than a line is shortened.
+    """
+    lines: list[str] = []
+    for part in parts:
+        part = shorten(part, limit, size, bold) if whole else clean(part)
+        joined = f"{lines[-1]} · {part}" if lines else part
+        if width(joined, size, bold) <= limit:
+            lines[-1:] = [joined]
+            continue
+        fresh: list[str] = []
+        for word in part.split():
+            longer = f"{fresh[-1]} {word}" if fresh else word
+            if fresh and width(longer, size, bold) <= limit:
+                fresh[-1] = longer
+            else:
+                fresh.append(shorten(word, limit, size, bold))
+        lines += fresh
+    return lines
+
+
+def number(value: float) -> str:
+    """Write a number with three significant digits and a true minus sign.
+
+    Examples
+    --------
+    >>> number(-0.01234) == MINUS + "0.0123", number(0.0), number(1.5e7)
+    (True, '0', '1.5e7')
+    """
+    text = f"{value + 0.0:.3g}"
+    if "e" in text:
+        mantissa, exponent = text.split("e")
+        text = f"{mantissa}e{int(exponent)}"
+    return text.replace("-", MINUS)
+
+
+def counted(count: int, noun: str) -> str:
+    """Write a count with its noun: ``no dead filters``, ``1 dead filter``, ``2 dead filters``."""
+    return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,1 @@
+"""Maps before and after contrast normalization."""

@@ -1,0 +1,397 @@
+"""The picture of contrast normalization: a layer's maps before and after, and what they are like locally.
+
+It is made of blocks of maps, heat maps and histograms, each with its scale.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
+from numpy.typing import NDArray
+
+from netviz.paper import style, words
+from netviz.paper.layout import MARGIN, Box, Canvas, as_array, bad_values, layer_name
+from netviz.paper.scales import Floats, Scale, finite_range, peak
+from netviz.paper.tiles import reduce_blocks
+from netviz.paper.words import MINUS, TIMES
+from netviz.questions.contrast.result import ContrastResult
+
+GAP: Final = 6
+
+
+LINE: Final = 13
+
+
+BAR: Final = 32
+"""Height of a colour bar with its numbers."""
+
+
+_BLOCKS: Final = (708, 1148)
+
+
+_TALLEST: Final = 1850
+
+
+_TARGETS: Final = (696, 348, 228, 171, 140, 112, 95, 80, 64, 48, 40, 32, 24, 16)
+
+
+_BAR_HEIGHT: Final = 10
+
+
+_WITHIN: Final = 0.995
+
+
+_BINS: Final = 81
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How a block of maps is laid out, in pixels."""
+
+    width: int
+    columns: int
+    rows: int
+    zoom: int
+    reduction: int
+    cell: tuple[int, int]
+
+    @property
+    def height(self) -> int:
+        """The height of the block."""
+        return self.rows * self.cell[0] - GAP
+
+
+def arrange(count: int, height: int, width: int) -> Grid:
+    """Choose the size of a map's tile so that a block of `count` maps becomes not much taller than wide."""
+    side = max(height, width)
+    label = words.width("0000", style.LABEL)
+    for block in _BLOCKS:
+        for target in _TARGETS:
+            zoom, reduction = max(1, target // side), max(1, -(-side // target))
+            tall, wide = (-(-length // reduction) * zoom for length in (height, width))
+            cell = (tall + LINE + GAP, max(wide, int(label)) + GAP)
+            columns = max(1, (block + GAP) // cell[1])
+            grid = Grid(block, columns, -(-count // columns), zoom, reduction, cell)
+            if grid.height <= min(1.7 * block, _TALLEST) and wide <= block:
+                return grid
+    return grid
+
+
+def scale_of(values: NDArray[Any], within: float = 1.0, signed: bool = False) -> tuple[Scale, float]:
+    """Choose the scale of some values, and return it with the share of them that lies beyond its ends.
+
+    Parameters
+    ----------
+    values : ndarray
+    within : float
+        The share of the values that the scale is to hold: a few large ones would leave no colour for all others.
+    signed : bool
+        Whether it must have two sides even if no value is negative.
+    """
+    low = finite_range(values)[0]
+    high = peak(values)
+    if within < 1 and high > 0:
+        sizes = np.abs(values[np.isfinite(values)])
+        high = float(np.quantile(sizes, within)) or high
+    high = high or 1.0
+    beyond = float(np.mean(np.abs(values) > high)) if values.size else 0.0
+    signed = signed or low < 0
+    return Scale(-high if signed else 0.0, high, "diverging" if signed else "sequential", False), beyond
+
+
+def block(
+    canvas: Canvas, maps: NDArray[np.float32], units: NDArray[np.int64], grid: Grid, left: float, top: float
+) -> float:
+    """Draw a scale, and below it maps on that scale with their numbers; return the y below."""
+    scale, beyond = scale_of(maps, _WITHIN)
+    draw_bar(canvas, left, top, 240, scale)
+    notes = ["one scale for all maps"]
+    if beyond:
+        notes.append(f"{100 * beyond:.1g} % of the values lie beyond its ends and take their colour")
+    for row, note in enumerate(words.wrap(notes, grid.width - 264, style.LABEL)):
+        canvas.text(left + 264, top + 9 + LINE * row, note, style.LABEL, style.MUTED, va="baseline")
+    top += BAR
+    colours = style.colour_map(scale.colours)
+    boxes: list[Box] = []
+    for index, (unit, values) in enumerate(zip(units, reduce_blocks(maps, grid.reduction), strict=True)):
+        row, column = divmod(index, grid.columns)
+        x, y = left + column * grid.cell[1], top + row * grid.cell[0]
+        box = (x, y + LINE, values.shape[1] * grid.zoom, values.shape[0] * grid.zoom)
+        canvas.image(as_array(values), box, colours, (scale.low, scale.high))
+        canvas.text(x, y + LINE - 4, str(unit), style.LABEL, style.MUTED, va="baseline")
+        boxes.append(box)
+    canvas.frames(boxes)
+    return top + grid.height
+
+
+def heat(canvas: Canvas, values: NDArray[np.float32], box: Box, lines: list[str], signed: bool) -> None:
+    """Draw a map of one number per position with a heading, its scale and what it amounts to."""
+    left, top, width, height = box
+    scale, _ = scale_of(values, signed=signed)
+    canvas.text(left, top - 7, lines[0], style.CAPTION, weight="bold", va="baseline")
+    canvas.image(
+        as_array(values.astype(np.float64)),
+        box,
+        style.colour_map(scale.colours),
+        (scale.low, scale.high),
+        smooth=width < values.shape[1],
+    )
+    canvas.frames([box])
+    y = top + height + 10
+    draw_bar(canvas, left, y, width, scale)
+    for row, line in enumerate(lines[1:]):
+        y_line = y + BAR + 10 + LINE * row
+        canvas.text(
+            left, y_line, words.shorten(line, width, style.LABEL), style.LABEL, style.MUTED, va="baseline"
+        )
+
+
+def draw_bar(canvas: Canvas, x: float, y: float, width: float, scale: Scale) -> None:
+    """Draw a colour bar of any width with the numbers of its ends and middle, none of which leaves its width."""
+    axes = canvas.figure.add_axes(_place(canvas, (x, y, width, _BAR_HEIGHT)), label="scale")
+    mappable = ScalarMappable(Normalize(scale.low, scale.high), style.colour_map(scale.colours))
+    bar = canvas.figure.colorbar(mappable, cax=axes, orientation="horizontal")
+    ticks = [scale.low, (scale.low + scale.high) / 2, scale.high]
+    bar.set_ticks(ticks, labels=[words.number(value) for value in ticks])
+    bar.minorticks_off()
+    first, _, last = axes.get_xticklabels()
+    first.set_horizontalalignment("left")
+    last.set_horizontalalignment("right")
+
+
+def histogram(canvas: Canvas, values: NDArray[np.float32], box: Box, heading: str) -> None:
+    """Draw how often each value occurs, counted in equal bins, on a logarithmic axis."""
+    canvas.text(box[0], box[1] - 7, heading, style.CAPTION, weight="bold", va="baseline")
+    axes = canvas.figure.add_axes(_place(canvas, box), label="histogram")
+    finite: Floats = values[np.isfinite(values)].astype(np.float64)
+    low, high = finite_range(finite)
+    if low == high:
+        low, high = low - 1, high + 1
+    counts, edges = np.histogram(finite, bins=_BINS, range=(low, high))
+    axes.stairs(counts, edges, fill=True, color=style.DEAD, baseline=0.5)
+    axes.axvline(0, color=style.INK, linewidth=0.8)
+    axes.set_yscale("log", nonpositive="clip")
+    axes.set_ylim(0.5, max(10.0, float(counts.max(initial=0)) * 2))
+    axes.set_xlim(low, high)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.tick_params(axis="both", which="both", labelsize=style.LABEL, labelcolor=style.MUTED, length=2)
+    axes.yaxis.minorticks_off()
+    axes.yaxis.set_major_locator(LogLocator(numticks=5))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: words.number(value)))
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _place(canvas: Canvas, box: Box) -> tuple[float, float, float, float]:
+    """Return a box of pixels from the top left as shares of the figure from the bottom left."""
+    left, top, width, height = box
+    return (
+        left / canvas.width,
+        1 - (top + height) / canvas.height,
+        width / canvas.width,
+        height / canvas.height,
+    )
+
+
+_BETWEEN: Final = 32
+
+
+_HEADING: Final = 26
+
+
+_PANEL: Final = 172
+
+
+_PANEL_GAP: Final = 22
+
+
+_AXIS: Final = 34
+
+
+_TITLE_LINE: Final = 24
+
+
+_CAPTION_LINE: Final = 17
+
+
+_ALPHA: Final = "\u03b1"  # by its code because it is easily taken for the letter a
+
+
+_NAMES: Final = {
+    "lcn": "local contrast normalization",
+    "lrn": "local response normalization",
+    "batch": "batch norm",
+}
+
+
+def contrast_figure(result: ContrastResult) -> Figure:
+    """Draw a layer's maps before and after normalization, in the same order, and their local mean and deviation.
+
+    Parameters
+    ----------
+    result : ContrastResult
+        Its `units` are drawn; local statistics and histograms are those of all units.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The first Axes is the paper in pixels and holds the maps before, the maps after, the image, and the local mean
+        and deviation before and after; the Axes labelled ``"scale"`` are their colour bars, in this order, and two
+        labelled ``"histogram"`` follow.
+    """
+    with style.style():
+        return _draw(result)
+
+
+def _draw(result: ContrastResult) -> Figure:
+    height, width = result.before.shape[1:]
+    grid = arrange(len(result.units), height, width)
+    paper = 2 * MARGIN + 2 * grid.width + _BETWEEN
+    title, caption = _title(result, paper), _caption(result, grid.reduction, paper)
+    top = MARGIN + _TITLE_LINE * len(title) + _CAPTION_LINE * len(caption) + 14
+    panel_height = max(1, min(_PANEL, round(_PANEL * height / width)))
+    panel_width = max(40, min(_PANEL, round(_PANEL * width / height)))
+    lower = top + _HEADING + BAR + grid.height + 48
+    image_height, image_width = _fit(result.image)
+    body = max(image_height + 2 * LINE + 8, panel_height + 10 + BAR + 3 * LINE, _PANEL + 42)
+    canvas = Canvas(paper, round(lower + body + MARGIN))
+
+    y: float = MARGIN
+    for line in title:
+        canvas.text(MARGIN, y, line, style.TITLE, weight="bold", va="top")
+        y += _TITLE_LINE
+    for line in caption:
+        canvas.text(MARGIN, y, line, style.CAPTION, style.MUTED, va="top")
+        y += _CAPTION_LINE
+
+    lefts = (MARGIN, MARGIN + grid.width + _BETWEEN)
+    for left, maps, (heading, of) in zip(
+        lefts, (result.before, result.after), _headings(result), strict=True
+    ):
+        canvas.text(left, top + 12, heading, style.CAPTION + 1, weight="bold", va="baseline")
+        room = words.width(heading, style.CAPTION + 1, bold=True) + 12
+        said = words.shorten(of, grid.width - room, style.CAPTION)
+        canvas.text(left + room, top + 12, said, style.CAPTION, style.MUTED, va="baseline")
+        block(canvas, maps[result.units], result.units, grid, left, top + _HEADING)
+    _summary(canvas, result, lower, (image_height, image_width), (panel_height, panel_width))
+    return canvas.figure
+
+
+def _summary(
+    canvas: Canvas, result: ContrastResult, top: float, image: tuple[int, int], panel: tuple[int, int]
+) -> None:
+    """Draw the image, the local mean and deviation before and after, and the histograms in a row."""
+    box = (MARGIN, top, image[1], image[0])
+    canvas.image(result.image, box, smooth=image[1] < result.image.shape[1])
+    canvas.frames([box])
+    canvas.text(
+        MARGIN,
+        top - 7,
+        words.shorten(result.image_name, _PANEL, style.CAPTION),
+        style.CAPTION,
+        weight="bold",
+        va="baseline",
+    )
+    high, wide = result.image.shape[:2]
+    seen = f"{wide}{TIMES}{high} pixels, as the network saw it"
+    for row, line in enumerate(words.wrap([seen], _PANEL, style.LABEL)):
+        canvas.text(MARGIN, top + image[0] + 14 + LINE * row, line, style.LABEL, style.MUTED, va="baseline")
+    left = float(MARGIN + _PANEL + _PANEL_GAP)
+    for name, values, amount, signed in (
+        ("local mean before", result.local_mean_before, _root_mean_square, True),
+        ("local std before", result.local_std_before, _range, False),
+        ("local mean after", result.local_mean_after, _root_mean_square, True),
+        ("local std after", result.local_std_after, _range, False),
+    ):
+        heat(canvas, values, (left, top, panel[1], panel[0]), [name, amount(values)], signed)
+        left += _PANEL + _PANEL_GAP
+    room = (canvas.width - MARGIN - left - _PANEL_GAP) / 2
+    for heading, maps in (("values before", result.before), ("values after", result.after)):
+        histogram(canvas, maps, (left + _AXIS, top, room - _AXIS, _PANEL), heading)
+        note = "how many values, log scale"
+        canvas.text(left + _AXIS, top + _PANEL + 34, note, style.LABEL, style.MUTED, va="baseline")
+        left += room + _PANEL_GAP
+
+
+def _fit(image: NDArray[np.uint8]) -> tuple[int, int]:
+    """Return the height and width at which the image is drawn."""
+    height, width = image.shape[:2]
+    factor = _PANEL / max(height, width)
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def _title(result: ContrastResult, paper: int) -> list[str]:
+    parts = [
+        result.network,
+        layer_name(result.layer, result.alias, result.layer_kind),
+        result.image_name,
+        _NAMES.get(result.method, result.method),
+    ]
+    return words.wrap(parts, paper - 2 * MARGIN, style.TITLE, bold=True, whole=True)
+
+
+def _headings(result: ContrastResult) -> tuple[tuple[str, str], tuple[str, str]]:
+    name = _NAMES.get(result.method, result.method)
+    if result.method == "batch":
+        return ("before", f"what the batch norm {result.recorded} read"), ("after", "what it gave")
+    return ("before", f"output of {result.layer}"), ("after", f"the same maps after {name}")
+
+
+def _caption(result: ContrastResult, reduction: int, paper: int) -> list[str]:
+    height, width = result.before.shape[1:]
+    across = "spanning all maps" if result.across == "maps" else "each map by itself"
+    window = (
+        f"Gaussian window {result.window}{TIMES}{result.window}, sigma {words.number(result.sigma)} positions, "
+        f"{across}"
+    )
+    if result.method == "lcn":
+        parts = [f"y = (x {MINUS} m) / max(c, s)", f"m, s: mean and deviation in a {window}"]
+    elif result.method == "lrn":
+        alpha = "1e-4" if result.constants == "paper" else "1e-4 / 5"
+        whose = "Krizhevsky's" if result.constants == "paper" else "PyTorch's"
+        k = 2 if result.constants == "paper" else 1
+        parts = [
+            f"y = x / (k + {_ALPHA} Σx²)^β over 5 neighbouring maps, k = {k}, {_ALPHA} = {alpha}, β = 0.75 "
+            f"({whose} constants)",
+            f"local mean and std: {window}",
+        ]
+    else:
+        parts = ["as the network applies it, recorded", f"local mean and std: {window}"]
+    parts += [
+        *_claim(result),
+        f"maps {height}{TIMES}{width} (H{TIMES}W)",
+        f"{len(result.units)} of {result.channels} units",
+    ]
+    if reduction > 1:
+        parts.append(f"a pixel is the mean of {reduction}{TIMES}{reduction} positions")
+    bad = sum(int(np.count_nonzero(~np.isfinite(maps))) for maps in (result.before, result.after))
+    return words.wrap([*parts, *bad_values(bad)], paper - 2 * MARGIN, style.CAPTION)
+
+
+def _claim(result: ContrastResult) -> list[str]:
+    """Say how far local contrast normalization brings the local mean to 0 and the deviation to 1."""
+    if result.c is None or result.floor_share is None:
+        return []
+    parts = [
+        f"c = {words.number(result.c)}, the mean of s, divides at {100 * result.floor_share:.0f} % of the positions",
+        f"after it the local mean is 0 within {words.number(float(np.abs(result.local_mean_after).max()))}",
+    ]
+    own = result.local_std_before >= result.c
+    if result.across == "maps" and own.any():
+        low, high = np.quantile(result.local_std_after[own], (0.05, 0.95))
+        parts.append(f"the local std, where s is above c, {low:.2f}–{high:.2f} (nine positions in ten)")
+    return parts
+
+
+def _root_mean_square(values: NDArray[np.float32]) -> str:
+    return f"root mean square {words.number(float(np.sqrt(np.mean(values.astype(np.float64) ** 2))))}"
+
+
+def _range(values: NDArray[np.float32]) -> str:
+    low, high = float(values.min()), float(values.max())
+    return f"{words.number(low)} to {words.number(high)}, mean {words.number(float(values.mean(dtype=np.float64)))}"

@@ -1,0 +1,1 @@
+"""Which concepts units detect."""

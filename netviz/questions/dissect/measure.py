@@ -1,0 +1,239 @@
+"""Network Dissection (Bau et al., CVPR 2017): which labelled concepts the units of a network detect."""
+
+import functools
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from netviz.engines import Checkpoint, Job, Tally, Units, UnitsPlan
+from netviz.engines.accumulators.concepts import Concepts, ConceptsPlan
+from netviz.engines.checkpoint import NAME
+from netviz.images.labelled.folder import open_labelled
+from netviz.images.labelled.labels import LabelSet
+from netviz.questions.dissect.csv import write_table
+from netviz.questions.dissect.layer import layer_dissection, place, require_places, sample_size, thresholds
+from netviz.questions.dissect.result import IOU
+from netviz.questions.dissect.source import Labelled
+from netviz.questions.opening import ModelSpec
+from netviz.questions.patches.measure import map_windows, write_patches
+from netviz.questions.patches.result import PatchesResult
+from netviz.questions.reader import load_result
+from netviz.questions.runs import (
+    Opened,
+    Progress,
+    bytes_of,
+    check_options,
+    default_device,
+    digest,
+    feed,
+    full_name,
+    image_facts,
+    open_network,
+    require_images,
+    run_folder,
+    weights_print,
+)
+from netviz.results.files import write_bytes
+
+PATCHES = "patches"
+"""The folder of the first pass, inside the run's."""
+
+
+def dissect(
+    model: ModelSpec,
+    out: str | Path,
+    *,
+    data: str | Path,
+    layer: str | Sequence[str],
+    quantile: float = 0.995,
+    iou: float = IOU,
+    void: Collection[int] = (),
+    top: int = 9,
+    fit: str = "resize",
+    size: tuple[int, int] | None = None,
+    batch: int = 16,
+    engine: str = "local",
+    workers: int | None = None,
+    address: str | None = None,
+    device: str | None = None,
+    dtype: str = "float32",
+    resume: bool = False,
+    strict: bool = False,
+    every: float = 30.0,
+    trust: bool = False,
+    weights: str | Path = "default",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Path:
+    """Measure how well each unit of some layers detects each labelled concept.
+
+    The first pass finds each unit's threshold, the `quantile` of its values over all images, and its top patches. The
+    second counts, in every pixel of the network's input, where a unit's map is above its threshold and what is
+    labelled there; a map is interpolated between the centres of what its positions see, and beyond the outermost of
+    them its border's value stands.
+
+    Parameters
+    ----------
+    model : str, Path, nn.Module or Model
+        As for `netviz.load`.
+    out : str or Path
+        The run's folder: new or empty, or, with `resume`, that of a run that was interrupted.
+    data : str or Path
+        A folder of labelled images: with ``images/``, ``labels/`` (masks whose values are class numbers) and perhaps
+        ``classes.txt``; Pascal VOC's layout; Broden's; or images alone, whose pixels are then named by colour.
+    layer : str or sequence of str
+        Names, aliases or globs.
+    quantile : float
+        Between 0 and 1.
+    iou : float
+        Above which intersection over union a unit counts as a detector.
+    void : collection of int
+        Values of masks that count nowhere, besides 255 and classes called void.
+    top : int
+        How many patches each unit keeps, to look at.
+    fit : {"resize", "crop", "full"}
+        Show the network all of an image whatever its aspect, its middle, or all of it at its own aspect.
+    size, batch, engine, workers, address, device, dtype, resume, every, trust, weights, seed, progress
+        As for `netviz.patches`.
+    strict : bool
+        Stop at an image that cannot be read or whose labels do not fit; else such images are left out of both passes
+        and named in ``run.json``.
+
+    Returns
+    -------
+    Path
+        The folder: ``images.txt``, ``run.json``, for each layer ``layers/NAME.npz`` (a `DissectionResult`) and
+        ``layers/NAME.csv`` (in the columns of Network Dissection), and ``patches/``, a run of patches.
+
+    Raises
+    ------
+    NetvizError
+        If MODEL, the data or a layer cannot serve, a layer gives NaN, or the folder cannot be written or resumed.
+    ValueError
+        If an option is none of the values named here.
+    """
+    check_options((("top", top, 1), ("batch", batch, 1)), engine=engine, dtype=dtype, fit=fit)
+    for name, share in (("quantile", quantile), ("iou", iou)):
+        if not 0 <= share <= 1:
+            raise ValueError(f"{name} must be between 0 and 1, not {share}")
+    asked = (layer,) if isinstance(layer, str) else tuple(layer)
+    if not asked:
+        raise ValueError("layer must name at least one layer")
+    opened = open_network(model, asked, fit=fit, size=size, trust=trust, weights=weights, seed=seed)
+    require_places(opened)
+    labels = open_labelled(data, void=void)
+    names = tuple(full_name(path) for path in labels.images)
+    options = {
+        "layers": [one.name for one in opened.layers],
+        "quantile": quantile,
+        "iou": iou,
+        "void": sorted(void),
+        "top": top,
+        "fit": fit,
+        "batch": batch,
+        "dtype": dtype,
+        "input": str(opened.preprocessing),
+    }
+    files = [[name, bytes_of(name), *_files(labels, number)] for number, name in enumerate(names)]
+    fingerprint = {
+        "model": weights_print(opened.model),
+        "images": digest([labels.kind, labels.concepts, files]),
+        "options": digest(options),
+    }
+    folder = run_folder(Path(out), resume, (NAME, f"{PATCHES}/{NAME}"))
+    units_plan = UnitsPlan(
+        layers=opened.layers,
+        windows=map_windows(opened),
+        top=top,
+        sample=sample_size(opened.layers, len(names)),
+    )
+    job = Job(
+        network=opened.network,
+        name=opened.model.name,
+        preprocessing=opened.preprocessing,
+        shape=opened.index.input_shape or (),
+        layers=opened.layers,
+        source=Labelled(labels, names, opened.preprocessing, hand_out=False),
+        names=names,
+        start=functools.partial(Units, units_plan),
+        batch=batch,
+        device=default_device(device),
+        dtype=dtype,
+    )
+    run = functools.partial(
+        feed, engine=engine, workers=workers, address=address, strict=strict, progress=progress
+    )
+    checkpoint = Checkpoint(folder, fingerprint, every)
+    plan = ConceptsPlan(
+        layers=opened.layers,
+        places=tuple(place(opened.fields[one]) for one in opened.layers),
+        thresholds=tuple(np.zeros(one.channels) for one in opened.layers),
+        category=np.array([labels.categories.index(one.category) for one in labels.concepts], dtype=np.int64),
+        categories=len(labels.categories),
+    )
+    found, tally = Concepts(plan), Tally.empty(job.chunks)
+    first = Checkpoint(folder / PATCHES, fingerprint, every)
+    if not (resume and checkpoint.read(found, tally)):
+        units, seen = Units(units_plan), Tally.empty(job.chunks)
+        if not (resume and first.read(units, seen)):
+            first.write(units, seen)
+        units = run(job, units, seen, save=first)
+        first.write(units, seen)
+        require_images(seen, names)
+        write_patches(folder / PATCHES, units, seen, opened, names, options=options, fingerprint=fingerprint)
+        levels = tuple(thresholds(units, at, quantile) for at in range(len(opened.layers)))
+        del units
+        found = Concepts(replace(plan, thresholds=levels))
+        # From here on the run goes on with the second pass.
+        checkpoint.write(found, tally)
+    first.remove()
+    job = replace(
+        job,
+        source=Labelled(labels, names, opened.preprocessing),
+        start=functools.partial(Concepts, found.plan),
+    )
+    found = run(job, found, tally, save=checkpoint)
+    checkpoint.write(found, tally)
+    require_images(tally, names)
+    _write(folder, found, tally, opened, labels, names, options, fingerprint)
+    checkpoint.remove()
+    return folder
+
+
+def _write(
+    folder: Path,
+    found: Concepts,
+    tally: Tally,
+    opened: Opened,
+    labels: LabelSet,
+    names: Sequence[str],
+    options: dict[str, Any],
+    fingerprint: dict[str, str],
+) -> None:
+    """Write the folder of a finished run, run.json last."""
+    for at, one in enumerate(opened.layers):
+        path = folder / "layers" / f"{opened.slugs[one]}.npz"
+        seen = load_result(folder / PATCHES / "layers" / path.name)
+        if not isinstance(seen, PatchesResult):
+            raise TypeError(f"{path.name} holds no patches")
+        result = layer_dissection(found, at, opened, labels, seen, options["quantile"], options["iou"])
+        result.save(path)
+        write_bytes(path.with_suffix(".csv"), write_table(result))
+    write_bytes(folder / "images.txt", "".join(f"{name}\n" for name in names).encode())
+    run = {
+        **opened.facts("dissection", options, fingerprint),
+        **image_facts(tally, names),
+        "data": labels.kind,
+        "categories": list(labels.categories),
+        "layers": opened.described(),
+    }
+    write_bytes(folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False).encode())
+
+
+def _files(labels: LabelSet, number: int) -> list[Any]:
+    """Return what tells whether an image's labels are the same as before."""
+    return [[str(path), bytes_of(str(path))] for path in labels.files(number)]

@@ -1,0 +1,137 @@
+"""The folder of a dissection, as `netviz dissect` leaves it: read without torch, and believed only after a look."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from netviz.errors import ResultError
+from netviz.questions.dissect.result import Detection, DissectionResult, count_detectors
+from netviz.questions.patches.run import PatchesRun, open_run
+from netviz.questions.reader import load_result
+from netviz.results.runs import Run, RunLayer, read_run
+
+
+@dataclass(frozen=True)
+class DissectionRun(Run):
+    """What `netviz dissect` found; ``patches/`` in it is a run of patches of the same layers and images."""
+
+    def result(self, layer: RunLayer) -> DissectionResult:
+        """Read what was found of one layer.
+
+        Raises
+        ------
+        ResultError
+            If its file is missing or damaged, or belongs to another layer.
+        """
+        path = self.path(layer)
+        result = read_dissection(path)
+        if (result.layer, result.channels) != (layer.name, layer.channels):
+            raise ResultError(
+                f"{path} holds {result.channels} units of {result.layer}, but run.json says {layer.channels} of "
+                f"{layer.name}; run netviz dissect again"
+            )
+        return result
+
+    def patches(self) -> PatchesRun:
+        """Open the run of patches of the same layers.
+
+        Raises
+        ------
+        ResultError
+            If it is missing or damaged.
+        """
+        return open_run(self.folder / "patches")
+
+    def summary(self) -> dict[str, Any]:
+        """Return what ``netviz report`` tells of the run.
+
+        ``units``, ``detectors``, ``unique`` and ``by_category`` are those of all layers together (a concept that two
+        layers detect counts once), in ``layers`` those of each.
+
+        Raises
+        ------
+        ResultError
+            If a layer's file is missing or damaged.
+        """
+        told: list[dict[str, Any]] = []
+        detections: list[Detection] = []
+        categories: tuple[str, ...] = ()
+        detect = 0.0
+        for layer, facts in zip(self.layers, self.facts["layers"], strict=True):
+            result = self.result(layer)
+            categories, detect = result.categories, result.detect
+            detections += result.detections()
+            told.append(
+                {
+                    **facts,
+                    **count_detectors(result.detections(), categories, detect),
+                    "field_size": result.field_size,
+                    "field_status": result.field_status,
+                    "placed": result.placed,
+                    "quantile_samples": result.quantile_samples,
+                    "positions": result.positions,
+                    "quantile_error": result.quantile_error,
+                }
+            )
+        together = count_detectors(detections, categories, detect)
+        return {**self.facts, **together, "detect": detect, "layers": told}
+
+
+def open_dissection(folder: str | Path) -> DissectionRun:
+    """Open the folder that ``netviz dissect`` wrote.
+
+    Raises
+    ------
+    ResultError
+        If it is none, the run is unfinished, or ``run.json`` is damaged.
+    """
+    return DissectionRun(*read_run(folder, "dissection", "dissect"))
+
+
+def read_dissection(path: str | Path) -> DissectionResult:
+    """Read one layer's NPZ and look whether it holds together.
+
+    Raises
+    ------
+    ResultError
+        If it does not.
+    """
+    result = load_result(path)
+    if not isinstance(result, DissectionResult):
+        raise ResultError(f"{path} holds a result of kind {result.kind!r}, no dissection; name another file")
+    problem = _problem(result)
+    if problem:
+        raise ResultError(f"{path} is damaged: {problem}; run netviz dissect again")
+    return result
+
+
+def _problem(result: DissectionResult) -> str:
+    units, concepts, categories = result.channels, len(result.concepts), len(result.categories)
+    wanted: dict[str, tuple[str, tuple[int, ...]]] = {
+        "iou": ("f", (units, concepts)),
+        "intersection": ("i", (units, concepts)),
+        "unit_area": ("i", (units, categories)),
+        "concept_area": ("i", (concepts,)),
+        "concept_images": ("i", (concepts,)),
+        "category_area": ("i", (categories,)),
+        "threshold": ("f", (units,)),
+        "best": ("i", (units, categories)),
+    }
+    for name, (kind, shape) in wanted.items():
+        array = getattr(result, name)
+        if not isinstance(array, np.ndarray) or array.dtype.kind != kind or array.shape != shape:
+            return f"{name} has the wrong type or shape"
+    if not units or not concepts:
+        return "there are no units or no concepts"
+    if not all(
+        isinstance(one, tuple) and len(one) == 2 and isinstance(one[0], str) and one[1] in result.categories
+        for one in result.concepts
+    ):
+        return "a concept has no name or no category"
+    if not (np.isfinite(result.iou).all() and np.isfinite(result.threshold).all()):
+        return "a number is not finite"
+    if result.best.min() < -1 or result.best.max() >= concepts:
+        return "best names concepts that there are not"
+    return ""

@@ -1,0 +1,233 @@
+"""Field size against depth, over all layers of a network."""
+
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from netviz.paper import style, words
+from netviz.paper.layout import Box, Canvas
+from netviz.paper.words import TIMES
+from netviz.questions.field.marks import THEORY
+from netviz.questions.field.result import FieldResult
+
+OTHER_AXIS: Final = "#bc4c00"
+"""The width of the fields, where it is not the height."""
+
+
+_ROOM_LEFT: Final = 46
+
+
+_LONGEST: Final = 84
+
+
+_ROOM_ABOVE: Final = 46
+
+
+_TICK: Final = 17
+
+
+_MARKS: Final = {
+    "exact": ("o", "full"),
+    "upper_bound": ("o", "none"),
+    "global": ("^", "full"),
+}
+
+
+_MEANING: Final = {
+    "exact": "exact",
+    "upper_bound": "upper bound (branches differ)",
+    "global": "sees the whole input",
+    "unknown": "not known",
+}
+
+
+def chart(canvas: Canvas, result: FieldResult, box: Box) -> Axes:
+    """Draw the size of every layer's theoretical field, the input's size as a line.
+
+    Parameters
+    ----------
+    canvas : Canvas
+    result : FieldResult
+    box : (left, top, width, height)
+        On the paper, with room for the axes' numbers.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Labelled ``"chart"``: the lines ``"height"`` (and ``"width"`` where it differs) and ``"input height"`` hold
+        the data.
+    """
+    left, top, width, height = box
+    left, top, width, height = (
+        left + _ROOM_LEFT,
+        top + _ROOM_ABOVE,
+        width - _ROOM_LEFT - 8,
+        height - _ROOM_ABOVE - _below(result),
+    )
+    place = (
+        left / canvas.width,
+        1 - (top + height) / canvas.height,
+        width / canvas.width,
+        height / canvas.height,
+    )
+    heading = "theoretical field of every layer, in running order: size in pixels"
+    canvas.text(box[0], box[1] + 12, heading, style.CAPTION, weight="bold", va="baseline")
+    axes = canvas.figure.add_axes(place, label="chart")
+    sizes = result.chart_sizes
+    places = np.arange(len(sizes))
+    known = np.isfinite(sizes).all(axis=1)
+    high, wide = result.input_shape[1:]
+    most = max([float(high), float(wide), *sizes[known].ravel().tolist()])
+    axes.set_xlim(-0.5 - 0.01 * len(places), len(places) - 0.5 + 0.01 * len(places))
+    axes.set_ylim(0, most * 1.08)
+    _limits(axes, high, wide)
+    same = np.array_equal(sizes[known, 0], sizes[known, 1])
+    for column, colour, name in ((1, OTHER_AXIS, "width"), (0, THEORY, "height"))[1 if same else 0 :]:
+        # A layer that sees everything is no step of the growth: its size is the input's, whatever came before.
+        grown = np.where(result.chart_status == "global", np.nan, sizes[:, column])
+        axes.plot(places, grown, color=colour, linewidth=0.9, label=name, zorder=2)
+        _points(axes, places, sizes[:, column], result.chart_status, colour)
+    for at in places[~known]:
+        axes.plot(
+            [at], [0.02], "x", color=style.MUTED, markersize=4, transform=axes.get_xaxis_transform(), zorder=3
+        )
+    _own(axes, result)
+    _crossing(axes, result)
+    _frame(axes, result, width)
+    _legend(axes, result, same)
+    return axes
+
+
+def _below(result: FieldResult) -> float:
+    """Return the room that the layers' names take below the axes."""
+    longest = max(
+        (words.width(words.clean(str(name)), style.SMALL) for name in result.chart_layers), default=0.0
+    )
+    return min(longest, _LONGEST) + 12
+
+
+def _limits(axes: Axes, high: int, wide: int) -> None:
+    """Draw the size of the input as a line, or as two."""
+    for size, name in ((high, "input height"), (wide, "input width"))[: 1 if high == wide else 2]:
+        axes.axhline(size, color=style.INK, linewidth=0.9, linestyle=(0, (4, 3)), label=name, zorder=1)
+
+
+def _points(
+    axes: Axes, places: NDArray[np.intp], sizes: NDArray[np.float64], status: NDArray[np.str_], colour: str
+) -> None:
+    small = 3.4 if len(places) < 90 else 2.6
+    for one, (marker, fill) in _MARKS.items():
+        here = status == one
+        axes.plot(
+            places[here],
+            sizes[here],
+            linestyle="none",
+            marker=marker,
+            markersize=small + 1.4 if marker == "^" else small,
+            color=colour,
+            markerfacecolor=style.PAPER if fill == "none" else colour,
+            markeredgewidth=0.8,
+            zorder=3,
+        )
+
+
+def _own(axes: Axes, result: FieldResult) -> None:
+    """Mark the layer whose field is drawn."""
+    aliases = [str(alias) for alias in result.chart_layers]
+    if result.alias not in aliases:
+        return
+    at = aliases.index(result.alias)
+    size = float(result.chart_sizes[at].max())
+    if np.isfinite(size):
+        axes.plot([at, at], [0, size], color=style.FAINT, linewidth=0.8, zorder=0.5)
+        axes.plot(
+            [at], [size], "o", color=style.INK, markersize=8, fillstyle="none", zorder=4, label="this layer"
+        )
+
+
+def _crossing(axes: Axes, result: FieldResult) -> None:
+    """Say at the input's line from which layer on a field is at least as large."""
+    high, wide = result.input_shape[1:]
+    with np.errstate(invalid="ignore"):
+        large: NDArray[np.bool_] = np.all(result.chart_sizes >= (high, wide), axis=1)
+    if not large.any() or large.all():
+        return
+    at = int(np.flatnonzero(large)[0])
+    right = at < len(large) / 2
+    axes.annotate(
+        f"from {words.clean(str(result.chart_layers[at]))} on a field can cover the input"
+        if large[at:].all()
+        else f"{words.clean(str(result.chart_layers[at]))} is the first whose field can cover the input",
+        (at, max(high, wide)), xytext=(6 if right else -6, 5), textcoords="offset points",
+        ha="left" if right else "right", va="bottom", fontsize=style.SMALL, color=style.INK, parse_math=False,
+    )  # fmt: skip
+
+
+def _frame(axes: Axes, result: FieldResult, width: float) -> None:
+    """Name a few of the layers below the axis; at most as many as there is room for."""
+    count = len(result.chart_layers)
+    step = max(1, -(-count * _TICK // max(1, int(width))))
+    places = list(range(0, count, step))
+    axes.set_xticks(
+        places,
+        [words.shorten(str(result.chart_layers[at]), _LONGEST, style.SMALL) for at in places],
+        rotation=90,
+    )
+    axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.tick_params(
+        axis="both", labelsize=style.SMALL, labelcolor=style.MUTED, color=style.FAINT, width=0.6, length=3
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _legend(axes: Axes, result: FieldResult, same: bool) -> None:
+    """Say what the lines and marks mean; only those that occur."""
+    high, wide = result.input_shape[1:]
+    handles: list[Line2D] = []
+    if not same:
+        handles += [_line(THEORY, "height"), _line(OTHER_AXIS, "width")]
+    for status, meaning in _MEANING.items():
+        if (result.chart_status == status).any():
+            marker, fill = _MARKS.get(status, ("x", "full"))
+            colour = style.MUTED if status == "unknown" else THEORY
+            handles.append(_mark(marker, colour, colour if fill == "full" else style.PAPER, 4.0, meaning))
+    text = f"input, {high} px" if high == wide else f"input, {high}{TIMES}{wide} px"
+    handles.append(_line(style.INK, text, (0, (4, 3))))
+    if any(np.isfinite(result.size)):
+        handles.append(_mark("o", style.INK, "none", 7.0, f"{words.clean(result.alias)}, drawn here"))
+    # Above the axes, where it can cover no layer.
+    axes.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        ncols=len(handles),
+        fontsize=style.SMALL,
+        labelcolor=style.MUTED,
+        frameon=False,
+        handlelength=1.6,
+        handletextpad=0.5,
+        columnspacing=1.3,
+        borderaxespad=0.2,
+        borderpad=0.2,
+    )
+
+
+def _line(colour: str, label: str, dashes: Any = "solid") -> Line2D:
+    return Line2D([], [], color=colour, linewidth=0.9, linestyle=dashes, label=label)
+
+
+def _mark(marker: str, colour: str, face: str, size: float, label: str) -> Line2D:
+    return Line2D(
+        [],
+        [],
+        linestyle="none",
+        marker=marker,
+        color=colour,
+        markerfacecolor=face,
+        markersize=size,
+        label=label,
+    )

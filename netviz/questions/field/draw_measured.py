@@ -1,0 +1,127 @@
+"""The picture of measured fields: what makes each unit of a layer change, a small map for every unit."""
+
+import math
+from typing import Final
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from netviz.paper import style, words
+from netviz.paper.layout import MARGIN, Box, Canvas, Header, header, layer_name
+from netviz.paper.scales import Scale
+from netviz.paper.tiles import columns_for
+from netviz.paper.words import TIMES
+from netviz.questions.field.marks import THEORY
+from netviz.questions.field.result import MeasuredResult
+
+SHOWN: Final = 48
+"""How many units are drawn at most, those of the lowest numbers first."""
+
+
+_TILE: Final = 112
+
+
+_LINE: Final = 14
+
+
+_GAP: Final = 10
+
+
+_LEAST: Final = 620
+
+
+_SCALE: Final = Scale(0.0, 1.0, "sequential", True)
+
+
+def measured_figure(result: MeasuredResult) -> Figure:
+    """Draw the mean change of each unit around the middle of its theoretical field, which is outlined.
+
+    Parameters
+    ----------
+    result : MeasuredResult
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The first Axes is the paper in pixels and holds a map for each unit that was measured, the first 48; the Axes
+        labelled ``"scale"`` is the colour bar.
+    """
+    with style.style():
+        return _draw(result)
+
+
+def _draw(result: MeasuredResult) -> Figure:
+    alive = np.flatnonzero(np.isfinite(result.sizes))
+    shown = alive[:SHOWN]
+    rows, cols = result.maps.shape[1:]
+    zoom = max(1, _TILE // max(rows, cols, 1))
+    height, width = rows * zoom, cols * zoom
+    cell = max(width, int(words.width("unit 0000: 000 px", style.LABEL))) + _GAP, height + _LINE + _GAP
+    across = columns_for(len(shown), cell[1], cell[0])
+    paper = max(_LEAST, 2 * MARGIN + across * cell[0] - _GAP)
+    across = max(1, (paper - 2 * MARGIN + _GAP) // cell[0])
+    head = _header(result, len(shown), len(alive), paper)
+    canvas = Canvas(paper, head.height + math.ceil(len(shown) / across) * cell[1] + MARGIN)
+    head.draw(canvas)
+    colours = style.colour_map(_SCALE.colours)
+    tiles: list[Box] = []
+    boxes: list[Box] = []
+    for place, row in enumerate(shown):
+        down, right = divmod(place, across)
+        left, top = MARGIN + right * cell[0], head.height + down * cell[1]
+        size = words.number(float(result.sizes[row]))
+        label = f"unit {result.units[row]}: {size} px"
+        canvas.text(left, top + _LINE - 4, label, style.LABEL, style.MUTED, va="baseline")
+        tile = (left, top + _LINE, width, height)
+        canvas.image(result.maps[row] / 255, tile, colours, (0.0, 1.0))
+        tiles.append(tile)
+        boxes += _theory(result, tile, zoom / result.cell)
+    canvas.frames(tiles)
+    canvas.frames(boxes, THEORY, 1.5, -0.75)
+    return canvas.figure
+
+
+def _theory(result: MeasuredResult, tile: Box, scale: float) -> list[Box]:
+    """Return the theoretical field on a tile, where it is known and fits."""
+    if result.status not in ("exact", "upper_bound"):
+        return []
+    left, top, width, height = tile
+    box = []
+    for axis, (begin, length) in enumerate(((top, height), (left, width))):
+        size = float(result.theoretical[0, axis])
+        low = begin + (0.5 - size / 2 - result.corner[axis]) * scale
+        high = low + size * scale
+        box.append((max(low, begin), min(high, begin + length)))
+    (up, under), (west, east) = box
+    return [(west, up, east - west, under - up)]
+
+
+def _header(result: MeasuredResult, drawn: int, alive: int, paper: int) -> Header:
+    title = [
+        result.network,
+        layer_name(result.layer, result.alias, result.layer_kind),
+        f"measured fields of {words.counted(len(result.units), 'unit')}",
+    ]
+    sizes = result.sizes[np.isfinite(result.sizes)]
+    caption = [f"mean width {words.number(float(sizes.mean()))} px"] if len(sizes) else []
+    height, width = (words.number(float(value)) for value in result.theoretical[0])
+    caption.append(
+        {
+            "exact": f"theoretical field {height}{TIMES}{width} px (blue)",
+            "upper_bound": f"theoretical field at most {height}{TIMES}{width} px (blue)",
+            "global": "each unit could see the whole input",
+        }.get(result.status, "theoretical field not known")
+    )
+    caption += [
+        f"occluder {result.patch} px of random colours, every {result.stride} px",
+        f"over {words.counted(len(result.images), 'image')}",
+    ]
+    caption += [f"the first {drawn} of {alive} are drawn"] if drawn < alive else []
+    for units, what in ((result.dead, "0 everywhere on these images"), (result.still, "changed by nothing")):
+        caption += [f"{words.counted(len(units), 'unit')} {what}"] if units else []
+    note = [
+        "mean change of the unit's activation, as a share of its own largest",
+        f"width: root of the count of pixels of at least {100 * result.threshold:.0f} %",
+    ]
+    ticks = [(0.0, "0"), (result.threshold, f"{100 * result.threshold:.0f} %"), (1.0, "largest")]
+    return header(title, caption, _SCALE, ticks, note, paper)

@@ -1,0 +1,469 @@
+"""The empirical receptive field: what makes a unit change, found by covering parts of images.
+
+The most active places are found, an occluder laid over each, and the changes averaged.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from netviz.capture import brief, capture, channels_first, unwrap
+from netviz.capture.tape import Tape, record
+from netviz.errors import ImageError, LayerError, ModelError
+from netviz.geometry.field import Field, geometry
+from netviz.geometry.occlusion import grid, occlude, spread
+from netviz.images import Photo, normalize, prepare, read_image
+from netviz.models import Layer, LayerIndex, Model, Preprocessing
+from netviz.questions.opening import require_maps
+
+# A field that covers less of the image than this is measured on its own, else with all units of the image at once.
+_SMALL = 0.25
+
+
+Progress = Callable[[str, int, int], None]
+
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Where one unit is most active on one image."""
+
+    activation: float
+    image: int
+    row: int
+    col: int
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What stays the same over all images."""
+
+    model: Model
+    network: nn.Module
+    layer: Layer
+    field: Field
+    preprocessing: Preprocessing
+    size: tuple[int, int]
+    patch: int
+    stride: int
+    seed: int
+
+
+def find_peaks(
+    setting: Setting, units: list[int], images: Sequence[str | Path | Photo], top: int, tell: Progress
+) -> tuple[dict[int, list[Peak]], list[str]]:
+    """Find, for each unit, where it is most active on the images that activate it most."""
+    peaks: dict[int, list[Peak]] = {unit: [] for unit in units}
+    names: list[str] = []
+    for number, source in enumerate(images):
+        tell("finding the images that activate each unit", number, len(images))
+        photo, image = _image(setting, source)
+        names.append(photo.name)
+        with _runs(setting, photo.name), capture(setting.network, [setting.layer]) as run:
+            run(image)
+            maps = channels_first(setting.layer, run[setting.layer])[0]
+        values, places = maps.flatten(1).float().cpu().max(dim=1)
+        for unit in units:
+            value = float(values[unit])
+            if math.isfinite(value) and value > 0:
+                row, col = divmod(int(places[unit]), maps.shape[2])
+                peaks[unit].append(Peak(value, number, row, col))
+                peaks[unit] = sorted(peaks[unit], key=lambda peak: (-peak.activation, peak.image))[:top]
+    tell("finding the images that activate each unit", len(images), len(images))
+    return peaks, names
+
+
+def measure(
+    setting: Setting, peaks: dict[int, list[Peak]], images: Sequence[str | Path | Photo], tell: Progress
+) -> tuple[NDArray[np.float32], float]:
+    """Return the mean discrepancy of each unit, (U, H, W), and how much what lies outside of the fields does."""
+    totals = {unit: np.zeros(setting.size) for unit in peaks}
+    counts = {unit: np.zeros(setting.size) for unit in peaks}
+    outside: list[float] = []
+    needed = sorted({peak.image for some in peaks.values() for peak in some})
+    what = f"occluding for layer {setting.layer.alias}"
+    for done, number in enumerate(needed):
+        tell(what, done, len(needed))
+        photo, image = _image(setting, images[number])
+        wanted = {unit: peak for unit, some in peaks.items() for peak in some if peak.image == number}
+        colours = random_colours(setting.size, setting.preprocessing, setting.seed, number)
+        noise = colours.to(image.device)
+        with _runs(setting, photo.name):
+            tape = record(setting.network, image, keep=True)
+            for together in _runs_of(setting, wanted):
+                maps = _discrepancies(setting, image, noise, tape, together, check=done == 0)
+                for (unit, peak), values in zip(together.items(), maps, strict=True):
+                    shift = _shift(setting, peak)
+                    totals[unit] += _shifted(values, *shift)
+                    counts[unit] += _shifted(np.ones(setting.size), *shift)
+            for unit, peak in wanted.items():
+                if peak == peaks[unit][0]:
+                    outside.append(_change_outside(setting, image, noise, unit, peak))
+    tell(what, len(needed), len(needed))
+    result = np.zeros((len(peaks), *setting.size), dtype=np.float32)
+    for row, (unit, some) in enumerate(peaks.items()):
+        enough = counts[unit] * 2 >= len(some)
+        result[row] = np.where(enough, totals[unit] / np.maximum(counts[unit], 1), 0.0)
+    known = [change for change in outside if not math.isnan(change)]
+    return result, max(known, default=math.nan)
+
+
+def _image(setting: Setting, source: str | Path | Photo) -> tuple[Photo, Tensor]:
+    """Read an image and bring it to what the network takes."""
+    photo = source if isinstance(source, Photo) else read_image(source)
+    device = next((value.device for value in setting.network.parameters()), torch.device("cpu"))
+    return photo, prepare(photo.pixels, setting.preprocessing).tensor.to(device)
+
+
+def random_colours(size: tuple[int, int], preprocessing: Preprocessing, seed: int, number: int) -> Tensor:
+    """Return what occluders of one image show, (1, C, H, W): random colours, as the network takes them."""
+    generator = np.random.default_rng([seed, number])
+    pixels = generator.integers(0, 256, (*size, 3), dtype=np.uint8)
+    return normalize(pixels, preprocessing)
+
+
+def field_middle(
+    field: Field, position: tuple[int, int], map_shape: tuple[int, int], size: tuple[int, int]
+) -> tuple[float, float]:
+    """Return the middle (y, x) of what a position sees; of a field without a place, as far along as the position."""
+    if field.status in ("global", "unknown"):
+        y, x = ((at + 0.5) * size[axis] / map_shape[axis] - 0.5 for axis, at in enumerate(position))
+        return y, x
+    return field.center(*position)
+
+
+@contextmanager
+def _runs(setting: Setting, name: str) -> Iterator[None]:
+    """Turn what a network raises on an image into one line."""
+    try:
+        yield
+    except (RuntimeError, ValueError, IndexError) as error:
+        height, width = setting.size
+        raise ImageError(
+            f"{setting.model.name} does not run on {name} at {height}×{width} pixels ({brief(error)}); "
+            f"give another --size HxW"
+        ) from error
+
+
+def _box(setting: Setting, peak: Peak) -> tuple[int, int, int, int]:
+    """Return the pixels that a unit sees at its most active position: all of them where that is not known."""
+    height, width = setting.size
+    if setting.field.status == "unknown":
+        return 0, 0, height, width
+    return setting.field.clipped(peak.row, peak.col, height, width)
+
+
+def _runs_of(setting: Setting, wanted: dict[int, Peak]) -> list[dict[int, Peak]]:
+    """Part the units of an image: small fields each on their own, as little need be computed; the rest together."""
+    alone: list[dict[int, Peak]] = []
+    rest: dict[int, Peak] = {}
+    for unit, peak in wanted.items():
+        top, left, bottom, right = _box(setting, peak)
+        if (bottom - top) * (right - left) < _SMALL * math.prod(setting.size):
+            alone.append({unit: peak})
+        else:
+            rest[unit] = peak
+    return [*alone, *([rest] if rest else [])]
+
+
+def _discrepancies(
+    setting: Setting, image: Tensor, noise: Tensor, tape: Tape, wanted: dict[int, Peak], check: bool
+) -> list[Floats]:
+    """Return each unit's discrepancy for every pixel of one image, (H, W); outside of its field it is 0."""
+    boxes = [_box(setting, peak) for peak in wanted.values()]
+    tops_, lefts_, bottoms, rights = zip(*boxes, strict=True)
+    reached = ((min(tops_), max(bottoms)), (min(lefts_), max(rights)))
+    starts = []
+    for (low, high), length in zip(reached, setting.size, strict=True):
+        all_starts = grid(length, setting.patch, setting.stride)
+        starts.append(all_starts[(all_starts < high) & (all_starts + setting.patch > low)])
+    tops, lefts = starts
+    if not len(tops) or not len(lefts):
+        return [np.zeros(setting.size) for _ in wanted]
+    units = list(wanted)
+    rows, cols = [peak.row for peak in wanted.values()], [peak.col for peak in wanted.values()]
+    focus = None
+    if setting.layer.channel_axis == 1:
+        focus = (min(rows), min(cols), max(rows) + 1, max(cols) + 1)
+        rows, cols = [row - focus[0] for row in rows], [col - focus[1] for col in cols]
+
+    def read(target: Tensor) -> Tensor:
+        return channels_first(setting.layer, target)[:, units, rows, cols]
+
+    patch = (setting.patch, setting.patch)
+    found = occlude(
+        setting.network,
+        image,
+        noise,
+        tops,
+        lefts,
+        patch,
+        read,
+        layer=setting.layer,
+        focus=focus,
+        tape=tape,
+        check=check,
+    )
+    changes = (found.values - found.clean).abs().double().cpu().numpy()
+    maps = []
+    for number, (top, left, bottom, right) in enumerate(boxes):
+        pixels = np.nan_to_num(spread(changes[..., number], tops, lefts, patch, setting.size))
+        # A patch on the field's edge covers pixels outside of it, which cannot be what changed the unit.
+        inside = np.zeros(setting.size)
+        inside[top:bottom, left:right] = pixels[top:bottom, left:right]
+        maps.append(inside)
+    return maps
+
+
+def _change_outside(setting: Setting, image: Tensor, noise: Tensor, unit: int, peak: Peak) -> float:
+    """Return how much of its activation a unit changes by when all outside of its field becomes noise."""
+    top, left, bottom, right = _box(setting, peak)
+    if (bottom - top, right - left) == setting.size:
+        return math.nan
+    changed = noise.clone()
+    changed[..., top:bottom, left:right] = image[..., top:bottom, left:right]
+    with capture(setting.network, [setting.layer]) as run:
+        run(changed)
+        value = float(channels_first(setting.layer, run[setting.layer])[0, unit, peak.row, peak.col])
+    return abs(value - peak.activation) / peak.activation
+
+
+def _shift(setting: Setting, peak: Peak) -> tuple[int, int]:
+    """Return by how many pixels the middle of a unit's field must move to lie in the middle of the map."""
+    height, width = setting.size
+    shape = (setting.layer.shape or (0, 1, 1))[1:]
+    center = field_middle(setting.field, (peak.row, peak.col), (shape[0], shape[1]), setting.size)
+    return height // 2 - round(center[0]), width // 2 - round(center[1])
+
+
+def _shifted(values: Floats, down: int, right: int) -> Floats:
+    """Move a map; what enters is 0."""
+    height, width = values.shape
+    moved = np.zeros_like(values)
+    source = values[max(0, -down) : max(0, height - down), max(0, -right) : max(0, width - right)]
+    source = source[:height, :width]
+    moved[max(0, down) : max(0, down) + source.shape[0], max(0, right) : max(0, right) + source.shape[1]] = (
+        source
+    )
+    return moved
+
+
+THRESHOLD = 0.25
+"""A pixel belongs to a unit's field where the mean discrepancy is at least this share of its peak."""
+
+
+PLACES = 32
+"""By default the occluder takes at most about so many places along each axis of a field."""
+
+
+_ZHOU_PATCH, _ZHOU_STRIDE, _ZHOU_SIDE = 11, 3, 224
+
+
+@dataclass(frozen=True)
+class EmpiricalField:
+    """What makes units of one layer change.
+
+    Attributes
+    ----------
+    units : tuple of int
+        The units that were measured: those asked for, without the dead and the still.
+    maps : ndarray of float32, shape (len(units), H, W)
+        Mean discrepancy of each unit, in units of its activation. The pixel (H // 2, W // 2) stands for the middle
+        of the theoretical field at the unit's most active position; 0 where fewer than half of its images reach.
+    sizes : tuple of float
+        Size of each unit's field in pixels: the square root of the number of pixels whose mean discrepancy is at
+        least `threshold` of the peak.
+    mean, std : float
+        Mean and (population) standard deviation of `sizes`; NaN if no unit was measured.
+    quartiles : tuple of float
+        25 %, 50 % and 75 % of `sizes`; NaN if no unit was measured.
+    dead : tuple of int
+        Units to which no image gives a positive activation.
+    still : tuple of int
+        Units that are active, but that no place of the occluder changes, such as those that a clipping function
+        holds at its limit.
+    images : tuple of tuple of str
+        For each measured unit the names of its images, most active first: at most `top`.
+    activations : tuple of tuple of float
+        The activation at the most active position of each of them.
+    outside : float
+        Largest change of an activation, as a share of it, when everything outside of the theoretical field was
+        replaced by noise, in a full pass of the most active image of each unit: zero but for rounding if the fields
+        lie inside. NaN where the theoretical field reaches over the whole image, so that nothing is outside.
+    theoretical : (float, float)
+        Size of the theoretical field, y and x, in pixels; NaN where unknown.
+    patch, stride : int
+        The occluder and its step, in pixels.
+    top : int
+        How many images per unit were wanted.
+    seed : int
+        Of the random values.
+    threshold : float
+        See `sizes`.
+    """
+
+    units: tuple[int, ...]
+    maps: NDArray[np.float32]
+    sizes: tuple[float, ...]
+    mean: float
+    std: float
+    quartiles: tuple[float, float, float]
+    dead: tuple[int, ...]
+    still: tuple[int, ...]
+    images: tuple[tuple[str, ...], ...]
+    activations: tuple[tuple[float, ...], ...]
+    outside: float
+    theoretical: tuple[float, float]
+    patch: int
+    stride: int
+    top: int
+    seed: int
+    threshold: float = THRESHOLD
+
+
+def empirical_field(
+    model: Model,
+    index: LayerIndex,
+    layer: Layer,
+    units: Iterable[int],
+    images: Sequence[str | Path | Photo],
+    *,
+    top: int = 10,
+    patch: int | None = None,
+    stride: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> EmpiricalField:
+    """Measure which part of an image makes units change.
+
+    For each unit, the images with its largest activations are taken. An occluder of random colours is moved over
+    each; the discrepancy is the absolute change of the activation at the unit's most active position (absolute, as
+    random colours may raise it too). Each pixel gets the mean over the places of the occluder that cover it. These
+    maps are shifted so that the middle of the theoretical field at the most active position lies in the middle, and
+    averaged over the images.
+
+    Parameters
+    ----------
+    model : Model
+        With its network.
+    index : LayerIndex
+        Its layers; images are brought to ``index.input_shape``.
+    layer : Layer
+        One with maps.
+    units : iterable of int
+        From 0 to the layer's channels - 1.
+    images : sequence of str, Path or Photo
+        As for `netviz.images.read_image`.
+    top : int
+        How many images for each unit (K in the paper, 25 there). An image that gives a unit no positive activation
+        is not taken, so that there may be fewer.
+    patch, stride : int, optional
+        Side of the occluder and its step, in pixels. By default the paper's 11 and 3 at an input of 224 pixels, in
+        proportion to the input's short side; but the patch is at most a quarter of the theoretical field, so that
+        small fields can be told from it, and the stride is at least a thirty-second of the field or of the image,
+        whichever is smaller, so that deep layers take about 32×32 places.
+    seed : int
+        Draws the random colours.
+    progress : callable, optional
+        Called with what is being done, how many steps are done, and of how many.
+
+    Returns
+    -------
+    EmpiricalField
+        Dead and still units are named in it and have no map. A layer with a global or unknown theoretical field is
+        centred on the place in the image that is as far along as the position is in the map.
+
+    Raises
+    ------
+    ImageError
+        If there is no image, one cannot be read, or the network does not run on it.
+    LayerError
+        If the layer has no maps, or has no such unit.
+    ModelError
+        If there is no network.
+    ValueError
+        If `top`, `patch` or `stride` is out of range.
+
+    References
+    ----------
+    Zhou et al., "Object Detectors Emerge in Deep Scene CNNs", ICLR 2015, section 3.2.
+    """
+    network = unwrap(model.runnable())
+    require_maps(model, layer)
+    asked = list(dict.fromkeys(units))
+    for unit in asked:
+        if not 0 <= unit < layer.channels:
+            raise LayerError(
+                f"layer {layer.name} has no unit {unit}: its units are 0 to {layer.channels - 1}"
+            )
+    if top < 1:
+        raise ValueError(f"top must be at least 1, not {top}")
+    if index.input_shape is None:
+        raise ModelError("this list of layers comes from weights alone: list the network's layers first")
+    if not images:
+        raise ImageError("the empirical field needs at least one image; name some with --images")
+    size = (int(index.input_shape[1]), int(index.input_shape[2]))
+    field = geometry(network, index)[layer]
+    patch, stride = _occluder(field, size, patch, stride)
+    preprocessing = model.preprocessing.sized(*size)
+    setting = Setting(model, network, layer, field, preprocessing, size, patch, stride, seed)
+    tell = progress or (lambda what, done, total: None)
+
+    peaks, names = find_peaks(setting, asked, images, top, tell)
+    alive = [unit for unit in asked if peaks[unit]]
+    maps, outside = measure(setting, {unit: peaks[unit] for unit in alive}, images, tell)
+    moved = [row for row, one in enumerate(maps) if one.any()]
+    still = tuple(unit for row, unit in enumerate(alive) if row not in moved)
+    alive, maps = [alive[row] for row in moved], maps[moved]
+    sizes = tuple(_size(one) for one in maps)
+    nothing = (math.nan, math.nan, math.nan)
+    quarters = tuple(float(q) for q in np.percentile(sizes, (25, 50, 75))) if sizes else nothing
+    return EmpiricalField(
+        units=tuple(alive),
+        maps=maps,
+        sizes=sizes,
+        mean=float(np.mean(sizes)) if sizes else math.nan,
+        std=float(np.std(sizes)) if sizes else math.nan,
+        quartiles=(quarters[0], quarters[1], quarters[2]),
+        dead=tuple(unit for unit in asked if not peaks[unit]),
+        still=still,
+        images=tuple(tuple(names[peak.image] for peak in peaks[unit]) for unit in alive),
+        activations=tuple(tuple(peak.activation for peak in peaks[unit]) for unit in alive),
+        outside=outside,
+        theoretical=field.size,
+        patch=patch,
+        stride=stride,
+        top=top,
+        seed=seed,
+    )
+
+
+def _occluder(field: Field, size: tuple[int, int], patch: int | None, stride: int | None) -> tuple[int, int]:
+    """Choose patch and stride, or check those given."""
+    side = min(size)
+    span = side if math.isnan(field.size[0]) else min(side, *field.size)
+    if patch is None:
+        patch = max(1, min(round(_ZHOU_PATCH * side / _ZHOU_SIDE), round(span / 4)))
+    if not 1 <= patch <= side:
+        raise ValueError(f"the patch must be 1 to {side} pixels, the input's short side, not {patch}")
+    if stride is None:
+        stride = max(1, round(patch * _ZHOU_STRIDE / _ZHOU_PATCH), math.ceil(span / PLACES))
+        stride = min(stride, patch)
+    if not 1 <= stride <= patch:
+        raise ValueError(f"the stride must be 1 to {patch} pixels, the side of the patch, not {stride}")
+    return patch, stride
+
+
+def _size(discrepancy: NDArray[np.float32]) -> float:
+    """Return the side of a square as large as the part that reaches `THRESHOLD` of the peak, in pixels."""
+    peak = float(discrepancy.max(initial=0.0))
+    return math.sqrt(int((discrepancy >= THRESHOLD * peak).sum())) if peak > 0 else 0.0

@@ -1,0 +1,465 @@
+"""Empirical fields of all units of many layers at once, from the same covered images.
+
+Each forward pass is read at every unit's own position; the changes are laid on each other and averaged over images.
+"""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from netviz.capture import capture, channels_first, unwrap
+from netviz.geometry.field import Field
+from netviz.geometry.occlusion import TOLERANCE, grid
+from netviz.models import Layer
+from netviz.questions.field.empirical import THRESHOLD, field_middle
+from netviz.questions.field.result import MeasuredResult
+
+SIDES = ((224, 224, 12), (75, 75, 12), (28, 32, 14), (14, 16, None))
+"""For occluders from fine to coarse: image side over patch, over stride, and places from one occluder of a pass to
+the next; in the last there is one alone."""
+
+
+STILL = 1e-5
+"""A change smaller than this share of the activation is the rounding of a forward pass."""
+
+
+PIXELS = 16 * 224 * 224
+"""How many pixels go through the network together."""
+
+
+Floats = NDArray[np.float32]
+
+
+Places = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Occluder:
+    """A square that is moved over an image, alone or at many places at once.
+
+    Attributes
+    ----------
+    patch : int
+        Its side in pixels.
+    tops, lefts : ndarray of int64
+        First row and column of it at each place, in pixels; the last may hang over the border.
+    stride : int
+        From one place to the next, in pixels.
+    apart : (int, int)
+        From one occluder of a pass to the next, in places down and across.
+    """
+
+    patch: int
+    stride: int
+    tops: Places
+    lefts: Places
+    apart: tuple[int, int]
+
+    @property
+    def passes(self) -> int:
+        """How many forward passes cover every place once."""
+        return self.apart[0] * self.apart[1]
+
+    def suits(self, field: Field) -> bool:
+        """Return whether no unit with this field can meet two occluders of one pass."""
+        known = field.status in ("exact", "upper_bound")
+        places = (len(self.tops), len(self.lefts))
+        return all(
+            apart >= count or (known and math.ceil(size) + 1 <= apart * self.stride - self.patch + 1)
+            for size, count, apart in zip(field.size, places, self.apart, strict=True)
+        )
+
+    def covered(self, number: int, size: tuple[int, int]) -> Tensor:
+        """Return which pixels, (H, W), are covered in one of the passes."""
+        rows, cols = (
+            _reached(starts[first :: self.apart[axis]], self.patch, size[axis])
+            for axis, (starts, first) in enumerate(
+                zip((self.tops, self.lefts), divmod(number, self.apart[1]), strict=True)
+            )
+        )
+        return torch.from_numpy(np.outer(rows, cols))
+
+
+class Peaks(NamedTuple):
+    """Where units of a layer are most active on one image.
+
+    Attributes
+    ----------
+    units : ndarray of int64, shape (U,)
+    values : ndarray of float32, shape (U,)
+        Their activations there.
+    rows, cols : ndarray of int64, shape (U,)
+        The positions in the layer's map.
+    """
+
+    units: Places
+    values: Floats
+    rows: Places
+    cols: Places
+
+
+def choose_occluders(size: tuple[int, int]) -> list[Occluder]:
+    """Return occluders from fine to coarse for an image of this height and width; the last suits every field."""
+    side = math.sqrt(size[0] * size[1])
+    found: list[Occluder] = []
+    for patch_of, stride_of, limit in SIDES:
+        patch = min(max(1, round(side / patch_of)), *size)
+        stride = min(max(1, round(side / stride_of)), patch)
+        tops, lefts = grid(size[0], patch, stride), grid(size[1], patch, stride)
+        apart = (min(len(tops), limit or len(tops)), min(len(lefts), limit or len(lefts)))
+        if not found or (patch, stride, apart) != (found[-1].patch, found[-1].stride, found[-1].apart):
+            found.append(Occluder(patch, stride, tops, lefts, apart))
+    return found
+
+
+def find_positions(
+    network: nn.Module, image: Tensor, units: Mapping[Layer, Sequence[int]]
+) -> dict[Layer, Peaks]:
+    """Run the network once on an image (1, C, H, W); return where some units of its layers are most active."""
+    found: dict[Layer, Peaks] = {}
+
+    def keep(layer: Layer, output: Tensor) -> None:
+        maps = channels_first(layer, output)[0, list(units[layer])]
+        values, places = maps.flatten(1).float().cpu().max(dim=1)
+        rows, cols = np.divmod(places.numpy(), maps.shape[2])
+        found[layer] = Peaks(np.asarray(units[layer], dtype=np.int64), values.numpy(), rows, cols)
+
+    with capture(unwrap(network), list(units), reduce=keep) as run:
+        run(image)
+    return found
+
+
+def find_changes(
+    network: nn.Module,
+    image: Tensor,
+    baseline: Tensor,
+    peaks: Mapping[Layer, Peaks],
+    occluder: Occluder,
+    report: Callable[[int], None] | None = None,
+) -> dict[Layer, Floats]:
+    """Cover an image and measure by how much the units of several layers change where they were most active.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Left exactly as found; it runs no further than the last of these layers.
+    image, baseline : Tensor of shape (1, C, H, W)
+        On the network's device. Where an occluder is, the baseline is seen.
+    peaks : mapping of Layer to Peaks
+        Of this image.
+    occluder : Occluder
+        One that suits the fields of all these layers.
+    report : callable, optional
+        Called with how many passes were done after each batch.
+
+    Returns
+    -------
+    dict of Layer to ndarray of float32, shape (U, rows, columns)
+        The absolute change with an occluder at row r and column c of the first `apart` places, and at all that follow
+        at this distance; a unit's field meets one of them at most.
+    """
+    size = (int(image.shape[2]), int(image.shape[3]))
+    together = max(1, PIXELS // (size[0] * size[1]))
+    rows: dict[Layer, list[Floats]] = {layer: [] for layer in peaks}
+    with _Reader(unwrap(network), peaks) as read:
+        together = _batch(read, image, baseline, occluder, min(together, occluder.passes))
+        for first in range(0, occluder.passes, together):
+            numbers = range(first, min(first + together, occluder.passes))
+            for layer, values in read(_images(image, baseline, occluder, numbers)).items():
+                rows[layer].append(values)
+            if report is not None:
+                report(len(numbers))
+    changes = {}
+    for layer, batches in rows.items():
+        clean = peaks[layer].values
+        with np.errstate(invalid="ignore"):
+            change = _finite(np.abs(np.concatenate(batches) - clean)).T
+        change[change < STILL * np.abs(clean)[:, None]] = 0
+        changes[layer] = change.reshape(len(clean), *occluder.apart)
+    return changes
+
+
+class _Enough(Exception):
+    """Everything that is wanted of a forward pass is there."""
+
+
+class _Reader:
+    """Runs the network as far as the last layer wanted, and reads every unit where it was most active."""
+
+    def __init__(self, network: nn.Module, peaks: Mapping[Layer, Peaks]) -> None:
+        self._peaks = peaks
+        self._found: dict[Layer, Floats] = {}
+        self._capture = capture(network, list(peaks), reduce=self._keep)
+
+    def __enter__(self) -> Callable[[Tensor], dict[Layer, Floats]]:
+        run = self._capture.__enter__()
+
+        def read(images: Tensor) -> dict[Layer, Floats]:
+            self._found = {}
+            with contextlib.suppress(_Enough):
+                run(images)
+            return self._found
+
+        return read
+
+    def __exit__(self, *error: object) -> None:
+        self._capture.__exit__(None, None, None)
+
+    def _keep(self, layer: Layer, output: Tensor) -> None:
+        peaks = self._peaks[layer]
+        maps = channels_first(layer, output)
+        units, rows, cols = (torch.from_numpy(one).to(maps.device) for one in (peaks[0], peaks[2], peaks[3]))
+        self._found[layer] = maps[:, units, rows, cols].float().cpu().numpy()
+        if len(self._found) == len(self._peaks):
+            raise _Enough
+
+
+def _batch(
+    read: Callable[[Tensor], dict[Layer, Floats]],
+    image: Tensor,
+    baseline: Tensor,
+    occluder: Occluder,
+    together: int,
+) -> int:
+    """Return how many images may run together: one only where the network does otherwise on several."""
+    if together == 1:
+        return 1
+    try:
+        several = read(_images(image, baseline, occluder, range(together)))
+    except (RuntimeError, ValueError, IndexError):
+        return 1
+    alone = read(_images(image, baseline, occluder, range(together - 1, together)))
+    for layer, values in alone.items():
+        if several[layer].shape != (together, *values.shape[1:]):
+            return 1
+        one, other = _finite(values[0]), _finite(several[layer][-1])
+        room = TOLERANCE * max(float(np.abs(one).max(initial=0.0)), 1e-12)
+        if not np.allclose(other, one, rtol=0, atol=room):
+            return 1
+    return together
+
+
+def _images(image: Tensor, baseline: Tensor, occluder: Occluder, numbers: Sequence[int]) -> Tensor:
+    size = (int(image.shape[2]), int(image.shape[3]))
+    masks = torch.stack([occluder.covered(number, size) for number in numbers])[:, None]
+    return torch.where(masks.to(image.device), baseline, image)
+
+
+def _finite(values: Floats) -> Floats:
+    """Put 0 for what is no finite number."""
+    finite: Floats = np.where(np.isfinite(values), values, np.float32(0))
+    return finite
+
+
+def _reached(starts: Places, patch: int, length: int) -> NDArray[np.bool_]:
+    reached = np.zeros(length, dtype=bool)
+    for start in starts:
+        reached[start : start + patch] = True
+    return reached
+
+
+def finest(
+    occluders: Sequence[Occluder], fields: Mapping[Layer, Field]
+) -> Iterator[tuple[Occluder, list[Layer]]]:
+    """Yield each occluder with the layers that it is the first to suit."""
+    waiting = dict(fields)
+    for occluder in occluders:
+        mine = [layer for layer, field in waiting.items() if occluder.suits(field)]
+        for layer in mine:
+            del waiting[layer]
+        if mine:
+            yield occluder, mine
+
+
+CELLS = 28
+"""Squares of a saved map along its longer side, at most."""
+
+
+_TOGETHER = 64
+
+
+Numbers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a layer looks: its field, the size of its maps and that of the network's input."""
+
+    field: Field
+    map_shape: tuple[int, int]
+    size: tuple[int, int]
+
+
+class Shot(NamedTuple):
+    """One image: where the units of a layer are most active, and how much they change under the occluder."""
+
+    peaks: Peaks
+    changes: Floats
+
+
+def window(place: Place) -> tuple[int, int, int, int]:
+    """Return the rows and columns, [top, left, bottom, right], that a field takes when its middle is the image's."""
+    spans = []
+    for length, extent in zip(place.size, place.field.size, strict=True):
+        reach = length
+        if place.field.status in ("exact", "upper_bound"):
+            reach = math.ceil(extent / 2) + 1
+        spans.append((max(0, length // 2 - reach), min(length, length // 2 + reach + 1)))
+    (top, bottom), (left, right) = spans
+    return top, left, bottom, right
+
+
+def average(place: Place, occluder: Occluder, shots: Sequence[Shot]) -> Iterator[tuple[Floats, Numbers]]:
+    """Average the changes of units over images, some units at a time.
+
+    As `netviz.questions.field.empirical.empirical_field` does: every pixel of a unit's field gets the mean change
+    over the occluders that cover it, and these maps are laid on each other by the middles of the fields.
+
+    Parameters
+    ----------
+    place : Place
+    occluder : Occluder
+    shots : sequence of Shot
+        Of the same units, an image each; those that do not activate a unit do not count for it.
+
+    Yields
+    ------
+    maps : ndarray of float32, shape (units, height, width)
+        Of the next units, in the `window`.
+    used : ndarray of int64, shape (units,)
+        How many images count.
+    """
+    top, left, bottom, right = window(place)
+    spans = (np.arange(top, bottom), np.arange(left, right))
+    starts = (occluder.tops, occluder.lefts)
+    covers = [_cover(starts[axis], occluder.patch, place.size[axis]) for axis in range(2)]
+    wraps = [np.arange(len(starts[axis])) % occluder.apart[axis] for axis in range(2)]
+    units = len(shots[0].peaks.units)
+    for first in range(0, units, _TOGETHER):
+        some = slice(first, min(first + _TOGETHER, units))
+        count = some.stop - first
+        total = np.zeros((count, len(spans[0]), len(spans[1])), dtype=np.float32)
+        seen = np.zeros(total.shape, dtype=np.int16)
+        used = np.zeros(count, dtype=np.int64)
+        for peaks, changes in shots:
+            active = is_active(peaks.values[some])
+            middles, boxes = _looks(place, peaks.rows[some], peaks.cols[some])
+            shares, inside = [], []
+            for axis in range(2):
+                shift = place.size[axis] // 2 - np.rint(middles[:, axis]).astype(np.int64)
+                at = spans[axis] - shift[:, None]
+                there = (at >= 0) & (at < place.size[axis]) & active[:, None]
+                own = there & (at >= boxes[:, axis, None]) & (at < boxes[:, axis + 2, None])
+                shares.append(covers[axis][np.clip(at, 0, place.size[axis] - 1)] * own[..., None])
+                inside.append(there)
+            values = changes[some][:, wraps[0]][:, :, wraps[1]]
+            total += shares[0] @ values @ shares[1].swapaxes(1, 2)
+            seen += inside[0][:, :, None] & inside[1][:, None, :]
+            used += active
+        total /= np.maximum(seen, 1)
+        total[seen * 2 < used[:, None, None]] = 0
+        yield total, used
+
+
+def is_active(values: Floats) -> NDArray[np.bool_]:
+    """Return which activations are positive numbers."""
+    return np.isfinite(values) & (values > 0)
+
+
+def measured_result(
+    place: Place, occluder: Occluder, shots: Sequence[Shot], facts: dict[str, object]
+) -> MeasuredResult:
+    """Measure the fields of a layer's units.
+
+    Parameters
+    ----------
+    place : Place
+    occluder : Occluder
+    shots : sequence of Shot
+        One for each image.
+    facts : dict
+        What else `MeasuredResult` says.
+    """
+    top, left, bottom, right = window(place)
+    cell = max(1, math.ceil(max(bottom - top, right - left) / CELLS))
+    middle = (place.size[0] // 2 - top, place.size[1] // 2 - left)
+    found: list[tuple[Floats, ...]] = []
+    used = []
+    for maps, images in average(place, occluder, shots):
+        found.append(_measures(maps, middle, cell))
+        used.append(images)
+    sizes, offsets, largest, small = (np.concatenate(one) for one in zip(*found, strict=True))
+    values = np.stack([np.where(is_active(shot.peaks.values), shot.peaks.values, 0) for shot in shots])
+    field = place.field
+    return MeasuredResult(
+        units=shots[0].peaks.units,
+        sizes=sizes,
+        offsets=offsets,
+        largest=largest,
+        activations=values.max(axis=0).astype(np.float32),
+        used=np.concatenate(used).astype(np.int16),
+        maps=small.astype(np.uint8),
+        theoretical=np.array([field.size, field.stride, field.start], dtype=np.float64),
+        status=field.status,
+        reason=field.reason,
+        map_shape=place.map_shape,
+        input_shape=place.size,
+        cell=cell,
+        corner=(-middle[0], -middle[1]),
+        patch=occluder.patch,
+        stride=occluder.stride,
+        threshold=THRESHOLD,
+        **facts,  # type: ignore[arg-type]
+    )
+
+
+def _measures(maps: Floats, middle: tuple[int, int], cell: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return sizes, offsets, largest changes, and maps (U, rows, columns) in 255ths of these."""
+    count, height, width = maps.shape
+    largest = maps.reshape(count, -1).max(axis=1)
+    counted = (maps >= THRESHOLD * largest[:, None, None]) & (largest > 0)[:, None, None]
+    pixels = counted.sum(axis=(1, 2)).astype(np.float64)
+    some = np.where(pixels > 0, pixels, np.nan)
+    offsets = np.stack(
+        [
+            (counted.sum(axis=2) @ np.arange(height)) / some - middle[0],
+            (counted.sum(axis=1) @ np.arange(width)) / some - middle[1],
+        ],
+        axis=1,
+    )
+    rows, cols = math.ceil(height / cell), math.ceil(width / cell)
+    padded = np.zeros((count, rows * cell, cols * cell), dtype=np.float32)
+    padded[:, :height, :width] = maps
+    small = padded.reshape(count, rows, cell, cols, cell).mean(axis=(2, 4), dtype=np.float64)
+    shares = np.rint(255 * small / np.where(largest > 0, largest, 1)[:, None, None])
+    return (
+        np.sqrt(some).astype(np.float32),
+        offsets.astype(np.float32),
+        largest.astype(np.float32),
+        shares.astype(np.float32),
+    )
+
+
+def _cover(starts: Numbers, patch: int, length: int) -> Floats:
+    """Return what each place counts in the mean over those that cover a pixel of an axis, (length, places)."""
+    at = np.arange(length)[:, None]
+    covered = (at >= starts) & (at < starts + patch)
+    shares: Floats = (covered / np.maximum(covered.sum(axis=1, keepdims=True), 1)).astype(np.float32)
+    return shares
+
+
+def _looks(place: Place, rows: Numbers, cols: Numbers) -> tuple[NDArray[np.float64], Numbers]:
+    """Return the middles (U, 2) of what units see at positions, and their boxes (U, 4) inside the image."""
+    positions = list(zip(rows.tolist(), cols.tolist(), strict=True))
+    middles = [field_middle(place.field, one, place.map_shape, place.size) for one in positions]
+    whole = (0, 0, *place.size)
+    known = place.field.status != "unknown"
+    boxes = [place.field.clipped(*one, *place.size) if known else whole for one in positions]
+    return np.array(middles, dtype=np.float64), np.array(boxes, dtype=np.int64)

@@ -1,0 +1,328 @@
+"""The picture of a layer's filters.
+
+Filters of many input channels are a matrix: a row per unit and a column per input channel.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from netviz.paper import style, words
+from netviz.paper.layout import (
+    MARGIN,
+    Box,
+    Canvas,
+    Header,
+    as_array,
+    bad_values,
+    drawn_of,
+    header,
+    layer_name,
+    limits,
+)
+from netviz.paper.scales import colourise
+from netviz.paper.tiles import columns_for
+from netviz.paper.words import TIMES
+from netviz.questions.filters.result import FiltersResult
+from netviz.questions.filters.tiles import FilterView, view_filters
+
+_COMFORTABLE = 1500
+
+
+_HEADER = 170
+
+
+_TOP = 34
+
+
+_PANEL_GAP = 26
+
+
+_TEXT_ROW = 11
+
+
+@dataclass(frozen=True)
+class MatrixPlan:
+    """Where the matrix goes.
+
+    Attributes
+    ----------
+    zoom : int
+        Pixels per weight.
+    panels, rows : int
+        Panels side by side, and rows in each.
+    label, tag : int
+        Pixels left of a panel for the units' numbers and right of it for what is said about them.
+    panel : int
+        Pixels of a panel from its labels to the next panel's.
+    width, height : int
+        Pixels of the whole.
+    notes : tuple of str
+        What rows, columns and marks mean.
+    """
+
+    zoom: int
+    panels: int
+    rows: int
+    label: int
+    tag: int
+    panel: int
+    width: int
+    height: int
+    notes: tuple[str, ...]
+
+
+def plan_matrix(result: FiltersResult, view: FilterView) -> tuple[MatrixPlan, FilterView]:
+    """Find the largest weights that fit on the paper, showing fewer input channels where none fit."""
+    while True:
+        plan = _largest(result, view)
+        shown = view.values.shape[1]
+        if plan is not None and (plan.width <= style.LARGEST or shown == 1):
+            return plan, view
+        view = view_filters(result, max(1, shown // 2))
+
+
+def _largest(result: FiltersResult, view: FilterView) -> MatrixPlan | None:
+    point = view.values.shape[2:] == (1, 1)
+    for limit, zooms in (
+        (_COMFORTABLE, range(16 if point else 10, 5, -1)),
+        (style.LARGEST, range(10, 0, -1)),
+    ):
+        for zoom in zooms:
+            plan = _fold(result, view, zoom, limit)
+            if plan is not None:
+                return plan
+    return _fold(result, view, 1, 1 << 15) if view.values.shape[1] == 1 else None
+
+
+def _fold(result: FiltersResult, view: FilterView, zoom: int, limit: int) -> MatrixPlan | None:
+    """Fold the rows into panels so that width / height comes nearest to 1.4; None if nothing fits."""
+    count, shown, height, width = view.values.shape
+    tall = height * zoom >= _TEXT_ROW
+    marked = [unit for unit in view.units if unit in result.dead or unit in dict(result.duplicates)]
+    label = int(words.width("0" * len(str(max(view.units, default=0))), style.LABEL)) + 8
+    if result.groups > 1:
+        label += int(words.width(f" g{result.groups}", style.LABEL))
+    tag = 0 if not marked else 10 if not tall else int(words.width("≈ 0000", style.SMALL)) + 6
+    panel = label + shown * width * zoom + tag + _PANEL_GAP
+    fits = []
+    for panels in range(1, max(count, 1) + 1):
+        rows = max(1, math.ceil(count / panels))
+        size = panels * panel - _PANEL_GAP, _TOP + rows * height * zoom
+        if size[0] + 2 * MARGIN > limit:
+            break
+        # A panel that starts beyond the last unit would be empty.
+        if size[1] + _HEADER + MARGIN <= limit and (panels - 1) * rows < max(count, 1):
+            fits.append((abs(math.log(size[0] / size[1] / 1.4)), panels, rows, size))
+    if not fits:
+        return None
+    _, panels, rows, size = min(fits)
+    notes = [
+        "a row is a unit, a column an input channel" + (" of the unit's group" if result.groups > 1 else "")
+    ]
+    if marked:
+        notes.append("right of a row: ≈ the earlier filter it resembles, or dead" if tall else _MARKS)
+    return MatrixPlan(zoom, panels, rows, label, tag, panel, *size, tuple(notes))
+
+
+_MARKS = "right of a row: violet near-duplicate, grey dead"
+
+
+def draw_matrix(
+    canvas: Canvas, top: int, view: FilterView, plan: MatrixPlan, result: FiltersResult, tags: Sequence[str]
+) -> None:
+    """Draw the panels below `top`; `tags` says what is remarkable about each unit."""
+    count, shown, height, width = view.values.shape
+    per_group = result.filters.shape[0] // result.groups
+    pitch, step = height * plan.zoom, width * plan.zoom
+    values = view.shares if view.scale.per_tile else view.values
+    first = top + _TOP
+    every = next(n for n in (1, 2, 4, 5, 8, 10, 16, 20, 32, 64) if n * pitch >= _TEXT_ROW or n == 64)
+    across = next(n for n in (1, 2, 4, 8, 16, 32, 64) if n * step >= 22 or n == 64)
+    for panel in range(plan.panels):
+        rows = range(panel * plan.rows, min(count, (panel + 1) * plan.rows))
+        left = MARGIN + panel * plan.panel + plan.label
+        box = (left, first, shown * step, len(rows) * pitch)
+        block = values[rows.start : rows.stop].swapaxes(1, 2)
+        image = as_array(block.reshape(len(rows) * height, shown * width))
+        canvas.image(image, box, style.colour_map("diverging"), (view.scale.low, view.scale.high))
+        _grid(canvas, box, pitch, step)
+        heading = "channel of the group" if result.groups > 1 else "input channel"
+        if words.width(heading, style.SMALL) > box[2]:
+            heading = "input"
+        canvas.text(left, top + 10, heading, style.SMALL, style.FAINT, va="baseline")
+        for channel in range(0, shown, across):
+            x = left + (channel + 0.5) * step
+            canvas.text(x, first - 5, str(channel), style.SMALL, style.MUTED, ha="center", va="baseline")
+        for row in rows:
+            place = row - rows.start
+            middle = first + (place + 0.5) * pitch
+            unit, tag = view.units[row], tags[row]
+            if place % every == 0:
+                name = f"{unit} g{unit // per_group}" if result.groups > 1 else str(unit)
+                canvas.text(
+                    left - 5, middle, name, style.LABEL, style.MUTED, ha="right", va="center_baseline"
+                )
+            if tag and pitch >= _TEXT_ROW:
+                colour = style.DEAD if tag == "dead" else style.DUPLICATE
+                canvas.text(left + box[2] + 5, middle, tag, style.SMALL, colour, va="center_baseline")
+        if pitch < _TEXT_ROW:
+            _marks(canvas, left + box[2] + 3, first, pitch, [tags[row] for row in rows])
+        dead = [
+            (left, first + (row - rows.start) * pitch, box[2], pitch) for row in rows if tags[row] == "dead"
+        ]
+        canvas.frames([box])
+        canvas.frames(dead, style.DEAD, 1.5, 0.0)
+
+
+def _grid(canvas: Canvas, box: Box, pitch: int, step: int) -> None:
+    """Part the kernels by lines one pixel wide; small cells stay together."""
+    left, top, width, height = box
+    if min(pitch, step) < 6:
+        return
+    lines: list[Box] = [(left, y, left + width, y) for y in range(int(top) + pitch, int(top + height), pitch)]
+    lines += [(x, top, x, top + height) for x in range(int(left) + step, int(left + width), step)]
+    canvas.lines([(line, style.PAPER) for line in lines])
+
+
+def _marks(canvas: Canvas, x: float, first: float, pitch: int, tags: Sequence[str]) -> None:
+    """Mark rows that are too low for words by a short coloured bar."""
+    marks = [
+        (
+            (x, first + row * pitch, x, first + (row + 1) * pitch),
+            style.DEAD if tag == "dead" else style.DUPLICATE,
+        )
+        for row, tag in enumerate(tags)
+        if tag
+    ]
+    canvas.lines(marks, 4.0)
+
+
+_LEAST_WIDTH = 760
+
+
+_GAP = 8
+
+
+_LINE = 14
+
+
+def filters_figure(result: FiltersResult) -> Figure:
+    """Draw the filters of one layer.
+
+    Parameters
+    ----------
+    result : FiltersResult
+        Its `units` are drawn: as colour tiles where the layer reads an RGB image, as signed tiles where a
+        filter has one channel, else as a matrix with a row per unit and a column per input channel.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The first Axes is the paper in pixels; the Axes labelled ``"scale"`` is the colour bar.
+    """
+    with style.style():
+        view = view_filters(result)
+        if view.layout == "matrix":
+            plan, view = plan_matrix(result, view)
+            return _draw_matrix(result, view, plan)
+        return _draw_tiles(result, view)
+
+
+def _draw_tiles(result: FiltersResult, view: FilterView) -> Figure:
+    labels = _labels(result, view.units)
+    widest = words.width(max(labels, key=len, default=""), style.LABEL)
+    count, _, height, width = view.shares.shape
+    for target in (80 if count <= 40 else 64, 56, 48, 40, 32, 24, 16, 8):
+        zoom = max(1, min(32, max(target, min(112, target * max(height, width) // 8)) // max(height, width)))
+        cell_height = height * zoom + _LINE + _GAP
+        cell_width = max(width * zoom, int(widest) + 1) + _GAP
+        columns = columns_for(count, cell_height, cell_width, 1.6)
+        rows = -(-count // columns)
+        if max(columns * cell_width, rows * cell_height + 150) + 2 * MARGIN <= style.LARGEST:
+            break
+    paper = max(_LEAST_WIDTH, columns * cell_width - _GAP + 2 * MARGIN)
+    head = _header(result, view, paper, None)
+    canvas = Canvas(paper, head.height + rows * cell_height + MARGIN)
+    head.draw(canvas)
+    boxes = []
+    for index, label in enumerate(labels):
+        row, column = divmod(index, columns)
+        left, top = MARGIN + column * cell_width, head.height + row * cell_height
+        box = (left, top + _LINE, width * zoom, height * zoom)
+        boxes.append(box)
+        canvas.text(
+            left, top + _LINE - 4, label, style.LABEL, _colour(result, view.units[index]), va="baseline"
+        )
+        if view.layout == "rgb":
+            canvas.image(colourise(np.moveaxis(view.shares[index], 0, -1), "rgb"), box)
+        else:
+            colours = style.colour_map("diverging")
+            own = limits(view.scale, float(view.peaks[index]))
+            canvas.image(as_array(view.values[index, 0]), box, colours, own)
+    dead = set(result.dead)
+    canvas.frames(boxes)
+    canvas.frames([b for b, u in zip(boxes, view.units, strict=True) if u in dead], style.DEAD, 2.0, 1.0)
+    return canvas.figure
+
+
+def _draw_matrix(result: FiltersResult, view: FilterView, plan: MatrixPlan) -> Figure:
+    paper = max(_LEAST_WIDTH, plan.width + 2 * MARGIN)
+    head = _header(result, view, paper, plan)
+    canvas = Canvas(paper, head.height + plan.height + MARGIN)
+    head.draw(canvas)
+    tags = [tag for _, tag in _tagged(result, view.units)]
+    draw_matrix(canvas, head.height, view, plan, result, tags)
+    return canvas.figure
+
+
+def _header(result: FiltersResult, view: FilterView, paper: int, plan: MatrixPlan | None) -> Header:
+    outputs, inputs, height, width = result.filters.shape
+    size = f"{words.counted(outputs, 'filter')} {height}{TIMES}{width}{TIMES}{inputs}"
+    depthwise = result.groups > 1 and inputs == 1
+    kind = ["transposed"] if result.transposed else []
+    if result.groups > 1:
+        kind.append("depthwise" if depthwise else f"{result.groups} groups")
+    title = [result.network, layer_name(result.layer, result.alias), ", ".join([size, *kind])]
+    each = view.scale.per_tile
+    caption = [
+        "each filter by its own largest weight" if each else "one scale for all filters",
+        drawn_of(view.units, outputs, result.sort),
+        f"{words.counted(len(result.dead), 'dead filter')} (L2 norm below 1 % of the layer's median norm)",
+        f"{words.counted(len(result.duplicates), 'near-duplicate')} "
+        "(cosine similarity ≥ 0.95 with an earlier filter)",
+    ]
+    if plan is not None and view.values.shape[1] < inputs:
+        of = "input channels of each group" if result.groups > 1 else "input channels"
+        caption.insert(2, f"first {view.values.shape[1]} of {inputs} {of}")
+    caption += bad_values(view.bad)
+    ticks = [(value, words.number(value)) for value in (view.scale.low, 0.0, view.scale.high)]
+    note = ["share of each filter's largest weight" if each else "weight"]
+    if view.layout == "rgb":
+        note.append("mid-grey 0, brighter positive, darker negative, in each of red, green and blue")
+        if result.channel_order == "BGR":
+            note.append("the network reads blue, green, red; shown as red, green, blue")
+    elif plan is not None:
+        note += plan.notes
+    return header(title, caption, view.scale, ticks, note, paper)
+
+
+def _tagged(result: FiltersResult, units: Sequence[int]) -> list[tuple[int, str]]:
+    """Pair each unit with what is to be said about it: dead, or like which earlier one."""
+    dead, earlier = set(result.dead), dict(result.duplicates)
+    return [
+        (unit, "dead" if unit in dead else f"≈ {earlier[unit]}" if unit in earlier else "") for unit in units
+    ]
+
+
+def _labels(result: FiltersResult, units: Sequence[int]) -> list[str]:
+    return [f"{unit} {tag}".rstrip() for unit, tag in _tagged(result, units)]
+
+
+def _colour(result: FiltersResult, unit: int) -> str:
+    if unit in result.dead:
+        return style.DEAD
+    return style.DUPLICATE if unit in dict(result.duplicates) else style.MUTED

@@ -1,0 +1,1 @@
+"""All depths at every place."""

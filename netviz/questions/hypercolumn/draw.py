@@ -1,0 +1,186 @@
+"""The picture of hypercolumns: the image, three components as colours, clusters, and each component by itself."""
+
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from netviz.paper import style, words
+from netviz.paper.classes import class_colour, class_colours, legend
+from netviz.paper.layout import MARGIN, Box, Canvas, Header, header
+from netviz.paper.regions import fitted
+from netviz.paper.scales import Pixels, Scale, peak
+from netviz.paper.words import MINUS, TIMES
+from netviz.questions.hypercolumn.result import HypercolumnResult
+
+_SIDE: Final = 400
+
+
+_LEAST: Final = 240
+
+
+_BETWEEN: Final = 20
+
+
+_ABOVE: Final = 34
+
+
+_BELOW: Final = 18
+
+
+_PERCENT: Final = (2.5, 97.5)
+
+
+_SCALE: Final = Scale(-1.0, 1.0, "diverging", True)
+
+
+_TICKS: Final = ((-1.0, f"{MINUS}end"), (0.0, "0"), (1.0, "end"))
+
+
+def hypercolumn_figure(result: HypercolumnResult) -> Figure:
+    """Draw the image, its hypercolumns as colours and as clusters, and their three components.
+
+    Parameters
+    ----------
+    result : HypercolumnResult
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The first Axes is the paper in pixels and holds six pictures: the image, the components as red, green and
+        blue, the clusters; the components one by one. The Axes labelled ``"scale"`` is the colour bar.
+    """
+    with style.style():
+        return _draw(result)
+
+
+def _draw(result: HypercolumnResult) -> Figure:
+    width, height = fitted(result.image.shape, _SIDE, whole=False)
+    column = max(width, _LEAST)
+    paper = 2 * MARGIN + 3 * column + 2 * _BETWEEN
+    head = _header(result, paper)
+    key = legend(
+        [
+            (class_colour(number), f"{number}: {_percent(share)}")
+            for number, share in enumerate(result.cluster_share)
+        ],
+        paper - 2 * MARGIN,
+    )
+    each = _ABOVE + height + _BELOW
+    top = head.height
+    canvas = Canvas(paper, top + 2 * each + 24 + key.height + MARGIN)
+    head.draw(canvas)
+    boxes: list[Box] = []
+
+    def place(number: int, pixels: NDArray[Any], title: str, note: str, limit: float | None = None) -> None:
+        row, across = divmod(number, 3)
+        left, y = MARGIN + across * (column + _BETWEEN), top + row * each
+        box = (left, y + _ABOVE, width, height)
+        small = width < pixels.shape[1]
+        if limit is None:
+            canvas.image(pixels, box, smooth=small)
+        else:
+            canvas.image(pixels, box, style.colour_map("diverging"), (-limit, limit), smooth=small)
+        boxes.append(box)
+        title = words.shorten(title, column, style.CAPTION, bold=True)
+        canvas.text(left, y + 12, title, style.CAPTION, weight="bold", va="baseline")
+        canvas.text(
+            left, y + 27, words.shorten(note, column, style.LABEL), style.LABEL, style.MUTED, va="baseline"
+        )
+
+    rows, columns = result.image.shape[:2]
+    place(0, result.image, result.image_name, f"{columns}{TIMES}{rows} pixels, as the network saw it")
+    place(
+        1,
+        component_colours(result.components),
+        "components 1, 2, 3 as red, green, blue",
+        f"each from its {_PERCENT[0]:g} to its {_PERCENT[1]:g} percentile",
+    )
+    explained = _percent(result.cluster_explained)
+    place(
+        2,
+        class_colours(result.clusters),
+        f"{len(result.cluster_share)} clusters",
+        f"k-means in {words.counted(result.cluster_components, 'component')} ({explained} of the variance)",
+    )
+    for number, values in enumerate(result.components):
+        limit = component_limit(values)
+        note = _sources(result, number) if values.any() else "nothing varies in a further direction"
+        title = f"component {number + 1}: {_percent(float(result.explained[number]))} of the variance"
+        place(3 + number, values, title, f"end ±{words.number(limit)}; {note}", limit)
+    canvas.frames(boxes)
+    y = top + 2 * each
+    canvas.text(
+        MARGIN, y + 10, "clusters by size: share of the places", style.LABEL, style.MUTED, va="baseline"
+    )
+    key.draw(canvas, MARGIN, y + 20)
+    return canvas.figure
+
+
+def component_limit(values: NDArray[np.floating]) -> float:
+    """Return the end of a component's scale: what 97.5 % of its places stay within, so that a rim does not set it."""
+    largest = float(np.percentile(np.abs(values).astype(np.float64), _PERCENT[1]))
+    return largest or peak(values) or 1.0
+
+
+def component_colours(components: NDArray[np.floating]) -> Pixels:
+    """Return three components (3, H, W) as red, green and blue, uint8 (H, W, 3).
+
+    Each goes from its 2.5th percentile, 0, to its 97.5th, 255; one that is constant is mid-grey.
+    """
+    low, high = np.percentile(components.reshape(3, -1).astype(np.float64), _PERCENT, axis=1)
+    span = high - low
+    shares = (components - low[:, None, None]) / np.where(span > 0, span, 1.0)[:, None, None]
+    shares = np.where(span[:, None, None] > 0, np.clip(shares, 0, 1), 0.5)
+    colours: Pixels = np.rint(255 * shares).astype(np.uint8).transpose(1, 2, 0)
+    return np.ascontiguousarray(colours)
+
+
+def _sources(result: HypercolumnResult, number: int) -> str:
+    """Name the layers that a component comes from, the one with most first."""
+    shares = [(float(one["share"][number]), _short(one)) for one in result.layers]
+    told = [f"{name} {_percent(share)}" for share, name in sorted(shares, key=lambda one: -one[0])[:3]]
+    return f"weights: {', '.join(told)}"
+
+
+def _short(layer: dict[str, Any]) -> str:
+    return str(layer["alias"] or layer["layer"])
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.1 or not share else f"{100 * share:.2g} %"
+
+
+def _described(layer: dict[str, Any]) -> str:
+    field = TIMES.join(f"{side:g}" for side in dict.fromkeys(layer["field_size"]))
+    stride = TIMES.join(f"{side:g}" for side in dict.fromkeys(layer["field_stride"]))
+    most = "at most " if layer["field_status"] == "upper_bound" else ""
+    name = " = ".join(dict.fromkeys(filter(None, (layer["alias"], layer["layer"]))))
+    return f"{name}: {words.counted(layer['units'], 'unit')}, field {most}{field}, stride {stride}"
+
+
+def _header(result: HypercolumnResult, paper: int) -> Header:
+    rows, columns = result.clusters.shape
+    units = sum(int(layer["units"]) for layer in result.layers)
+    title = [
+        result.network,
+        f"hypercolumns of {units} units in {words.counted(len(result.layers), 'layer')}",
+        result.image_name,
+    ]
+    shown = [_described(layer) for layer in result.layers[:6]]
+    if len(result.layers) > 6:
+        shown.append(f"and {len(result.layers) - 6} more layers")
+    grid = f"read on {rows}{TIMES}{columns} places (H{TIMES}W)"
+    step = result.grid_step
+    grid += (
+        ", every pixel of the network's input"
+        if tuple(step) == (1.0, 1.0)
+        else (f", every {step[0]:.3g} pixels of the network's input")
+    )
+    caption = [*shown, grid, "each layer counts the same: its units' summed variance is 1"]
+    note = [
+        f"value along a principal component; {_PERCENT[1]:g} % of its places within the ends, the rest is clipped",
+        "white is 0, red positive, blue negative; which sign is which says nothing",
+    ]
+    return header(title, caption, _SCALE, _TICKS, note, paper)

@@ -1,0 +1,188 @@
+"""The picture of a layer's maps beside the image they answer to."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from netviz.paper import style, words
+from netviz.paper.layout import (
+    MARGIN,
+    Canvas,
+    Header,
+    as_array,
+    bad_values,
+    drawn_of,
+    header,
+    layer_name,
+    limits,
+)
+from netviz.paper.tiles import columns_for
+from netviz.paper.words import MINUS, TIMES
+from netviz.questions.maps.result import MapsResult
+from netviz.questions.maps.tiles import MapView, view_maps
+
+_LEAST_WIDTH = 760
+
+
+_IMAGE = 256
+
+
+_BETWEEN = 32
+
+
+_GAP = 8
+
+
+_LINE = 14
+
+
+_IMAGE_TEXT = 2 * 16
+
+
+NORMALIZED: Final = {"lcn": "after local contrast normalization", "lrn": "after local response normalization"}
+
+
+@dataclass(frozen=True)
+class _Grid:
+    zoom: int
+    limit: int
+    columns: int
+    rows: int
+    cell_width: int
+    cell_height: int
+
+
+def maps_figure(result: MapsResult) -> Figure:
+    """Draw the image and, beside it, the maps of one layer.
+
+    Parameters
+    ----------
+    result : MapsResult
+        Its `units` are drawn, in their order, on its `scale`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The first Axes is the paper in pixels and holds the image, then a map per unit; the Axes labelled
+        ``"scale"`` is the colour bar.
+    """
+    with style.style():
+        return _draw(result)
+
+
+def _draw(result: MapsResult) -> Figure:
+    picture_width, picture_height = _fit(result.image)
+    side = max(picture_width, 150)
+    room = style.LARGEST - 2 * MARGIN - side - _BETWEEN
+    grid = _arrange(result, room)
+    view = view_maps(result, grid.limit)
+    paper = max(_LEAST_WIDTH, 2 * MARGIN + side + _BETWEEN + grid.columns * grid.cell_width - _GAP)
+    head = _header(result, view, paper)
+    top = head.height
+    body = max(picture_height + _LINE + _IMAGE_TEXT, grid.rows * grid.cell_height)
+    canvas = Canvas(paper, top + body + MARGIN)
+    head.draw(canvas)
+
+    box = (MARGIN, top + _LINE, picture_width, picture_height)
+    small = picture_width < result.image.shape[1]
+    canvas.image(result.image, box, smooth=small)
+    height, width = result.image.shape[:2]
+    under = top + _LINE + picture_height + 15
+    name = words.shorten(result.image_name, side, style.CAPTION)
+    canvas.text(MARGIN, under, name, style.CAPTION, va="baseline")
+    seen = f"{width}{TIMES}{height} pixels, as the network saw it"
+    for row, line in enumerate(words.wrap([seen], side, style.LABEL)):
+        canvas.text(MARGIN, under + 15 + 13 * row, line, style.LABEL, style.MUTED, va="baseline")
+
+    colours = style.colour_map(view.scale.colours)
+    boxes = [box]
+    for index, unit in enumerate(view.units):
+        row, column = divmod(index, grid.columns)
+        left = MARGIN + side + _BETWEEN + column * grid.cell_width
+        y = top + row * grid.cell_height
+        tile_height, tile_width = (length * grid.zoom for length in view.values[index].shape)
+        tile = (left, y + _LINE, tile_width, tile_height)
+        boxes.append(tile)
+        own = limits(view.scale, float(view.peaks[index]))
+        canvas.image(as_array(view.values[index]), tile, colours, own)
+        canvas.text(left, y + _LINE - 4, str(unit), style.LABEL, style.MUTED, va="baseline")
+        if view.scale.per_tile:
+            under = y + _LINE + tile_height + 11
+            canvas.text(left, under, _own(view, index), style.SMALL, style.FAINT, va="baseline")
+    canvas.frames(boxes)
+    return canvas.figure
+
+
+def _fit(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> tuple[int, int]:
+    """Return the width and height at which the image is drawn: at most _IMAGE pixels on a side."""
+    height, width = image.shape[:2]
+    longest = max(height, width)
+    factor = float(_IMAGE // longest) if longest <= _IMAGE else _IMAGE / longest
+    return max(1, round(width * factor)), max(1, round(height * factor))
+
+
+def _arrange(result: MapsResult, room: int) -> _Grid:
+    """Choose the size of a map's tile: large for a few maps, as small as needed for many."""
+    count, (height, width) = len(result.units), result.maps.shape[1:]
+    side = max(height, width)
+    each = result.scale == "each"
+    largest = 224 if count <= 4 else 168 if count <= 9 else 112
+    widest = words.width("±0.00e-00" if each else "0000", style.SMALL)
+    for target in (largest, 112, 96, 80, 64, 48, 40, 32, 24, 16):
+        limit = max(2 * target, 1)
+        zoom = max(1, min(48, target // side))
+        reduction = max(1, -(-side // limit))
+        tile_height, tile_width = (-(-length // reduction) * zoom for length in (height, width))
+        cell_width = max(tile_width, int(widest)) + _GAP
+        cell_height = tile_height + _LINE + (_LINE if each else 0) + _GAP
+        columns = columns_for(count, cell_height, cell_width)
+        rows = -(-count // columns)
+        grid = _Grid(zoom, limit, columns, rows, cell_width, cell_height)
+        if columns * cell_width <= room and rows * cell_height + 170 <= style.LARGEST:
+            break
+    return grid
+
+
+def _own(view: MapView, index: int) -> str:
+    """Write the value of the high end of a map's own scale."""
+    if not np.isfinite(view.values[index]).any():
+        return "not finite"
+    peak = float(view.peaks[index])
+    if view.scale.colours == "diverging" and peak:
+        return f"±{words.number(peak)}"
+    return f"max {words.number(peak)}"
+
+
+def _header(result: MapsResult, view: MapView, paper: int) -> Header:
+    height, width = result.maps.shape[1:]
+    title = [
+        result.network,
+        layer_name(result.layer, result.alias, result.layer_kind),
+        result.image_name,
+    ]
+    each = view.scale.per_tile
+    caption = [
+        f"maps {height}{TIMES}{width} (H{TIMES}W)",
+        *([NORMALIZED.get(result.normalize, result.normalize)] if result.normalize else []),
+        "each map by its own range" if each else "one scale for all maps",
+        drawn_of(view.units, result.channels, result.sort),
+    ]
+    if view.reduction > 1:
+        caption.append(f"a pixel is the mean of {view.reduction}{TIMES}{view.reduction} positions")
+    if view.zero:
+        caption.append(f"{words.counted(view.zero, 'map')} 0 everywhere")
+    caption += bad_values(view.bad)
+    low, high = view.scale.low, view.scale.high
+    signed = low < 0
+    if each:
+        ticks = ([(low, f"{MINUS}max"), (0.0, "0")] if signed else [(0.0, "0")]) + [(high, "max")]
+        what = "max is a map's largest absolute value" if signed else "max is a map's largest value"
+        note = [f"{what}, written under it"]
+    else:
+        middle = 0.0 if signed else high / 2
+        ticks = [(value, words.number(value)) for value in (low, middle, high)]
+        note = ["normalized response of the unit" if result.normalize else "response of the unit"]
+    note.append("white is 0, red positive, blue negative" if signed else "black is 0, brighter is more")
+    return header(title, caption, view.scale, ticks, note, paper)

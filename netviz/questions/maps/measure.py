@@ -1,0 +1,120 @@
+"""The feature maps of a layer on an image."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from netviz.images import Photo, read_image
+from netviz.models import load
+from netviz.questions.contrast.normalize import METHODS, check_contrast
+from netviz.questions.contrast.normalize import normalize as normalize_contrast
+from netviz.questions.maps.result import MapsResult
+from netviz.questions.opening import ModelSpec, activations, layers, require_maps
+from netviz.results.choose import choose_units
+
+WINDOW = 7
+"""Side of the window in which ``normalize="lcn"`` works, in positions."""
+
+
+SHOWN = 64
+"""How many units are drawn if the user does not say."""
+
+
+def maps(
+    image: str | Path | Photo,
+    *,
+    layer: str,
+    model: ModelSpec = "mobilenet_v2",
+    units: str | Iterable[int] | None = None,
+    sort: str = "index",
+    scale: str = "each",
+    normalize: str = "",
+    size: tuple[int, int] | None = None,
+    trust: bool = False,
+    weights: str | Path = "default",
+    seed: int = 0,
+) -> MapsResult:
+    """Run a network on an image and take one layer's output.
+
+    Parameters
+    ----------
+    image : str, Path or Photo
+        An image file, ``skimage:NAME``, or an image already read.
+    layer : str
+        Name, alias, glob, or ``-1`` for the last layer with maps.
+    model : str, Path, nn.Module or Model
+        As for `netviz.load`.
+    units : str or iterable of int, optional
+        Which units to draw: ``"0:16"``, ``"3,7"``; by default 64 at most.
+    sort : {"index", "max"}
+        Drawing order: as asked, or largest maximum first.
+    scale : {"each", "shared"}
+        Whether each map is drawn by its own range, or all by one scale.
+    normalize : {"", "lcn", "lrn"}
+        Whether to normalize the contrast of the maps, with the defaults of `netviz.normalize`; `netviz.contrast` has
+        more to say about it.
+    size : (int, int), optional
+        Input height and width in pixels, if not the network's own.
+    trust, weights, seed
+        As for `netviz.load`.
+
+    Returns
+    -------
+    MapsResult
+        Its `maps` hold the whole layer, exactly the raw output where nothing is normalized.
+
+    Raises
+    ------
+    ImageError
+        If the image cannot be read, or is too small for the network.
+    LayerError
+        If the layer or a unit does not exist, or the layer has no maps, or none that can be normalized.
+    ModelError
+        If MODEL cannot be opened or cannot run.
+    ValueError
+        If `sort`, `scale` or `normalize` is none of the values named here.
+    """
+    if sort not in ("index", "max"):
+        raise ValueError(f"sort must be 'index' or 'max', not {sort!r}")
+    if scale not in ("each", "shared"):
+        raise ValueError(f"scale must be 'each' or 'shared', not {scale!r}")
+    if normalize and normalize not in METHODS:
+        raise ValueError(f"normalize must be '' or one of {', '.join(METHODS)}, not {normalize!r}")
+    model = load(model, trust=trust, weights=weights, seed=seed)
+    model.runnable()
+    index = layers(model, size=size)
+    found = require_maps(model, index.resolve(layer))
+    chosen = choose_units(units, found.channels, found.name)
+    photo = image if isinstance(image, Photo) else read_image(image)
+    prepared, values = activations(model, index, [found], photo, size)
+    one = values[found]
+    if normalize:
+        check_contrast(one, found, model, photo, WINDOW if normalize == "lcn" else 1)
+        one = normalize_contrast(torch.from_numpy(one)[None], method=normalize, window=WINDOW)[0].numpy()
+    order = _order(one, chosen, sort)
+    return MapsResult(
+        maps=one,
+        image=prepared,
+        index=np.arange(len(one)),
+        units=np.array(order, dtype=np.int64),
+        network=model.name,
+        layer=found.name,
+        alias=found.alias,
+        layer_kind=found.kind,
+        channels=found.channels,
+        image_name=photo.name,
+        scale=scale,
+        sort=sort,
+        normalize=normalize,
+    )
+
+
+def _order(values: NDArray[np.float32], chosen: list[int] | None, sort: str) -> list[int]:
+    units = list(range(len(values))) if chosen is None else chosen
+    if sort == "max":
+        peaks = np.nan_to_num(values.reshape(len(values), -1).max(axis=1), nan=-np.inf)
+        units = sorted(units, key=lambda unit: (-float(peaks[unit]), unit))
+    return units[:SHOWN] if chosen is None else units

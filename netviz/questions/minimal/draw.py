@@ -1,0 +1,373 @@
+"""The picture of a minimal image: its segments, what went when, the score on the way, and what is left.
+
+And of many: the share that each class needs, and images beside what suffices of them.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from netviz.paper import style, words
+from netviz.paper.layout import MARGIN, Box, Canvas, Head, Header, header
+from netviz.paper.regions import OUTLINE, draw_edges, edges, fitted, grey
+from netviz.paper.scales import Pixels, Scale, colourise
+from netviz.paper.words import TIMES
+from netviz.questions.minimal.result import MinimalResult, MinimalSetResult
+
+CHANGED: Final = "#cf222e"
+"""The removal that changes the prediction."""
+
+
+CURVE: Final = "#0969da"
+
+
+_SIDE: Final = 296
+
+
+_LEAST: Final = 256
+
+
+_BETWEEN: Final = 24
+
+
+_UNDER: Final = 3 * 14 + 12
+
+
+_STEPS: Final = 8
+
+
+_GAP: Final = 12
+
+
+_STEP_TEXT: Final = 3 * 13 + 12
+
+
+_CHART: Final = 230
+
+
+_OPACITY: Final = 0.75
+
+
+_FILLS: Final = {
+    "blur": "the image blurred by a Gaussian of {blur:g} pixels",
+    "inpaint": "their surroundings, smoothly continued",
+    "mean": "the image's mean colour",
+}
+
+
+def minimal_figure(result: MinimalResult) -> Figure:
+    """Draw the segments, the order in which they went, the minimal image, steps on the way, and the score's curve.
+
+    Parameters
+    ----------
+    result : MinimalResult
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The first Axes is the paper in pixels and holds the image, the order as colour, the minimal image, and then
+        the steps; the Axes labelled ``"scale"`` is the colour bar, ``"chart"`` the curve (line ``"score"``).
+    """
+    with style.style():
+        return _draw(result)
+
+
+def _draw(result: MinimalResult) -> Figure:
+    shape = (result.image.shape[0], result.image.shape[1])
+    width, height = fitted(shape, _SIDE, whole=False)
+    column = max(width, _LEAST)
+    paper = 2 * MARGIN + 3 * column + 2 * _BETWEEN
+    step = (paper - 2 * MARGIN - (_STEPS - 1) * _GAP) // _STEPS
+    small = fitted(shape, step)
+    scale = Scale(0.0, float(max(len(result.order), 1)), "sequential", False)
+    head = _header(result, scale, paper)
+    steps = head.height + height + _UNDER + 10
+    chart = steps + small[1] + _STEP_TEXT + 26
+    canvas = Canvas(paper, chart + _CHART + MARGIN)
+    head.draw(canvas)
+    boxes: list[Box] = [
+        (MARGIN + number * (column + _BETWEEN), head.height, width, height) for number in range(3)
+    ]
+    smooth = bool(width % shape[1] or height % shape[0])
+    kept = ~np.isin(result.segments, result.order[: result.removed])
+    for box, pixels in zip(boxes, (result.image, _order(result, kept), result.minimal), strict=True):
+        canvas.image(pixels, box, smooth=smooth)
+    canvas.frames(boxes)
+    draw_edges(canvas, edges(result.segments, border=False), boxes[0], shape, OUTLINE[0], 0.7)
+    draw_edges(canvas, edges(kept), boxes[1], shape, OUTLINE[0], 1.4, halo=OUTLINE[1])
+    for box, (name, note) in zip(boxes, _notes(result), strict=True):
+        y = head.height + height + 16
+        canvas.text(box[0], y, words.shorten(name, column, style.CAPTION), style.CAPTION, va="baseline")
+        for line in words.wrap([note], column, style.LABEL)[:2]:
+            y += 14
+            canvas.text(box[0], y, line, style.LABEL, style.MUTED, va="baseline")
+    _draw_steps(canvas, result, steps, step, small)
+    _draw_curve(canvas, result, (MARGIN, chart, paper - 2 * MARGIN, _CHART))
+    return canvas.figure
+
+
+def _order(result: MinimalResult, kept: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Pixels:
+    """Return the image with removed segments in the colour of when they went."""
+    rank = np.zeros(int(result.segments.max()) + 1)
+    rank[result.order] = (np.arange(len(result.order)) + 0.5) / max(len(result.order), 1)
+    heat = colourise(rank[result.segments], "sequential").astype(np.float64)
+    mixed = np.rint(heat * _OPACITY + grey(result.image) * (1 - _OPACITY)).astype(np.uint8)
+    pixels: Pixels = np.where(kept[..., None], result.image, mixed)
+    return pixels
+
+
+def shown_steps(result: MinimalResult) -> list[int]:
+    """Return after how many removals the image is shown: evenly to the minimal image, then the one too many."""
+    count = _STEPS - 1 if result.flipped else _STEPS
+    even = np.rint(np.linspace(0, result.removed, count)).astype(int).tolist()
+    return list(dict.fromkeys([*even, *([len(result.order)] if result.flipped else [])]))
+
+
+def _draw_steps(canvas: Canvas, result: MinimalResult, top: float, room: int, size: tuple[int, int]) -> None:
+    boxes: list[Box] = []
+    for place, steps in enumerate(shown_steps(result)):
+        left = MARGIN + place * (room + _GAP)
+        box = (left, top, size[0], size[1])
+        canvas.image(result.after(steps), box, smooth=size[0] < result.image.shape[1])
+        boxes.append(box)
+        score = result.score if not steps else float(result.scores[steps - 1])
+        changed = result.flipped and steps == len(result.order)
+        first = "whole image" if not steps else f"{steps} removed"
+        last = result.end_name if changed else "minimal" if steps == result.removed else ""
+        y = top + size[1] + 14
+        for line, colour in (
+            (first, style.INK),
+            (f"score {words.number(score)}", style.MUTED),
+            (last, CHANGED if changed else style.INK),
+        ):
+            canvas.text(left, y, words.shorten(line, room, style.LABEL), style.LABEL, colour, va="baseline")
+            y += 13
+        if changed:
+            canvas.frames([box], colour=CHANGED, line=2.0, out=1.0)
+    canvas.frames(boxes)
+
+
+def _draw_curve(canvas: Canvas, result: MinimalResult, box: Box) -> Axes:
+    """Draw the class's score after each removal."""
+    left, top, width, height = box
+    heading = words.shorten(
+        f"score of {result.name} after each removal ({result.score_of})", width, style.CAPTION, bold=True
+    )
+    canvas.text(left, top + 4, heading, style.CAPTION, weight="bold", va="baseline")
+    inner = (left + 46, top + 40, width - 46 - 12, height - 40 - 38)
+    axes = canvas.figure.add_axes(
+        (inner[0] / canvas.width, 1 - (inner[1] + inner[3]) / canvas.height, inner[2] / canvas.width,
+         inner[3] / canvas.height), label="chart",
+    )  # fmt: skip
+    scores = np.append(result.score, result.scores)
+    places = np.arange(len(scores))
+    axes.plot(places, scores, color=CURVE, linewidth=1.3, marker="o", markersize=2.6, label="score", zorder=2)
+    axes.axhline(result.score, color=style.FAINT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    axes.set_xlim(-0.01 * len(scores), (len(scores) - 1) * 1.01 + 0.01)
+    low, high = float(scores.min()), float(scores.max())
+    room = 0.08 * (high - low) or 1.0
+    axes.set_ylim(low - room, high + room)
+    axes.xaxis.set_major_locator(MaxNLocator(12, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.tick_params(
+        axis="both", labelsize=style.SMALL, labelcolor=style.MUTED, color=style.FAINT, width=0.6, length=3
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel("segments removed", fontsize=style.LABEL, color=style.MUTED, labelpad=3)
+    if result.flipped:
+        axes.axvline(result.removed, color=style.INK, linewidth=0.9, zorder=1, label="minimal image")
+        axes.plot(
+            places[-1:], scores[-1:], "X", color=CHANGED, markersize=8, markeredgecolor=style.PAPER,
+            label="prediction changes", zorder=4,
+        )  # fmt: skip
+    text = _end(result)
+    canvas.text(
+        left + width - 12, top + 24, words.shorten(text, width, style.LABEL), style.LABEL,
+        CHANGED if result.flipped else style.MUTED, ha="right", va="baseline",
+    )  # fmt: skip
+    canvas.text(left + 46, top + 24, "dashed: the whole image", style.LABEL, style.MUTED, va="baseline")
+    return axes
+
+
+def _end(result: MinimalResult) -> str:
+    """Say how it ends."""
+    if result.flipped:
+        return f"line: the minimal image, {result.removed} removed; without the next one: {result.end_name}"
+    return f"the prediction stays {result.end_name} with every segment removed"
+
+
+def _header(result: MinimalResult, scale: Scale, paper: int) -> Header:
+    title = [result.network, f"minimal image of {result.name}", result.image_name]
+    number = f" (class {result.class_index})" if result.label else ""
+    caption = [
+        f"{result.name}{number} is predicted, score {words.number(result.score)} ({result.score_of})",
+        f"{result.count} segments by colour and place",
+        "each time the one goes without which the score is highest",
+        f"removed ones show {_FILLS.get(result.fill, result.fill).format(blur=result.blur)}",
+        f"{result.evaluations:,} images judged",
+    ]
+    ticks = [(0.0, "first"), (scale.high, "last")]
+    note = [
+        "when a segment was removed",
+        f"drawn at {_OPACITY:.0%} over the grey image",
+        "in colour: what is kept",
+    ]
+    return header(title, caption, scale, ticks, note, paper)
+
+
+def _notes(result: MinimalResult) -> tuple[tuple[str, str], ...]:
+    height, width = result.image.shape[:2]
+    share = f"{100 * result.share:.1f} % of the image"
+    left = result.count - result.removed
+    kept = f"{left} of {words.counted(result.count, 'segment')}"
+    if result.flipped:
+        minimal = f"{share}: {kept}; without the next: {result.end_name}"
+    else:
+        minimal = f"still {result.end_name} with every segment removed: the filling alone suffices"
+    return (
+        (result.image_name, f"{width}{TIMES}{height} pixels, as the network saw it; {result.count} segments"),
+        ("order of removal", f"{len(result.order)} segments; outlined: what is kept"),
+        (f"minimal image: {100 * result.share:.1f} %", minimal),
+    )
+
+
+MOST_CLASSES: Final = 40
+
+
+MOST_IMAGES: Final = 24
+
+
+_WIDTH: Final = 1040
+
+
+_LABEL: Final = 230
+
+
+_ROW: Final = 20
+
+
+_BAR: Final = 11
+
+
+_NUMBER: Final = 150
+
+
+_COLOUR: Final = "#54aeff"
+
+
+_PAIRS: Final = 4
+
+
+_SET_GAP: Final = 16
+
+
+_TEXT: Final = 34
+
+
+_SET_FILLS: Final = {"blur": "the image blurred", "inpaint": "their surroundings", "mean": "the mean colour"}
+
+
+def minimal_set_figure(result: MinimalSetResult) -> Figure:
+    """Draw a bar for each class, the mean share that its images need, and pairs of an image and its minimal image.
+
+    Parameters
+    ----------
+    result : MinimalSetResult
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Its only Axes is the paper in pixels and holds the pairs as images.
+    """
+    with style.style():
+        return _draw_set(result)
+
+
+def _draw_set(result: MinimalSetResult) -> Figure:
+    rows = result.by_class[:MOST_CLASSES]
+    drawn = np.argsort(-result.share, kind="stable")[:MOST_IMAGES]
+    side = result.images.shape[1]
+    pair = 2 * side + 4
+    lines = -(-len(drawn) // _PAIRS)
+    head = _head(result)
+    bars = head.height + 18
+    pairs = bars + _ROW * len(rows) + 62
+    canvas = Canvas(_WIDTH, pairs + lines * (side + _TEXT + 8) + MARGIN)
+    head.draw(canvas)
+    _draw_bars(canvas, result, bars)
+    y = pairs - 14
+    text = "images beside their minimal images, most needed share first"
+    if len(drawn) < len(result.share):
+        text += f": {len(drawn)} of {len(result.share)}"
+    canvas.text(MARGIN, y, text, style.CAPTION, weight="bold", va="baseline")
+    between = (_WIDTH - 2 * MARGIN - _PAIRS * pair) / (_PAIRS - 1)
+    frames: list[Box] = []
+    for place, number in enumerate(drawn.tolist()):
+        row, column = divmod(place, _PAIRS)
+        left, top = MARGIN + column * (pair + between), pairs + row * (side + _TEXT + 8)
+        for pixels, at in ((result.images[number], left), (result.minimals[number], left + side + 4)):
+            frames.append((at, top, side, side))
+            canvas.image(pixels, frames[-1])
+        name = result.labels[number] or f"class {result.class_index[number]}"
+        share = f"{100 * float(result.share[number]):.1f} %"
+        room = pair - words.width(share, style.LABEL) - 8
+        canvas.text(left, top + side + 13, words.shorten(name, room, style.LABEL), style.LABEL, va="baseline")
+        canvas.text(left + pair, top + side + 13, share, style.LABEL, va="baseline", ha="right")
+        under = words.shorten(result.names[number], pair, style.SMALL)
+        canvas.text(left, top + side + 25, under, style.SMALL, style.MUTED, va="baseline")
+    canvas.frames(frames)
+    return canvas.figure
+
+
+def _head(result: MinimalSetResult) -> Head:
+    title = [result.network, f"minimal images of {words.counted(len(result.share), 'image')}"]
+    caption = [
+        f"on average {100 * result.mean_share:.1f} % of an image is needed",
+        f"{len(result.by_class)} predicted {'class' if len(result.by_class) == 1 else 'classes'}",
+        f"about {result.asked} segments, removed ones show {_SET_FILLS.get(result.fill, result.fill)}",
+        f"score: {result.score_of}",
+    ]
+    if result.skipped:
+        caption.append(f"{words.counted(len(result.skipped), 'image')} left out")
+    return Head.wrapped(title, caption, _WIDTH)
+
+
+def _draw_bars(canvas: Canvas, result: MinimalSetResult, top: float) -> None:
+    """Draw the mean share by class as bars, from 0 to 100 %, and every image as a tick on them."""
+    rows = result.by_class[:MOST_CLASSES]
+    left = MARGIN + _LABEL
+    width = _WIDTH - MARGIN - _NUMBER - left
+    heading = "share of the image that is needed, by predicted class: mean, and each image"
+    if len(rows) < len(result.by_class):
+        heading += f"; the first {len(rows)} of {len(result.by_class)} classes"
+    canvas.text(MARGIN, top - 6, heading, style.CAPTION, weight="bold", va="baseline")
+    bottom = top + 8 + _ROW * len(rows)
+    for percent in (0, 25, 50, 75, 100):
+        x = left + width * percent / 100
+        canvas.lines([((x, top + 4, x, bottom), style.FRAME)])
+        canvas.text(x, bottom + 12, f"{percent} %", style.SMALL, style.MUTED, ha="center", va="baseline")
+    for place, row in enumerate(rows):
+        y = top + 8 + _ROW * place + (_ROW - _BAR) / 2
+        canvas.axes.fill_between(
+            [left, left + width * row["mean"]], y, y + _BAR, color=_COLOUR, linewidth=0, zorder=2
+        )
+        own = result.share[result.class_index == row["class_index"]]
+        marks = [left + width * float(share) for share in own]
+        middle = y + _BAR / 2
+        ticks = Line2D(
+            marks, [middle] * len(marks), linestyle="none", marker="|", markersize=8, color=style.INK
+        )
+        ticks.set_zorder(3)
+        canvas.axes.add_line(ticks)
+        name = words.shorten(_name(row), _LABEL - 14, style.LABEL)
+        canvas.text(left - 8, middle, name, style.LABEL, ha="right", va="center")
+        text = f"{100 * row['mean']:.1f} %, {words.counted(row['images'], 'image')}"
+        canvas.text(left + width + 12, middle, text, style.LABEL, style.MUTED, va="center")
+
+
+def _name(row: dict[str, Any]) -> str:
+    return str(row["label"] or f"class {row['class_index']}")

@@ -1,0 +1,366 @@
+"""The minimal image: as few segments as a network needs to go on predicting the same class."""
+
+import functools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from skimage import filters
+from skimage.restoration import inpaint_biharmonic
+from skimage.segmentation import slic
+from torch import nn
+
+from netviz.capture import unwrap
+from netviz.errors import ImageError, ModelError
+from netviz.images import PHOTOGRAPHS, Photo, list_images, normalize, read_image
+from netviz.models import Model, load
+from netviz.questions.classes import find_class, scores_on
+from netviz.questions.minimal.result import MinimalResult, MinimalSetResult
+from netviz.questions.minimal.search import search
+from netviz.questions.opening import ModelSpec, ready, taped
+
+FILLS = ("blur", "inpaint", "mean")
+
+
+COMPACTNESS = 10.0
+"""How much SLIC weighs place against colour."""
+
+
+_AROUND = 4
+"""Pixels around a segment from which it is continued; the biharmonic equation looks 2 pixels far."""
+
+
+Pixels = NDArray[np.uint8]
+
+
+Labels = NDArray[np.int64]
+
+
+def segmented(image: Pixels, segments: int, name: str = "the image") -> Labels:
+    """Part an image (H, W, 3) by SLIC into about so many connected segments, numbered 0 … S - 1; (H, W).
+
+    Raises
+    ------
+    ImageError
+        If the image has fewer pixels than that.
+    """
+    height, width = image.shape[:2]
+    if segments > height * width:
+        raise ImageError(
+            f"{name} has {height}×{width} pixels as the network sees it, fewer than {segments} segments; "
+            f"give fewer --segments"
+        )
+    found = slic(image, n_segments=segments, compactness=COMPACTNESS, start_label=0, channel_axis=-1)
+    labels: Labels = np.unique(found, return_inverse=True)[1].reshape(height, width).astype(np.int64)
+    return labels
+
+
+def blur_width(image: Pixels) -> float:
+    """Return the standard deviation of the blur in pixels: a tenth of the short side."""
+    height, width = image.shape[:2]
+    return float(min(height, width)) / 10
+
+
+def filled(image: Pixels, labels: Labels, fill: str) -> Pixels:
+    """Return what every segment shows when it is removed, as a whole image (H, W, 3).
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W, 3)
+    labels : ndarray of int64, shape (H, W)
+        The segment of every pixel.
+    fill : {"blur", "inpaint", "mean"}
+        The image after a Gaussian of `blur_width`; each segment continued from the image around it, by the biharmonic
+        equation, whatever else is removed; the image's mean colour.
+    """
+    if fill == "blur":
+        untyped: Any = filters
+        soft = untyped.gaussian(
+            image.astype(np.float64), sigma=blur_width(image), mode="nearest", channel_axis=-1
+        )
+        return _rounded(soft)
+    mean = _rounded(np.broadcast_to(image.mean(axis=(0, 1), dtype=np.float64), image.shape))
+    if fill == "mean" or not labels.any():
+        return mean
+    result = np.empty_like(image)
+    for number in range(int(labels.max()) + 1):
+        rows, cols = np.nonzero(labels == number)
+        box = (
+            slice(max(int(rows.min()) - _AROUND, 0), int(rows.max()) + 1 + _AROUND),
+            slice(max(int(cols.min()) - _AROUND, 0), int(cols.max()) + 1 + _AROUND),
+        )
+        inside = labels[box] == number
+        continued = inpaint_biharmonic(image[box] / 255, inside, channel_axis=-1)
+        result[box][inside] = _rounded(continued[inside] * 255)
+    return result
+
+
+def _rounded(values: NDArray[np.float64]) -> Pixels:
+    pixels: Pixels = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return pixels
+
+
+THUMBNAIL = 112
+"""Side in pixels of the small images that a set keeps."""
+
+
+Progress = Callable[[str, int, int], None]
+
+
+def minimal(
+    image: str | Path | Photo,
+    *,
+    model: ModelSpec = "mobilenet_v2",
+    target: str | int | None = None,
+    segments: int = 100,
+    fill: str = "blur",
+    size: tuple[int, int] | None = None,
+    trust: bool = False,
+    weights: str | Path = "default",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> MinimalResult:
+    """Remove segments of an image, each time the one that the class misses least, until the prediction changes.
+
+    Parameters
+    ----------
+    image : str, Path or Photo
+        An image file, ``skimage:NAME``, or an image already read.
+    model : str, Path, nn.Module or Model
+        As for `netviz.load`.
+    target : str or int, optional
+        The class that must be the predicted one: its name or its index; by default whatever is predicted.
+    segments : int
+        About how many segments the image is parted into, by colour and place (SLIC).
+    fill : {"blur", "inpaint", "mean"}
+        What a removed segment shows: the image blurred by a Gaussian of a tenth of its short side; what its
+        surroundings give when they are smoothly continued; the image's mean colour.
+    size : (int, int), optional
+        Input height and width in pixels, if not the network's own.
+    trust, weights, seed
+        As for `netviz.load`.
+    progress : callable, optional
+        Called with what is being done, how many segments are gone, and of how many.
+
+    Returns
+    -------
+    MinimalResult
+        The score is the network's raw output, as for `netviz.occlusion`. The removal that changes the prediction is
+        undone.
+
+    Raises
+    ------
+    ImageError
+        If the image cannot be read, is too small for the network, has fewer pixels than segments, or is predicted as
+        another class than `target`.
+    ModelError
+        If MODEL cannot be opened, cannot run, has no class scores, or has not this class.
+    ValueError
+        If `segments` or `fill` is out of range.
+
+    References
+    ----------
+    Zhou, Khosla, Lapedriza, Oliva and Torralba, "Object Detectors Emerge in Deep Scene CNNs", ICLR 2015, section 3.1.
+    Achanta et al., "SLIC Superpixels Compared to State-of-the-Art Superpixel Methods", PAMI 34(11), 2012.
+    """
+    _check(segments, fill)
+    opened = load(model, trust=trust, weights=weights, seed=seed)
+    photo = image if isinstance(image, Photo) else read_image(image)
+    return _minimal(opened, photo, target, segments, fill, size, progress)
+
+
+def minimal_set(
+    images: Iterable[str | Path] = (),
+    *,
+    model: ModelSpec = "mobilenet_v2",
+    target: str | int | None = None,
+    segments: int = 100,
+    fill: str = "blur",
+    size: tuple[int, int] | None = None,
+    strict: bool = False,
+    trust: bool = False,
+    weights: str | Path = "default",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> MinimalSetResult:
+    """Find which share of each of many images a network needs, and the mean over the images of each predicted class.
+
+    Parameters
+    ----------
+    images : iterable of str or Path
+        Files, folders, ``skimage:NAME``; by default scikit-image's photographs.
+    target : str or int, optional
+        Only images that are predicted as this class; by default all.
+    strict : bool
+        Stop at an image that cannot serve; else it is named in `skipped`.
+    model, segments, fill, size, trust, weights, seed
+        As for `minimal`.
+    progress : callable, optional
+        Called with what is being done, how many images are done, and of how many.
+
+    Raises
+    ------
+    ImageError
+        If no image can serve, or with `strict` one cannot.
+    ModelError, ValueError
+        As for `minimal`.
+    """
+    _check(segments, fill)
+    opened = load(model, trust=trust, weights=weights, seed=seed)
+    sources = list_images(images) or [f"skimage:{name}" for name in PHOTOGRAPHS]
+    found: list[MinimalResult] = []
+    skipped: list[tuple[str, str]] = []
+    for done, source in enumerate(sources):
+        if progress is not None:
+            progress("minimal images", done, len(sources))
+        try:
+            found.append(_minimal(opened, read_image(source), target, segments, fill, size, None))
+        except ImageError as error:
+            if strict:
+                raise
+            skipped.append((str(source), str(error)))
+    if progress is not None:
+        progress("minimal images", len(sources), len(sources))
+    if not found:
+        raise ImageError(f"none of the {len(sources)} images can serve; the first: {skipped[0][1]}")
+    shares = np.array([one.share for one in found])
+    return MinimalSetResult(
+        share=shares,
+        class_index=np.array([one.class_index for one in found], dtype=np.int64),
+        removed=np.array([one.removed for one in found], dtype=np.int64),
+        count=np.array([one.count for one in found], dtype=np.int64),
+        images=np.stack([_thumbnail(one.image) for one in found]),
+        minimals=np.stack([_thumbnail(one.minimal) for one in found]),
+        network=opened.name,
+        fill=fill,
+        score_of=found[0].score_of,
+        asked=segments,
+        names=tuple(one.image_name for one in found),
+        labels=tuple(one.label for one in found),
+        skipped=tuple(skipped),
+        mean_share=float(shares.mean()),
+        by_class=_by_class(found),
+    )
+
+
+def _check(segments: int, fill: str) -> None:
+    if segments < 2:
+        raise ValueError(f"segments must be at least 2, not {segments}")
+    if fill not in FILLS:
+        raise ValueError(f"fill must be one of {', '.join(FILLS)}, not {fill!r}")
+
+
+def _minimal(
+    opened: Model,
+    photo: Photo,
+    target: str | int | None,
+    segments: int,
+    fill: str,
+    size: tuple[int, int] | None,
+    progress: Progress | None,
+) -> MinimalResult:
+    network = unwrap(opened.runnable())
+    prepared, preprocessing = ready(opened, photo, size)
+    device = _device(network)
+    tensor = prepared.tensor.to(device)
+    scores, score_of = scores_on(opened, taped(opened, network, tensor, photo.name), "the minimal image")
+    if len(scores) < 2:
+        raise ModelError(
+            f"{opened.name} has one class only, so its prediction never changes; the minimal image needs a classifier"
+        )
+    chosen = _predicted(opened, photo.name, target, scores)
+    labels = segmented(prepared.image, segments, photo.name)
+    filling = filled(prepared.image, labels, fill)
+    tell = None if progress is None else functools.partial(progress, f"removing segments of {photo.name}")
+    found = search(
+        network, tensor, normalize(filling, preprocessing).to(device), labels, chosen, progress=tell
+    )
+    removed = len(found.order) - found.flipped
+    gone = np.isin(labels, found.order[:removed])
+    end = found.predictions[-1]
+    return MinimalResult(
+        image=prepared.image,
+        minimal=np.where(gone[..., None], filling, prepared.image),
+        filling=filling,
+        segments=labels,
+        order=np.array(found.order, dtype=np.int64),
+        scores=np.array(found.scores, dtype=np.float64),
+        predictions=np.array(found.predictions, dtype=np.int64),
+        network=opened.name,
+        image_name=photo.name,
+        class_index=chosen,
+        label=_label(opened, chosen),
+        score=float(scores[chosen]),
+        score_of=score_of,
+        fill=fill,
+        blur=blur_width(prepared.image) if fill == "blur" else 0.0,
+        asked=segments,
+        count=int(labels.max()) + 1,
+        removed=removed,
+        share=float(1 - gone.mean()),
+        flipped=found.flipped,
+        end_index=end,
+        end_label=_label(opened, end),
+        evaluations=found.evaluations,
+        full_passes=found.why_full,
+    )
+
+
+def _predicted(model: Model, name: str, target: str | int | None, scores: torch.Tensor) -> int:
+    """Return the predicted class, if it is the one asked for."""
+    chosen, predicted = find_class(target, scores, model), find_class(None, scores, model)
+    if chosen != predicted:
+        asked, seen = (
+            f"{label!r} (class {one})" if (label := _label(model, one)) else f"class {one}"
+            for one in (chosen, predicted)
+        )
+        raise ImageError(
+            f"{name} is predicted as {seen}, not as {asked}, so there is nothing to keep; leave out --class, or "
+            f"give another image"
+        )
+    return chosen
+
+
+def _label(model: Model, number: int) -> str:
+    return model.labels[number] if model.labels else ""
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next((value.device for value in network.parameters()), torch.device("cpu"))
+
+
+def _by_class(found: list[MinimalResult]) -> tuple[dict[str, Any], ...]:
+    """Return the shares by class, the class that needs most first."""
+    groups: dict[int, list[MinimalResult]] = {}
+    for one in found:
+        groups.setdefault(one.class_index, []).append(one)
+    table = []
+    for number, members in groups.items():
+        shares = [one.share for one in members]
+        table.append(
+            {
+                "class_index": number,
+                "label": members[0].label,
+                "images": len(members),
+                "mean": float(np.mean(shares)),
+                "least": min(shares),
+                "most": max(shares),
+            }
+        )
+    return tuple(sorted(table, key=lambda row: (-row["mean"], row["class_index"])))
+
+
+def _thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an image scaled down into a white square."""
+    height, width = pixels.shape[:2]
+    scale = THUMBNAIL / max(height, width)
+    small = max(1, round(height * scale)), max(1, round(width * scale))
+    image = np.asarray(Image.fromarray(pixels).resize(small[::-1], Image.Resampling.BILINEAR))
+    square = np.full((THUMBNAIL, THUMBNAIL, 3), 255, dtype=np.uint8)
+    top, left = (THUMBNAIL - small[0]) // 2, (THUMBNAIL - small[1]) // 2
+    square[top : top + small[0], left : left + small[1]] = image
+    return square

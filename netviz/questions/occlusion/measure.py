@@ -1,0 +1,158 @@
+"""Which part of an image a class score depends on: cover it patch by patch."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from netviz.capture import unwrap
+from netviz.errors import ImageError
+from netviz.geometry.occlusion import grid, occlude, spread
+from netviz.images import Photo, Prepared, normalize, read_image
+from netviz.models import Preprocessing, load
+from netviz.questions.classes import class_scores, find_class, scores_on
+from netviz.questions.occlusion.result import OcclusionResult
+from netviz.questions.opening import ModelSpec, ready, taped
+
+FILLS = ("mean", "noise", "zero")
+
+
+def occlusion(
+    image: str | Path | Photo,
+    *,
+    model: ModelSpec = "mobilenet_v2",
+    target: str | int | None = None,
+    patch: int = 16,
+    stride: int = 8,
+    fill: str = "mean",
+    size: tuple[int, int] | None = None,
+    trust: bool = False,
+    weights: str | Path = "default",
+    seed: int = 0,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> OcclusionResult:
+    """Cover an image by a square patch, at every place of a grid, and measure how a class score falls.
+
+    Parameters
+    ----------
+    image : str, Path or Photo
+        An image file, ``skimage:NAME``, or an image already read.
+    model : str, Path, nn.Module or Model
+        As for `netviz.load`.
+    target : str or int, optional
+        The class: its name or its index; by default the one with the highest score.
+    patch, stride : int
+        Side of the patch and its step, in pixels of the network's input. The last patch of a row or column may hang
+        over the border.
+    fill : {"mean", "noise", "zero"}
+        What the patch shows: the image's mean colour; random colours, drawn by `seed`; 0 in the network's own units.
+    size : (int, int), optional
+        Input height and width in pixels, if not the network's own.
+    trust, weights, seed
+        As for `netviz.load`; `seed` also draws the noise.
+    progress : callable, optional
+        Called with what is being done, how many steps are done, and of how many.
+
+    Returns
+    -------
+    OcclusionResult
+        The score is the network's raw output (before any softmax that is not part of the network). Of a network whose
+        output is a map for every class, it is the mean over that map.
+
+    Raises
+    ------
+    ImageError
+        If the image cannot be read, is too small for the network, or smaller than the patch.
+    ModelError
+        If MODEL cannot be opened, cannot run, has no class scores, or has not this class.
+    ValueError
+        If `patch`, `stride` or `fill` is out of range.
+
+    References
+    ----------
+    Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, section 4.2.
+    """
+    check_patch(patch, stride)
+    if fill not in FILLS:
+        raise ValueError(f"fill must be one of {', '.join(FILLS)}, not {fill!r}")
+    opened = load(model, trust=trust, weights=weights, seed=seed)
+    network = unwrap(opened.runnable())
+    photo = image if isinstance(image, Photo) else read_image(image)
+    prepared, preprocessing = ready(opened, photo, size)
+    check_fits(patch, prepared, photo.name)
+    device = next((value.device for value in network.parameters()), torch.device("cpu"))
+    clean = prepared.tensor.to(device)
+    tape = taped(opened, network, clean, photo.name)
+    scores, score_of = scores_on(opened, tape)
+    chosen = find_class(target, scores, opened)
+    baseline = filling(fill, prepared, preprocessing, seed).to(device)
+    height, width = prepared.image.shape[:2]
+    tops, lefts = grid(height, patch, stride), grid(width, patch, stride)
+
+    def read(output: Tensor) -> Tensor:
+        return class_scores(output)[:, chosen]
+
+    tell = None if progress is None else lambda done, total: progress(f"occluding {photo.name}", done, total)
+    found = occlude(network, clean, baseline, tops, lefts, (patch, patch), read, tape=tape, progress=tell)
+    drops = (found.clean - found.values).double().cpu().numpy()
+    return OcclusionResult(
+        map=spread(drops, tops, lefts, (patch, patch), (height, width)).astype(np.float32),
+        drops=drops.astype(np.float32),
+        tops=tops,
+        lefts=lefts,
+        image=prepared.image,
+        network=opened.name,
+        image_name=photo.name,
+        class_index=chosen,
+        label=opened.labels[chosen] if opened.labels else "",
+        predicted=target is None,
+        score=float(found.clean),
+        score_of=score_of,
+        patch=patch,
+        stride=stride,
+        fill=fill,
+        seed=seed,
+        full_passes=found.why_full,
+    )
+
+
+def check_patch(patch: int, stride: int) -> None:
+    """Refuse a patch or stride that no occlusion can have.
+
+    Raises
+    ------
+    ValueError
+        If either is below 1, or patches would leave pixels between them uncovered.
+    """
+    if patch < 1:
+        raise ValueError(f"the patch must be at least 1 pixel, not {patch}")
+    if stride < 1:
+        raise ValueError(f"the stride must be at least 1 pixel, not {stride}")
+    if stride > patch:
+        raise ValueError(
+            f"a stride of {stride} leaves pixels between patches of {patch} uncovered; "
+            f"give a stride of at most {patch}"
+        )
+
+
+def check_fits(patch: int, prepared: Prepared, name: str) -> None:
+    """Refuse an image that is smaller than the patch."""
+    height, width = prepared.image.shape[:2]
+    if patch > min(height, width):
+        raise ImageError(
+            f"a patch of {patch} pixels is larger than {name} as the network sees it ({height}×{width}); "
+            f"give a smaller patch, or --size HxW"
+        )
+
+
+def filling(fill: str, prepared: Prepared, preprocessing: Preprocessing, seed: int) -> Tensor:
+    """Return what the occluder shows, as a whole image (1, C, H, W) in the network's units."""
+    tensor = prepared.tensor
+    if fill == "zero":
+        return torch.zeros_like(tensor)
+    if fill == "mean":
+        return tensor.mean(dim=(2, 3), keepdim=True).expand_as(tensor)
+    noise = np.random.default_rng(seed).integers(0, 256, prepared.image.shape, dtype=np.uint8)
+    return normalize(noise, preprocessing)

@@ -1,0 +1,316 @@
+"""The contact sheet of a layer: for each unit the patches that excite it most."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from netviz.errors import OutputError
+from netviz.paper import style, words
+from netviz.paper.layout import MARGIN, Box, Canvas, Head, layer_name
+from netviz.paper.words import TIMES
+from netviz.questions.patches.result import PatchesResult
+from netviz.questions.patches.tiles import (
+    LEVEL,
+    SHARE,
+    Images,
+    Tiles,
+    cut_tiles,
+    histogram,
+    oversized,
+    tell_unread,
+)
+from netviz.results.choose import choose_units
+
+DEFAULT: Final = 16
+"""How many units are drawn if none is asked for."""
+
+
+_SIDES: Final = (160, 128, 112, 96, 80, 64, 56, 48, 40)
+
+
+_NAMED: Final = 112
+
+
+_ABREAST: Final = 12
+
+
+_FACTS: Final = 104
+
+
+_GAP: Final = 4
+
+
+_BETWEEN: Final = 14
+
+
+_APART: Final = 36
+
+
+_LINE: Final = 13
+
+
+_HEADINGS: Final = 20
+
+
+_ROOM: Final = 260
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How units stand on the paper: `columns` of blocks, each with the unit's patches in `lines`."""
+
+    side: int
+    columns: int
+    rows: int
+    lines: int
+    abreast: int
+    named: bool
+    steps: int
+
+    @property
+    def cell(self) -> int:
+        return self.side + _LINE * (2 if self.named else 1)
+
+    @property
+    def height(self) -> int:
+        return max(self.lines * (self.cell + _GAP), 5 * _LINE) + 8
+
+    @property
+    def bar(self) -> int:
+        return 3 if self.side >= 80 else 2
+
+    @property
+    def bars(self) -> int:
+        return self.steps * self.bar
+
+    @property
+    def width(self) -> int:
+        patches = self.abreast * (self.side + _GAP) - _GAP
+        return _FACTS + patches + _BETWEEN + self.side + _BETWEEN + self.bars
+
+
+def patches_figure(
+    result: PatchesResult,
+    images: Images | None = None,
+    *,
+    units: str | Iterable[int] | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Figure:
+    """Draw a row for each unit: its patches, their mean, and how often which values occur.
+
+    Parameters
+    ----------
+    result : PatchesResult
+    images : callable
+        Gives the pixels of an image by its number, such as `RunImages`.
+    units : str or iterable of int, optional
+        Which units, in this order; by default the first 16 that are not dead.
+    tell : callable, optional
+        Called with a line that counts the images that could not be read.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One Axes, the paper in pixels; its images are, for each unit, the patches, their mean and the histogram.
+
+    Raises
+    ------
+    OutputError
+        If there are no images, none of them can be read, or the paper does not hold the units.
+    LayerError
+        If a unit does not exist.
+    """
+    if images is None:
+        raise OutputError(
+            "the patches of a result are cut out of the run's images; draw the run's folder, or the .npz in it"
+        )
+    chosen = choose_units(units, result.channels, result.layer)
+    if chosen is None:
+        dead = set(result.dead)
+        chosen = [unit for unit in range(result.channels) if unit not in dead][:DEFAULT]
+        chosen = chosen or list(range(result.channels))[:DEFAULT]
+    plan = _plan(len(chosen), result.image.shape[1], result.histogram.shape[1])
+    tiles = cut_tiles(result, images, chosen, plan.side)
+    tell_unread(tiles.reasons, tiles.read, tell)
+    with style.style():
+        return _draw(result, tiles, plan, asked=units is not None)
+
+
+def _plan(count: int, top: int, steps: int) -> _Plan:
+    """Choose the largest tiles with which all units fit on the paper."""
+    most = 0
+    lines = -(-top // _ABREAST)
+    abreast = -(-top // lines)
+    largest = 160 if count <= 2 else 128 if count <= 6 else 96
+    for side in _SIDES:
+        if side > largest:
+            continue
+        plan = _Plan(side, 1, count, lines, abreast, side >= _NAMED, steps)
+        across = (style.LARGEST - 2 * MARGIN + _APART) // (plan.width + _APART)
+        down = (style.LARGEST - _ROOM) // plan.height
+        most = max(most, across * down)
+        if count <= across * down:
+            columns = -(-count // down)
+            rows = -(-count // columns)
+            return _Plan(side, -(-count // rows), rows, lines, abreast, plan.named, steps)
+    raise OutputError(
+        f"one picture holds at most {most} units of this layer ({top} patches each), not {count}; choose some with "
+        f"--units, such as 0:{most}"
+    )
+
+
+def _draw(result: PatchesResult, tiles: Tiles, plan: _Plan, asked: bool) -> Figure:
+    paper = 2 * MARGIN + plan.columns * (plan.width + _APART) - _APART
+    paper = max(paper, 640)
+    head = _head(result, tiles, asked, paper)
+    canvas = Canvas(paper, head.height + _HEADINGS + plan.rows * plan.height + MARGIN - 8)
+    head.draw(canvas)
+    frames: list[Box] = []
+    for column in range(plan.columns):
+        left = MARGIN + column * (plan.width + _APART)
+        _headings(canvas, plan, left, head.height + 11)
+        for row in range(plan.rows):
+            number = column * plan.rows + row
+            if number < len(tiles.units):
+                top = head.height + _HEADINGS + row * plan.height
+                frames += _unit(canvas, result, tiles, plan, number, left, top)
+    canvas.frames(frames)
+    return canvas.figure
+
+
+def _headings(canvas: Canvas, plan: _Plan, left: int, y: int) -> None:
+    mean = _FACTS + plan.abreast * (plan.side + _GAP) - _GAP + _BETWEEN
+    patches = mean - _BETWEEN - _FACTS
+    for x, room, text in (
+        (0, _FACTS - 4, "unit"),
+        (_FACTS, patches, "strongest patches, best first; below: the unit's value there"),
+        (mean, plan.side + _BETWEEN - 2, "mean"),
+        (mean + plan.side + _BETWEEN, plan.bars + 10, "values"),
+    ):
+        text = words.shorten(text, room, style.LABEL)
+        canvas.text(left + x, y, text, style.LABEL, style.MUTED, va="baseline")
+
+
+def _unit(
+    canvas: Canvas, result: PatchesResult, tiles: Tiles, plan: _Plan, number: int, left: int, top: int
+) -> list[Box]:
+    """Draw one unit; return the boxes to be framed."""
+    unit = tiles.units[number]
+    _facts(canvas, result, unit, left, top)
+    side = plan.side
+    frames: list[Box] = []
+    for place in range(result.image.shape[1]):
+        if not tiles.filled[number, place]:
+            continue
+        line, at = divmod(place, plan.abreast)
+        x, y = left + _FACTS + at * (side + _GAP), top + line * (plan.cell + _GAP)
+        if tiles.missing[number, place]:
+            for row, word in enumerate(("image", "not found")):
+                where = (x + side / 2, y + side / 2 - 3 + 11 * row)
+                canvas.text(*where, word, style.SMALL, style.MUTED, ha="center", va="baseline")
+        else:
+            canvas.image(tiles.pixels[number, place], (x, y, side, side))
+        first, begin, last, end = tiles.drawn[number, place].tolist()
+        frames.append((x + begin, y + first, end - begin, last - first))
+        score = words.number(float(result.score[unit, place]))
+        canvas.text(x, y + side + 10, score, style.SMALL, style.MUTED, va="baseline")
+        if plan.named:
+            name = words.shorten(tiles.names[number][place], side, style.SMALL)
+            canvas.text(x, y + side + 10 + _LINE, name, style.SMALL, style.FAINT, va="baseline")
+    x = left + _FACTS + plan.abreast * (side + _GAP) - _GAP + _BETWEEN
+    if (tiles.filled[number] & ~tiles.missing[number]).any():
+        canvas.image(tiles.mean[number], (x, top, side, side))
+        frames.append((x, top, side, side))
+    x += side + _BETWEEN
+    canvas.image(histogram(result, unit, side, plan.bar), (x, top, plan.bars, side))
+    low, high = (words.number(float(result.quantiles[unit, at])) for at in (0, -1))
+    y = top + side + 10
+    canvas.text(x, y, low, style.SMALL, style.MUTED, va="baseline")
+    canvas.text(x + plan.bars, y, high, style.SMALL, style.MUTED, va="baseline", ha="right")
+    return frames
+
+
+def _facts(canvas: Canvas, result: PatchesResult, unit: int, left: int, top: int) -> None:
+    """Write a unit's number, and beside its patches what it does over all images."""
+    canvas.text(left, top + 9, str(unit), style.CAPTION, weight="bold", va="baseline")
+    nonzero = float(result.nonzero[unit])
+    lines = [
+        f"max {words.number(float(result.max[unit]))}",
+        f"mean {words.number(float(result.mean[unit]))}",
+        f"{percent(nonzero)} non-zero",
+    ]
+    if unit in result.dead or unit in result.always_on:
+        lines.append("dead" if unit in result.dead else "always on")
+    for row, line in enumerate(lines):
+        word = row == 3
+        canvas.text(
+            left,
+            top + 22 + row * _LINE,
+            line,
+            style.SMALL,
+            style.DUPLICATE if word else style.MUTED,
+            va="baseline",
+            weight="bold" if word else "normal",
+        )
+
+
+def percent(share: float) -> str:
+    """Write a share so that only none reads 0 % and only all reads 100 %."""
+    if 0 < share < 0.001 or 0.999 < share < 1:
+        return "<0.1 %" if share < 0.5 else ">99.9 %"
+    whole = 0.0995 <= share <= 0.9905 or share in (0, 1)
+    return f"{share * 100:.{0 if whole else 1}f} %"
+
+
+def _head(result: PatchesResult, tiles: Tiles, asked: bool, paper: int) -> Head:
+    top = result.image.shape[1]
+    title = [
+        result.network,
+        layer_name(result.layer, result.alias, result.layer_kind),
+        "the strongest patch" if top == 1 else f"the {top} strongest patches",
+    ]
+    each = f", at most {result.per_image} from an image" if result.per_image < top else ""
+    drawn = f"{len(tiles.units)} of {result.channels} units"
+    if not asked and len(tiles.units) < result.channels:
+        drawn = f"the first {drawn}{' that are not dead' if result.dead else ''}"
+    caption = [drawn, f"patches out of {words.counted(result.images, 'image')}{each}", *_field(result)]
+    if result.rectified:
+        dead = words.counted(len(result.dead), "dead unit")
+        caption.append(f"{dead} (0 everywhere), {len(result.always_on) or 'none'} always on (never 0)")
+    notes: list[str] = []
+    if tiles.outlined:
+        level = words.number(LEVEL)
+        note = f"bright, outlined: the unit's map is above its {level} quantile"
+        if tiles.halved:
+            which = f"{tiles.halved} of {tiles.outlined}"
+            note += f" (in {which} patches, where all or none is: above {words.number(SHARE)} of the score)"
+        notes += [note, "interpolated linearly between the map's positions"]
+    elif float(np.nanmax(np.where(tiles.filled, result.score[list(tiles.units)], -np.inf))) > 0:
+        notes.append("no outline: a field holds too few positions of the map")
+    if tiles.margins:
+        notes.append("hatched: the field goes on where the network saw no image")
+    notes.append("mean: of the patches shown, pixel by pixel")
+    sampled = "all" if result.quantile_samples >= result.positions else f"{result.quantile_samples:,} sampled"
+    notes.append(
+        f"values: of {sampled} positions, in {result.histogram.shape[1]} equal steps from lowest to highest, counts "
+        f"on a logarithmic scale; line: {words.number(LEVEL)} quantile"
+    )
+    return Head.wrapped(title, [*caption, *notes], paper)
+
+
+def _field(result: PatchesResult) -> list[str]:
+    """Say what a patch is."""
+    if result.field_size is None or result.field_status == "unknown":
+        return ["a unit's field is not known: patches are all that the network saw"]
+    if result.field_status == "global":
+        return ["each unit sees the whole image"]
+    size = TIMES.join(words.number(side) for side in result.field_size)
+    most = "at most " if result.field_status == "upper_bound" else ""
+    within = ", as far as the image goes" if any(oversized(result)) else ""
+    return [
+        f"a patch is the unit's field, {most}{size} pixels of the input{within}, cut from the original file with all "
+        f"pixels that resizing mixed in"
+    ]

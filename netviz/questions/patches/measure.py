@@ -1,0 +1,403 @@
+"""The patches that excite every unit of a network most, over any number of images."""
+
+import functools
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netviz.engines import Checkpoint, Files, Job, Tally, Top, Units, UnitsPlan
+from netviz.errors import ImageError
+from netviz.geometry.field import Field
+from netviz.images import PHOTOGRAPHS, class_names, list_images
+from netviz.models import Layer, Preprocessing
+from netviz.questions.opening import ModelSpec
+from netviz.questions.patches.boxes import cell_boxes, patch_boxes
+from netviz.questions.patches.result import PatchesResult
+from netviz.questions.runs import (
+    Opened,
+    Progress,
+    bytes_of,
+    check_options,
+    default_device,
+    digest,
+    feed,
+    full_name,
+    image_facts,
+    open_network,
+    require_images,
+    run_folder,
+    weights_print,
+)
+from netviz.results.files import write_bytes
+
+LEVELS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1.0)
+"""Which quantiles are told."""
+
+
+BINS = 32
+"""Steps of the histograms."""
+
+
+WIDEST = 28
+"""Most rows and columns of a unit's map that are kept around a position."""
+
+
+def map_windows(opened: Opened) -> tuple[tuple[int, int], ...]:
+    """Return for each layer how many rows and columns of a map are kept around a position."""
+    return tuple(_window(one, opened.fields[one]) for one in opened.layers)
+
+
+def write_patches(
+    folder: Path,
+    units: Units,
+    tally: Tally,
+    opened: Opened,
+    names: Sequence[str],
+    *,
+    options: Mapping[str, Any],
+    fingerprint: Mapping[str, str],
+    classes: tuple[str, ...] = (),
+) -> None:
+    """Write the folder of a finished run: the layers' results, the list of images, and run.json last."""
+    means = units.mean()
+    for at, one in enumerate(opened.layers):
+        result = layer_patches(
+            units,
+            at,
+            means[one],
+            opened.fields[one],
+            opened.preprocessing,
+            network=opened.model.name,
+            classes=classes,
+        )
+        result.save(folder / "layers" / f"{opened.slugs[one]}.npz")
+    write_bytes(folder / "images.txt", "".join(f"{name}\n" for name in names).encode())
+    run = {
+        **opened.facts("patches", options, fingerprint),
+        **image_facts(tally, names),
+        "classes": list(classes),
+        "layers": opened.described(),
+    }
+    write_bytes(folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False).encode())
+
+
+def layer_patches(
+    units: Units,
+    at: int,
+    mean: NDArray[np.float32],
+    field: Field,
+    preprocessing: Preprocessing,
+    *,
+    network: str,
+    classes: tuple[str, ...] = (),
+) -> PatchesResult:
+    """Return the result of one layer.
+
+    Parameters
+    ----------
+    units : Units
+        After all images.
+    at : int
+        Which of its layers.
+    mean : ndarray of float32, shape (units,)
+    field : Field
+        The layer's.
+    preprocessing : Preprocessing
+        How images were brought to the network's size.
+    network : str
+        Its name.
+    classes : tuple of str
+        Names of the classes.
+    """
+    layer = units.plan.layers[at]
+    found = units.layers[layer]
+    top, windows = found.top, units.plan.windows[at]
+    box, margin = _boxes(top, field, preprocessing)
+    values = found.sample.sorted()[1]
+    positions = int(units.positions[at])
+    share = found.nonzero / max(1, positions)
+    rectified = bool((values >= 0).all())
+    per_class: dict[str, NDArray[Any] | None] = dict.fromkeys(("score", "image", "row", "col", "box"))
+    if found.by_class is not None:
+        shape = (layer.channels, found.classes, units.plan.per_class)
+        per_class = {
+            name: getattr(found.by_class, name).reshape(shape) for name in ("score", "image", "row", "col")
+        }
+        per_class["box"] = _boxes(found.by_class, field, preprocessing)[0].reshape(*shape, 4)
+    rows, columns = (layer.shape or (0, 0, 0))[1:]
+    known = field.status != "unknown"
+    return PatchesResult(
+        score=top.score,
+        image=top.image,
+        row=top.row,
+        col=top.col,
+        box=box,
+        margin=margin,
+        size=top.carried("size"),
+        maps=top.carried("window"),
+        maps_box=_windows(top, windows, (rows, columns), field, preprocessing),
+        mean=mean,
+        max=found.peak,
+        nonzero=share.astype(np.float32),
+        quantile_levels=np.array(LEVELS),
+        quantiles=np.quantile(values, LEVELS, axis=0).T.astype(np.float32),
+        histogram=_histograms(values),
+        class_score=per_class["score"],
+        class_image=per_class["image"],
+        class_row=per_class["row"],
+        class_col=per_class["col"],
+        class_box=per_class["box"],
+        network=network,
+        layer=layer.name,
+        alias=layer.alias,
+        layer_kind=layer.kind,
+        channels=layer.channels,
+        map_size=(rows, columns),
+        field_size=field.size if known else None,
+        field_stride=field.stride if known else None,
+        field_status=field.status,
+        images=units.images,
+        positions=positions,
+        quantile_samples=len(values),
+        rectified=rectified,
+        dead=tuple(np.flatnonzero(found.nonzero == 0).tolist()) if rectified else (),
+        always_on=tuple(np.flatnonzero(found.nonzero == positions).tolist()) if rectified else (),
+        classes=classes,
+        per_image=units.plan.per_image,
+        input=str(preprocessing),
+    )
+
+
+def _boxes(
+    top: Top, field: Field, preprocessing: Preprocessing
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return boxes and margins of all entries, shape (rows, k, 4); zeros where there is none."""
+    filled = top.image >= 0
+    result = np.zeros((2, *top.image.shape, 4), dtype=np.int64)
+    sizes = top.carried("size")[filled]
+    if filled.any():
+        result[0][filled], result[1][filled] = patch_boxes(
+            field, top.row[filled], top.col[filled], sizes, preprocessing
+        )
+    return result[0], result[1]
+
+
+def _windows(
+    top: Top,
+    window: tuple[int, int],
+    map_size: tuple[int, int],
+    field: Field,
+    preprocessing: Preprocessing,
+) -> NDArray[np.int64]:
+    """Return where the kept part of each entry's map lies in its image, shape (rows, k, 4)."""
+    filled = top.image >= 0
+    result = np.zeros((*top.image.shape, 4), dtype=np.int64)
+    if filled.any():
+        start = top.carried("start")[filled]
+        result[filled] = cell_boxes(
+            field, start, window, map_size, top.carried("size")[filled], preprocessing
+        )
+    return result
+
+
+def _histograms(values: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Count values of shape (N, units) in equal steps between each unit's smallest and largest."""
+    low, high = values.min(axis=0), values.max(axis=0)
+    span = np.where(high > low, high - low, 1)
+    steps = np.minimum(((values - low) / span * BINS).astype(np.int64), BINS - 1)
+    units = values.shape[1]
+    counts = np.bincount((steps + np.arange(units) * BINS).ravel(), minlength=units * BINS)
+    return counts.reshape(units, BINS)
+
+
+def _window(layer: Layer, field: Field) -> tuple[int, int]:
+    """Return how many rows and columns of a map lie in the field of one position, at most `WIDEST`."""
+    shape = layer.shape or (0, 1, 1)
+    sides = []
+    for axis, length in enumerate(shape[1:]):
+        reach = length
+        if field.status in ("exact", "upper_bound") and field.stride[axis]:
+            reach = math.ceil(field.size[axis] / 2 / field.stride[axis])
+        sides.append(min(2 * reach + 1, length, WIDEST))
+    return sides[0], sides[1]
+
+
+SAMPLE_VALUES = 1 << 24
+"""How many values the samples for quantiles hold in all: 64 MiB."""
+
+
+def patches(
+    model: ModelSpec,
+    out: str | Path,
+    *,
+    images: Iterable[str | Path] = (),
+    layer: Sequence[str] = (),
+    top: int = 9,
+    per_image: int = 1,
+    per_class: int = 0,
+    fit: str = "crop",
+    size: tuple[int, int] | None = None,
+    batch: int = 16,
+    engine: str = "local",
+    workers: int | None = None,
+    address: str | None = None,
+    device: str | None = None,
+    dtype: str = "float32",
+    resume: bool = False,
+    strict: bool = False,
+    every: float = 30.0,
+    trust: bool = False,
+    weights: str | Path = "default",
+    seed: int = 0,
+    progress: Progress | None = None,
+    look: Callable[[Units, Opened], None] | None = None,
+) -> Path:
+    """Find the image patches that excite each unit most, and what each unit does over all images.
+
+    Parameters
+    ----------
+    model : str, Path, nn.Module or Model
+        As for `netviz.load`.
+    out : str or Path
+        The run's folder: new or empty, or, with `resume`, that of a run that was interrupted.
+    images : iterable of str or Path
+        Files, folders, ``skimage:NAME``; by default scikit-image's photographs.
+    layer : sequence of str
+        Names, aliases or globs; by default all convolutions.
+    top : int
+        How many patches each unit keeps.
+    per_image : int
+        How many of these may come from one image.
+    per_class : int
+        How many patches each unit keeps for each class of images besides, where images lie in a folder for each
+        class or are named by it (``n01440764_tench.jpg``); 0 keeps none.
+    fit : {"crop", "resize", "full"}
+        Show the network the middle of an image, all of it whatever its aspect, or all of it at its own aspect.
+    size : (int, int), optional
+        Input height and width in pixels, if not the network's own.
+    batch : int
+        Images in one forward pass. Another number may change a score by the rounding of that pass.
+    engine : {"local", "ray"}
+        One machine, or a cluster (needs the extra ``ray``); the same bytes come out.
+    workers : int, optional
+        Processes that read images; by default one per core, at most 8. For ``ray`` the number of models at work.
+    address : str, optional
+        The cluster, for ``ray``; by default one is started here.
+    device : str, optional
+        Such as ``"cuda"``; by default a GPU if there is one.
+    dtype : {"float32", "bfloat16"}
+        With which numbers the network runs.
+    resume : bool
+        Go on with an interrupted run in `out`.
+    strict : bool
+        Stop at an image that cannot be read; else such images are named in ``run.json``.
+    every : float
+        Seconds between two checkpoints.
+    trust, weights, seed
+        As for `netviz.load`.
+    progress : callable, optional
+        Called with what is being done, how many images are done, and how many there are.
+    look : callable, optional
+        Called with all that was accumulated and with the network, when the run's folder is written.
+
+    Returns
+    -------
+    Path
+        The folder: ``images.txt``, ``run.json`` and ``layers/NAME.npz``, a `PatchesResult` for each layer.
+
+    Raises
+    ------
+    NetvizError
+        If MODEL, the images or a layer cannot serve, a layer gives NaN, or the folder cannot be written or resumed.
+    ValueError
+        If an option is none of the values named here.
+    """
+    check_options(
+        (("top", top, 1), ("per_image", per_image, 1), ("per_class", per_class, 0), ("batch", batch, 1)),
+        engine=engine,
+        dtype=dtype,
+        fit=fit,
+    )
+    opened = open_network(model, layer, fit=fit, size=size, trust=trust, weights=weights, seed=seed)
+    sources = list_images(images) or [f"skimage:{name}" for name in PHOTOGRAPHS]
+    names = tuple(full_name(source) for source in sources)
+    classes, numbers = class_names(sources, images) if per_class else ((), ())
+    if per_class and not classes:
+        raise ImageError(
+            "the images name no classes: put them into a folder for each class, or drop --per-class"
+        )
+    units = sum(one.channels for one in opened.layers)
+    plan = UnitsPlan(
+        layers=opened.layers,
+        windows=map_windows(opened),
+        top=top,
+        per_image=per_image,
+        sample=min(max(SAMPLE_VALUES // units, 1024), 1 << 16),
+        classes=numbers,
+        per_class=per_class,
+    )
+    job = Job(
+        network=opened.network,
+        name=opened.model.name,
+        preprocessing=opened.preprocessing,
+        shape=opened.index.input_shape or (),
+        layers=opened.layers,
+        source=Files(names, opened.preprocessing),
+        names=names,
+        start=functools.partial(Units, plan),
+        batch=batch,
+        device=default_device(device),
+        dtype=dtype,
+    )
+    options = {
+        "layers": [one.name for one in opened.layers],
+        "top": top,
+        "per_image": per_image,
+        "per_class": per_class,
+        "fit": fit,
+        "batch": batch,
+        "dtype": dtype,
+        "input": str(opened.preprocessing),
+    }
+    fingerprint = {
+        "model": weights_print(opened.model),
+        "images": digest([[name, bytes_of(name)] for name in names]),
+        "options": digest(options),
+    }
+    folder = run_folder(Path(out), resume)
+    checkpoint = Checkpoint(folder, fingerprint, every)
+    accumulator, tally = Units(plan), Tally.empty(job.chunks)
+    if not (resume and checkpoint.read(accumulator, tally)):
+        checkpoint.write(accumulator, tally)
+    accumulator = feed(
+        job,
+        accumulator,
+        tally,
+        engine=engine,
+        workers=workers,
+        address=address,
+        strict=strict,
+        save=checkpoint,
+        progress=progress,
+    )
+    checkpoint.write(accumulator, tally)
+    require_images(tally, names)
+    write_patches(
+        folder,
+        accumulator,
+        tally,
+        opened,
+        names,
+        options=options,
+        fingerprint=fingerprint,
+        classes=classes,
+    )
+    if look is not None:
+        look(accumulator, opened)
+    checkpoint.remove()
+    return folder

@@ -1,0 +1,222 @@
+"""The patches that excite the units of one layer most, and the units' statistics.
+
+A file may come from anywhere: whether its arrays fit together is looked at when it is read.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netviz.errors import ResultError
+from netviz.results.base import Result
+
+
+@dataclass(frozen=True)
+class PatchesResult(Result):
+    """For every unit of a layer, the positions where it was strongest, over many images.
+
+    Attributes
+    ----------
+    score : ndarray of float32, shape (units, top)
+        The unit's value there, best first; minus infinity where there were not enough images.
+    image : ndarray of int64, shape (units, top)
+        Which image: a line of the run's ``images.txt``, counted from 0; -1 where there is none.
+    row, col : ndarray of int32, shape (units, top)
+        Position in the map.
+    box : ndarray of int64, shape (units, top, 4)
+        Top, left, bottom, right (half-open) of what the unit saw, in pixels of the original file: its receptive
+        field, clipped to what the network was shown.
+    margin : ndarray of int64, shape (units, top, 4)
+        How far the field reaches beyond the box on each side, in the same pixels: nothing was there.
+    size : ndarray of int32, shape (units, top, 2)
+        Height and width of the original.
+    maps : ndarray of float16, shape (units, top, rows, columns)
+        The unit's map around the position, as shares of the score.
+    maps_box : ndarray of int64, shape (units, top, 4)
+        Where the first cell of `maps` begins and its last ends, in pixels of the original: top, left, bottom, right.
+    mean, max, nonzero : ndarray of float32, shape (units,)
+        Mean and largest value, and share of values that are not 0, over all positions of all images.
+    quantile_levels : ndarray of float64, shape (Q,)
+    quantiles : ndarray of float32, shape (units, Q)
+        From a random sample of positions; see `quantile_samples`.
+    histogram : ndarray of int64, shape (units, bins)
+        Of the same sample, in equal steps from the lowest to the highest quantile.
+    class_score, class_image, class_row, class_col, class_box : ndarray or None
+        The same for each class, shape (units, classes, k) and (units, classes, k, 4).
+    network, layer, alias, layer_kind : str
+        The network's name; the layer's dotted name, classic alias and kind.
+    channels : int
+        How many units the layer has.
+    map_size : (int, int)
+        Rows and columns of its maps.
+    field_size, field_stride : (float, float) or None
+        The receptive field in pixels of the network's input, (y, x); None where it is not known.
+    field_status : str
+        ``exact``, ``upper_bound``, ``global`` or ``unknown``; without a field, boxes are all that the network saw.
+    images : int
+        How many images were counted.
+    positions : int
+        How many positions of the map that made.
+    quantile_samples : int
+        How many of them are in the sample: the share of values below the quantile q differs from q by
+        ``sqrt(q (1 - q) / samples)`` (standard deviation), by nothing if these are all.
+    rectified : bool
+        Whether no value in the sample is negative: only then are dead and always active units spoken of.
+    dead, always_on : tuple of int
+        Units of a rectified layer that were never, or always, different from 0.
+    classes : tuple of str
+        Their names, if patches were kept for each.
+    per_image : int
+        How many patches of a unit may come from one image.
+    input : str
+        What becomes of an image.
+    """
+
+    kind: ClassVar[str] = "patches"
+
+    score: NDArray[np.float32]
+    image: NDArray[np.int64]
+    row: NDArray[np.int32]
+    col: NDArray[np.int32]
+    box: NDArray[np.int64]
+    margin: NDArray[np.int64]
+    size: NDArray[np.int32]
+    maps: NDArray[np.float16]
+    maps_box: NDArray[np.int64]
+    mean: NDArray[np.float32]
+    max: NDArray[np.float32]
+    nonzero: NDArray[np.float32]
+    quantile_levels: NDArray[np.float64]
+    quantiles: NDArray[np.float32]
+    histogram: NDArray[np.int64]
+    class_score: NDArray[np.float32] | None
+    class_image: NDArray[np.int64] | None
+    class_row: NDArray[np.int32] | None
+    class_col: NDArray[np.int32] | None
+    class_box: NDArray[np.int64] | None
+    network: str
+    layer: str
+    alias: str
+    layer_kind: str
+    channels: int
+    map_size: tuple[int, int]
+    field_size: tuple[float, float] | None
+    field_stride: tuple[float, float] | None
+    field_status: str
+    images: int
+    positions: int
+    quantile_samples: int
+    rectified: bool
+    dead: tuple[int, ...]
+    always_on: tuple[int, ...]
+    classes: tuple[str, ...]
+    per_image: int
+    input: str
+
+
+def check_patches(result: PatchesResult, name: str) -> PatchesResult:
+    """Return the result if it can be drawn: shapes agree, boxes lie in their images, numbers are finite.
+
+    Parameters
+    ----------
+    result : PatchesResult
+    name : str
+        Where it comes from, for the message.
+
+    Raises
+    ------
+    ResultError
+        Naming the first thing that does not fit.
+    """
+    problem = _shapes(result) or _facts(result) or _values(result)
+    if problem:
+        raise ResultError(f"{name} is damaged: {problem}; run netviz patches again")
+    return result
+
+
+def _shapes(result: PatchesResult) -> str:
+    score = result.score
+    if not isinstance(score, np.ndarray) or score.ndim != 2 or 0 in score.shape:
+        return "score is no table of units and places"
+    units, top = score.shape
+    wanted: dict[str, tuple[str, tuple[int | None, ...]]] = {
+        "score": ("f", (units, top)),
+        "image": ("i", (units, top)),
+        "row": ("i", (units, top)),
+        "col": ("i", (units, top)),
+        "box": ("i", (units, top, 4)),
+        "margin": ("i", (units, top, 4)),
+        "size": ("i", (units, top, 2)),
+        "maps": ("f", (units, top, None, None)),
+        "maps_box": ("i", (units, top, 4)),
+        "mean": ("f", (units,)),
+        "max": ("f", (units,)),
+        "nonzero": ("f", (units,)),
+        "quantile_levels": ("f", (None,)),
+        "quantiles": ("f", (units, None)),
+        "histogram": ("i", (units, None)),
+    }
+    for name, (kind, shape) in wanted.items():
+        array = getattr(result, name)
+        if not isinstance(array, np.ndarray) or array.dtype.kind != kind or array.ndim != len(shape):
+            return f"{name} has the wrong type"
+        fits = all(want is None or want == have for want, have in zip(shape, array.shape, strict=True))
+        if not fits or 0 in array.shape:
+            return f"{name} has the shape {'×'.join(map(str, array.shape))}"
+    if result.histogram.shape[1] > 256:
+        return "histogram has more than 256 steps"
+    if result.quantiles.shape[1] != len(result.quantile_levels):
+        return "there are not as many quantiles as levels"
+    return ""
+
+
+def _facts(result: PatchesResult) -> str:
+    for name in ("network", "layer", "alias", "layer_kind", "field_status", "input"):
+        if not isinstance(getattr(result, name), str):
+            return f"{name} is no text"
+    for name in ("channels", "images", "positions", "quantile_samples", "per_image"):
+        if type(getattr(result, name)) is not int:
+            return f"{name} is no whole number"
+    units = len(result.score)
+    if result.channels != units:
+        return f"channels is {result.channels}, but there are {units} units"
+    for name in ("dead", "always_on"):
+        numbers = getattr(result, name)
+        if not isinstance(numbers, tuple) or any(type(n) is not int or not 0 <= n < units for n in numbers):
+            return f"{name} names units that there are not"
+    for name in ("field_size", "field_stride", "map_size"):
+        pair = getattr(result, name)
+        if pair is None and name != "map_size":
+            continue
+        if not isinstance(pair, tuple) or len(pair) != 2 or not all(map(_length, pair)):
+            return f"{name} is no pair of numbers"
+    return ""
+
+
+def _values(result: PatchesResult) -> str:
+    filled = result.image >= 0
+    for name in ("mean", "max", "nonzero", "quantile_levels", "quantiles"):
+        if not np.isfinite(getattr(result, name)).all():
+            return f"{name} holds NaN or infinity"
+    if not (np.isfinite(result.score[filled]).all() and np.isfinite(result.maps[filled]).all()):
+        return "score or maps hold NaN or infinity"
+    box, size = result.box[filled], result.size[filled]
+    inside = (box[:, :2] >= 0) & (box[:, :2] < box[:, 2:]) & (box[:, 2:] <= size)
+    if not inside.all():
+        return "a box lies outside of its image"
+    # Beyond 2³⁰ pixels sums of coordinates might overflow; no image is as large.
+    for name in ("margin", "maps_box", "size"):
+        if (np.abs(getattr(result, name)[filled].astype(np.int64)) > 1 << 30).any():
+            return f"{name} is beyond any image"
+    if (result.margin[filled] < 0).any() or (result.histogram < 0).any():
+        return "margin or histogram is negative"
+    ends = result.maps_box[filled]
+    if not (ends[:, :2] <= ends[:, 2:]).all():
+        return "maps_box ends before it begins"
+    return ""
+
+
+def _length(value: object) -> bool:
+    return isinstance(value, float | int) and 0 <= value <= 1 << 40

@@ -1,0 +1,127 @@
+"""A run's folder, as `netviz patches` leaves it: read without torch, and believed only after a look."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from netviz.errors import ResultError
+from netviz.questions.patches.result import PatchesResult, check_patches
+from netviz.questions.reader import load_result
+from netviz.results.runs import Run, RunLayer, read_run
+
+
+@dataclass(frozen=True)
+class PatchesRun(Run):
+    """What `netviz patches` found."""
+
+    def result(self, layer: RunLayer) -> PatchesResult:
+        """Read what was found of one layer.
+
+        Raises
+        ------
+        ResultError
+            If its file is missing or damaged, or belongs to another layer.
+        """
+        path = self.path(layer)
+        result = read_patches(path)
+        if (result.layer, result.channels) != (layer.name, layer.channels):
+            raise ResultError(
+                f"{path} holds {result.channels} units of {result.layer}, but run.json says {layer.channels} of "
+                f"{layer.name}; run netviz patches again"
+            )
+        return result
+
+    def summary(self) -> dict[str, Any]:
+        """Return what ``netviz report`` tells of the run: run.json, and what each layer's units do.
+
+        Raises
+        ------
+        ResultError
+            If a layer's file is missing or damaged.
+        """
+        told = []
+        for layer, facts in zip(self.layers, self.facts["layers"], strict=True):
+            result = self.result(layer)
+            strongest = int(result.max.argmax())
+            told.append(
+                {
+                    **facts,
+                    "units": result.channels,
+                    "field_size": result.field_size,
+                    "field_stride": result.field_stride,
+                    "field_status": result.field_status,
+                    "rectified": result.rectified,
+                    "dead": list(result.dead),
+                    "always_on": list(result.always_on),
+                    "largest": float(result.max[strongest]),
+                    "largest_unit": strongest,
+                    "median_of_max": float(np.median(result.max)),
+                    "mean_nonzero": float(result.nonzero.mean(dtype=np.float64)),
+                    "positions": result.positions,
+                    "quantile_samples": result.quantile_samples,
+                }
+            )
+        return {**self.facts, "layers": told}
+
+
+def open_run(folder: str | Path) -> PatchesRun:
+    """Open the folder that ``netviz patches`` wrote.
+
+    Raises
+    ------
+    ResultError
+        If it is none, the run is unfinished, or ``run.json`` is damaged.
+    """
+    return PatchesRun(*read_run(folder, "patches", "patches"))
+
+
+def read_patches(path: str | Path) -> PatchesResult:
+    """Read one layer's NPZ and look whether it holds together.
+
+    Raises
+    ------
+    ResultError
+        If it does not.
+    """
+    result = load_result(path)
+    if not isinstance(result, PatchesResult):
+        raise ResultError(f"{path} holds a result of kind {result.kind!r}, no patches; name another file")
+    return check_patches(result, str(path))
+
+
+def image_names(folder: str | Path, numbers: Iterable[int]) -> dict[int, str]:
+    """Return the names of some images of a run; one line of ``images.txt`` at a time is held.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The run's folder.
+    numbers : iterable of int
+        Lines, counted from 0.
+
+    Raises
+    ------
+    ResultError
+        If the list is missing, damaged or too short.
+    """
+    wanted = set(numbers)
+    path = Path(folder) / "images.txt"
+    found: dict[int, str] = {}
+    try:
+        with path.open(encoding="utf-8", newline="\n") as lines:
+            for number, line in enumerate(lines):
+                if number in wanted:
+                    found[number] = line.removesuffix("\n")
+                    if len(found) == len(wanted):
+                        break
+    except FileNotFoundError:
+        raise ResultError(f"no such file: {path}; it lists the run's images") from None
+    except (OSError, ValueError) as error:
+        raise ResultError(f"cannot read {path} as a list of images; run netviz patches again") from error
+    lost = sorted(wanted - set(found))
+    if lost:
+        raise ResultError(f"{path} has no line {lost[0] + 1}: it was cut off; run netviz patches again")
+    return found

@@ -1,0 +1,364 @@
+"""A layer's maps read at any place of an image through Geometry: between the centres of what positions see.
+
+Never by a blind resize: a descriptor at each of some places, or whole maps brought to the image's pixels.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from netviz.errors import ImageError, LayerError, ModelError
+from netviz.geometry.field import Field, geometry
+from netviz.images import Photo, normalize, placement, prepare, read_image
+from netviz.models import Layer, LayerIndex, Model, Preprocessing, load
+from netviz.models.known.skips.network import linear_weights
+from netviz.questions.contrast.normalize import check_window
+from netviz.questions.contrast.normalize import normalize as normalize_maps
+from netviz.questions.opening import (
+    ModelSpec,
+    does_not_run,
+    input_preprocessing,
+    layers,
+    require_channels,
+    require_maps,
+    run_layers,
+)
+
+Floats = NDArray[np.float64]
+
+
+Maps = NDArray[np.float32]
+
+
+_Image = NDArray[np.uint8]
+
+
+class Sampled(NamedTuple):
+    """What `sample` found.
+
+    Attributes
+    ----------
+    values : ndarray of float32, shape (C, K)
+    clamped : ndarray of bool, shape (K,)
+        True where a point lies outside of the outermost positions' centres, so that the border's value stands for it.
+    """
+
+    values: Maps
+    clamped: NDArray[np.bool_]
+
+
+def sample(maps: NDArray[np.floating], field: Field, points: NDArray[np.floating]) -> Sampled:
+    """Read maps at places of the image, bilinearly between the centres of what their positions see.
+
+    Position i of an axis looks at ``start + i * stride + (size - 1) / 2``; a point at y is therefore read at
+    ``(y - start - (size - 1) / 2) / stride``.
+
+    Parameters
+    ----------
+    maps : ndarray of shape (C, h, w)
+    field : Field
+        The layer's, for an input of the size that the maps were made from.
+    points : ndarray of shape (K, 2)
+        Row and column in pixels of the network's input; the middle of the first pixel is 0, 0.
+
+    Returns
+    -------
+    Sampled
+
+    Raises
+    ------
+    LayerError
+        If the field is unknown, or every position sees the whole image.
+    """
+    require_places(field)
+    at = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    size, stride, start = (
+        np.array(pair, dtype=np.float64) for pair in (field.size, field.stride, field.start)
+    )
+    places = (at - start - (size - 1) / 2) / stride
+    last = np.array(maps.shape[1:], dtype=np.float64) - 1
+    inside = np.clip(places, 0, last)
+    return Sampled(bilinear(maps, inside).astype(np.float32), (inside != places).any(axis=1))
+
+
+def require_places(field: Field, name: str = "the layer") -> Field:
+    """Return the field if its positions look at different places.
+
+    Raises
+    ------
+    LayerError
+        If it is unknown, or every position sees the whole image.
+    """
+    if field.status == "unknown":
+        raise LayerError(
+            f"where {name} looks is unknown: cannot follow {field.reason or 'the forward pass'}; use another layer"
+        )
+    if field.status == "global" or not all(field.stride):
+        raise LayerError(
+            f"every position of {name} sees the whole image, so it describes no place in it; use a layer before it"
+        )
+    return field
+
+
+def bilinear(maps: NDArray[np.floating], places: Floats) -> Floats:
+    """Interpolate maps (C, h, w) at fractional rows and columns (K, 2) that lie inside them; (C, K) float64."""
+    values = np.asarray(maps, dtype=np.float64)
+    height, width = values.shape[1:]
+    low = np.floor(places).astype(np.intp)
+    low = np.minimum(low, np.maximum((height - 2, width - 2), 0))
+    top, left = low.T
+    bottom, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
+    down, across = (places - low).T
+    upper = values[:, top, left] * (1 - across) + values[:, top, right] * across
+    lower = values[:, bottom, left] * (1 - across) + values[:, bottom, right] * across
+    mixed: Floats = upper * (1 - down) + lower * down
+    return mixed
+
+
+def contrast_normalized(maps: Maps, window: int, name: str = "the layer") -> Maps:
+    """Return maps (C, h, w) after local contrast normalization across maps, with a Gaussian window.
+
+    Raises
+    ------
+    LayerError
+        If the window is larger than the maps.
+    ValueError
+        If it is not odd and positive.
+    """
+    check_window(window, None, "maps")
+    height, width = maps.shape[1:]
+    if window > min(height, width):
+        raise LayerError(
+            f"a window of {window} positions is larger than the {height}×{width} maps of {name}; "
+            f"give a smaller --window, a larger --size HxW, or an earlier layer"
+        )
+    with torch.no_grad():
+        return normalize_maps(torch.from_numpy(maps)[None], method="lcn", window=window)[0].numpy()
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One layer of a network, ready to be read on images of one size.
+
+    Attributes
+    ----------
+    model : Model
+    index : LayerIndex
+        The network's layers at this size.
+    layer : Layer
+    field : Field
+        What the layer's positions see at this size.
+    preprocessing : Preprocessing
+    image : ndarray of uint8, shape (H, W, 3)
+        The image as the network saw it.
+    name : str
+        What the image is called.
+    """
+
+    model: Model
+    index: LayerIndex
+    layer: Layer
+    field: Field
+    preprocessing: Preprocessing
+    image: _Image
+    name: str
+
+    def maps(self, image: _Image) -> Maps:
+        """Return the layer's raw output (C, h, w) on an image (H, W, 3) of this size.
+
+        Raises
+        ------
+        ImageError
+            If the network does not run on it.
+        LayerError
+            If the output holds NaN or infinity.
+        """
+        tensor = normalize(image, self.preprocessing)
+        found = run_layers(self.model, [self.layer], tensor, self.name)[self.layer]
+        if not np.isfinite(found).all():
+            raise LayerError(
+                f"layer {self.layer.name} of {self.model.name} gives NaN or infinity on {self.name}"
+            )
+        return found
+
+
+def open_layer(
+    image: str | Path | Photo,
+    layer: str,
+    model: ModelSpec,
+    *,
+    size: tuple[int, int] | None = None,
+    trust: bool = False,
+    weights: str | Path = "default",
+    seed: int = 0,
+) -> Reader:
+    """Open a network, prepare an image for it, and find where one layer looks.
+
+    Raises
+    ------
+    ImageError
+        If the image cannot be read, or the network does not run on it.
+    LayerError
+        If there is no such layer, it has no maps, or its positions have no place in the image.
+    ModelError
+        If MODEL cannot be opened or cannot run.
+    """
+    opened = load(model, trust=trust, weights=weights, seed=seed)
+    network = opened.runnable()
+    index = layers(opened, size=size)
+    require_channels(opened, index)
+    require_maps(opened, index.resolve(layer))
+    photo = image if isinstance(image, Photo) else read_image(image)
+    preprocessing = input_preprocessing(opened.preprocessing, index, size)
+    prepared = prepare(photo.pixels, preprocessing)
+    shape = prepared.image.shape[0], prepared.image.shape[1]
+    if index.input_shape is None or index.input_shape[1:] != shape:
+        # A padding or pooling that adapts to the input changes the geometry: it is taken at the image's own size.
+        try:
+            index = layers(opened, size=shape)
+        except ModelError as error:
+            raise ImageError(does_not_run(opened, photo.name, shape, str(error))) from error
+    found = require_maps(opened, index.resolve(layer))
+    field = require_places(geometry(network, index)[found], f"{found.name} ({found.alias}) of {opened.name}")
+    return Reader(opened, index, found, field, preprocessing, prepared.image, photo.name)
+
+
+_Maps = TypeVar("_Maps", NDArray[np.floating], Tensor)
+
+
+class Pixels(NamedTuple):
+    """The pixels of an original image along one axis.
+
+    Attributes
+    ----------
+    at : ndarray of float64, shape (K,)
+        Where the middle of each lies in the network's input, whose first pixel has its middle at 0.
+    shown : ndarray of bool, shape (K,)
+        Whether the network was shown it: false for what a crop cut off.
+    """
+
+    at: Floats
+    shown: NDArray[np.bool_]
+
+
+def original_pixels(height: int, width: int, preprocessing: Preprocessing) -> tuple[Pixels, Pixels]:
+    """Return where the rows and the columns of an original image lie in the network's input.
+
+    Parameters
+    ----------
+    height, width : int
+        Of the original, in pixels.
+    preprocessing : Preprocessing
+        How it was brought to the network's size.
+    """
+    rows, cols = (
+        _pixels(*axis) for axis in zip((height, width), *placement(height, width, preprocessing), strict=True)
+    )
+    return rows, cols
+
+
+def _pixels(original: int, resized: int, offset: int, size: int) -> Pixels:
+    at = (np.arange(original, dtype=np.float64) + 0.5) * (resized / original) - 0.5 - offset
+    return Pixels(at, (at >= -0.5) & (at < size - 0.5))
+
+
+def interpolation_matrix(
+    start: float, stride: float, size: float, length: int, coordinates: NDArray[np.floating]
+) -> Floats:
+    """Return the matrix that reads one axis of a map at given places, linearly between its positions' centres.
+
+    Position i of the axis looks at ``start + i * stride + (size - 1) / 2``. Before the first and beyond the last of
+    these centres the outermost position's value stands.
+
+    Parameters
+    ----------
+    start, stride, size : float
+        Of the layer's field along this axis, in pixels of the network's input; the stride is positive.
+    length : int
+        Positions of the map along this axis.
+    coordinates : ndarray of shape (K,)
+        In pixels of the network's input; the middle of the first pixel is 0.
+
+    Returns
+    -------
+    ndarray of float64, shape (K, length)
+        At most two numbers of a row are not 0; each row sums to 1.
+
+    Raises
+    ------
+    ValueError
+        If the stride is not positive, or the map has no position.
+    """
+    if not stride > 0:
+        raise ValueError(f"the stride must be positive, not {stride}")
+    if length < 1:
+        raise ValueError(f"a map has at least 1 position, not {length}")
+    places = (np.asarray(coordinates, dtype=np.float64) - start - (size - 1) / 2) / stride
+    return linear_weights(places, length)
+
+
+def interpolation(
+    field: Field, map_size: tuple[int, int], rows: NDArray[np.floating], cols: NDArray[np.floating]
+) -> tuple[Floats, Floats]:
+    """Return the two matrices, (len(rows), h) and (len(cols), w), that bring a layer's maps to places in the image.
+
+    Parameters
+    ----------
+    field : Field
+        The layer's, for an input of the size that the maps were made from.
+    map_size : (int, int)
+        Rows and columns of the maps: h, w.
+    rows, cols : ndarray of shapes (H,) and (W,)
+        In pixels of the network's input; the middle of the first pixel is 0.
+
+    Raises
+    ------
+    LayerError
+        If the field is unknown, or every position sees the whole image.
+    """
+    require_places(field)
+    down, across = (
+        interpolation_matrix(
+            field.start[axis], field.stride[axis], field.size[axis], map_size[axis], coordinates
+        )
+        for axis, coordinates in enumerate((rows, cols))
+    )
+    return down, across
+
+
+def upsample(maps: _Maps, field: Field, rows: NDArray[np.floating], cols: NDArray[np.floating]) -> _Maps:
+    """Bring maps to a grid of places in the image, bilinearly between the centres of what their positions see.
+
+    Beyond the outermost centres the border's values stand.
+
+    Parameters
+    ----------
+    maps : ndarray or Tensor of shape (…, h, w)
+        Raw output of the layer.
+    field : Field
+        The layer's, for an input of the size that the maps were made from.
+    rows, cols : ndarray of shapes (H,) and (W,)
+        In pixels of the network's input; the middle of the first pixel is 0. `original_pixels` gives those of an
+        original image.
+
+    Returns
+    -------
+    ndarray or Tensor of shape (…, H, W)
+        As `maps` is, in its own type of numbers (and on its device).
+
+    Raises
+    ------
+    LayerError
+        If the field is unknown, or every position sees the whole image.
+    """
+    down, across = interpolation(field, (maps.shape[-2], maps.shape[-1]), rows, cols)
+    if isinstance(maps, Tensor):
+        left, right = (torch.from_numpy(one).to(maps) for one in (down, across))
+        return left @ maps @ right.T
+    brought: NDArray[np.floating] = (down @ maps.astype(np.float64) @ across.T).astype(maps.dtype)
+    return brought

@@ -1,0 +1,1 @@
+"""What one unit answers to."""

@@ -1,0 +1,1 @@
+"""SIFT beside a layer."""

@@ -1,0 +1,159 @@
+"""What the units of a layer are like: selective for a class, sparse, correlated, with the same patches."""
+
+import functools
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from netviz.engines import Files, Job, Tally, Units, UnitsPlan, run_local
+from netviz.engines.accumulators.classes import ClassMeans, Together
+from netviz.errors import ImageError, LayerError
+from netviz.images import PHOTOGRAPHS, class_names, list_images
+from netviz.questions.opening import ModelSpec
+from netviz.questions.patches.measure import layer_patches, map_windows
+from netviz.questions.runs import (
+    Progress,
+    check_options,
+    default_device,
+    full_name,
+    open_network,
+    require_images,
+)
+from netviz.questions.units.result import (
+    UnitsResult,
+    alike,
+    class_selectivity,
+    cluster_order,
+    common_patches,
+    correlation,
+    sparsity,
+)
+
+SAMPLE = 1 << 14
+"""At how many random positions, at most, units are compared."""
+
+
+TOP = 9
+"""How many patches are."""
+
+
+def units(
+    model: ModelSpec,
+    layer: str,
+    *,
+    images: Iterable[str | Path] = (),
+    top: int | None = None,
+    fit: str = "crop",
+    size: tuple[int, int] | None = None,
+    batch: int = 16,
+    workers: int = 0,
+    device: str | None = None,
+    strict: bool = False,
+    trust: bool = False,
+    weights: str | Path = "default",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> UnitsResult:
+    """Measure class selectivity, sparsity and redundancy of a layer's units.
+
+    Parameters
+    ----------
+    model : str, Path, nn.Module or Model
+        As for `netviz.load`.
+    layer : str
+        A name, alias or glob that means one layer.
+    images : iterable of str or Path
+        As for `netviz.patches`. Where they lie in a folder for each class, or are named by it, the selectivity for
+        classes is measured too.
+    top : int
+        How many patches of two units are compared; by default 9, or a third of the images if these are fewer than 27.
+    fit, size, batch, workers, device, trust, weights, seed, progress
+        As for `netviz.patches`.
+    strict : bool
+        Stop at an image that cannot be read; else it is named in `skipped`.
+
+    Returns
+    -------
+    UnitsResult
+        `class_selectivity`, `sparsity`, `correlation` and `common_patches` of netviz.questions.units.result say how
+        each number is made.
+
+    Raises
+    ------
+    NetvizError
+        If MODEL, the images or the layer cannot serve.
+    ValueError
+        If an option is none of the values named here.
+    """
+    check_options(
+        (("top", 1 if top is None else top, 1), ("batch", batch, 1)), engine="local", dtype="float32", fit=fit
+    )
+    opened = open_network(model, (layer,), fit=fit, size=size, trust=trust, weights=weights, seed=seed)
+    if len(opened.layers) > 1:
+        raise LayerError(f"{layer!r} fits {len(opened.layers)} layers; name one of them")
+    (one,) = opened.layers
+    images = list(images)
+    sources = list_images(images) or [f"skimage:{name}" for name in PHOTOGRAPHS]
+    names = tuple(full_name(source) for source in sources)
+    classes, numbers = class_names(sources, images)
+    # Where every unit has a patch in every image, patches are the same by chance.
+    top = max(1, min(TOP, len(names) // 3)) if top is None else top
+    plan = UnitsPlan(opened.layers, map_windows(opened), top=top, sample=SAMPLE)
+    found, means = Units(plan), ClassMeans(one.channels, numbers)
+    together = Together((found, means) if len(classes) > 1 else (found,))
+    job = Job(
+        network=opened.network,
+        name=opened.model.name,
+        preprocessing=opened.preprocessing,
+        shape=opened.index.input_shape or (),
+        layers=opened.layers,
+        source=Files(names, opened.preprocessing),
+        names=names,
+        start=functools.partial(Units, plan),
+        batch=batch,
+        device=default_device(device),
+    )
+    tally = Tally.empty(job.chunks)
+    run_local(job, together, tally, workers=workers, strict=strict, progress=progress)
+    require_images(tally, names)
+    values = found.layers[one].sample.sorted()[1]
+    if len(values) < 2:
+        raise ImageError(
+            f"layer {one.name} ({one.alias}) has one position in one image, and units are compared over several; "
+            f"give more images"
+        )
+    seen = layer_patches(
+        found, 0, found.mean()[one], opened.fields[one], opened.preprocessing, network=opened.model.name
+    )
+    by_class = means.mean() if len(classes) > 1 else np.zeros((one.channels, 0))
+    there = tuple(name for name, count in zip(classes, means.images, strict=False) if count)
+    selective = by_class.shape[1] > 1 and bool((by_class >= 0).all()) and seen.rectified
+    shared = common_patches(seen)
+    # What a unit that is 0 everywhere has for patches is where the search began.
+    silent = seen.nonzero == 0
+    shared[silent], shared[:, silent] = 0, 0
+    groups, related = alike(shared), correlation(values)
+    return UnitsResult(
+        selectivity=class_selectivity(by_class) if selective else np.full(one.channels, np.nan),
+        class_means=by_class,
+        sparsity=sparsity(values),
+        zeros=1 - seen.nonzero.astype(np.float64),
+        correlation=related.astype(np.float32),
+        order=cluster_order(related),
+        common=shared.astype(np.float32),
+        classes=there,
+        alike=groups,
+        redundant=sum(len(group) - 1 for group in groups),
+        rectified=seen.rectified,
+        network=opened.model.name,
+        layer=one.name,
+        alias=one.alias,
+        layer_kind=one.kind,
+        channels=one.channels,
+        top=top,
+        images=found.images,
+        positions=seen.positions,
+        samples=len(values),
+        skipped=tuple((names[number], reason) for number, reason in sorted(tally.skipped.items())),
+    )

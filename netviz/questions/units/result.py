@@ -1,0 +1,417 @@
+"""What the units of a layer are like, apart and together: selectivity, sparsity, correlation, common patches.
+
+In an order in which correlated units are neighbours; and for every unit those whose activity is most like its own.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netviz.questions.patches.result import PatchesResult
+from netviz.results.base import Result
+
+
+def cluster_order(correlation: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+    """Return the units in an order in which those whose activities go together are neighbours.
+
+    The order of leaves of a hierarchical clustering with the distance 1 - r and average linkage (UPGMA: Sokal and
+    Michener 1958), found by chains of nearest neighbours (Murtagh 1983). Of two clusters the one with the lower unit
+    comes first.
+
+    Parameters
+    ----------
+    correlation : ndarray of shape (units, units)
+        Symmetric, -1 … 1; NaN where a unit's activity never changes.
+
+    Returns
+    -------
+    ndarray of int64, shape (units,)
+        Units that never change come last.
+    """
+    table = np.asarray(correlation, dtype=np.float64)
+    varying = np.isfinite(np.diagonal(table))
+    members: list[list[int]] = [[unit] for unit in np.flatnonzero(varying).tolist()]
+    still = np.flatnonzero(~varying).tolist()
+    far = 1 - table[np.ix_(varying, varying)]
+    np.fill_diagonal(far, np.inf)
+    alive = np.ones(len(members), dtype=np.bool_)
+    chain: list[int] = []
+    for _ in range(len(members) - 1):
+        one, other = _neighbours(far, alive, chain)
+        weights = len(members[one]), len(members[other])
+        joined = (weights[0] * far[one] + weights[1] * far[other]) / sum(weights)
+        lower, higher = sorted((members[one], members[other]), key=min)
+        members[one] = lower + higher
+        alive[other] = False
+        far[one], far[:, one] = joined, joined
+        far[other], far[:, other] = np.inf, np.inf
+        far[one, one] = np.inf
+    first = members[int(np.flatnonzero(alive)[0])] if members else []
+    return np.array([*first, *still], dtype=np.int64)
+
+
+def _neighbours(far: NDArray[np.float64], alive: NDArray[np.bool_], chain: list[int]) -> tuple[int, int]:
+    """Return two clusters of which each is the other's nearest; `chain` is gone on with."""
+    if not chain:
+        chain.append(int(np.flatnonzero(alive)[0]))
+    while True:
+        last = chain[-1]
+        nearest = int(far[last].argmin())
+        # Where several are as near, the one before stands: else the chain would turn in a circle.
+        if len(chain) > 1 and far[last, chain[-2]] <= far[last, nearest]:
+            chain.pop()
+            other = chain.pop()
+            return min(last, other), max(last, other)
+        chain.append(nearest)
+
+
+Floats = NDArray[np.float64]
+
+
+_TOLD = 5
+
+
+SHARED = 0.5
+"""From which share of common patches on two units count as alike."""
+
+
+@dataclass(frozen=True)
+class UnitsResult(Result):
+    """What the units of one layer are like.
+
+    Attributes
+    ----------
+    selectivity : ndarray of float64, shape (units,)
+        `class_selectivity`; NaN where images have no classes, or the layer is not rectified.
+    class_means : ndarray of float64, shape (units, classes)
+        Each unit's mean activity for each class.
+    sparsity : ndarray of float64, shape (units,)
+        `sparsity` over a sample of positions; NaN for a unit that is never active.
+    zeros : ndarray of float64, shape (units,)
+        Share of all values that are 0.
+    correlation : ndarray of float32, shape (units, units)
+        `correlation` over the same sample.
+    order : ndarray of int64, shape (units,)
+        `cluster_order` of the units by correlation.
+    common : ndarray of float32, shape (units, units)
+        `common_patches`.
+    classes : tuple of str
+        Their names.
+    alike : tuple of tuple of int
+        Groups of units with at least half of their patches in common.
+    redundant : int
+        How many units are left over if each group keeps one.
+    rectified : bool
+        Whether no value is negative.
+    network, layer, alias, layer_kind : str
+    channels, top, images, positions, samples : int
+        Units; how many patches of each were compared; images; positions of the map that these made, and in the
+        sample.
+    skipped : tuple of (str, str)
+        Images that could not be read, and why.
+    """
+
+    kind: ClassVar[str] = "units"
+
+    selectivity: Floats
+    class_means: Floats
+    sparsity: Floats
+    zeros: Floats
+    correlation: NDArray[np.float32]
+    order: NDArray[np.int64]
+    common: NDArray[np.float32]
+    classes: tuple[str, ...]
+    alike: tuple[tuple[int, ...], ...]
+    redundant: int
+    rectified: bool
+    network: str
+    layer: str
+    alias: str
+    layer_kind: str
+    channels: int
+    top: int
+    images: int
+    positions: int
+    samples: int
+    skipped: tuple[tuple[str, str], ...]
+
+    def never(self) -> tuple[int, ...]:
+        """Return the units that are 0 everywhere."""
+        return tuple(np.flatnonzero(self.zeros == 1).tolist())
+
+    def most_selective(self, count: int) -> list[tuple[int, float, str]]:
+        """Return the units with the highest class selectivity: unit, index, and the class that it answers to most."""
+        index = np.nan_to_num(self.selectivity, nan=0.0)
+        chosen = np.argsort(-index, kind="stable")[:count]
+        return [
+            (int(unit), float(index[unit]), self.classes[int(self.class_means[unit].argmax())])
+            for unit in chosen
+            if index[unit] > 0
+        ]
+
+    def most_correlated(self, count: int) -> list[tuple[int, int, float]]:
+        """Return the pairs of units with the largest correlation, of either sign."""
+        first, second = np.triu_indices(self.channels, 1)
+        values = self.correlation[first, second]
+        size = np.nan_to_num(np.abs(values), nan=-1.0)
+        cut = np.partition(size, -count)[-count] if 0 < count < len(size) else -1.0
+        some = np.flatnonzero((size >= cut) & (size >= 0))
+        chosen = some[np.argsort(-size[some], kind="stable")][:count]
+        return [(int(first[one]), int(second[one]), float(values[one])) for one in chosen]
+
+    def summary(self) -> dict[str, Any]:
+        """Return the facts, with means and extremes of what is told of each unit; None where there is none."""
+        means = {
+            f"mean_{name}": float(np.nanmean(values)) if np.isfinite(values).any() else None
+            for name, values in (
+                ("selectivity", self.selectivity),
+                ("sparsity", self.sparsity),
+                ("zeros", self.zeros),
+            )
+        }
+        return {
+            **super().summary(),
+            **means,
+            "never_active": list(self.never()),
+            "most_selective": [list(one) for one in self.most_selective(_TOLD)],
+            "most_correlated": [list(one) for one in self.most_correlated(_TOLD)],
+        }
+
+
+def class_selectivity(means: NDArray[np.floating]) -> Floats:
+    """Return how much more each unit answers to one class than to the others.
+
+    ``(a - b) / (a + b)``, with a its mean activity for the class with the largest, and b the mean over all other
+    classes (Morcos, Barrett, Rabinowitz, Botvinick: On the importance of single directions for generalization,
+    ICLR 2018).
+
+    Parameters
+    ----------
+    means : ndarray of shape (units, classes)
+        Mean activity of each unit over the images of each class; not negative, as after a rectification.
+
+    Returns
+    -------
+    ndarray of float64, shape (units,)
+        0 for a unit that answers to all classes alike, or never; 1 for one that answers to one class only.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two classes, or a mean is negative.
+    """
+    values = np.asarray(means, dtype=np.float64)
+    if values.ndim != 2 or values.shape[1] < 2:
+        raise ValueError(
+            f"means must have the shape (units, classes) with at least 2 classes, not {values.shape}"
+        )
+    if not (values >= 0).all():
+        raise ValueError("means must not be negative: the index is for activities after a rectification")
+    most = values.max(axis=1)
+    others = (values.sum(axis=1) - most) / (values.shape[1] - 1)
+    total = most + others
+    index: Floats = np.divide(most - others, total, out=np.zeros_like(total), where=total > 0)
+    return index
+
+
+def sparsity(values: NDArray[np.floating]) -> Floats:
+    """Return how sparse each unit's activity is over positions.
+
+    ``(1 - a) / (1 - 1 / n)`` with ``a = (Σ|r| / n)² / (Σ r² / n)`` over n values r: the activity ratio of Treves and
+    Rolls (Network 2, 1991) on the scale of Vinje and Gallant (Science 287, 2000).
+
+    Parameters
+    ----------
+    values : ndarray of shape (positions, units)
+
+    Returns
+    -------
+    ndarray of float64, shape (units,)
+        0 for a unit that is equally active everywhere, 1 for one active at one position only; NaN for one that
+        never is.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two positions.
+    """
+    rates = np.abs(np.asarray(values, dtype=np.float64))
+    if rates.ndim != 2 or len(rates) < 2:
+        raise ValueError(
+            f"values must have the shape (positions, units) with at least 2 positions, not {rates.shape}"
+        )
+    squares = (rates**2).mean(axis=0)
+    ratio = np.divide(rates.mean(axis=0) ** 2, squares, out=np.full_like(squares, np.nan), where=squares > 0)
+    share: Floats = (1 - ratio) / (1 - 1 / len(rates))
+    return share
+
+
+def correlation(values: NDArray[np.floating]) -> Floats:
+    """Return Pearson's correlation between the activities of units.
+
+    Parameters
+    ----------
+    values : ndarray of shape (positions, units)
+
+    Returns
+    -------
+    ndarray of float64, shape (units, units)
+        -1 … 1, and 1 on the diagonal; NaN where a unit's activity never changes.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two positions.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    if table.ndim != 2 or len(table) < 2:
+        raise ValueError(
+            f"values must have the shape (positions, units) with at least 2 positions, not {table.shape}"
+        )
+    centred = table - table.mean(axis=0)
+    length = np.sqrt((centred**2).sum(axis=0))
+    # A unit that gives one value all over differs from its mean by rounding alone.
+    length[np.ptp(table, axis=0) == 0] = 0
+    scaled = np.divide(centred, length, out=np.full_like(centred, np.nan), where=length > 0)
+    found: Floats = np.clip(scaled.T @ scaled, -1, 1)
+    varying = np.flatnonzero(length > 0)
+    found[varying, varying] = 1
+    return found
+
+
+def common_patches(result: PatchesResult) -> Floats:
+    """Return which share of their top patches each two units have in common.
+
+    Two patches are the same if they lie in the same image and their boxes overlap by at least half of the smaller
+    one. Each patch of a unit has at most one partner where a unit keeps one patch of an image.
+
+    Returns
+    -------
+    ndarray of float64, shape (units, units)
+        Out of the patches of the unit that has fewer; 0 where one has none.
+    """
+    units, top = result.image.shape
+    own = np.arange(units).repeat(top)
+    image, box = result.image.ravel(), result.box.reshape(-1, 4)
+    area = (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
+    shared = np.zeros((units, units))
+    filled = np.flatnonzero(image >= 0)
+    order = filled[np.argsort(image[filled], kind="stable")]
+    starts = np.flatnonzero(np.diff(image[order], prepend=-1))
+    for some in np.split(order, starts[1:]):
+        boxes = box[some]
+        low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+        high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+        both = np.maximum(high - low, 0).prod(axis=-1)
+        same = (2 * both >= np.minimum(area[some][:, None], area[some][None])) & (both > 0)
+        # Of several patches of one unit in this image, one partner is enough.
+        found = np.zeros((len(some), units), dtype=bool)
+        at, other = np.nonzero(same)
+        found[at, own[some[other]]] = True
+        np.add.at(shared, own[some], found)
+    count = (result.image >= 0).sum(axis=1)
+    least = np.minimum(count[:, None], count[None])
+    share: Floats = np.minimum(np.minimum(shared, shared.T) / np.maximum(least, 1), 1.0)
+    return share
+
+
+def alike(share: NDArray[np.floating], least: float = SHARED) -> tuple[tuple[int, ...], ...]:
+    """Return groups of units of which each is like another of its group, and no two of different groups are.
+
+    Parameters
+    ----------
+    share : ndarray of shape (units, units)
+        Symmetric, such as `common_patches` gives.
+    least : float
+        From which share on two units are alike.
+
+    Returns
+    -------
+    tuple of tuple of int
+        Groups of two and more, largest first, then by first unit; units in order.
+    """
+    units = len(share)
+    group = np.arange(units)
+    linked = np.asarray(share) >= least
+    for unit in range(units):
+        near = np.flatnonzero(linked[unit])
+        merged = np.unique(group[np.append(near, unit)])
+        group[np.isin(group, merged)] = merged[0]
+    groups = [tuple(np.flatnonzero(group == name).tolist()) for name in np.unique(group)]
+    return tuple(sorted((one for one in groups if len(one) > 1), key=lambda one: (-len(one), one)))
+
+
+NEAREST = 5
+"""How many neighbours each unit has."""
+
+
+@dataclass(frozen=True)
+class NearestResult(Result):
+    """Which units of a layer act alike, over a random sample of positions.
+
+    Attributes
+    ----------
+    nearest : ndarray of int64, shape (units, 5)
+        The units with the largest Pearson correlation to each, largest first; of equals the first. -1 where there
+        are no more units, or a unit's activity never changes.
+    similarity : ndarray of float32, shape (units, 5)
+        That correlation, -1 … 1; NaN where `nearest` is -1.
+    sparsity : ndarray of float64, shape (units,)
+        `netviz.questions.units.result.sparsity` over the same sample; NaN for a unit that is never active.
+    network, layer, alias, layer_kind : str
+    channels, images, positions, samples : int
+        Units; images; positions of the map that these made, and in the sample.
+    """
+
+    kind: ClassVar[str] = "nearest"
+
+    nearest: NDArray[np.int64]
+    similarity: NDArray[np.float32]
+    sparsity: NDArray[np.float64]
+    network: str
+    layer: str
+    alias: str
+    layer_kind: str
+    channels: int
+    images: int
+    positions: int
+    samples: int
+
+
+def nearest_units(
+    values: NDArray[np.floating], count: int = NEAREST
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Find for every unit those with the largest correlation to it.
+
+    Parameters
+    ----------
+    values : ndarray of shape (positions, units)
+        At least two positions.
+    count : int
+        How many.
+
+    Returns
+    -------
+    nearest : ndarray of int64, shape (units, count)
+    similarity : ndarray of float32, shape (units, count)
+        As in `NearestResult`.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two positions.
+    """
+    related = correlation(values)
+    units = len(related)
+    # Rounding must not decide which of two equals comes first.
+    ranked = np.where(np.isnan(related), -np.inf, np.round(related, 6))
+    np.fill_diagonal(ranked, -np.inf)
+    order = np.argsort(-ranked, axis=1, kind="stable")[:, :count]
+    there = np.isfinite(np.take_along_axis(ranked, order, axis=1))
+    nearest = np.full((units, count), -1, dtype=np.int64)
+    similarity = np.full((units, count), np.nan, dtype=np.float32)
+    nearest[:, : order.shape[1]] = np.where(there, order, -1)
+    similarity[:, : order.shape[1]] = np.where(there, np.take_along_axis(related, order, axis=1), np.nan)
+    return nearest, similarity

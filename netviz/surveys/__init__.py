@@ -1,0 +1,1 @@
+"""Everything that a gallery shows of a network, measured."""

@@ -1,0 +1,210 @@
+"""A survey's measured fields: what makes each unit change when parts of the first photographs are covered."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from netviz.capture import brief
+from netviz.errors import NetvizError, OutputError
+from netviz.geometry.field import Field
+from netviz.images import prepare, read_image
+from netviz.models import Layer, LayerIndex, Model, Preprocessing
+from netviz.questions.field.empirical import random_colours
+from netviz.questions.field.measure import own_size
+from netviz.questions.field.measured import (
+    Occluder,
+    Place,
+    Shot,
+    choose_occluders,
+    find_changes,
+    find_positions,
+    finest,
+    measured_result,
+)
+from netviz.questions.field.result import MeasuredResult
+from netviz.questions.opening import layer_fields
+from netviz.surveys.step import Noted, Report
+from netviz.surveys.steps.fields import PHOTOS, at_one_size
+
+FOLDER = "measured"
+"""Of the layers' results, inside the survey's."""
+
+
+HEAVY = 5e9
+"""Multiply-adds of a forward pass above which the standard form measures on one photograph."""
+
+
+SEED = 0
+"""Draws the random colours, as `netviz.field` does by default."""
+
+
+AREA = 224 * 224
+"""Pixels of the image where a network takes any size: each photograph is run hundreds of times."""
+
+
+def survey_measured(
+    model: Model,
+    chosen: Sequence[Layer],
+    units: Mapping[Layer, Sequence[int]],
+    slugs: Mapping[Layer, str],
+    sources: Sequence[str | Path],
+    names: Sequence[str],
+    out: Path,
+    *,
+    size: tuple[int, int] | None = None,
+    form: str = "standard",
+    report: Report | None = None,
+) -> Noted:
+    """Measure the empirical field of many units at once, and save those of each layer in ``measured/SLUG.npz``.
+
+    Photographs that a network takes at any size are brought to that of the first, and to the area of 224×224 pixels
+    at most: fields are as large there. Each is covered by occluders of four sizes, one for every depth of the
+    network: for a square image 740 forward passes, of which two thirds end early. A pass is read at the position of
+    every unit of the layers that the size is for. The first photographs are taken, whichever units they activate:
+    `netviz.field` would search for those that activate a unit most. Files that an interrupted survey has left are
+    kept if all are there.
+
+    Parameters
+    ----------
+    model : Model
+    chosen : sequence of Layer
+        The surveyed layers.
+    units : mapping of Layer to sequence of int
+        Which units of each are measured; a layer without any is left out.
+    slugs : mapping of Layer to str
+        What their files are called.
+    sources, names : sequence of str or Path, sequence of str
+        The photographs, and what each is called.
+    out : Path
+        The survey's folder.
+    size : (int, int), optional
+        Input height and width in pixels, if asked for.
+    form : {"standard", "full"}
+        On two photographs (one, where a forward pass takes long), or on nine.
+    report : callable, optional
+        Called with what is being done, how many passes are done, and how many there are.
+
+    Returns
+    -------
+    dict
+        For ``run.json``: the folder, how many photographs, and how many forward passes; or why there are no fields.
+    """
+    try:
+        index, preprocessing, there = at_one_size(
+            model,
+            [layer for layer in chosen if units.get(layer)],
+            sources[0],
+            size or _moderate(own_size(model, read_image(sources[0]))),
+        )
+        if not there:
+            return {"missing": "no layer has maps"}
+        theory = layer_fields(model, index)
+        shape = index.input_shape or (0, 0, 0)
+        hidden = Hidden(
+            model, preprocessing, (shape[1], shape[2]), {one: list(units[own]) for own, one in there.items()}
+        )
+        parts = list(finest(choose_occluders(hidden.size), {one: theory[one] for one in there.values()}))
+        heavy = form == "standard" and _multiply_adds(index) > HEAVY
+        some = list(sources[: 1 if heavy else PHOTOS[form]])
+        passes = len(some) * sum(occluder.passes for occluder, _ in parts)
+        files = {one: out / FOLDER / f"{slugs[own]}.npz" for own, one in there.items()}
+        if not all(file.is_file() for file in files.values()):
+            shots = _shots(hidden, parts, some, names, passes, report)
+            for occluder, mine in parts:
+                for layer in mine:
+                    if shots[layer]:
+                        _result(
+                            hidden, layer, theory[layer], occluder, shots[layer], names[: len(some)]
+                        ).save(files[layer])
+    except OutputError:
+        raise
+    except NetvizError as error:
+        return {"missing": str(error)}
+    except (RuntimeError, ValueError, IndexError) as error:
+        return {"missing": f"{model.name} does not run on covered photographs ({brief(error)})"}
+    return {"folder": FOLDER, "photos": len(some), "passes": passes}
+
+
+def _moderate(size: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Return a size of the same proportions that has at most `AREA` pixels."""
+    if size is None or math.prod(size) <= AREA:
+        return size
+    factor = math.sqrt(AREA / math.prod(size))
+    return round(size[0] * factor), round(size[1] * factor)
+
+
+def _multiply_adds(index: LayerIndex) -> int:
+    """Return about how many multiply-adds the convolutions of a forward pass take."""
+    return sum(one.parameters * math.prod((one.shape or ())[1:]) for one in index if one.kernel is not None)
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """What is covered and read: the network, how images come to it and at which size, and the units of each layer."""
+
+    model: Model
+    preprocessing: Preprocessing
+    size: tuple[int, int]
+    units: Mapping[Layer, Sequence[int]]
+
+
+def _shots(
+    hidden: Hidden,
+    parts: Sequence[tuple[Occluder, list[Layer]]],
+    sources: Sequence[str | Path],
+    names: Sequence[str],
+    passes: int,
+    report: Report | None,
+) -> dict[Layer, list[Shot]]:
+    """Cover each image by each occluder; return how much the units of each layer change."""
+    network = hidden.model.runnable()
+    device = next((value.device for value in network.parameters()), torch.device("cpu"))
+    shots: dict[Layer, list[Shot]] = {layer: [] for layer in hidden.units}
+    done = 0
+
+    def tell(name: str, more: int) -> None:
+        nonlocal done
+        done += more
+        if report is not None:
+            report(f"{hidden.model.name}: covering parts of {name}", done, passes)
+
+    for number, source in enumerate(sources):
+        image = prepare(read_image(source).pixels, hidden.preprocessing).tensor.to(device)
+        colours = random_colours(hidden.size, hidden.preprocessing, SEED, number).to(device)
+        found = find_positions(network, image, hidden.units)
+        for occluder, layers in parts:
+            # A network that looks at its image may leave a layer out.
+            peaks = {layer: found[layer] for layer in layers if layer in found}
+            if not peaks:
+                continue
+            changes = find_changes(
+                network, image, colours, peaks, occluder, report=partial(tell, names[number])
+            )
+            for layer, values in changes.items():
+                shots[layer].append(Shot(peaks[layer], values))
+    return shots
+
+
+def _result(
+    hidden: Hidden,
+    layer: Layer,
+    field: Field,
+    occluder: Occluder,
+    shots: Sequence[Shot],
+    names: Sequence[str],
+) -> MeasuredResult:
+    rows, columns = (layer.shape or (0, 0, 0))[1:]
+    facts = {
+        "network": hidden.model.name,
+        "layer": layer.name,
+        "alias": layer.alias,
+        "layer_kind": layer.kind,
+        "channels": layer.channels,
+        "images": tuple(names),
+        "seed": SEED,
+    }
+    return measured_result(Place(field, (rows, columns), hidden.size), occluder, shots, facts)

@@ -1,0 +1,139 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from netviz.capture import index_layers
+from netviz.geometry.occlusion import grid, occlude, spread
+from support import state_of
+
+
+class Branching(nn.Module):
+    """Its way depends on the values that it sees, which no recording shows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        return y.mean((2, 3)) if float(x.sum()) > 0 else -y.mean((2, 3))
+
+
+class OneByOne(nn.Module):
+    """Takes no batch, and hands values to Python."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        return (y * y.max().item()).view(1, -1)
+
+
+def brute_force(network: nn.Module, image: Tensor, baseline: Tensor, tops, lefts, patch) -> Tensor:
+    found = []
+    for top in tops:
+        for left in lefts:
+            covered = image.clone()
+            covered[..., top : top + patch, left : left + patch] = baseline[
+                ..., top : top + patch, left : left + patch
+            ]
+            found.append(network(covered)[0])
+    return torch.stack(found).unflatten(0, (len(tops), len(lefts)))
+
+
+@pytest.mark.parametrize(
+    ("length", "patch", "stride", "expected"),
+    [
+        (224, 16, 8, [8 * i for i in range(27)]),
+        (20, 6, 4, [0, 4, 8, 12, 16]),
+        (10, 10, 3, [0]),
+        (11, 10, 3, [0, 3]),
+        (5, 1, 1, [0, 1, 2, 3, 4]),
+    ],
+)
+def test_places_cover_the_axis_to_its_end(length, patch, stride, expected):
+    assert grid(length, patch, stride).tolist() == expected
+
+
+def test_a_pixel_gets_the_mean_over_the_patches_that_cover_it():
+    rng = np.random.default_rng(0)
+    tops, lefts = np.array([0, 3, 6]), np.array([2, 4])
+    drops = rng.standard_normal((3, 2))
+    total, count = np.zeros((8, 9)), np.zeros((8, 9))
+    for row, top in enumerate(tops):
+        for col, left in enumerate(lefts):
+            total[top : top + 4, left : left + 3] += drops[row, col]
+            count[top : top + 4, left : left + 3] += 1
+    with np.errstate(invalid="ignore"):
+        expected = total / count
+    np.testing.assert_allclose(spread(drops, tops, lefts, (4, 3), (8, 9)), expected)
+
+
+@pytest.mark.parametrize("network", [Branching, OneByOne])
+def test_networks_that_cannot_be_followed_take_full_passes(network):
+    torch.manual_seed(0)
+    network = network().eval()
+    image, baseline = torch.randn(2, 1, 3, 12, 10)
+    image -= image.mean() - 0.01
+    tops, lefts = grid(12, 5, 3), grid(10, 5, 3)
+    with torch.no_grad():
+        found = occlude(network, image, baseline, tops, lefts, (5, 5), lambda output: output)
+        expected = brute_force(network, image, baseline, tops, lefts, 5)
+    assert found.why_full
+    torch.testing.assert_close(found.values, expected)
+    torch.testing.assert_close(found.clean, network(image)[0])
+
+
+def test_a_layer_and_a_part_of_it(awkward):
+    before = state_of(awkward)
+    index = index_layers(awkward, size=(16, 12))
+    layer = index.resolve("bn")
+    image, baseline = torch.randn(2, 1, 3, 16, 12)
+    tops, lefts = grid(16, 4, 2), grid(12, 4, 2)
+    found = occlude(
+        awkward,
+        image,
+        baseline,
+        tops,
+        lefts,
+        (4, 4),
+        lambda x: x[:, 1, 0, 0],
+        layer=layer,
+        focus=(7, 5, 8, 6),
+    )
+    assert state_of(awkward) == before
+    assert found.why_full == ""
+    awkward.eval()
+    with torch.no_grad():
+        maps = nn.Sequential(awkward.conv1, awkward.bn)
+        expected = brute_force(maps, image, baseline, tops, lefts, 4)[..., 1, 7, 5]
+    torch.testing.assert_close(found.values, expected, rtol=0, atol=1e-5)
+    # The unit sees rows 6 … 8 and columns 4 … 6: nothing else may change it.
+    far = np.zeros((len(tops), len(lefts)), dtype=bool)
+    for row, top in enumerate(tops):
+        for col, left in enumerate(lefts):
+            far[row, col] = top > 8 or top + 4 <= 6 or left > 6 or left + 4 <= 4
+    assert far.any()
+    assert float((found.values - found.clean)[torch.from_numpy(far)].abs().max()) <= 1e-6
+
+
+def test_an_image_that_is_not_finite_is_no_reason_to_fail():
+    network = nn.Sequential(nn.Conv2d(3, 2, 3))
+    image = torch.zeros(1, 3, 8, 8)
+    image[0, 0, 0, 0] = math.nan
+    found = occlude(
+        network,
+        image,
+        torch.zeros_like(image),
+        grid(8, 4, 4),
+        grid(8, 4, 4),
+        (4, 4),
+        lambda x: x.sum((1, 2, 3)),
+    )
+    assert torch.isfinite(found.values[0, 0])
+    assert torch.isnan(found.values[1, 1])

@@ -1,0 +1,164 @@
+"""Tables of Network Dissection: written, read again, and those of others."""
+
+import numpy as np
+import pytest
+
+from netviz.errors import ResultError
+from netviz.questions.dissect.csv import InCategory, read_table, write_table
+from netviz.questions.dissect.result import Detection, DissectionResult, count_detectors
+from netviz.questions.reader import load_result, report
+
+CONCEPTS = (("sky", "object"), ("door, old", "object"), ("door, old", "part"))
+
+# In the columns of the original and in its order: units from 1, best first; one category of another set of columns.
+HEAD = (
+    "unit,category,label,score,object-label,object-truth,object-activation,object-intersect,object-iou,"
+    "scene-label,scene-truth,scene-activation,scene-intersect,scene-iou\n"
+)
+TABLE = (
+    HEAD
+    + """\
+3,object,sky,0.5,sky,100,50,50,0.5,street-s,9,3,0,0.0
+1,scene,street-s,0.25,sky,100,10,1,0.0091743,street-s,9,3,3,0.25
+2,object,sky,0.04,sky,100,4,4,0.04,street-s,9,0,0,nan
+4,object,tree-c,0.041,tree-c,20,4,1,0.041,street-s,9,0,0,0.0
+"""
+)
+
+
+def result(**changes):
+    met = np.array([[30, 0, 1], [1, 2, 0]])
+    area, active = np.array([60, 10, 0]), np.array([[40, 4], [3, 0]])
+    iou = np.array([[30 / 70, 0, 0], [1 / 62, 2 / 11, 0]])
+    values = {
+        "iou": iou,
+        "intersection": met,
+        "unit_area": active,
+        "concept_area": area,
+        "concept_images": np.array([2, 1, 0]),
+        "category_area": np.array([200, 10]),
+        "threshold": np.array([0.1, 1 / 3]),
+        "best": np.array([[0, 2], [1, 2]]),
+        "concepts": CONCEPTS,
+        "categories": ("object", "part"),
+        "network": "net",
+        "layer": "features.0",
+        "alias": "conv1",
+        "layer_kind": "conv",
+        "channels": 2,
+        "map_size": (4, 5),
+        "field_size": (3.0, 3.0),
+        "field_stride": (1.0, 1.0),
+        "field_status": "exact",
+        "placed": "by field",
+        "quantile": 0.995,
+        "quantile_samples": 40,
+        "positions": 40,
+        "quantile_error": 0.0,
+        "detect": 0.04,
+        "images": 2,
+        "data": "masks",
+        "resolution": "every pixel of the network's input (8×10)",
+        "input": "own size",
+    }
+    return DissectionResult(**{**values, **changes})
+
+
+def test_a_table_is_read_as_it_was_written(tmp_path):
+    made = result()
+    path = tmp_path / "a.csv"
+    path.write_bytes(write_table(made))
+    head = path.read_text().splitlines()[0]
+    assert head.startswith(
+        "unit,category,label,score,object-label,object-truth,object-activation,object-intersect"
+    )
+    assert head.endswith(",part-label,part-truth,part-activation,part-intersect,part-iou")
+    table = read_table(path)
+    assert table.detections == (
+        Detection(0, "object", "sky", 30 / 70),
+        Detection(1, "object", "door, old", 2 / 11),
+    )
+    assert table.best[1]["object"] == InCategory("door, old", 10, 3, 2, 2 / 11)
+    assert table.best[0]["part"] == InCategory("door, old", 0, 4, 1, 0.0)
+    for key in ("units", "detectors", "unique", "by_category", "detected"):
+        assert report(path)[key] == made.summary()[key]
+    lost = result(categories=("object", "part", "none"), best=np.array([[0, 2, -1], [1, 2, -1]]))
+    path.write_bytes(write_table(lost))
+    assert read_table(path).best[0]["none"] == InCategory("", 0, 0, 0, 0.0)
+
+
+def test_what_others_wrote_is_counted(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(TABLE)
+    found = report(path)
+    assert (found["units"], found["detectors"], found["unique"]) == (4, 3, 3)
+    assert found["by_category"] == {"object": 2, "scene": 1}
+    assert read_table(path).detections[0].unit == 2
+    # Units at the threshold itself are no detectors; a line less and another order change nothing else.
+    lines = [line.split(",") for line in TABLE.splitlines()]
+    turned = [",".join(reversed(line)) for line in lines]
+    path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(turned).encode())
+    assert {**report(path), "categories": 0} == {**found, "categories": 0}
+    path.write_text("\n".join(",".join(line[4:]) for line in lines))
+    again = report(path)
+    assert {**again, "categories": 0} == {**found, "categories": 0}
+    path.write_text("label,score\nsky,0.3\nsky,0.2\n")
+    assert report(path)["unique"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,2\n", "no table of Network Dissection"),
+        ("", "no table of Network Dissection"),
+        ("unit,category,label,score\n", "lists no unit"),
+        ("unit,category,label,score\n1,object,sky,much\n", "damaged line 2"),
+        ("unit,category,label,score\n1,object,sky,inf\n", "damaged line 2"),
+        (b"\xff\xfe\x00", "cannot read"),
+        (None, "no such file"),
+    ],
+)
+def test_what_is_no_table_is_one_line(tmp_path, text, message):
+    path = tmp_path / "a.csv"
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ResultError, match=message) as error:
+        report(path)
+    assert "\n" not in str(error.value)
+
+
+def test_unique_detectors_are_different_concepts():
+    names = [
+        ("object", "sky", 0.5),
+        ("object", "sky", 0.041),
+        ("part", "sky", 0.1),
+        ("part", "eye", 0.04),
+        ("", "", 0.0),
+    ]
+    found = count_detectors([Detection(unit, *one) for unit, one in enumerate(names)], ("colour", "object"))
+    assert found["units"] == 5
+    assert found["detectors"] == 3
+    assert found["unique"] == 2
+    assert found["by_category"] == {"colour": 0, "object": 1, "part": 1}
+    assert found["detectors_by_category"] == {"colour": 0, "object": 2, "part": 1}
+    assert found["detected"] == [["object", "sky", 2], ["part", "sky", 1]]
+    assert count_detectors([Detection(0, "a", "b", 0.3)], (), 0.3)["detectors"] == 0
+
+
+def test_a_result_is_saved_and_believed_only_after_a_look(tmp_path):
+    from netviz.questions.dissect.run import read_dissection
+
+    path = result().save(tmp_path / "a.npz")
+    loaded = read_dissection(path)
+    assert loaded.concepts == CONCEPTS
+    assert np.array_equal(loaded.iou, result().iou)
+    assert load_result(path).summary()["unique"] == 2
+    for changes, message in (
+        ({"iou": np.zeros((2, 2))}, "iou has the wrong"),
+        ({"threshold": np.array([0, np.nan])}, "not finite"),
+        ({"best": np.full((2, 2), 7)}, "best names concepts"),
+        ({"concepts": (("a", "x"), *CONCEPTS[1:])}, "a concept has no"),
+    ):
+        result(**changes).save(path)
+        with pytest.raises(ResultError, match=message):
+            read_dissection(path)

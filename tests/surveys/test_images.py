@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import netviz
+from netviz.images import Photo
+from netviz.models import Model, Preprocessing
+from netviz.questions.hypercolumn.result import HypercolumnResult
+from netviz.questions.reader import load_result
+from netviz.surveys.steps.components import Shown
+from netviz.surveys.steps.hypercolumns import choose_depths, survey_hypercolumns
+
+PLAIN = Preprocessing(resize=None, crop=None, mean=(0.5,) * 3, std=(0.5,) * 3)
+
+
+def opened(network: nn.Module) -> Model:
+    return Model("net", network.eval(), network.state_dict(), PLAIN, ())
+
+
+def stack(count: int, *, units: int = 4, tail: tuple[nn.Module, ...] = ()) -> Model:
+    torch.manual_seed(0)
+    layers: list[nn.Module] = []
+    for place in range(count):
+        layers += [nn.Conv2d(3 if place == 0 else units, units, 3, padding=1), nn.ReLU()]
+    return opened(nn.Sequential(*layers, *tail))
+
+
+def photo(side: int = 32, constant: bool = False) -> Photo:
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    return Photo("noise", np.full_like(pixels, 127) if constant else pixels)
+
+
+@pytest.mark.parametrize(
+    ("count", "places"),
+    [(16, [2, 8, 14]), (8, [1, 4, 7]), (2, [0, 1]), (1, [0])],
+)
+def test_layers_lie_at_an_eighth_a_half_and_seven_eighths(count: int, places: list[int]) -> None:
+    model = stack(count)
+    found = choose_depths(model, netviz.layers(model))
+    assert [layer.name for layer in found] == [str(2 * place) for place in places]
+
+
+def test_layers_that_see_everything_do_not_count() -> None:
+    model = stack(2, tail=(nn.AdaptiveAvgPool2d(1), nn.Conv2d(4, 4, 1)))
+    assert [layer.name for layer in choose_depths(model, netviz.layers(model))] == ["0", "2"]
+
+
+def test_too_many_units_leave_out_the_late_layers() -> None:
+    # 4000 units each: two of them stay below 8192, three do not.
+    model = opened(
+        nn.Sequential(
+            nn.Conv2d(3, 4000, 1),
+            nn.Conv2d(4000, 4000, 1, groups=4000),
+            nn.Conv2d(4000, 4000, 1, groups=4000),
+        )
+    )
+    assert [layer.name for layer in choose_depths(model, netviz.layers(model, size=(8, 8)))] == ["0", "1"]
+
+
+def test_saves_what_hypercolumn_gives_and_keeps_what_is_there(tmp_path: Path) -> None:
+    model = stack(4)
+    index = netviz.layers(model)
+    shown = [Shown(photo(), "a", None), Shown(photo(24), "b", None)]
+    told = []
+    noted = survey_hypercolumns(model, index, shown, tmp_path, report=lambda what, done: told.append(done))
+    assert noted == {
+        "layers": ["0", "4", "6"],
+        "shown": [
+            {"image": 0, "file": "hypercolumns/a.npz"},
+            {"image": 1, "file": "hypercolumns/b.npz"},
+        ],
+    }
+    assert told == [0, 1]
+    stored = load_result(tmp_path / "hypercolumns" / "b.npz")
+    assert isinstance(stored, HypercolumnResult)
+    wanted = netviz.hypercolumn(photo(24), layers=["0", "4", "6"], model=model)
+    np.testing.assert_array_equal(stored.components, wanted.components)
+    (tmp_path / "hypercolumns" / "b.npz").write_bytes(b"mine")
+    assert survey_hypercolumns(model, index, shown, tmp_path) == noted
+    assert (tmp_path / "hypercolumns" / "b.npz").read_bytes() == b"mine"
+
+
+def test_says_why_there_is_none(tmp_path: Path) -> None:
+    model = opened(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(3, 4, 1)))
+    noted = survey_hypercolumns(model, netviz.layers(model), [Shown(photo(), "a", None)], tmp_path)
+    assert noted == {"missing": "no convolution of net has maps with a place in the image"}
+    model = opened(nn.Sequential(nn.Conv2d(3, 4, 1)))
+    noted = survey_hypercolumns(
+        model, netviz.layers(model), [Shown(photo(constant=True), "a", None)], tmp_path
+    )
+    assert "constant on noise" in noted["shown"][0]["missing"]
+    assert not (tmp_path / "hypercolumns").exists()

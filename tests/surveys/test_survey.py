@@ -1,0 +1,294 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.ndimage import map_coordinates
+from torch import nn
+
+import netviz
+from netviz.errors import ImageError
+from netviz.gallery.build import build
+from netviz.images import Photo
+from netviz.questions.dissect.run import open_dissection
+from netviz.questions.patches.run import open_run
+from netviz.questions.reader import load_result
+from netviz.surveys.steps.components import choose_pair
+from netviz.surveys.steps.concepts import choose_layers, pick_units
+from support_concepts import make_dissection
+from support_dissect import make_scenes
+from support_dissect import model as labelled_model
+
+
+def test_run_folder_holds_what_maps_and_filters_give(tmp_path):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 20, 3, stride=2), nn.ReLU(), nn.Conv2d(20, 4, 3))
+    images = ["skimage:coffee", "skimage:coins"]
+    run = netviz.survey(network, tmp_path / "run", images=images)
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    assert [(image["name"], image["source"]) for image in facts["images"]] == [
+        ("coffee", "skimage:coffee"),
+        ("coins", "skimage:coins"),
+    ]
+    assert [row["slug"] for row in facts["layers"]] == ["0", None, "2"]
+    whole = [netviz.maps(image, layer="0", model=network).maps for image in images]
+    strongest = np.argsort(-np.max([maps.max(axis=(1, 2)) for maps in whole], axis=0), kind="stable")[:16]
+    for image, maps in zip(facts["images"], whole, strict=True):
+        stem = image["file"].removeprefix("images/").removesuffix(".png")
+        stored = load_result(run / "maps" / "0" / f"{stem}.npz")
+        assert list(stored.units) == sorted(strongest.tolist())
+        assert np.array_equal(stored.maps, maps[np.sort(strongest)])
+    weight = load_result(run / "filters" / "2.npz").weight
+    assert np.array_equal(weight, network[2].weight.detach().numpy())
+
+
+def plain(network, **preprocessing):
+    """A model whose images keep their own size unless told otherwise."""
+    model = netviz.load(network)
+    return replace(
+        model, preprocessing=replace(model.preprocessing, **{"resize": None, "crop": None, **preprocessing})
+    )
+
+
+def followed(*kinds):
+    """Convolutions of eight units, each with what follows it: ``""``, ``"r"``, ``"rp"`` or ``"nr"``."""
+    parts, channels = [], 3
+    for kind in kinds:
+        parts.append(nn.Conv2d(channels, 8, 3, padding=1))
+        parts += [{"n": nn.BatchNorm2d(8), "r": nn.ReLU(), "p": nn.MaxPool2d(2)}[one] for one in kind]
+        channels = 8
+    return nn.Sequential(*parts)
+
+
+def pair(network, side=64):
+    model = plain(network)
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    found = choose_pair(model, netviz.layers(model), Photo("noise", pixels), None)
+    names = [None if layer is None else layer.alias for layer in (found.first, found.deeper)]
+    return names, found.missing
+
+
+@pytest.mark.parametrize(
+    ("kinds", "side", "deeper"),
+    [
+        # The middle third of nine is 4 to 6; pooling after one of them makes it the one.
+        (("r", "r", "r", "r", "r", "rp", "r", "r", "r"), 64, 6),
+        (("r", "r", "r", "r", "r", "r", "r", "rp", "r"), 64, 5),
+        (("r", "r", "rp", "r", "", "nr", "r", "r", "r"), 64, 6),
+        # Its maps are too small: the nearest before it.
+        (("r", "rp", "rp", "r", "r"), 24, 2),
+        (("r", ""), 64, None),
+        (("r", "r"), 13, None),
+        (("r", "r"), 14, 2),
+    ],
+)
+def test_the_deeper_convolution(kinds, side, deeper):
+    torch.manual_seed(0)
+    names, missing = pair(followed(*kinds), side)
+    assert names[0] is not None
+    network = [one.alias for one in netviz.layers(followed(*kinds)) if one.kind == "conv"]
+    assert names == [network[0], None if deeper is None else network[deeper - 1]]
+    assert len(missing) == (deeper is None)
+
+
+def test_components_and_patches_are_what_the_commands_give(tmp_path):
+    torch.manual_seed(0)
+    model = plain(followed("r", "rp", "r"))
+    images = ["skimage:chelsea", "skimage:coins", "skimage:camera"]
+    run = netviz.survey(model, tmp_path / "run", images=images)
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    # Chelsea is 300 by 451 pixels, and brought to a short side of 256.
+    assert facts["images"][0]["size"] == [256, 384]
+    first, deeper = facts["components"]["layers"]
+    assert (first["layer"], first["which"], deeper["layer"], deeper["which"]) == ("0", "first", "2", "deeper")
+    assert [entry["image"] for entry in deeper["shown"]] == [0, 1]
+    size = tuple(facts["images"][0]["size"])
+    for verb in ("stages", "contrast", "sift"):
+        saved = load_result(run / deeper["shown"][0][verb]["file"])
+        options = {"units": saved.units} if verb == "contrast" else {}
+        typed = getattr(netviz, verb)("skimage:chelsea", layer="2", model=model, size=size, **options)
+        assert saved.facts() == typed.facts()
+        for name, array in typed.arrays().items():
+            np.testing.assert_array_equal(saved.arrays()[name], array)
+    stem = Path(facts["images"][0]["file"]).stem
+    np.testing.assert_array_equal(
+        load_result(run / "maps" / "0" / f"{stem}.npz").maps,
+        netviz.maps("skimage:chelsea", layer="0", model=model, size=size).maps,
+    )
+    assert facts["patches"] == {"folder": "patches", "images": images}
+    found = open_run(run / "patches")
+    assert [layer.name for layer in found.layers] == ["0", "2", "5"]
+    result = found.result(found.layers[0])
+    assert result.image.shape == (8, 3)
+    assert all(sorted(numbers) == [0, 1, 2] for numbers in result.image.tolist())
+    # The survey's maps and the patches tell of the same largest values.
+    peaks = [netviz.maps(image, layer="0", model=model, size=tuple(entry["size"])).maps.max(axis=(1, 2))
+             for image, entry in zip(images, facts["images"], strict=True)]  # fmt: skip
+    np.testing.assert_allclose(result.max, np.max(peaks, axis=0), rtol=1e-5)
+
+
+def test_what_cannot_be_made_says_why(tmp_path):
+    Image.new("RGB", (64, 48), (90, 120, 30)).save(tmp_path / "flat.png")
+    torch.manual_seed(0)
+    run = netviz.survey(
+        plain(followed("r", "")), tmp_path / "run", images=[tmp_path / "flat.png"], size=(48, 64)
+    )
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    (first,) = facts["components"]["layers"]
+    assert "no keypoint" in first["shown"][0]["sift"]["missing"]
+    assert (run / first["shown"][0]["stages"]["file"]).is_file()
+    assert "no deeper convolution" in facts["components"]["missing"][0]
+    assert facts["size"] == facts["images"][0]["size"] == [48, 64]
+    site = build([run], tmp_path / "site").index.parent
+    (page,) = site.glob("*/components.html")
+    assert "Left out: no deeper convolution" in page.read_text()
+
+
+def test_nothing_to_show_of_infinite_maps(tmp_path):
+    network = followed("r", "r", "r")
+    with torch.no_grad():
+        network[0].bias.fill_(float("inf"))
+    run = netviz.survey(plain(network), tmp_path / "run", images=["skimage:coins"], size=(40, 40))
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    assert "missing" in facts["patches"]
+    assert not (run / "patches").exists()
+    assert build([run], tmp_path / "site").index.is_file()
+
+
+def test_network_of_one_channel(tmp_path):
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(1, 1, 3, padding=1), nn.ReLU(), nn.Conv2d(1, 1, 3, padding=1), nn.ReLU()
+    )
+    run = netviz.survey(network, tmp_path / "run", images=["skimage:coins"], size=(64, 64))
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    assert [layer["which"] for layer in facts["components"]["layers"]] == ["first", "deeper"]
+    site = build([run], tmp_path / "site").index.parent
+    assert "Its only unit" in next(site.glob("*/0.html")).read_text()
+
+
+def dense(model, layer, image, field, threshold):
+    """Masks of all units of a layer, interpolated by SciPy between the centres of what positions see."""
+    found = netviz.maps(image, layer=layer, model=model)
+    axes = []
+    for axis, pixels in enumerate(found.image.shape[:2]):
+        centre = field["start"][axis] + (field["size"][axis] - 1) / 2
+        axes.append(
+            np.clip((np.arange(pixels) - centre) / field["stride"][axis], 0, found.maps.shape[1 + axis] - 1)
+        )
+    places = np.stack(np.meshgrid(*axes, indexing="ij"))
+    values = [map_coordinates(one.astype(np.float64), places, order=1) for one in found.maps]
+    return np.array(values) - threshold[:, None, None], found.maps.max(axis=(1, 2))
+
+
+def test_concepts_are_those_of_a_dissection_of_the_surveys_images(tmp_path):
+    torch.manual_seed(0)
+    model = plain(followed("r", "rp", "r"), resize=64, crop=(48, 64))
+    images = ["skimage:chelsea", "skimage:coffee", "skimage:rocket"]
+    run = netviz.survey(model, tmp_path / "run", images=images)
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    told = facts["concepts"]
+    assert (told["data"], told["surveyed"]) == (None, 3)
+    found = open_dissection(run / "concepts")
+    again = open_dissection(
+        netviz.dissect(model, tmp_path / "again", data=run / "images", layer=["0", "2", "5"], workers=0)
+    )
+    for layer, other, noted in zip(found.layers, again.layers, told["masks"], strict=True):
+        result = found.result(layer)
+        np.testing.assert_array_equal(result.iou, again.result(other).iou)
+        sheet = np.asarray(Image.open(run / noted["file"])).reshape(len(noted["units"]), 48, 64)
+        assert noted["units"] == list(range(8))
+        field = next(row for row in facts["layers"] if row["name"] == layer.name)["receptive_field"]
+        above, peaks = zip(
+            *(dense(model, layer.name, image, field, result.threshold) for image in images), strict=True
+        )
+        for unit, image, mask in zip(noted["units"], noted["images"], sheet, strict=True):
+            number = [one["name"] for one in facts["images"]].index(told["images"][image]["name"])
+            assert number == np.argmax([one[unit] for one in peaks])
+            # Rounding decides only where the map is as high as the threshold.
+            clear = np.abs(above[number][unit]) > 1e-5
+            np.testing.assert_array_equal(mask[clear], above[number][unit][clear] > 0)
+    assert {file["file"] for file in told["images"]} <= {one["file"] for one in facts["images"]}
+    assert build([run], tmp_path / "site").index.is_file()
+
+
+def test_labelled_images_are_dissected_in_all_layers(tmp_path):
+    scenes = make_scenes(tmp_path)
+    model = labelled_model()
+    run = netviz.survey(model, tmp_path / "run", images=["skimage:coins"], data=scenes)
+    told = json.loads((run / "run.json").read_text(encoding="utf-8"))["concepts"]
+    assert (told["data"], told["surveyed"]) == (str(scenes), 2)
+    found = open_dissection(run / "concepts")
+    assert found.facts["data"] == "masks"
+    assert found.facts["images"]["counted"] == 20
+    for image in told["images"]:
+        assert Path(image["source"]).is_file()
+        with Image.open(run / image["file"]) as picture:
+            assert picture.size == (36, 32)
+    site = build([run], tmp_path / "site").index.parent
+    page = next(site.glob("*/concepts.html")).read_text()
+    assert "labelled concepts of 20 images" in page
+    with pytest.raises(ImageError, match="no folder"):
+        netviz.survey(model, tmp_path / "other", images=["skimage:coins"], data=tmp_path / "nowhere")
+    assert not (tmp_path / "other").exists()
+
+
+def test_of_many_layers_every_fourth_is_dissected():
+    index = netviz.layers(followed(*["r"] * 12))
+    convolutions = [one for one in index if one.kind == "conv"]
+    names = [one.alias for one in choose_layers(convolutions, labelled=False, also=[convolutions[6].name])]
+    assert names == ["conv1", "conv5", "conv7", "conv9"]
+    assert choose_layers(convolutions, labelled=True, also=[]) == convolutions
+    assert choose_layers(convolutions[:8], labelled=False, also=[]) == convolutions[:8]
+
+
+def test_units_picked_for_a_concept():
+    rng = np.random.default_rng(5)
+    shares = [rng.random((30, 4)) * 0.06, rng.random((20, 4)) * 0.06]
+    for one in shares:
+        one[:, 2] = np.minimum(one[:, 2], 0.03) * (one[:, 2] > 0.05)
+        one[:, 3] = 0
+    results = [make_dissection(one, "abcd", layer=str(at), alias="") for at, one in enumerate(shares)]
+    every = [(at, unit, row) for at, one in enumerate(shares) for unit, row in enumerate(one)]
+    wanted = {}
+    for concept in range(3):
+        mine = [one for one in every if one[2].argmax() == concept and one[2].max() > 0.04]
+        some = mine or [one for one in every if one[2][concept] > 0]
+        some = sorted(some, key=lambda one: (-one[2][concept], one[:2]))[: 8 if mine else 3]
+        wanted[concept] = [one[:2] for one in some]
+    picked = pick_units(results)
+    assert dict(picked) == wanted
+    assert [concept for concept, _ in picked][-1] == 2
+
+
+def test_minimal_images_of_a_classifier(tmp_path):
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 6, 5, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3)
+    )
+    model = replace(plain(network, resize=48, crop=(48, 48)), labels=("a", "b", "c"))
+    run = netviz.survey(
+        model, tmp_path / "run", images=["skimage:chelsea", "skimage:coffee", "skimage:rocket"]
+    )
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    assert [one["image"] for one in facts["minimal"]["shown"]] == [0, 1]
+    saved = load_result(run / facts["minimal"]["shown"][1]["file"])
+    typed = netviz.minimal("skimage:coffee", model=model, segments=facts["minimal"]["segments"])
+    assert saved.facts() == typed.facts()
+    np.testing.assert_array_equal(saved.minimal, typed.minimal)
+    nameless = netviz.survey(
+        replace(model, labels=()), tmp_path / "other", images=["skimage:coins"], size=(48, 48)
+    )
+    told = json.loads((nameless / "run.json").read_text(encoding="utf-8"))["minimal"]
+    assert "have no names" in told["missing"]
+
+
+def test_no_minimal_images_of_a_network_that_scores_every_pixel(tmp_path):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1))
+    model = replace(netviz.load(network), labels=("a", "b"))
+    run = netviz.survey(model, tmp_path / "run", images=["skimage:coins"], size=(24, 24))
+    facts = json.loads((run / "run.json").read_text())
+    assert "every pixel" in facts["minimal"]["missing"]
