@@ -1,19 +1,17 @@
-"""Print the house in numbers: files and lines by room, and how many files stand one above the other.
+"""The house in numbers.
 
-``python .ci/structure.py [ROOT]``. A chain follows imports, and the table of questions to results and their drawers.
+``python .ci/structure.py`` prints files and lines by room; with a command of netviz's, such as ``maps skimage:chelsea
+--layer conv3``, it runs that and prints the longest row of files of which each calls the next.
 """
 
-import re
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
-import grimp
-
-STARTS = ("cli.maps", "cli.dissect", "gallery.build")
+ROOT = Path(__file__).resolve().parent.parent
 PRODUCT = ("netviz", "cli", "gallery")
 
 
@@ -36,42 +34,55 @@ def count(root: Path) -> None:
         print(f"{room:24}{files[room]:5} files{lines[room]:8} lines")
 
 
-def imports(root: Path, beside: Path) -> grimp.ImportGraph:
-    """Return who imports whom, laid out as in the wheel."""
-    package = beside / "netviz"
-    shutil.copytree(root / "netviz", package)
-    for mapped in ("cli", "gallery"):
-        shutil.copytree(root / mapped, package / mapped)
-    sys.path.insert(0, str(beside))
-    graph = grimp.build_graph("netviz", cache_dir=None)
-    if (package / "questions" / "table.py").is_file():
-        for place in [one for one in graph.modules if re.search(r"\.(result|draw\w*)$", one)]:
-            reader = "reader" if place.endswith(".result") else "drawing"
-            graph.add_import(importer=f"netviz.questions.{reader}", imported=place)
-    return graph
+def deepest(arguments: Sequence[str]) -> list[str]:
+    """Run a command and return the netviz files that stood on the call stack when most different ones did."""
+    import netviz
+    from netviz.cli.main import run
 
+    home = Path(netviz.__file__).parent
+    roots = [home, home.parent / "cli", home.parent / "gallery"]
+    names: dict[str, str] = {}
+    best: list[str] = []
 
-def chain(
-    graph: grimp.ImportGraph, module: str, known: dict[str, tuple[str, ...]], above: frozenset[str]
-) -> tuple[str, ...]:
-    """Return the longest row of modules, each imported by the one before it."""
-    if module not in known:
-        below = (one for one in graph.find_modules_directly_imported_by(module) if one not in above)
-        rows = [chain(graph, one, known, above | {module}) for one in sorted(below)]
-        known[module] = (module, *max(rows, key=len, default=()))
-    return known[module]
+    def name(file: str) -> str:
+        if file not in names:
+            inside = [one for one in roots if one in Path(file).parents]
+            names[file] = Path(file).relative_to(inside[0].parent).as_posix() if inside else ""
+        return names[file]
+
+    def look(frame: FrameType, event: str, _: object) -> None:
+        nonlocal best
+        if event != "call" or not name(frame.f_code.co_filename):
+            return
+        stack: dict[str, None] = {}
+        above: FrameType | None = frame
+        while above is not None:
+            if above.f_code.co_name == "<module>" and name(above.f_code.co_filename):
+                return  # an import, no call
+            stack[name(above.f_code.co_filename)] = None
+            above = above.f_back
+        stack.pop("", None)
+        if len(stack) > len(best):
+            best = [*reversed(stack)]
+
+    sys.setprofile(look)
+    try:
+        run(list(arguments))
+    except SystemExit as stop:
+        if stop.code:
+            raise
+    finally:
+        sys.setprofile(None)
+    return best
 
 
 def main() -> None:
-    """Count, and follow."""
-    root = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent.parent).resolve()
-    count(root)
-    with tempfile.TemporaryDirectory() as folder:
-        graph = imports(root, Path(folder))
-        for start in STARTS:
-            row = chain(graph, f"netviz.{start}", {}, frozenset())
-            print(f"\n{start}: {len(row)} files one above the other")
-            print("  " + " > ".join(one.removeprefix("netviz.") for one in row))
+    """Count, and follow a command if one is given."""
+    if len(sys.argv) > 1:
+        row = deepest(sys.argv[1:])
+        print(f"{len(row)} files: {' > '.join(row)}")
+    else:
+        count(ROOT)
 
 
 if __name__ == "__main__":
