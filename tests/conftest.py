@@ -13,7 +13,7 @@ from torch import nn
 from netviz.models.torchvision_import import import_torchvision
 from netviz.questions.filters.result import FiltersResult
 from netviz.questions.maps.result import MapsResult
-from support import Awkward
+from support.network import Awkward
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from netviz.capture import capture, index_layers
 from netviz.capture.tape import Node, Ref, Tape, record
 from netviz.capture.watch import Key
-from support import state_of
+from support.network import state_of
 
 EVERYDAY = ("resnet18", "densenet121", "googlenet", "shufflenet_v2_x0_5", "swin_t", "mobilenet_v3_small")
 

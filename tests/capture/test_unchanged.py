@@ -8,7 +8,7 @@ from torch import nn
 import netviz
 from netviz.capture import capture, evaluation, index_layers
 from netviz.images import Photo
-from support import state_of
+from support.network import state_of
 
 PHOTO = Photo("noise", np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8))
 

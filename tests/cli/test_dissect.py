@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from netviz.questions.reader import load_result
-from support_dissect import make_scenes
-from support_dissection import make_dissection_run
+from support.dissection import make_dissection_run
+from support.scenes import make_scenes
 
 NETWORK = ("squeezenet1_1", "--weights", "none", "--size", "64", "--workers", "0", "--device", "cpu")
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from netviz.images import read_image
 from netviz.questions.reader import load_result
-from support_patches import facts_of, make_run
+from support.patches import facts_of, make_run
 
 NETWORK = ("squeezenet1_1", "--weights", "none", "--size", "64", "--workers", "0", "--device", "cpu")
 

@@ -9,7 +9,6 @@ from urllib.parse import unquote, urljoin, urlsplit
 import numpy as np
 import pytest
 from PIL import Image
-from support_fields import add_fields
 
 from netviz.gallery.build import build
 from netviz.questions.contrast.result import ContrastResult
@@ -18,10 +17,11 @@ from netviz.questions.maps.result import MapsResult
 from netviz.questions.sift.result import SiftResult
 from netviz.questions.stages.result import Column, StagesResult
 from netviz.results.base import Result
-from support_concepts import add_concepts
-from support_images import add_images
-from support_pages import Page
-from support_patches import facts_of, make_patches
+from support.concepts import add_concepts
+from support.fields import add_fields
+from support.images import add_images
+from support.pages import Page
+from support.patches import facts_of, make_patches
 
 MakeRun = Callable[..., Path]
 

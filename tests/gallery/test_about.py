@@ -7,7 +7,7 @@ import pytest
 
 from netviz._version import __version__
 from netviz.gallery.build import build
-from support_images import add_images
+from support.images import add_images
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 from netviz.errors import OutputError, ResultError
 from netviz.gallery import drawers, network
 from netviz.gallery.build import build
-from support_pages import tree
+from support.pages import tree
 
 MakeRun = Callable[..., Path]
 

@@ -18,7 +18,7 @@ from netviz.gallery.pages import pages
 from netviz.gallery.plan import make_plans
 from netviz.gallery.runs import read_run
 from netviz.questions.reader import load_result
-from support_pages import Page, changed, tree
+from support.pages import Page, changed, tree
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
-from support_pages import Page
+from support.pages import Page
 
 # Attributes that make a browser load, run or style something.
 ADDRESSES = ("href", "src", "srcset", "action", "formaction", "data", "poster", "cite", "background", "ping")

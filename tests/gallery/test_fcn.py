@@ -10,8 +10,8 @@ from PIL import Image
 
 from netviz.errors import ResultError
 from netviz.gallery.build import build
-from support_browser import chromium
-from support_images import NAMES, add_images, make_streams
+from support.browser import chromium
+from support.images import NAMES, add_images, make_streams
 
 MakeRun = Callable[..., Path]
 

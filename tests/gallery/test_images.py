@@ -11,8 +11,8 @@ from PIL import Image
 
 from netviz.errors import ResultError
 from netviz.gallery.build import build
-from support_images import add_images
-from support_pages import Page
+from support.images import add_images
+from support.pages import Page
 
 MakeRun = Callable[..., Path]
 

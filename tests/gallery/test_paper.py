@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support_browser import chromium
+from support.browser import chromium
 
 pytestmark = pytest.mark.browser
 

@@ -12,7 +12,7 @@ from PIL import Image
 from netviz.errors import ResultError
 from netviz.gallery.build import build
 from netviz.questions.reader import load_result
-from support_pages import Page, changed, tree
+from support.pages import Page, changed, tree
 
 
 @pytest.fixture(scope="module")

@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support_fields import FIELD, effective, measured, place_units
 
 from netviz.errors import ResultError
 from netviz.gallery.build import build
 from netviz.gallery.manifest import Field
 from netviz.gallery.unit_fields import middle, outline
 from netviz.questions.field.result import FieldResult
-from support_pages import Page, changed
+from support.fields import FIELD, effective, measured, place_units
+from support.pages import Page, changed
 
 
 def inside(path: str, size: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from netviz.questions.filters.result import FiltersResult
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.reader import load_result
 from netviz.questions.units.result import NearestResult
-from support_pages import Page, changed
+from support.pages import Page, changed
 
 
 def neighbours(layer: str, channels: int, **changes: Any) -> NearestResult:

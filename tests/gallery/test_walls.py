@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from netviz.gallery.build import build
-from support_browser import chromium
-from support_patches import facts_of, make_patches
+from support.browser import chromium
+from support.patches import facts_of, make_patches
 
 pytestmark = pytest.mark.browser
 

@@ -9,7 +9,7 @@ from netviz.capture import index_layers
 from netviz.errors import LayerError, ModelError
 from netviz.geometry.effective import THRESHOLD, effective_field, extent
 from netviz.models.builders import build_torchvision
-from support import Awkward, state_of
+from support.network import Awkward, state_of
 
 DATA = Path(__file__).parent / "data" / "openerf_resnet18.npz"
 

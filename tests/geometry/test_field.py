@@ -12,7 +12,7 @@ from netviz.errors import LayerError, ModelError
 from netviz.geometry.field import Field, geometry
 from netviz.models.builders import build_torchvision
 from netviz.models.layers import index_weights
-from support import state_of
+from support.network import state_of
 
 
 def fields_of(network: nn.Module, size=(224, 224), channels=3) -> dict[str, Field]:

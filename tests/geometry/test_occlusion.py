@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from netviz.capture import index_layers
 from netviz.geometry.occlusion import grid, occlude, spread
-from support import state_of
+from support.network import state_of
 
 
 class Branching(nn.Module):

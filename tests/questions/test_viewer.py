@@ -15,7 +15,7 @@ from netviz.questions import drawing as viewer
 from netviz.questions.maps.result import MapsResult
 from netviz.questions.patches.run import open_run
 from netviz.results.base import Result
-from support_patches import make_run
+from support.patches import make_run
 
 
 @pytest.fixture

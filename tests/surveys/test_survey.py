@@ -18,9 +18,9 @@ from netviz.questions.patches.run import open_run
 from netviz.questions.reader import load_result
 from netviz.surveys.steps.components import choose_pair
 from netviz.surveys.steps.concepts import choose_layers, pick_units
-from support_concepts import make_dissection
-from support_dissect import make_scenes
-from support_dissect import model as labelled_model
+from support.concepts import make_dissection
+from support.scenes import make_scenes
+from support.scenes import model as labelled_model
 
 
 def test_run_folder_holds_what_maps_and_filters_give(tmp_path):

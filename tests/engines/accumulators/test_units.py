@@ -13,7 +13,7 @@ from netviz.capture import index_layers
 from netviz.engines import Item, Job, Tally, Units, UnitsPlan, run_local
 from netviz.errors import ImageError, ModelError
 from netviz.models import Preprocessing
-from support import state_of
+from support.network import state_of
 
 PREPROCESSING = Preprocessing(resize=None, crop=None, mean=(0.5,) * 3, std=(0.25,) * 3)
 IMAGES = 40

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 import netviz
 from netviz.errors import ModelError
 from netviz.fcn.casting.cast import cast
-from support_casting import CLASSES, NATIVE, make, sliding, wide
+from support.casting import CLASSES, NATIVE, make, sliding, wide
 
 HEADS: dict[str, tuple[Callable[..., Any], dict[str, Callable[[], nn.Module]]]] = {
     "pool, flatten": (lambda m, x: m.fc(torch.flatten(m.pool(x), 1)), {}),

@@ -12,7 +12,7 @@ import netviz
 from netviz.errors import ImageError, ModelError
 from netviz.fcn.casting.cast import cast
 from netviz.fcn.casting.check import cast_check
-from support_casting import NATIVE, make, sliding
+from support.casting import NATIVE, make, sliding
 
 
 def noise(height: int, width: int, channels: int = 3) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from netviz.errors import ModelError
 from netviz.fcn.casting.cast import cast
-from support_casting import CLASSES, NATIVE, make, wide
+from support.casting import CLASSES, NATIVE, make, wide
 
 
 def attend(m: Any, x: Tensor) -> Tensor:

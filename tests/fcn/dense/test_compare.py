@@ -9,7 +9,7 @@ from netviz.errors import ImageError, ModelError
 from netviz.fcn.dense.compare import paint, propose, spread_evenly
 from netviz.images import Photo, normalize
 from netviz.models import Model, Preprocessing
-from support import state_of
+from support.network import state_of
 
 PLAIN = Preprocessing(resize=36, crop=(32, 32), mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
 

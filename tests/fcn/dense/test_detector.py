@@ -7,7 +7,7 @@ import netviz
 from netviz.errors import ModelError
 from netviz.images import Photo
 from netviz.models import Model, Preprocessing
-from support import state_of
+from support.network import state_of
 
 PLAIN = Preprocessing(resize=None, crop=None, mean=(0.0,) * 3, std=(1.0,) * 3)
 

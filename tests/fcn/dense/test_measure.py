@@ -9,7 +9,7 @@ import netviz
 from netviz.errors import ImageError, ModelError
 from netviz.images import Photo, normalize, read_image
 from netviz.models import Model, Preprocessing
-from support import state_of
+from support.network import state_of
 
 NATIVE = 32
 PLAIN = Preprocessing(resize=36, crop=(NATIVE, NATIVE), mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))

@@ -16,7 +16,7 @@ from netviz.models.builders import build_torchvision
 from netviz.models.known.skips.file import OwnFile, pack
 from netviz.models.known.skips.network import SkipNetwork, Step, Tap, linear_kernel, linear_matrix, to_pixels
 from netviz.questions.opening import layers
-from support import state_of
+from support.network import state_of
 
 SIZES = [(97, 131), (224, 224), (500, 500), (501, 333)]
 

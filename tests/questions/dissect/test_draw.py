@@ -13,8 +13,8 @@ from netviz.questions.dissect.draw_units import dissection_units_figure
 from netviz.questions.dissect.picture import compare
 from netviz.questions.drawing import draw, figure
 from netviz.results.files import write_bytes
-from support_dissection import bars, check_layout, counted, dissection, make_dissection_run, random, said
-from support_patches import coordinates, make_patches
+from support.dissection import bars, check_layout, counted, dissection, make_dissection_run, random, said
+from support.patches import coordinates, make_patches
 
 HOSTILE = (
     "two\nlines\x1b[31m",

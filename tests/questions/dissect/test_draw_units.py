@@ -4,8 +4,8 @@ import pytest
 from netviz.errors import ImageError, LayerError, OutputError
 from netviz.questions.dissect.draw_matrix import dissection_matrix_figure, ordered
 from netviz.questions.dissect.draw_units import best_units, dissection_units_figure, masked_tiles
-from support_dissection import check_layout, counted, dissection, random, said
-from support_patches import coordinates, make_patches
+from support.dissection import check_layout, counted, dissection, random, said
+from support.patches import coordinates, make_patches
 
 
 def test_the_matrix_shows_the_numbers_in_blocks():

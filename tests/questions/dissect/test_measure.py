@@ -17,7 +17,7 @@ from netviz.questions.dissect.run import open_dissection
 from netviz.questions.dissect.source import Labelled
 from netviz.questions.reader import load_result
 from netviz.questions.runs import open_network
-from support_dissect import QUANTILE, make_scenes, model
+from support.scenes import QUANTILE, make_scenes, model
 
 
 @pytest.fixture(scope="module")

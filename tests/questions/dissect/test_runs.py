@@ -13,7 +13,7 @@ import netviz
 from netviz.errors import ImageError, LayerError, NetvizError, OutputError
 from netviz.questions.patches.run import open_run
 from netviz.questions.reader import load_result
-from support_dissect import CLASSES, QUANTILE, files, make_scenes, model
+from support.scenes import CLASSES, QUANTILE, files, make_scenes, model
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from netviz.images import Photo, normalize
 from netviz.models import Model, Preprocessing
 from netviz.questions.field.empirical import THRESHOLD, empirical_field
 from netviz.questions.opening import layers
-from support import state_of
+from support.network import state_of
 
 PLAIN = Preprocessing(resize=None, crop=None, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), assumed=False)
 

@@ -7,7 +7,7 @@ from netviz.geometry.field import Field, geometry
 from netviz.models import Model, Preprocessing
 from netviz.questions.field.measured import choose_occluders, find_changes, find_positions, finest
 from netviz.questions.opening import layers
-from support import state_of
+from support.network import state_of
 
 PLAIN = Preprocessing(resize=None, crop=None, mean=(0.0,) * 3, std=(1.0,) * 3, assumed=False)
 

@@ -9,7 +9,7 @@ from netviz.errors import LayerError, ModelError
 from netviz.models import Model, Preprocessing
 from netviz.questions.field.result import FieldResult
 from netviz.questions.opening import describe_field, layer_fields, layers
-from support import Awkward, state_of
+from support.network import Awkward, state_of
 
 OWN_SIZE = Preprocessing(resize=None, crop=None, mean=(0.0,) * 3, std=(1.0,) * 3)
 

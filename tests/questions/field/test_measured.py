@@ -27,7 +27,7 @@ from netviz.questions.field.result import MeasuredResult
 from netviz.questions.opening import layer_slugs, layers
 from netviz.questions.reader import load_result
 from netviz.surveys.steps.measured import FOLDER, survey_measured
-from support import state_of
+from support.network import state_of
 
 PLAIN = Preprocessing(resize=None, crop=None, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), assumed=False)
 SIZE = (60, 52)

@@ -9,7 +9,7 @@ from netviz.images import Photo, normalize
 from netviz.models import Model, Preprocessing
 from netviz.questions.minimal.measure import blur_width, filled, segmented
 from netviz.questions.minimal.search import search
-from support import state_of
+from support.network import state_of
 
 PLAIN = Preprocessing(resize=None, crop=None, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
 

@@ -7,7 +7,7 @@ from netviz.questions.drawing import draw, figure
 from netviz.questions.patches.draw import patches_figure, percent
 from netviz.questions.patches.sheet import patch_sheet
 from netviz.questions.patches.tiles import RunImages, cut_tiles, histogram, threshold
-from support_patches import LEVELS, coordinates, make_patches, make_run
+from support.patches import LEVELS, coordinates, make_patches, make_run
 
 PAPER, BEYOND, HATCH = (255, 255, 255), (0xE7, 0xEA, 0xEE), (0xC9, 0xD0, 0xD8)
 

@@ -8,7 +8,7 @@ from netviz.errors import LayerError, ResultError
 from netviz.questions.patches.run import image_names, open_run, read_patches
 from netviz.questions.reader import load_result, report
 from netviz.results.choose import choose_units
-from support_patches import facts_of, make_patches, make_run
+from support.patches import facts_of, make_patches, make_run
 
 
 @pytest.fixture

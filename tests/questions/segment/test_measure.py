@@ -10,7 +10,7 @@ import netviz
 from netviz.errors import ImageError, LayerError, ResultError
 from netviz.images import Photo
 from netviz.models import Model, Preprocessing
-from support import state_of
+from support.network import state_of
 
 PLAIN = Preprocessing(resize=None, crop=None, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 CROPPED = dataclasses.replace(PLAIN, resize=16, crop=(16, 16))

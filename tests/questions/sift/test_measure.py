@@ -13,7 +13,7 @@ from netviz.images import Photo, normalize, read_image
 from netviz.models import Model, Preprocessing
 from netviz.questions.places import contrast_normalized, sample
 from netviz.questions.sift.keypoints import choose, detect, patch, stages
-from support import state_of
+from support.network import state_of
 
 PLAIN = Preprocessing(resize=None, crop=None, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
 ROWS, COLUMNS = np.mgrid[:160, :180].astype(float)

@@ -10,7 +10,7 @@ from netviz.errors import LayerError
 from netviz.images import Photo, normalize
 from netviz.models import Model, Preprocessing
 from netviz.models.known.hed import HED
-from support import state_of
+from support.network import state_of
 
 PLAIN = Preprocessing(resize=None, crop=None, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
 PHOTO = Photo("noise", np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))

@@ -10,7 +10,7 @@ from netviz.paper.style import rgb
 from netviz.questions.drawing import figure
 from netviz.questions.reader import load_result
 from netviz.questions.units.draw import GROUPS
-from support_units import make_units
+from support.units import make_units
 
 
 def correlated(units, seed=0):

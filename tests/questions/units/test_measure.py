@@ -11,7 +11,7 @@ from netviz.errors import LayerError
 from netviz.images import list_images, prepare, read_image
 from netviz.questions.reader import load_result
 from netviz.questions.units.measure import units
-from support_dissect import model, scene
+from support.scenes import model, scene
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from netviz.questions.units.result import (
     correlation,
     sparsity,
 )
-from support_patches import make_patches
-from support_units import make_units
+from support.patches import make_patches
+from support.units import make_units
 
 
 def test_class_selectivity_is_the_index_of_morcos():

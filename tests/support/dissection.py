@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from netviz.questions.dissect.result import DissectionResult
-from support_patches import make_run
+from support.patches import make_run
 
 
 def dissection(iou, concepts=None, **changes):

@@ -1,0 +1,1 @@
+"""Networks, results and pages that tests share."""
