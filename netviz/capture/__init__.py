@@ -2,7 +2,7 @@
 
 from netviz.capture.activations import Capture, capture, channels_first
 from netviz.capture.tape import Node, Ref, Tape, record
-from netviz.capture.trace import brief, index_layers, input_channels
+from netviz.capture.trace import brief, index_layers, input_channels, network_device, network_dtype
 from netviz.capture.watch import evaluation, unwrap
 
 __all__ = [
@@ -16,6 +16,8 @@ __all__ = [
     "evaluation",
     "index_layers",
     "input_channels",
+    "network_device",
+    "network_dtype",
     "record",
     "unwrap",
 ]

@@ -1,5 +1,6 @@
 """Follow one forward pass and name its layers: the making of a LayerIndex."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -185,8 +186,9 @@ def _follow(trace: _Trace, device: torch.device, shape: tuple[int, ...]) -> None
 
 
 def network_device(network: nn.Module) -> torch.device:
-    """Return the device of a network's parameters."""
-    return next((value.device for value in network.parameters()), torch.device("cpu"))
+    """Return the device of a network's parameters, or of its buffers where it has none; else the CPU."""
+    tensors = itertools.chain(network.parameters(), network.buffers())
+    return next((value.device for value in tensors), torch.device("cpu"))
 
 
 def network_dtype(network: nn.Module) -> torch.dtype:

@@ -9,8 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from netviz.capture import unwrap
-from netviz.capture.tape import Tape, record
+from netviz.capture import Tape, network_dtype, record, unwrap
 from netviz.models import Layer
 
 
@@ -89,8 +88,8 @@ def _ordinary(network: nn.Module, conv: str, norm: str) -> bool:
 def _tape(network: nn.Module, shape: tuple[int, ...]) -> Tape | None:
     """Follow the network without arithmetic; None where it does not allow that, and then nothing is folded."""
     try:
-        dtype = next((value.dtype for value in network.parameters()), torch.float32)
-        tape = record(network, torch.zeros(1, *shape, device="meta", dtype=dtype), keep=False)
+        image = torch.zeros(1, *shape, device="meta", dtype=network_dtype(network))
+        tape = record(network, image, keep=False)
     except Exception:  # whatever a network's own code raises on tensors without values
         return None
     return None if tape.trouble else tape

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from netviz.capture import brief, evaluation, unwrap
+from netviz.capture import brief, evaluation, network_device, unwrap
 from netviz.errors import ImageError, ModelError
 from netviz.fcn.dense.levels import Level, resized
 from netviz.fcn.dense.network import whole
@@ -66,10 +66,9 @@ class Detector:
         size = resized(self.preprocessing, photo, scale)
         preprocessing = replace(self.preprocessing, resize=size, crop=None)
         image = prepare(photo.pixels, preprocessing).tensor
-        device = next((value.device for value in network.parameters()), image.device)
         with torch.no_grad(), evaluation(network):
             try:
-                found = _levels(network, image.to(device))
+                found = _levels(network, image.to(network_device(network)))
             except (RuntimeError, ValueError, IndexError) as error:
                 raise ImageError(
                     f"{self.model.name} does not run on {photo.name} at {size[0]}×{size[1]} pixels ({brief(error)}); "

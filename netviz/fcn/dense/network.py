@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from netviz.capture import brief, evaluation, index_layers, unwrap
+from netviz.capture import brief, evaluation, index_layers, network_device, unwrap
 from netviz.capture.tensors import main_tensor, tensors_in
 from netviz.capture.watch import forward
 from netviz.errors import ImageError, ModelError, NetvizError
@@ -88,7 +88,7 @@ class DenseNetwork:
     @property
     def device(self) -> torch.device:
         """Where the network is."""
-        return next((value.device for value in self.maps.parameters()), torch.device("cpu"))
+        return network_device(self.maps)
 
     def run(self, image: Tensor, name: str, scale: float = 1.0) -> Tensor:
         """Return the scores (C, h, w) of a normalized image (1, C, H, W).
@@ -187,8 +187,7 @@ def open_dense(model: Model, short_side: int | str | None) -> DenseNetwork:
 
 def _probe(model: Model, network: nn.Module, size: tuple[int, int]) -> Tensor:
     """Return what the network gives for black of this size: (1, C) or (1, C, h, w)."""
-    device = next((value.device for value in network.parameters()), torch.device("cpu"))
-    image = torch.zeros(1, model.preprocessing.channels, *size, device=device)
+    image = torch.zeros(1, model.preprocessing.channels, *size, device=network_device(network))
     with torch.no_grad(), evaluation(network):
         try:
             given = network(image)

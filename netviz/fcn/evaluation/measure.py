@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from netviz.capture import brief
+from netviz.capture import brief, evaluation, network_device
 from netviz.errors import ImageError, ModelError
 from netviz.fcn.data import Progress, Segmentation, open_segmentation
 from netviz.fcn.evaluation.result import SegmentationResult
@@ -151,26 +151,23 @@ def evaluate(
         preprocessing = replace(preprocessing, resize=None)
     found = open_segmentation(data, void=void)
     where = torch.device(default_device(device))
-    modes = [(module, module.training) for module in network.modules()]
-    home = next((value.device for value in network.parameters()), where)
-    try:
-        network.eval().to(where)
-        # How many classes the network has is known once it has run.
-        tables = confusions(
-            network,
-            found,
-            preprocessing,
-            order=lambda count: match_classes(opened, count, found),
-            device=where,
-            precision=precision,
-            workers=workers,
-            bands=boundary,
-            progress=progress,
-        )
-    finally:
-        network.to(home)
-        for module, training in modes:
-            module.training = training
+    home = network_device(network)
+    with evaluation(network):
+        try:
+            # How many classes the network has is known once it has run.
+            tables = confusions(
+                network.to(where),
+                found,
+                preprocessing,
+                order=lambda count: match_classes(opened, count, found),
+                device=where,
+                precision=precision,
+                workers=workers,
+                bands=boundary,
+                progress=progress,
+            )
+        finally:
+            network.to(home)
     classes = next(iter(tables.values())).classes
     names = found.classes[:classes]
     if not found.named and len(opened.labels) == classes:

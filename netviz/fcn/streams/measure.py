@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from netviz.capture import brief, evaluation, unwrap
+from netviz.capture import brief, evaluation, network_device, unwrap
 from netviz.errors import ImageError, ModelError
 from netviz.fcn.metrics import Confusion, metrics
 from netviz.fcn.streams.result import StreamsResult
@@ -237,11 +237,10 @@ def _streams(
     ModelError
         If its output is no map for every class at its input's size.
     """
-    device = next((value.device for value in network.parameters()), image.device)
     size = "×".join(map(str, image.shape[-2:]))
     with evaluation(network), torch.no_grad():
         try:
-            output, added = _outputs(network, image.to(device), grid)
+            output, added = _outputs(network, image.to(network_device(network)), grid)
         except (RuntimeError, ValueError, IndexError) as error:
             raise ImageError(
                 f"{model.name} does not run on {name} at {size} pixels ({brief(error)}); give another image, "

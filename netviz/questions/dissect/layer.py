@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from netviz.capture import Tape, record
-from netviz.capture.trace import network_device, network_dtype
+from netviz.capture import Tape, network_device, network_dtype, record
 from netviz.capture.watch import Key
 from netviz.engines import Units
 from netviz.engines.accumulators.concepts import Concepts, Place

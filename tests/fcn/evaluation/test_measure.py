@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from netviz.errors import ImageError
+from netviz.fcn.evaluation.measure import evaluate
+from support import state_of
+
+
+class Counting(nn.Module):
+    """Two classes at every pixel; counts its passes in a buffer, also in evaluation, and fails at a given one."""
+
+    def __init__(self, fails_at=0):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 3, padding=1)
+        self.norm = nn.BatchNorm2d(2)
+        self.fails_at = fails_at
+        self.register_buffer("passes", torch.zeros((), dtype=torch.long))
+
+    def forward(self, image):
+        self.passes += 1
+        if self.passes == self.fails_at:
+            raise RuntimeError("no more")
+        # Its normalization goes on measuring, whatever the mode of the whole.
+        return self.norm.train()(self.conv(image))
+
+
+@pytest.fixture
+def data(tmp_path):
+    random = np.random.default_rng(0)
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    for name in ("a", "b"):
+        Image.fromarray(random.integers(0, 256, (24, 32, 3), dtype=np.uint8)).save(
+            tmp_path / "images" / f"{name}.png"
+        )
+        Image.fromarray(random.integers(0, 2, (24, 32), dtype=np.uint8)).save(
+            tmp_path / "labels" / f"{name}.png"
+        )
+    return tmp_path
+
+
+@pytest.mark.parametrize("fails_at", [0, 2])
+def test_the_network_is_left_as_it_was(data, fails_at):
+    torch.manual_seed(0)
+    network = Counting(fails_at).train()
+    network.conv.eval()
+    before = state_of(network)
+    if fails_at:
+        with pytest.raises(ImageError, match="no more"):
+            evaluate(data, network, device="cpu", workers=0)
+    else:
+        assert evaluate(data, network, device="cpu", workers=0).images == 2
+    assert state_of(network) == before
