@@ -168,7 +168,7 @@ def gallery(
 
 def run_folders(out: str, models: Sequence[str]) -> list[Path]:
     """Return where the run of each MODEL is kept, beside the site."""
-    from netviz.questions.opening import slug
+    from netviz.results.names import slug
 
     site = Path(out)
     # A site that is called "." or ".." has a name all the same.

@@ -6,7 +6,7 @@ Reading needs no torch; what does is imported when it is asked for.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from netviz.images.folder import class_names, list_images
+from netviz.images.folder import class_names, images_or_photographs, list_images
 from netviz.images.read import MAX_PIXELS, PHOTOGRAPHS, Photo, read_image
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ __all__ = [
     "Prepared",
     "class_names",
     "display",
+    "images_or_photographs",
     "list_images",
     "normalize",
     "normalize_batch",

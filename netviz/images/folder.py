@@ -48,6 +48,11 @@ def list_images(sources: Iterable[str | Path]) -> list[str | Path]:
     return list(dict.fromkeys(found))
 
 
+def images_or_photographs(sources: Iterable[str | Path]) -> list[str | Path]:
+    """Return what `list_images` does; without any source, scikit-image's photographs."""
+    return list_images(sources) or list_images(["skimage:*"])
+
+
 def class_names(
     images: Sequence[str | Path], sources: Iterable[str | Path]
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:

@@ -50,15 +50,15 @@ class Photo:
     pixels: NDArray[np.uint8]
 
 
-def read_image(source: str | Path) -> Photo:
-    """Read an image.
+def read_image(source: str | Path | Photo) -> Photo:
+    """Read an image; one that has been read already is returned as it is.
 
     Everything that Pillow opens: EXIF orientation is applied, palettes, grayscale, CMYK and alpha become RGB (alpha
     over white), 16-bit and floating values are scaled to 8 bits, of an animation the first frame is taken.
 
     Parameters
     ----------
-    source : str or Path
+    source : str, Path or Photo
         A file, ``skimage:NAME`` for one of scikit-image's photographs, or one of the names that
         `netviz.images.remote` knows.
 
@@ -72,6 +72,8 @@ def read_image(source: str | Path) -> Photo:
     ImageError
         If there is no such file, it is no image, it is damaged, or it is larger than `MAX_PIXELS`.
     """
+    if isinstance(source, Photo):
+        return source
     if is_remote(source):
         name = str(source)
         data = read_remote(name)

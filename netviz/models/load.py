@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -27,9 +27,19 @@ from netviz.models.named import (
 from netviz.models.preprocessing import Preprocessing
 from netviz.models.recognition.recognise import recognise
 
+ModelSpec: TypeAlias = str | Path | nn.Module | Model
+
+
+class ModelOptions(TypedDict, total=False):
+    """How a MODEL is opened: keywords of `load`, which every question that opens one takes too and hands on."""
+
+    trust: bool
+    weights: str | Path
+    seed: int
+
 
 def load(
-    spec: "str | Path | nn.Module | Model",
+    spec: ModelSpec,
     *,
     trust: bool = False,
     weights: str | Path = "default",

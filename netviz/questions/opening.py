@@ -1,35 +1,54 @@
-"""What several questions share: a MODEL's layers, chosen and named; an image made ready; one pass; fields."""
+"""Opening a question: a MODEL's layers, chosen and named; an image made ready; one pass; fields."""
 
 import math
-import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
-from netviz.capture import brief, capture, channels_first, index_layers
-from netviz.capture.tape import Tape, record
+from netviz.capture import (
+    Tape,
+    brief,
+    capture,
+    channels_first,
+    index_layers,
+    network_device,
+    record,
+    unwrap,
+)
 from netviz.errors import ImageError, LayerError, ModelError
 from netviz.geometry.field import Field, geometry
 from netviz.images import Photo, Prepared, prepare
-from netviz.models import Layer, LayerIndex, Model, Preprocessing, index_weights, load
-
-ModelSpec: TypeAlias = str | Path | nn.Module | Model
-
+from netviz.models import (
+    Layer,
+    LayerIndex,
+    Model,
+    ModelOptions,
+    ModelSpec,
+    Preprocessing,
+    index_weights,
+    load,
+)
+from netviz.results.names import slug, unique_name
 
 SHORT_SIDE = 256
 """What images are resized to, in pixels, for a network that takes any size, where many are shown to it."""
 
 
+class InputOptions(ModelOptions, total=False):
+    """How a MODEL is opened, and for which input: ``size`` is height and width in pixels."""
+
+    size: tuple[int, int] | None
+
+
 def layers(
-    model: ModelSpec,
-    *,
-    size: tuple[int, int] | None = None,
-    trust: bool = False,
-    weights: str | Path = "default",
+    model: ModelSpec, *, size: tuple[int, int] | None = None, **options: Unpack[ModelOptions]
 ) -> LayerIndex:
     """List the layers of a network in the order in which they run.
 
@@ -39,7 +58,7 @@ def layers(
         As for `netviz.load`.
     size : (int, int), optional
         Height and width of the input in pixels; by default the network's own.
-    trust, weights
+    **options
         As for `netviz.load`.
 
     Returns
@@ -52,7 +71,7 @@ def layers(
     ModelError
         If MODEL cannot be opened, or does not run at this size.
     """
-    model = load(model, trust=trust, weights=weights)
+    model = load(model, **options)
     if model.network is None:
         index = index_weights(model.weights)
         if not index:
@@ -68,6 +87,95 @@ def layers(
         )
     found: LayerIndex = model.indexes[key]
     return found
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A network ready for images that are all brought to it in the same way.
+
+    Attributes
+    ----------
+    model : Model
+    network : nn.Module
+        The model's, out of any wrapper for several devices.
+    index : LayerIndex
+        Its layers, at the size that images are brought to.
+    preprocessing : Preprocessing
+        How images are brought to the network.
+    layers : tuple of Layer
+        Those that the question is about, where it names them at once.
+    """
+
+    model: Model
+    network: nn.Module
+    index: LayerIndex
+    preprocessing: Preprocessing
+    layers: tuple[Layer, ...] = ()
+
+    @cached_property
+    def fields(self) -> dict[Layer, Field]:
+        """The theoretical field of every layer with maps."""
+        return layer_fields(self.model, self.index)
+
+    @cached_property
+    def slugs(self) -> dict[Layer, str]:
+        """A file name for each of `layers`."""
+        return layer_slugs(self.layers)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return network_device(self.network)
+
+    def layer(self, spec: str) -> Layer:
+        """Return the layer that a name, alias, glob or number means.
+
+        Raises
+        ------
+        LayerError
+            If there is none, or it has no maps.
+        """
+        return require_maps(self.model, self.index.resolve(spec))
+
+    def prepare(self, photo: Photo) -> Prepared:
+        """Return a photograph as the network takes it.
+
+        Raises
+        ------
+        ModelError
+            If the network takes something else than images.
+        """
+        require_channels(self.model, self.index)
+        return prepare(photo.pixels, self.preprocessing)
+
+    def tape(self, image: Tensor, name: str) -> Tape:
+        """Run the network once on a normalized image, (1, C, H, W), and return the tape with its values.
+
+        Raises
+        ------
+        ImageError
+            If the network does not run on an image of this size; `name` is what the image is called.
+        """
+        try:
+            return record(self.network, image.to(self.device), keep=True)
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise ImageError(does_not_run(self.model, name, image.shape[-2:], brief(error))) from error
+
+
+def open_model(
+    model: ModelSpec, *, size: tuple[int, int] | None = None, **options: Unpack[ModelOptions]
+) -> Opened:
+    """Open a network for images of a size, in pixels; by default its own.
+
+    Raises
+    ------
+    ModelError
+        If MODEL cannot be opened or cannot run.
+    """
+    model = load(model, **options)
+    network = unwrap(model.runnable())
+    index = layers(model, size=size)
+    return Opened(model, network, index, input_preprocessing(model.preprocessing, index, size))
 
 
 def require_maps(model: Model, layer: Layer) -> Layer:
@@ -110,23 +218,10 @@ def chosen_layers(model: Model, index: LayerIndex, only: Sequence[str]) -> list[
     return found
 
 
-def slug(name: str) -> str:
-    """Return a name as a file name: letters, digits, ``.``, ``-`` and ``_`` only, 80 characters at most."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:80] or "x"
-
-
 def layer_slugs(chosen: Sequence[Layer]) -> dict[Layer, str]:
     """Return a file name for each layer, different also where a file system does not see capitals."""
-    slugs: dict[Layer, str] = {}
     taken: set[str] = set()
-    for layer in chosen:
-        base, number = slug(layer.name), 2
-        name = base
-        while name.lower() in taken:
-            name, number = f"{base}-{number}", number + 1
-        slugs[layer] = name
-        taken.add(name.lower())
-    return slugs
+    return {layer: unique_name(slug(layer.name), taken) for layer in chosen}
 
 
 def layer_fields(model: Model, index: LayerIndex) -> dict[Layer, Field]:
@@ -161,30 +256,6 @@ def _pair(values: tuple[float, float]) -> list[float] | None:
     return [int(value) if float(value).is_integer() else float(value) for value in values]
 
 
-def activations(
-    model: Model, index: LayerIndex, wanted: list[Layer], photo: Photo, size: tuple[int, int] | None = None
-) -> tuple[NDArray[np.uint8], dict[Layer, NDArray[np.float32]]]:
-    """Run the network once on a photograph.
-
-    Returns
-    -------
-    image : ndarray of uint8, shape (H', W', 3)
-        As the network saw it.
-    maps : dict of Layer to ndarray of float32, shape (C, H, W)
-        Each wanted layer's raw output.
-
-    Raises
-    ------
-    ImageError
-        If the network does not run on an image of this size.
-    ModelError
-        If the network takes something else than images.
-    """
-    require_channels(model, index)
-    prepared = prepare(photo.pixels, input_preprocessing(model.preprocessing, index, size))
-    return prepared.image, run_layers(model, wanted, prepared.tensor, photo.name)
-
-
 def require_channels(model: Model, index: LayerIndex) -> None:
     """Refuse a network that takes something else than images.
 
@@ -216,7 +287,6 @@ def run_layers(
         If the network does not run on it; `name` is what the image is called.
     """
     network = model.runnable()
-    device = next((value.device for value in network.parameters()), image.device)
 
     def keep(layer: Layer, output: Tensor) -> Tensor:
         maps = channels_first(layer, output)[0]
@@ -225,7 +295,7 @@ def run_layers(
 
     with capture(network, wanted, reduce=keep) as run:
         try:
-            run(image.to(device))
+            run(image.to(network_device(network)))
         except (RuntimeError, ValueError, IndexError) as error:
             raise ImageError(does_not_run(model, name, image.shape[-2:], brief(error))) from error
         return {layer: output.float().cpu().numpy() for layer, output in run.items()}
@@ -248,25 +318,3 @@ def input_preprocessing(
     if preprocessing.crop is not None and index.input_shape is not None:
         return preprocessing.sized(*index.input_shape[1:])
     return preprocessing
-
-
-def ready(model: Model, photo: Photo, size: tuple[int, int] | None) -> tuple[Prepared, Preprocessing]:
-    """Return an image as the network takes it, and how it was made."""
-    index = layers(model, size=size)
-    require_channels(model, index)
-    preprocessing = input_preprocessing(model.preprocessing, index, size)
-    return prepare(photo.pixels, preprocessing), preprocessing
-
-
-def taped(model: Model, network: nn.Module, image: Tensor, name: str) -> Tape:
-    """Run the network once on an image and return the tape with its values.
-
-    Raises
-    ------
-    ImageError
-        If the network does not run on an image of this size.
-    """
-    try:
-        return record(network, image, keep=True)
-    except (RuntimeError, ValueError, IndexError) as error:
-        raise ImageError(does_not_run(model, name, image.shape[-2:], brief(error))) from error

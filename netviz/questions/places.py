@@ -3,7 +3,7 @@
 Never by a blind resize: a descriptor at each of some places, or whole maps brought to the image's pixels.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -11,23 +11,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import Unpack
 
 from netviz.errors import ImageError, LayerError, ModelError
-from netviz.geometry.field import Field, geometry
-from netviz.images import Photo, normalize, placement, prepare, read_image
-from netviz.models import Layer, LayerIndex, Model, Preprocessing, load
+from netviz.geometry.field import Field
+from netviz.images import Photo, normalize, placement, read_image
+from netviz.models import Layer, ModelSpec, Preprocessing
 from netviz.models.known.skips.network import linear_weights
 from netviz.questions.contrast.normalize import check_window
 from netviz.questions.contrast.normalize import normalize as normalize_maps
-from netviz.questions.opening import (
-    ModelSpec,
-    does_not_run,
-    input_preprocessing,
-    layers,
-    require_channels,
-    require_maps,
-    run_layers,
-)
+from netviz.questions.opening import InputOptions, Opened, does_not_run, layers, open_model, run_layers
 
 Floats = NDArray[np.float64]
 
@@ -147,24 +140,20 @@ class Reader:
 
     Attributes
     ----------
-    model : Model
-    index : LayerIndex
-        The network's layers at this size.
+    opened : Opened
+        The network, its layers at this size.
     layer : Layer
     field : Field
         What the layer's positions see at this size.
-    preprocessing : Preprocessing
     image : ndarray of uint8, shape (H, W, 3)
         The image as the network saw it.
     name : str
         What the image is called.
     """
 
-    model: Model
-    index: LayerIndex
+    opened: Opened
     layer: Layer
     field: Field
-    preprocessing: Preprocessing
     image: _Image
     name: str
 
@@ -178,12 +167,11 @@ class Reader:
         LayerError
             If the output holds NaN or infinity.
         """
-        tensor = normalize(image, self.preprocessing)
-        found = run_layers(self.model, [self.layer], tensor, self.name)[self.layer]
+        model = self.opened.model
+        tensor = normalize(image, self.opened.preprocessing)
+        found = run_layers(model, [self.layer], tensor, self.name)[self.layer]
         if not np.isfinite(found).all():
-            raise LayerError(
-                f"layer {self.layer.name} of {self.model.name} gives NaN or infinity on {self.name}"
-            )
+            raise LayerError(f"layer {self.layer.name} of {model.name} gives NaN or infinity on {self.name}")
         return found
 
 
@@ -191,13 +179,19 @@ def open_layer(
     image: str | Path | Photo,
     layer: str,
     model: ModelSpec,
-    *,
-    size: tuple[int, int] | None = None,
-    trust: bool = False,
-    weights: str | Path = "default",
-    seed: int = 0,
+    **options: Unpack[InputOptions],
 ) -> Reader:
     """Open a network, prepare an image for it, and find where one layer looks.
+
+    Parameters
+    ----------
+    image : str, Path or Photo
+    layer : str
+        Name, alias, glob, or ``-1`` for the last layer with maps.
+    model : str, Path, nn.Module or Model
+        As for `netviz.load`.
+    **options
+        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
 
     Raises
     ------
@@ -208,24 +202,20 @@ def open_layer(
     ModelError
         If MODEL cannot be opened or cannot run.
     """
-    opened = load(model, trust=trust, weights=weights, seed=seed)
-    network = opened.runnable()
-    index = layers(opened, size=size)
-    require_channels(opened, index)
-    require_maps(opened, index.resolve(layer))
-    photo = image if isinstance(image, Photo) else read_image(image)
-    preprocessing = input_preprocessing(opened.preprocessing, index, size)
-    prepared = prepare(photo.pixels, preprocessing)
-    shape = prepared.image.shape[0], prepared.image.shape[1]
-    if index.input_shape is None or index.input_shape[1:] != shape:
+    opened = open_model(model, **options)
+    opened.layer(layer)
+    photo = read_image(image)
+    shown = opened.prepare(photo).image
+    shape = shown.shape[0], shown.shape[1]
+    if opened.index.input_shape is None or opened.index.input_shape[1:] != shape:
         # A padding or pooling that adapts to the input changes the geometry: it is taken at the image's own size.
         try:
-            index = layers(opened, size=shape)
+            opened = replace(opened, index=layers(opened.model, size=shape))
         except ModelError as error:
-            raise ImageError(does_not_run(opened, photo.name, shape, str(error))) from error
-    found = require_maps(opened, index.resolve(layer))
-    field = require_places(geometry(network, index)[found], f"{found.name} ({found.alias}) of {opened.name}")
-    return Reader(opened, index, found, field, preprocessing, prepared.image, photo.name)
+            raise ImageError(does_not_run(opened.model, photo.name, shape, str(error))) from error
+    found = opened.layer(layer)
+    field = require_places(opened.fields[found], f"{found.name} ({found.alias}) of {opened.model.name}")
+    return Reader(opened, found, field, shown, photo.name)
 
 
 _Maps = TypeVar("_Maps", NDArray[np.floating], Tensor)

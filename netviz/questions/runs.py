@@ -3,28 +3,19 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from typing_extensions import Unpack
 
 from netviz._version import __version__
-from netviz.engines import Accumulator, Job, Tally, run_local
+from netviz.engines import Accumulator, Files, Job, Tally, run_local
+from netviz.engines.batches import Source
 from netviz.errors import ImageError, OutputError
-from netviz.geometry.field import Field
-from netviz.models import Layer, LayerIndex, Model, Preprocessing, load
-from netviz.questions.opening import (
-    SHORT_SIDE,
-    ModelSpec,
-    chosen_layers,
-    input_preprocessing,
-    layer_fields,
-    layer_slugs,
-    layers,
-)
+from netviz.models import Model, ModelOptions, ModelSpec, load
+from netviz.questions.opening import SHORT_SIDE, Opened, chosen_layers, open_model
 
 Progress = Callable[[str, int, int], None]
 
@@ -35,77 +26,101 @@ Save = Callable[[Accumulator, Tally], None]
 Fed = TypeVar("Fed", bound=Accumulator)
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A network ready for many images.
-
-    Attributes
-    ----------
-    model : Model
-    network : nn.Module
-    index : LayerIndex
-        Its layers, at the size that images are brought to.
-    layers : tuple of Layer
-        Those that the question is about.
-    preprocessing : Preprocessing
-        How images are brought to the network.
-    fields : dict of Layer to Field
-    """
-
-    model: Model
-    network: nn.Module
-    index: LayerIndex
-    layers: tuple[Layer, ...]
-    preprocessing: Preprocessing
-    fields: dict[Layer, Field]
-
-    @cached_property
-    def slugs(self) -> dict[Layer, str]:
-        """A file name for each layer."""
-        return layer_slugs(self.layers)
-
-    def facts(self, kind: str, options: Mapping[str, Any], fingerprint: Mapping[str, str]) -> dict[str, Any]:
-        """Return what every run.json tells first."""
-        return {
-            "kind": kind,
-            "netviz": __version__,
-            "torch": torch.__version__,
-            "network": self.model.name,
-            "origin": self.model.origin,
-            "options": dict(options),
-            "fingerprint": dict(fingerprint),
-        }
-
-    def described(self) -> list[dict[str, Any]]:
-        """Return what run.json tells of the layers."""
-        return [{**one.describe(), "file": f"layers/{slug}.npz"} for one, slug in self.slugs.items()]
-
-
 def open_network(
     model: ModelSpec,
     layer: Sequence[str],
     *,
     fit: str,
-    size: tuple[int, int] | None,
-    trust: bool,
-    weights: str | Path,
-    seed: int,
+    size: tuple[int, int] | None = None,
+    **options: Unpack[ModelOptions],
 ) -> Opened:
-    """Open a network for images that are all brought to it in the same way.
+    """Open a network for many images, and find its layers.
+
+    Parameters
+    ----------
+    model : str, Path, nn.Module or Model
+        As for `netviz.load`.
+    layer : sequence of str
+        Names, aliases or globs; all convolutions if there are none.
+    fit : {"crop", "resize", "full"}
+        As for `netviz.patches`.
+    size, **options
+        As for `netviz.layers`. A network that takes any size sees images with a short side of `SHORT_SIDE`.
 
     Raises
     ------
     NetvizError
         If MODEL or a layer cannot serve.
     """
-    model = load(model, trust=trust, weights=weights, seed=seed)
-    network = model.runnable()
+    model = load(model, **options)
     if model.preprocessing.resize is None and size is None:
         model = replace(model, preprocessing=replace(model.preprocessing, resize=SHORT_SIDE))
-    index = layers(model, size=size)
-    chosen = tuple(chosen_layers(model, index, layer))
-    preprocessing = input_preprocessing(model.preprocessing, index, size).fitted(fit)
-    return Opened(model, network, index, chosen, preprocessing, layer_fields(model, index))
+    opened = open_model(model, size=size)
+    return replace(
+        opened,
+        layers=tuple(chosen_layers(opened.model, opened.index, layer)),
+        preprocessing=opened.preprocessing.fitted(fit),
+    )
+
+
+def run_facts(
+    opened: Opened, kind: str, options: Mapping[str, Any], fingerprint: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what every run.json tells first."""
+    return {
+        "kind": kind,
+        "netviz": __version__,
+        "torch": torch.__version__,
+        "network": opened.model.name,
+        "origin": opened.model.origin,
+        "options": dict(options),
+        "fingerprint": dict(fingerprint),
+    }
+
+
+def layer_facts(opened: Opened) -> list[dict[str, Any]]:
+    """Return what run.json tells of the layers."""
+    return [{**one.describe(), "file": f"layers/{slug}.npz"} for one, slug in opened.slugs.items()]
+
+
+def make_job(
+    opened: Opened,
+    names: Sequence[str],
+    start: Callable[[], Accumulator],
+    *,
+    batch: int,
+    device: str | None,
+    dtype: str = "float32",
+    source: Source | None = None,
+) -> Job:
+    """Return the job of running a network on images and feeding an accumulator.
+
+    Parameters
+    ----------
+    opened : Opened
+        With the layers that are looked at.
+    names : sequence of str
+        The images, as `read_image` reads them.
+    start : callable
+        Makes an empty accumulator.
+    batch, device, dtype
+        As for `netviz.patches`.
+    source : Source, optional
+        Where the images come from with more than their pixels; by default they are read.
+    """
+    return Job(
+        network=opened.network,
+        name=opened.model.name,
+        preprocessing=opened.preprocessing,
+        shape=opened.index.input_shape or (),
+        layers=opened.layers,
+        source=source or Files(names, opened.preprocessing),
+        names=names,
+        start=start,
+        batch=batch,
+        device=default_device(device),
+        dtype=dtype,
+    )
 
 
 def check_options(numbers: Sequence[tuple[str, int, int]], *, engine: str, dtype: str, fit: str) -> None:

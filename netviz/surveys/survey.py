@@ -8,11 +8,10 @@ from pathlib import Path
 from netviz._version import __version__
 from netviz.geometry.field import Field
 from netviz.images import PHOTOGRAPHS, list_images
-from netviz.models import Layer, LayerIndex, Model, load
+from netviz.models import Layer, LayerIndex, Model, ModelSpec, load
 from netviz.questions.filters.measure import layer_filters
 from netviz.questions.opening import (
     SHORT_SIDE,
-    ModelSpec,
     chosen_layers,
     describe_field,
     input_preprocessing,

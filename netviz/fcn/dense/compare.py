@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from netviz.capture import evaluation, unwrap
 from netviz.capture.tensors import main_tensor
@@ -23,9 +24,8 @@ from netviz.fcn.dense.measure import check_large_enough, highest
 from netviz.fcn.dense.network import DenseNetwork, open_dense
 from netviz.fcn.dense.result import CompareResult
 from netviz.images import Photo, normalize, prepare, read_image
-from netviz.models import load
+from netviz.models import ModelOptions, ModelSpec, load
 from netviz.questions.classes import class_scores, find_class
-from netviz.questions.opening import ModelSpec
 
 SCALES = (25, 50, 100, 200, 400, 800, 1600)
 """Felzenszwalb and Huttenlocher's k: a larger one gives larger segments."""
@@ -156,10 +156,8 @@ def dense_compare(
     regions: int = REGIONS,
     batch: int = BATCH,
     short_side: int | str | None = None,
-    trust: bool = False,
-    weights: str | Path = "default",
-    seed: int = 0,
     progress: Progress | None = None,
+    **options: Unpack[ModelOptions],
 ) -> CompareResult:
     """Score an image by one dense pass, by a sliding window and region by region, and measure what each takes.
 
@@ -175,10 +173,14 @@ def dense_compare(
         How many of the proposed regions are measured; their cost is scaled to R-CNN's 2000.
     batch : int
         Crops in a batch, where crops are batched.
-    short_side, trust, weights, seed
+    short_side
         As for `netviz.dense`.
     progress : callable, optional
         Called with what is being done, how many steps are done, and of how many.
+    **options
+        As for `netviz.load`: `trust`, `weights` and `seed`.
+    **options
+        As for `netviz.load`: `trust`, `weights` and `seed`.
 
     Returns
     -------
@@ -203,13 +205,13 @@ def dense_compare(
     for name, value in (("regions", regions), ("batch", batch)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}")
-    opened = open_dense(load(model, trust=trust, weights=weights, seed=seed), short_side)
+    opened = open_dense(load(model, **options), short_side)
     if opened.native is None or not opened.cast:
         raise ModelError(
             f"{opened.model.name} gives maps of whole images already: there are no crops to compare them with; "
             f"compare a classifier, such as mobilenet_v2"
         )
-    photo = image if isinstance(image, Photo) else read_image(image)
+    photo = read_image(image)
     check_large_enough(opened, photo, short_side)
     asked = None if target is None else find_class(target, torch.zeros(opened.channels), opened.model)
     level = run_level(opened, photo)

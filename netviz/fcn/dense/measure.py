@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from typing_extensions import Unpack
 
 from netviz.errors import ImageError, ModelError
 from netviz.fcn.dense.detector import is_detector, open_detector
@@ -13,9 +14,8 @@ from netviz.fcn.dense.levels import Level, finest, merged, run_level
 from netviz.fcn.dense.network import DenseNetwork, open_dense
 from netviz.fcn.dense.result import DenseResult
 from netviz.images import Photo, read_image
-from netviz.models import load
+from netviz.models import ModelOptions, ModelSpec, load
 from netviz.questions.classes import find_class
-from netviz.questions.opening import ModelSpec
 
 TOP = 3
 
@@ -31,10 +31,8 @@ def dense(
     top: int = TOP,
     pyramid: Sequence[float] = (),
     short_side: int | str | None = None,
-    trust: bool = False,
-    weights: str | Path = "default",
-    seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
+    **options: Unpack[ModelOptions],
 ) -> DenseResult:
     """Run a network over a whole image and place its score maps on it.
 
@@ -57,10 +55,10 @@ def dense(
     short_side : int or "own", optional
         To what the image's short side is brought, in pixels. By default twice a classifier's input; for other
         networks what they were trained with.
-    trust, weights, seed
-        As for `netviz.load`.
     progress : callable, optional
         Called with what is being done, how many levels are done, and of how many.
+    **options
+        As for `netviz.load`: `trust`, `weights` and `seed`.
 
     Returns
     -------
@@ -79,9 +77,9 @@ def dense(
     scales = check_pyramid(pyramid)
     if top < 1:
         raise ValueError(f"top must be at least 1, not {top}")
-    found = load(model, trust=trust, weights=weights, seed=seed)
+    found = load(model, **options)
     opened = open_detector(found, short_side) if is_detector(found) else open_dense(found, short_side)
-    photo = image if isinstance(image, Photo) else read_image(image)
+    photo = read_image(image)
     if isinstance(opened, DenseNetwork):
         check_large_enough(opened, photo, short_side)
     asked = [find_class(one, torch.zeros(opened.channels), opened.model) for one in classes]

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from typing_extensions import Unpack
 
 from netviz.capture import brief, evaluation, network_device
 from netviz.errors import ImageError, ModelError
@@ -21,9 +22,8 @@ from netviz.fcn.data import Progress, Segmentation, open_segmentation
 from netviz.fcn.evaluation.result import SegmentationResult
 from netviz.fcn.metrics import Confusion, metrics
 from netviz.images import normalize_batch, prepare_pixels
-from netviz.models import Model, Preprocessing, load
+from netviz.models import Model, ModelOptions, ModelSpec, Preprocessing, load
 from netviz.models.known.skips.network import SkipNetwork
-from netviz.questions.opening import ModelSpec
 from netviz.questions.runs import default_device
 
 WIDTH = 20
@@ -103,10 +103,8 @@ def evaluate(
     device: str | None = None,
     precision: str = "float32",
     workers: int | None = None,
-    trust: bool = False,
-    weights: str | Path = "default",
-    seed: int = 0,
     progress: Progress | None = None,
+    **options: Unpack[ModelOptions],
 ) -> SegmentationResult:
     """Measure how well each stream of a network labels the pixels of images.
 
@@ -127,10 +125,10 @@ def evaluate(
         With which numbers convolutions run.
     workers : int, optional
         Processes that read images.
-    trust, weights, seed
-        As for `netviz.load`.
     progress : callable, optional
         Told of what is done, and how many images of how many.
+    **options
+        As for `netviz.load`: `trust`, `weights` and `seed`.
 
     Returns
     -------
@@ -144,7 +142,7 @@ def evaluate(
         If an image or its mask cannot serve.
     """
     check_precision(precision)
-    opened = load(model, trust=trust, weights=weights, seed=seed)
+    opened = load(model, **options)
     network = opened.runnable()
     preprocessing = replace(opened.preprocessing, crop=None)
     if preprocessing.assumed:

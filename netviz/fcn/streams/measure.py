@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from netviz.capture import brief, evaluation, network_device, unwrap
 from netviz.errors import ImageError, ModelError
@@ -19,10 +20,9 @@ from netviz.fcn.streams.result import StreamsResult
 from netviz.images import Photo, prepare, read_image
 from netviz.images.labelled.labels import read_pixels
 from netviz.images.labelled.masks import VOID, VOID_NAMES
-from netviz.models import Model, load
+from netviz.models import Model, ModelOptions, ModelSpec, load
 from netviz.models.known.hed import HED
 from netviz.models.known.skips.network import SkipNetwork, to_image
-from netviz.questions.opening import ModelSpec
 from netviz.results.base import Arrays
 
 
@@ -128,9 +128,7 @@ def show(
     truth: str | Path | None = None,
     void: Collection[int] = (),
     short_side: int | None = None,
-    trust: bool = False,
-    weights: str | Path = "default",
-    seed: int = 0,
+    **options: Unpack[ModelOptions],
 ) -> StreamsResult:
     """Run a dense network once on a whole image and keep what each of its streams says, before softmax.
 
@@ -148,8 +146,8 @@ def show(
         Values of the mask that count nowhere, besides 255 and classes called void.
     short_side : int, optional
         Resize the image first, so that its short side has this many pixels.
-    trust, weights, seed
-        As for `netviz.load`.
+    **options
+        As for `netviz.load`: `trust`, `weights` and `seed`.
 
     Returns
     -------
@@ -168,9 +166,9 @@ def show(
     """
     if short_side is not None and short_side < 1:
         raise ValueError(f"short_side must be at least 1, not {short_side}")
-    opened = load(model, trust=trust, weights=weights, seed=seed)
+    opened = load(model, **options)
     network = unwrap(opened.runnable())
-    photo = image if isinstance(image, Photo) else read_image(image)
+    photo = read_image(image)
     whole = isinstance(network, SkipNetwork) and opened.preprocessing.crop is None
     trained = opened.preprocessing.resize if whole else None
     preprocessing = replace(opened.preprocessing, resize=short_side or trained, crop=None)

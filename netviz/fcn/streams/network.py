@@ -10,9 +10,9 @@ from torch import nn
 from netviz.capture import index_layers
 from netviz.errors import LayerError
 from netviz.geometry.field import Field, geometry
-from netviz.models import Layer, LayerIndex, Model, load
+from netviz.models import Layer, LayerIndex, Model, ModelSpec, load
 from netviz.models.known.skips.network import SkipNetwork, Tap
-from netviz.questions.opening import ModelSpec, layer_fields, layers, require_maps
+from netviz.questions.opening import layer_fields, layers, require_maps
 
 STRIDES = (32, 16, 8)
 """The paper's: where its three streams predict, in pixels."""

@@ -20,12 +20,11 @@ from netviz.fcn.streams.network import STRIDES, choose_taps
 from netviz.fcn.training.loop import Plan, Trainer
 from netviz.fcn.training.recipes import RECIPES, SUMMED_PIXELS, Recipe, plan_stages
 from netviz.fcn.training.state import STATE, Standing
-from netviz.models import Model, Preprocessing, load
+from netviz.models import Model, ModelSpec, Preprocessing, load
 from netviz.models.builders import torchvision_names
 from netviz.models.known.skips.file import pack
 from netviz.models.known.skips.network import SkipNetwork
 from netviz.models.recognition.recognise import recognise
-from netviz.questions.opening import ModelSpec
 from netviz.questions.runs import bytes_of, default_device, digest, full_name, run_folder, weights_print
 from netviz.results.files import write_bytes
 

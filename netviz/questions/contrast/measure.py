@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import Unpack
 
-from netviz.capture import channels_first, unwrap
-from netviz.capture.tape import Node, Ref, Tape
+from netviz.capture import Node, Ref, Tape, channels_first
 from netviz.capture.watch import Key
 from netviz.errors import LayerError
 from netviz.images import Photo, read_image
-from netviz.models import Layer, LayerIndex, Model, load
+from netviz.models import Layer, LayerIndex, Model, ModelSpec
 from netviz.questions.contrast.normalize import (
     CONSTANTS,
     Local,
@@ -24,7 +24,7 @@ from netviz.questions.contrast.normalize import (
     normalize,
 )
 from netviz.questions.contrast.result import ContrastResult
-from netviz.questions.opening import ModelSpec, activations, layers, ready, require_maps, taped
+from netviz.questions.opening import InputOptions, Opened, open_model, run_layers
 from netviz.results.choose import choose_units
 
 METHODS = ("lcn", "lrn", "batch")
@@ -45,10 +45,7 @@ def contrast(
     across: str = "maps",
     constants: str = "paper",
     units: str | Iterable[int] | None = None,
-    size: tuple[int, int] | None = None,
-    trust: bool = False,
-    weights: str | Path = "default",
-    seed: int = 0,
+    **options: Unpack[InputOptions],
 ) -> ContrastResult:
     """Normalize the contrast of a layer's maps, and measure what that changes around each position.
 
@@ -73,10 +70,8 @@ def contrast(
         Whose constants ``"lrn"`` has.
     units : str or iterable of int, optional
         Which units to draw: ``"0:16"``, ``"3,7"``; by default 36 at most.
-    size : (int, int), optional
-        Input height and width in pixels, if not the network's own.
-    trust, weights, seed
-        As for `netviz.load`.
+    **options
+        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
 
     Returns
     -------
@@ -106,20 +101,18 @@ def contrast(
     if constants not in CONSTANTS:
         raise ValueError(f"constants must be 'paper' or 'pytorch', not {constants!r}")
     check_window(window, sigma, across)
-    opened = load(model, trust=trust, weights=weights, seed=seed)
-    opened.runnable()
-    index = layers(opened, size=size)
-    found = require_maps(opened, index.resolve(layer))
+    opened = open_model(model, **options)
+    found = opened.layer(layer)
     chosen = choose_units(units, found.channels, found.name)
-    photo = image if isinstance(image, Photo) else read_image(image)
+    photo = read_image(image)
+    prepared = opened.prepare(photo)
     recorded = ""
     if method == "batch":
-        prepared, before, after, recorded = _batch(opened, index, found, photo, size)
-        check_contrast(before, found, opened, photo, window)
+        before, after, recorded = _batch(opened, found, opened.tape(prepared.tensor, photo.name))
+        check_contrast(before, found, opened.model, photo, window)
     else:
-        prepared, values = activations(opened, index, [found], photo, size)
-        before = values[found]
-        check_contrast(before, found, opened, photo, window)
+        before = run_layers(opened.model, [found], prepared.tensor, photo.name)[found]
+        check_contrast(before, found, opened.model, photo, window)
         done = normalize(
             torch.from_numpy(before)[None],
             method=method,
@@ -141,9 +134,9 @@ def contrast(
         local_std_before=_std(was),
         local_mean_after=_mean(now),
         local_std_after=_std(now),
-        image=prepared,
+        image=prepared.image,
         units=np.array(list(range(found.channels))[:SHOWN] if chosen is None else chosen, dtype=np.int64),
-        network=opened.name,
+        network=opened.model.name,
         layer=found.name,
         alias=found.alias,
         layer_kind=found.kind,
@@ -170,20 +163,14 @@ def _std(local: Local) -> NDArray[np.float32]:
     return std
 
 
-def _batch(
-    model: Model, index: LayerIndex, layer: Layer, photo: Photo, size: tuple[int, int] | None
-) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], str]:
-    """Return the image, and what the batch norm at or right after a layer reads and gives, with its name."""
-    network = unwrap(model.runnable())
-    prepared, _ = ready(model, photo, size)
-    device = next((value.device for value in network.parameters()), prepared.tensor.device)
-    tape = taped(model, network, prepared.tensor.to(device), photo.name)
+def _batch(opened: Opened, layer: Layer, tape: Tape) -> tuple[NDArray[np.float32], NDArray[np.float32], str]:
+    """Return what the batch norm at or right after a layer reads and gives, and its name."""
     node = _batch_norm(tape, layer)
     if node is None:
-        raise LayerError(_none(model, index, layer))
+        raise LayerError(_none(opened.model, opened.index, layer))
     read, given = (tape.values[number] for number in (_source(node), node.outputs[0]))
     before, after = (_array(channels_first(layer, value)) for value in (read, given))
-    return prepared.image, before, after, node.module
+    return before, after, node.module
 
 
 def _batch_norm(tape: Tape, layer: Layer) -> Node | None:

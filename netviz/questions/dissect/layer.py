@@ -20,8 +20,8 @@ from netviz.geometry.field import Field, follow
 from netviz.images.labelled.labels import LabelSet
 from netviz.models import Layer
 from netviz.questions.dissect.result import DissectionResult
+from netviz.questions.opening import Opened
 from netviz.questions.patches.result import PatchesResult
-from netviz.questions.runs import Opened
 
 SAMPLE_VALUES = 1 << 26
 """How many values the samples for thresholds hold in all: 256 MiB."""

@@ -8,32 +8,35 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from typing_extensions import Unpack
 
-from netviz.engines import Checkpoint, Job, Tally, Units, UnitsPlan
+from netviz.engines import Checkpoint, Tally, Units, UnitsPlan
 from netviz.engines.accumulators.concepts import Concepts, ConceptsPlan
 from netviz.engines.checkpoint import NAME
 from netviz.images.labelled.folder import open_labelled
 from netviz.images.labelled.labels import LabelSet
+from netviz.models import ModelSpec
 from netviz.questions.dissect.csv import write_table
 from netviz.questions.dissect.layer import layer_dissection, place, require_places, sample_size, thresholds
 from netviz.questions.dissect.result import IOU
 from netviz.questions.dissect.source import Labelled
-from netviz.questions.opening import ModelSpec
+from netviz.questions.opening import InputOptions, Opened
 from netviz.questions.patches.measure import map_windows, write_patches
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.reader import load_result
 from netviz.questions.runs import (
-    Opened,
     Progress,
     bytes_of,
     check_options,
-    default_device,
     digest,
     feed,
     full_name,
     image_facts,
+    layer_facts,
+    make_job,
     open_network,
     require_images,
+    run_facts,
     run_folder,
     weights_print,
 )
@@ -54,7 +57,6 @@ def dissect(
     void: Collection[int] = (),
     top: int = 9,
     fit: str = "resize",
-    size: tuple[int, int] | None = None,
     batch: int = 16,
     engine: str = "local",
     workers: int | None = None,
@@ -64,10 +66,8 @@ def dissect(
     resume: bool = False,
     strict: bool = False,
     every: float = 30.0,
-    trust: bool = False,
-    weights: str | Path = "default",
-    seed: int = 0,
     progress: Progress | None = None,
+    **options: Unpack[InputOptions],
 ) -> Path:
     """Measure how well each unit of some layers detects each labelled concept.
 
@@ -97,11 +97,15 @@ def dissect(
         How many patches each unit keeps, to look at.
     fit : {"resize", "crop", "full"}
         Show the network all of an image whatever its aspect, its middle, or all of it at its own aspect.
-    size, batch, engine, workers, address, device, dtype, resume, every, trust, weights, seed, progress
+    batch, engine, workers, address, device, dtype, resume, every, progress
         As for `netviz.patches`.
     strict : bool
         Stop at an image that cannot be read or whose labels do not fit; else such images are left out of both passes
         and named in ``run.json``.
+    **options
+        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
+    **options
+        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
 
     Returns
     -------
@@ -120,14 +124,14 @@ def dissect(
     for name, share in (("quantile", quantile), ("iou", iou)):
         if not 0 <= share <= 1:
             raise ValueError(f"{name} must be between 0 and 1, not {share}")
-    asked = (layer,) if isinstance(layer, str) else tuple(layer)
-    if not asked:
+    named = (layer,) if isinstance(layer, str) else tuple(layer)
+    if not named:
         raise ValueError("layer must name at least one layer")
-    opened = open_network(model, asked, fit=fit, size=size, trust=trust, weights=weights, seed=seed)
+    opened = open_network(model, named, fit=fit, **options)
     require_places(opened)
     labels = open_labelled(data, void=void)
     names = tuple(full_name(path) for path in labels.images)
-    options = {
+    asked = {
         "layers": [one.name for one in opened.layers],
         "quantile": quantile,
         "iou": iou,
@@ -142,7 +146,7 @@ def dissect(
     fingerprint = {
         "model": weights_print(opened.model),
         "images": digest([labels.kind, labels.concepts, files]),
-        "options": digest(options),
+        "options": digest(asked),
     }
     folder = run_folder(Path(out), resume, (NAME, f"{PATCHES}/{NAME}"))
     units_plan = UnitsPlan(
@@ -151,18 +155,14 @@ def dissect(
         top=top,
         sample=sample_size(opened.layers, len(names)),
     )
-    job = Job(
-        network=opened.network,
-        name=opened.model.name,
-        preprocessing=opened.preprocessing,
-        shape=opened.index.input_shape or (),
-        layers=opened.layers,
-        source=Labelled(labels, names, opened.preprocessing, hand_out=False),
-        names=names,
-        start=functools.partial(Units, units_plan),
+    job = make_job(
+        opened,
+        names,
+        functools.partial(Units, units_plan),
         batch=batch,
-        device=default_device(device),
+        device=device,
         dtype=dtype,
+        source=Labelled(labels, names, opened.preprocessing, hand_out=False),
     )
     run = functools.partial(
         feed, engine=engine, workers=workers, address=address, strict=strict, progress=progress
@@ -184,7 +184,7 @@ def dissect(
         units = run(job, units, seen, save=first)
         first.write(units, seen)
         require_images(seen, names)
-        write_patches(folder / PATCHES, units, seen, opened, names, options=options, fingerprint=fingerprint)
+        write_patches(folder / PATCHES, units, seen, opened, names, options=asked, fingerprint=fingerprint)
         levels = tuple(thresholds(units, at, quantile) for at in range(len(opened.layers)))
         del units
         found = Concepts(replace(plan, thresholds=levels))
@@ -199,7 +199,7 @@ def dissect(
     found = run(job, found, tally, save=checkpoint)
     checkpoint.write(found, tally)
     require_images(tally, names)
-    _write(folder, found, tally, opened, labels, names, options, fingerprint)
+    _write(folder, found, tally, opened, labels, names, asked, fingerprint)
     checkpoint.remove()
     return folder
 
@@ -225,11 +225,11 @@ def _write(
         write_bytes(path.with_suffix(".csv"), write_table(result))
     write_bytes(folder / "images.txt", "".join(f"{name}\n" for name in names).encode())
     run = {
-        **opened.facts("dissection", options, fingerprint),
+        **run_facts(opened, "dissection", options, fingerprint),
         **image_facts(tally, names),
         "data": labels.kind,
         "categories": list(labels.categories),
-        "layers": opened.described(),
+        "layers": layer_facts(opened),
     }
     write_bytes(folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False).encode())
 

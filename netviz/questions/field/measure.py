@@ -9,23 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import Unpack
 
 from netviz.capture import brief
 from netviz.errors import ImageError, ModelError
 from netviz.geometry.effective import GRADIENTS, effective_field, extent, locate
 from netviz.geometry.field import Field
-from netviz.images import PHOTOGRAPHS, Photo, list_images, prepare, read_image
-from netviz.models import Layer, LayerIndex, Model, Preprocessing, load
+from netviz.images import Photo, images_or_photographs, prepare, read_image
+from netviz.models import Layer, LayerIndex, Model, ModelOptions, ModelSpec, Preprocessing, load
 from netviz.questions.field.empirical import empirical_field
 from netviz.questions.field.result import FieldResult
-from netviz.questions.opening import (
-    SHORT_SIDE,
-    ModelSpec,
-    input_preprocessing,
-    layer_fields,
-    layers,
-    require_maps,
-)
+from netviz.questions.opening import SHORT_SIDE, open_model
 from netviz.results.choose import choose_units
 
 KINDS = ("theoretical", "effective", "empirical", "all")
@@ -49,10 +43,8 @@ def field(
     top: int = 10,
     gradient: str = "absolute",
     size: tuple[int, int] | None = None,
-    trust: bool = False,
-    weights: str | Path = "default",
-    seed: int = 0,
     progress: Progress | None = None,
+    **options: Unpack[ModelOptions],
 ) -> FieldResult:
     """Find the receptive field of a layer's units.
 
@@ -79,10 +71,10 @@ def field(
     size : (int, int), optional
         Input height and width in pixels. By default the network's own; where it takes any, that of the first
         image, reduced to a short side of 256 at most. All images are brought to it.
-    trust, weights, seed
-        As for `netviz.load`; `seed` also draws the occluder's colours.
     progress : callable, optional
         Called with what is being done, how many steps are done, and how many there are.
+    **options
+        As for `netviz.load`: `trust`, `weights` and `seed`; `seed` also draws the occluder's colours.
 
     Returns
     -------
@@ -106,29 +98,30 @@ def field(
         raise ValueError(f"gradient must be 'absolute' or 'positive', not {gradient!r}")
     if top < 1:
         raise ValueError(f"top must be at least 1, not {top}")
-    model = load(model, trust=trust, weights=weights, seed=seed)
+    model = load(model, **options)
     model.runnable()
-    sources = list_images(images) or [f"skimage:{name}" for name in PHOTOGRAPHS]
+    sources = images_or_photographs(images)
     first = read_image(sources[0])
-    index = layers(model, size=size or own_size(model, first))
+    opened = open_model(model, size=size or own_size(model, first))
+    index = opened.index
     if index.input_shape is None or index.input_shape[0] != model.preprocessing.channels:
         count = index.input_shape[0] if index.input_shape else "unknown"
         raise ModelError(f"{model.name} takes {count} channels; netviz runs networks on 1 or 3")
-    found = require_maps(model, index.resolve(layer))
+    found = opened.layer(layer)
     chosen = choose_units([unit] if isinstance(unit, int) else unit, found.channels, found.name)
     place = locate(found, (found.shape or ())[1:], position)
     shots = _Shots(
         sources,
-        input_preprocessing(model.preprocessing, index, (index.input_shape[1], index.input_shape[2])),
+        opened.preprocessing,
         f"{model.name}: {found.alias}",
         progress or (lambda *_: None),
     )
-    result = theoretical_result(model, index, found, layer_fields(model, index), place, chosen)
+    result = theoretical_result(model, index, found, opened.fields, place, chosen)
     result = replace(result, image=shots.prepared(first), images=(first.name,), gradient=gradient)
     if kind in ("effective", "all"):
         result = _effective(result, model, found, shots)
     if kind in ("empirical", "all"):
-        result = _empirical(result, model, index, found, shots, top, seed)
+        result = _empirical(result, model, index, found, shots, top, options.get("seed", 0))
     return result
 
 

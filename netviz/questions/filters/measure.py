@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from typing_extensions import Unpack
 
 from netviz.errors import LayerError, ModelError
-from netviz.models import Layer, LayerIndex, Model, index_weights, load
+from netviz.models import Layer, LayerIndex, Model, ModelOptions, ModelSpec, index_weights, load
 from netviz.questions.filters.result import FiltersResult
-from netviz.questions.opening import ModelSpec, layers
+from netviz.questions.opening import layers
 from netviz.results.choose import choose_units
 
 DEAD = 0.01
@@ -31,9 +31,7 @@ def filters(
     sort: str = "index",
     units: str | Iterable[int] | None = None,
     max_units: int | None = None,
-    trust: bool = False,
-    weights: str | Path = "default",
-    seed: int = 0,
+    **options: Unpack[ModelOptions],
 ) -> FiltersResult:
     """Take the filters of one convolution.
 
@@ -52,8 +50,8 @@ def filters(
         Which units to draw: ``"0:16"``, ``"3,7"``; by default all. In this order where `sort` is ``"index"``.
     max_units : int, optional
         Draw at most so many.
-    trust, weights, seed
-        As for `netviz.load`.
+    **options
+        As for `netviz.load`: `trust`, `weights` and `seed`.
 
     Returns
     -------
@@ -73,7 +71,7 @@ def filters(
         raise ValueError(f"sort must be 'index', 'norm' or 'hue', not {sort!r}")
     if max_units is not None and max_units < 1:
         raise ValueError(f"max_units must be at least 1, not {max_units}")
-    model = load(model, trust=trust, weights=weights, seed=seed)
+    model = load(model, **options)
     index = _index(model)
     found = _first(index, model) if layer is None else index.resolve(layer, among=_filtering, purpose="layer")
     return layer_filters(model, found, scale=scale, sort=sort, units=units, max_units=max_units)

@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Unpack
 
 from netviz.errors import LayerError
 from netviz.geometry.field import Field
-from netviz.images import Photo, normalize, read_image
-from netviz.models import Layer, load
+from netviz.images import Photo, normalize
+from netviz.models import Layer, ModelSpec
 from netviz.questions.hypercolumn.result import HypercolumnResult
-from netviz.questions.opening import ModelSpec, chosen_layers, layer_fields, run_layers
-from netviz.questions.opening import layers as list_layers
+from netviz.questions.opening import InputOptions, chosen_layers, open_model, run_layers
 from netviz.questions.places import interpolation, open_layer, require_places
 
 STARTS = 4
@@ -114,10 +114,7 @@ def hypercolumn(
     layers: str | Sequence[str],
     model: ModelSpec = "mobilenet_v2",
     clusters: int = 8,
-    size: tuple[int, int] | None = None,
-    trust: bool = False,
-    weights: str | Path = "default",
-    seed: int = 0,
+    **options: Unpack[InputOptions],
 ) -> HypercolumnResult:
     """Stack the maps of several depths at every place of an image and look at what varies most.
 
@@ -137,10 +134,8 @@ def hypercolumn(
         As for `netviz.load`.
     clusters : int
         2 to 24: by k-means, in the first 16 components.
-    size : (int, int), optional
-        Input height and width in pixels, if not the network's own.
-    trust, weights, seed
-        As for `netviz.load`; `seed` also starts the clusters.
+    **options
+        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`; `seed` also starts the clusters.
 
     Returns
     -------
@@ -167,28 +162,25 @@ def hypercolumn(
     names = [name.strip() for name in (layers.split(",") if isinstance(layers, str) else layers)]
     if not any(names):
         raise ValueError("name at least one layer, such as layers='relu2,relu10'")
-    opened = load(model, trust=trust, weights=weights, seed=seed)
-    opened.runnable()
-    wanted = chosen_layers(opened, list_layers(opened, size=size), [name for name in names if name])
-    photo = image if isinstance(image, Photo) else read_image(image)
-    reader = open_layer(photo, wanted[0].name, opened, size=size)
-    chosen = chosen_layers(opened, reader.index, [layer.name for layer in wanted])
+    seed = options.get("seed", 0)
+    opened = open_model(model, **options)
+    wanted = chosen_layers(opened.model, opened.index, [name for name in names if name])
+    reader = open_layer(image, wanted[0].name, opened.model, size=options.get("size"))
+    opened = reader.opened
+    chosen = chosen_layers(opened.model, opened.index, [layer.name for layer in wanted])
     units = sum(layer.channels for layer in chosen)
     if units > MOST_UNITS:
         raise LayerError(
-            f"these {len(chosen)} layers of {opened.name} have {units:,} units together, more than {MOST_UNITS:,}; "
-            f"name fewer layers"
+            f"these {len(chosen)} layers of {opened.model.name} have {units:,} units together, more than "
+            f"{MOST_UNITS:,}; name fewer layers"
         )
-    fields = layer_fields(opened, reader.index)
-    values = run_layers(opened, chosen, normalize(reader.image, reader.preprocessing), photo.name)
+    fields, name = opened.fields, f"{opened.model.name} on {reader.name}"
+    values = run_layers(opened.model, chosen, normalize(reader.image, opened.preprocessing), reader.name)
     rows, cols = (_places(side, max(reader.image.shape[:2])) for side in reader.image.shape[:2])
-    depths = [
-        _depth(layer, fields[layer], values[layer], rows, cols, f"{opened.name} on {photo.name}")
-        for layer in chosen
-    ]
+    depths = [_depth(layer, fields[layer], values[layer], rows, cols, name) for layer in chosen]
     if not any(depth.maps.any() for depth in depths):
         raise LayerError(
-            f"these layers of {opened.name} are constant on {photo.name}, so nothing varies; name others"
+            f"these layers of {opened.model.name} are constant on {reader.name}, so nothing varies; name others"
         )
     shares, directions = principal(depths, max(3, CLUSTER_COMPONENTS))
     scores = project(depths, directions)
@@ -203,8 +195,8 @@ def hypercolumn(
         explained=explained,
         clusters=found.reshape(len(rows), len(cols)),
         image=reader.image,
-        network=opened.name,
-        image_name=photo.name,
+        network=opened.model.name,
+        image_name=reader.name,
         layers=tuple(
             {
                 "layer": layer.name,
@@ -223,7 +215,7 @@ def hypercolumn(
         cluster_explained=float(shares.sum()),
         cluster_share=tuple(sizes),
         seed=seed,
-        input=str(reader.preprocessing),
+        input=str(opened.preprocessing),
     )
 
 

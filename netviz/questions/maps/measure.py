@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from typing_extensions import Unpack
 
 from netviz.images import Photo, read_image
-from netviz.models import load
+from netviz.models import ModelSpec
 from netviz.questions.contrast.normalize import METHODS, check_contrast
 from netviz.questions.contrast.normalize import normalize as normalize_contrast
 from netviz.questions.maps.result import MapsResult
-from netviz.questions.opening import ModelSpec, activations, layers, require_maps
+from netviz.questions.opening import InputOptions, open_model, run_layers
 from netviz.results.choose import choose_units
 
 WINDOW = 7
@@ -32,10 +33,7 @@ def maps(
     sort: str = "index",
     scale: str = "each",
     normalize: str = "",
-    size: tuple[int, int] | None = None,
-    trust: bool = False,
-    weights: str | Path = "default",
-    seed: int = 0,
+    **options: Unpack[InputOptions],
 ) -> MapsResult:
     """Run a network on an image and take one layer's output.
 
@@ -56,10 +54,8 @@ def maps(
     normalize : {"", "lcn", "lrn"}
         Whether to normalize the contrast of the maps, with the defaults of `netviz.normalize`; `netviz.contrast` has
         more to say about it.
-    size : (int, int), optional
-        Input height and width in pixels, if not the network's own.
-    trust, weights, seed
-        As for `netviz.load`.
+    **options
+        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
 
     Returns
     -------
@@ -83,24 +79,22 @@ def maps(
         raise ValueError(f"scale must be 'each' or 'shared', not {scale!r}")
     if normalize and normalize not in METHODS:
         raise ValueError(f"normalize must be '' or one of {', '.join(METHODS)}, not {normalize!r}")
-    model = load(model, trust=trust, weights=weights, seed=seed)
-    model.runnable()
-    index = layers(model, size=size)
-    found = require_maps(model, index.resolve(layer))
+    opened = open_model(model, **options)
+    found = opened.layer(layer)
     chosen = choose_units(units, found.channels, found.name)
-    photo = image if isinstance(image, Photo) else read_image(image)
-    prepared, values = activations(model, index, [found], photo, size)
-    one = values[found]
+    photo = read_image(image)
+    prepared = opened.prepare(photo)
+    one = run_layers(opened.model, [found], prepared.tensor, photo.name)[found]
     if normalize:
-        check_contrast(one, found, model, photo, WINDOW if normalize == "lcn" else 1)
+        check_contrast(one, found, opened.model, photo, WINDOW if normalize == "lcn" else 1)
         one = normalize_contrast(torch.from_numpy(one)[None], method=normalize, window=WINDOW)[0].numpy()
     order = _order(one, chosen, sort)
     return MapsResult(
         maps=one,
-        image=prepared,
+        image=prepared.image,
         index=np.arange(len(one)),
         units=np.array(order, dtype=np.int64),
-        network=model.name,
+        network=opened.model.name,
         layer=found.name,
         alias=found.alias,
         layer_kind=found.kind,

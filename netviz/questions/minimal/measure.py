@@ -12,16 +12,15 @@ from PIL import Image
 from skimage import filters
 from skimage.restoration import inpaint_biharmonic
 from skimage.segmentation import slic
-from torch import nn
+from typing_extensions import Unpack
 
-from netviz.capture import unwrap
 from netviz.errors import ImageError, ModelError
-from netviz.images import PHOTOGRAPHS, Photo, list_images, normalize, read_image
-from netviz.models import Model, load
+from netviz.images import Photo, images_or_photographs, normalize, read_image
+from netviz.models import Model, ModelSpec
 from netviz.questions.classes import find_class, scores_on
 from netviz.questions.minimal.result import MinimalResult, MinimalSetResult
 from netviz.questions.minimal.search import search
-from netviz.questions.opening import ModelSpec, ready, taped
+from netviz.questions.opening import InputOptions, Opened, open_model
 
 FILLS = ("blur", "inpaint", "mean")
 
@@ -118,11 +117,8 @@ def minimal(
     target: str | int | None = None,
     segments: int = 100,
     fill: str = "blur",
-    size: tuple[int, int] | None = None,
-    trust: bool = False,
-    weights: str | Path = "default",
-    seed: int = 0,
     progress: Progress | None = None,
+    **options: Unpack[InputOptions],
 ) -> MinimalResult:
     """Remove segments of an image, each time the one that the class misses least, until the prediction changes.
 
@@ -139,12 +135,10 @@ def minimal(
     fill : {"blur", "inpaint", "mean"}
         What a removed segment shows: the image blurred by a Gaussian of a tenth of its short side; what its
         surroundings give when they are smoothly continued; the image's mean colour.
-    size : (int, int), optional
-        Input height and width in pixels, if not the network's own.
-    trust, weights, seed
-        As for `netviz.load`.
     progress : callable, optional
         Called with what is being done, how many segments are gone, and of how many.
+    **options
+        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
 
     Returns
     -------
@@ -168,9 +162,8 @@ def minimal(
     Achanta et al., "SLIC Superpixels Compared to State-of-the-Art Superpixel Methods", PAMI 34(11), 2012.
     """
     _check(segments, fill)
-    opened = load(model, trust=trust, weights=weights, seed=seed)
-    photo = image if isinstance(image, Photo) else read_image(image)
-    return _minimal(opened, photo, target, segments, fill, size, progress)
+    opened = open_model(model, **options)
+    return _minimal(opened, read_image(image), target, segments, fill, progress)
 
 
 def minimal_set(
@@ -180,12 +173,9 @@ def minimal_set(
     target: str | int | None = None,
     segments: int = 100,
     fill: str = "blur",
-    size: tuple[int, int] | None = None,
     strict: bool = False,
-    trust: bool = False,
-    weights: str | Path = "default",
-    seed: int = 0,
     progress: Progress | None = None,
+    **options: Unpack[InputOptions],
 ) -> MinimalSetResult:
     """Find which share of each of many images a network needs, and the mean over the images of each predicted class.
 
@@ -197,10 +187,12 @@ def minimal_set(
         Only images that are predicted as this class; by default all.
     strict : bool
         Stop at an image that cannot serve; else it is named in `skipped`.
-    model, segments, fill, size, trust, weights, seed
+    model, segments, fill
         As for `minimal`.
     progress : callable, optional
         Called with what is being done, how many images are done, and of how many.
+    **options
+        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
 
     Raises
     ------
@@ -210,15 +202,15 @@ def minimal_set(
         As for `minimal`.
     """
     _check(segments, fill)
-    opened = load(model, trust=trust, weights=weights, seed=seed)
-    sources = list_images(images) or [f"skimage:{name}" for name in PHOTOGRAPHS]
+    opened = open_model(model, **options)
+    sources = images_or_photographs(images)
     found: list[MinimalResult] = []
     skipped: list[tuple[str, str]] = []
     for done, source in enumerate(sources):
         if progress is not None:
             progress("minimal images", done, len(sources))
         try:
-            found.append(_minimal(opened, read_image(source), target, segments, fill, size, None))
+            found.append(_minimal(opened, read_image(source), target, segments, fill, None))
         except ImageError as error:
             if strict:
                 raise
@@ -235,7 +227,7 @@ def minimal_set(
         count=np.array([one.count for one in found], dtype=np.int64),
         images=np.stack([_thumbnail(one.image) for one in found]),
         minimals=np.stack([_thumbnail(one.minimal) for one in found]),
-        network=opened.name,
+        network=opened.model.name,
         fill=fill,
         score_of=found[0].score_of,
         asked=segments,
@@ -255,30 +247,27 @@ def _check(segments: int, fill: str) -> None:
 
 
 def _minimal(
-    opened: Model,
+    opened: Opened,
     photo: Photo,
     target: str | int | None,
     segments: int,
     fill: str,
-    size: tuple[int, int] | None,
     progress: Progress | None,
 ) -> MinimalResult:
-    network = unwrap(opened.runnable())
-    prepared, preprocessing = ready(opened, photo, size)
-    device = _device(network)
-    tensor = prepared.tensor.to(device)
-    scores, score_of = scores_on(opened, taped(opened, network, tensor, photo.name), "the minimal image")
+    model = opened.model
+    prepared = opened.prepare(photo)
+    tensor = prepared.tensor.to(opened.device)
+    scores, score_of = scores_on(model, opened.tape(tensor, photo.name), "the minimal image")
     if len(scores) < 2:
         raise ModelError(
-            f"{opened.name} has one class only, so its prediction never changes; the minimal image needs a classifier"
+            f"{model.name} has one class only, so its prediction never changes; the minimal image needs a classifier"
         )
-    chosen = _predicted(opened, photo.name, target, scores)
+    chosen = _predicted(model, photo.name, target, scores)
     labels = segmented(prepared.image, segments, photo.name)
     filling = filled(prepared.image, labels, fill)
     tell = None if progress is None else functools.partial(progress, f"removing segments of {photo.name}")
-    found = search(
-        network, tensor, normalize(filling, preprocessing).to(device), labels, chosen, progress=tell
-    )
+    blank = normalize(filling, opened.preprocessing).to(opened.device)
+    found = search(opened.network, tensor, blank, labels, chosen, progress=tell)
     removed = len(found.order) - found.flipped
     gone = np.isin(labels, found.order[:removed])
     end = found.predictions[-1]
@@ -290,10 +279,10 @@ def _minimal(
         order=np.array(found.order, dtype=np.int64),
         scores=np.array(found.scores, dtype=np.float64),
         predictions=np.array(found.predictions, dtype=np.int64),
-        network=opened.name,
+        network=opened.model.name,
         image_name=photo.name,
         class_index=chosen,
-        label=_label(opened, chosen),
+        label=_label(model, chosen),
         score=float(scores[chosen]),
         score_of=score_of,
         fill=fill,
@@ -304,7 +293,7 @@ def _minimal(
         share=float(1 - gone.mean()),
         flipped=found.flipped,
         end_index=end,
-        end_label=_label(opened, end),
+        end_label=_label(model, end),
         evaluations=found.evaluations,
         full_passes=found.why_full,
     )
@@ -327,10 +316,6 @@ def _predicted(model: Model, name: str, target: str | int | None, scores: torch.
 
 def _label(model: Model, number: int) -> str:
     return model.labels[number] if model.labels else ""
-
-
-def _device(network: nn.Module) -> torch.device:
-    return next((value.device for value in network.parameters()), torch.device("cpu"))
 
 
 def _by_class(found: list[MinimalResult]) -> tuple[dict[str, Any], ...]:

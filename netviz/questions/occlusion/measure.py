@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
-from netviz.capture import unwrap
 from netviz.errors import ImageError
 from netviz.geometry.occlusion import grid, occlude, spread
 from netviz.images import Photo, Prepared, normalize, read_image
-from netviz.models import Preprocessing, load
+from netviz.models import ModelSpec, Preprocessing
 from netviz.questions.classes import class_scores, find_class, scores_on
 from netviz.questions.occlusion.result import OcclusionResult
-from netviz.questions.opening import ModelSpec, ready, taped
+from netviz.questions.opening import InputOptions, open_model
 
 FILLS = ("mean", "noise", "zero")
 
@@ -27,11 +27,8 @@ def occlusion(
     patch: int = 16,
     stride: int = 8,
     fill: str = "mean",
-    size: tuple[int, int] | None = None,
-    trust: bool = False,
-    weights: str | Path = "default",
-    seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
+    **options: Unpack[InputOptions],
 ) -> OcclusionResult:
     """Cover an image by a square patch, at every place of a grid, and measure how a class score falls.
 
@@ -48,12 +45,10 @@ def occlusion(
         over the border.
     fill : {"mean", "noise", "zero"}
         What the patch shows: the image's mean colour; random colours, drawn by `seed`; 0 in the network's own units.
-    size : (int, int), optional
-        Input height and width in pixels, if not the network's own.
-    trust, weights, seed
-        As for `netviz.load`; `seed` also draws the noise.
     progress : callable, optional
         Called with what is being done, how many steps are done, and of how many.
+    **options
+        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`; `seed` also draws the noise.
 
     Returns
     -------
@@ -77,17 +72,16 @@ def occlusion(
     check_patch(patch, stride)
     if fill not in FILLS:
         raise ValueError(f"fill must be one of {', '.join(FILLS)}, not {fill!r}")
-    opened = load(model, trust=trust, weights=weights, seed=seed)
-    network = unwrap(opened.runnable())
-    photo = image if isinstance(image, Photo) else read_image(image)
-    prepared, preprocessing = ready(opened, photo, size)
+    seed = options.get("seed", 0)
+    opened = open_model(model, **options)
+    photo = read_image(image)
+    prepared = opened.prepare(photo)
     check_fits(patch, prepared, photo.name)
-    device = next((value.device for value in network.parameters()), torch.device("cpu"))
-    clean = prepared.tensor.to(device)
-    tape = taped(opened, network, clean, photo.name)
-    scores, score_of = scores_on(opened, tape)
-    chosen = find_class(target, scores, opened)
-    baseline = filling(fill, prepared, preprocessing, seed).to(device)
+    clean = prepared.tensor.to(opened.device)
+    tape = opened.tape(clean, photo.name)
+    scores, score_of = scores_on(opened.model, tape)
+    chosen = find_class(target, scores, opened.model)
+    baseline = filling(fill, prepared, opened.preprocessing, seed).to(opened.device)
     height, width = prepared.image.shape[:2]
     tops, lefts = grid(height, patch, stride), grid(width, patch, stride)
 
@@ -95,7 +89,9 @@ def occlusion(
         return class_scores(output)[:, chosen]
 
     tell = None if progress is None else lambda done, total: progress(f"occluding {photo.name}", done, total)
-    found = occlude(network, clean, baseline, tops, lefts, (patch, patch), read, tape=tape, progress=tell)
+    found = occlude(
+        opened.network, clean, baseline, tops, lefts, (patch, patch), read, tape=tape, progress=tell
+    )
     drops = (found.clean - found.values).double().cpu().numpy()
     return OcclusionResult(
         map=spread(drops, tops, lefts, (patch, patch), (height, width)).astype(np.float32),
@@ -103,10 +99,10 @@ def occlusion(
         tops=tops,
         lefts=lefts,
         image=prepared.image,
-        network=opened.name,
+        network=opened.model.name,
         image_name=photo.name,
         class_index=chosen,
-        label=opened.labels[chosen] if opened.labels else "",
+        label=opened.model.labels[chosen] if opened.model.labels else "",
         predicted=target is None,
         score=float(found.clean),
         score_of=score_of,

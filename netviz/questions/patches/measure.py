@@ -9,27 +9,29 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Unpack
 
-from netviz.engines import Checkpoint, Files, Job, Tally, Top, Units, UnitsPlan
+from netviz.engines import Checkpoint, Tally, Top, Units, UnitsPlan
 from netviz.errors import ImageError
 from netviz.geometry.field import Field
-from netviz.images import PHOTOGRAPHS, class_names, list_images
-from netviz.models import Layer, Preprocessing
-from netviz.questions.opening import ModelSpec
+from netviz.images import class_names, images_or_photographs
+from netviz.models import Layer, ModelSpec, Preprocessing
+from netviz.questions.opening import InputOptions, Opened
 from netviz.questions.patches.boxes import cell_boxes, patch_boxes
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.runs import (
-    Opened,
     Progress,
     bytes_of,
     check_options,
-    default_device,
     digest,
     feed,
     full_name,
     image_facts,
+    layer_facts,
+    make_job,
     open_network,
     require_images,
+    run_facts,
     run_folder,
     weights_print,
 )
@@ -78,10 +80,10 @@ def write_patches(
         result.save(folder / "layers" / f"{opened.slugs[one]}.npz")
     write_bytes(folder / "images.txt", "".join(f"{name}\n" for name in names).encode())
     run = {
-        **opened.facts("patches", options, fingerprint),
+        **run_facts(opened, "patches", options, fingerprint),
         **image_facts(tally, names),
         "classes": list(classes),
-        "layers": opened.described(),
+        "layers": layer_facts(opened),
     }
     write_bytes(folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False).encode())
 
@@ -241,7 +243,6 @@ def patches(
     per_image: int = 1,
     per_class: int = 0,
     fit: str = "crop",
-    size: tuple[int, int] | None = None,
     batch: int = 16,
     engine: str = "local",
     workers: int | None = None,
@@ -251,11 +252,9 @@ def patches(
     resume: bool = False,
     strict: bool = False,
     every: float = 30.0,
-    trust: bool = False,
-    weights: str | Path = "default",
-    seed: int = 0,
     progress: Progress | None = None,
     look: Callable[[Units, Opened], None] | None = None,
+    **options: Unpack[InputOptions],
 ) -> Path:
     """Find the image patches that excite each unit most, and what each unit does over all images.
 
@@ -278,8 +277,6 @@ def patches(
         class or are named by it (``n01440764_tench.jpg``); 0 keeps none.
     fit : {"crop", "resize", "full"}
         Show the network the middle of an image, all of it whatever its aspect, or all of it at its own aspect.
-    size : (int, int), optional
-        Input height and width in pixels, if not the network's own.
     batch : int
         Images in one forward pass. Another number may change a score by the rounding of that pass.
     engine : {"local", "ray"}
@@ -298,12 +295,12 @@ def patches(
         Stop at an image that cannot be read; else such images are named in ``run.json``.
     every : float
         Seconds between two checkpoints.
-    trust, weights, seed
-        As for `netviz.load`.
     progress : callable, optional
         Called with what is being done, how many images are done, and how many there are.
     look : callable, optional
         Called with all that was accumulated and with the network, when the run's folder is written.
+    **options
+        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
 
     Returns
     -------
@@ -323,8 +320,8 @@ def patches(
         dtype=dtype,
         fit=fit,
     )
-    opened = open_network(model, layer, fit=fit, size=size, trust=trust, weights=weights, seed=seed)
-    sources = list_images(images) or [f"skimage:{name}" for name in PHOTOGRAPHS]
+    opened = open_network(model, layer, fit=fit, **options)
+    sources = images_or_photographs(images)
     names = tuple(full_name(source) for source in sources)
     classes, numbers = class_names(sources, images) if per_class else ((), ())
     if per_class and not classes:
@@ -341,20 +338,8 @@ def patches(
         classes=numbers,
         per_class=per_class,
     )
-    job = Job(
-        network=opened.network,
-        name=opened.model.name,
-        preprocessing=opened.preprocessing,
-        shape=opened.index.input_shape or (),
-        layers=opened.layers,
-        source=Files(names, opened.preprocessing),
-        names=names,
-        start=functools.partial(Units, plan),
-        batch=batch,
-        device=default_device(device),
-        dtype=dtype,
-    )
-    options = {
+    job = make_job(opened, names, functools.partial(Units, plan), batch=batch, device=device, dtype=dtype)
+    asked = {
         "layers": [one.name for one in opened.layers],
         "top": top,
         "per_image": per_image,
@@ -367,7 +352,7 @@ def patches(
     fingerprint = {
         "model": weights_print(opened.model),
         "images": digest([[name, bytes_of(name)] for name in names]),
-        "options": digest(options),
+        "options": digest(asked),
     }
     folder = run_folder(Path(out), resume)
     checkpoint = Checkpoint(folder, fingerprint, every)
@@ -393,7 +378,7 @@ def patches(
         tally,
         opened,
         names,
-        options=options,
+        options=asked,
         fingerprint=fingerprint,
         classes=classes,
     )

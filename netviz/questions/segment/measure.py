@@ -5,18 +5,21 @@ The threshold is the unit's quantile over many images: from a finished run, or b
 
 import functools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from typing_extensions import Unpack
 
-from netviz.engines import Files, Job, Tally, Units, UnitsPlan, run_local
+from netviz.engines import Tally, Units, UnitsPlan, run_local
 from netviz.errors import ImageError, LayerError, ResultError
-from netviz.images import PHOTOGRAPHS, Photo, list_images, read_image
-from netviz.questions.opening import ModelSpec
+from netviz.images import Photo, images_or_photographs, read_image
+from netviz.models import ModelSpec
+from netviz.questions.opening import InputOptions
 from netviz.questions.patches.run import open_run
 from netviz.questions.places import Maps, Reader, open_layer, original_pixels, upsample
+from netviz.questions.runs import make_job
 from netviz.questions.segment.result import SegmentResult
 from netviz.results.choose import choose_units
 
@@ -61,10 +64,10 @@ def quantile_of_run(run: str | Path, reader: Reader, unit: int, level: float) ->
         If it does not hold the layer, or another number of units of it.
     """
     opened = open_run(run)
-    if opened.facts["network"] != reader.model.name:
+    if opened.facts["network"] != reader.opened.model.name:
         raise ResultError(
-            f"the run in {run} is of {opened.facts['network']}, not of {reader.model.name}; name another run, or "
-            f"give --images"
+            f"the run in {run} is of {opened.facts['network']}, not of {reader.opened.model.name}; name another "
+            f"run, or give --images"
         )
     result = opened.result(opened.choose(reader.layer.name))
     if result.channels != reader.layer.channels:
@@ -101,32 +104,21 @@ def quantile_over_images(
     ModelError
         If the layer gives NaN or infinity.
     """
-    listed = list_images(images)
-    sources = listed or [f"skimage:{name}" for name in PHOTOGRAPHS]
-    layer = reader.layer
+    given = list(images)
+    sources = images_or_photographs(given)
+    layer, opened = reader.layer, replace(reader.opened, layers=(reader.layer,))
     plan = UnitsPlan((layer,), ((1, 1),), top=1, sample=max(SAMPLE_VALUES // layer.channels, 1024))
-    network = reader.model.runnable()
-    job = Job(
-        network=network,
-        name=reader.model.name,
-        preprocessing=reader.preprocessing,
-        shape=reader.index.input_shape or (),
-        layers=(layer,),
-        source=Files(tuple(sources), reader.preprocessing),
-        names=tuple(map(str, sources)),
-        start=functools.partial(Units, plan),
-        batch=_BATCH,
-        device=str(next((value.device for value in network.parameters()), "cpu")),
-    )
+    names = tuple(map(str, sources))
+    job = make_job(opened, names, functools.partial(Units, plan), batch=_BATCH, device=str(opened.device))
     units, tally = Units(plan), Tally.empty(job.chunks)
     run_local(job, units, tally, progress=progress)
-    skipped = tuple((str(sources[number]), reason) for number, reason in sorted(tally.skipped.items()))
+    skipped = tuple((names[number], reason) for number, reason in sorted(tally.skipped.items()))
     if not units.images:
         raise ImageError(f"none of the {len(sources)} images can be read; the first: {skipped[0][1]}")
     values = units.layers[layer].sample.values[:, unit]
     return Quantile(
         float(np.quantile(values, level)),
-        "the images given" if listed else "scikit-image's photographs",
+        "the images given" if given else "scikit-image's photographs",
         units.images,
         int(units.positions[0]),
         len(values),
@@ -151,11 +143,8 @@ def segment(
     quantile: float = QUANTILE,
     images: Iterable[str | Path] = (),
     run: str | Path | None = None,
-    size: tuple[int, int] | None = None,
-    trust: bool = False,
-    weights: str | Path = "default",
-    seed: int = 0,
     progress: Progress | None = None,
+    **options: Unpack[InputOptions],
 ) -> SegmentResult:
     """Bring a unit's map to an image, between the centres of what its positions see, and cut it at a threshold.
 
@@ -179,12 +168,10 @@ def segment(
         They are prepared as `image` is.
     run : str or Path, optional
         The folder of a finished run of `netviz.patches`, whose quantile is taken instead.
-    size : (int, int), optional
-        Input height and width in pixels, if not the network's own.
-    trust, weights, seed
-        As for `netviz.load`.
     progress : callable, optional
         Called with what is being done, how many images are done, and of how many.
+    **options
+        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
 
     Returns
     -------
@@ -213,8 +200,8 @@ def segment(
     cut = _asked(threshold, quantile)
     if sources and run is not None:
         raise ValueError("the quantile comes from images or from a run: give one of them")
-    photo = image if isinstance(image, Photo) else read_image(image)
-    reader = open_layer(photo, layer, model, size=size, trust=trust, weights=weights, seed=seed)
+    photo = read_image(image)
+    reader = open_layer(photo, layer, model, **options)
     found = reader.layer
     chosen = (choose_units([unit], found.channels, found.name) or [0])[0]
     maps = reader.maps(reader.image)[chosen]
@@ -226,7 +213,7 @@ def segment(
     else:
         taken = quantile_over_images(sources, reader, chosen, cut.level, progress)
     height, width = photo.pixels.shape[:2]
-    rows, cols = original_pixels(height, width, reader.preprocessing)
+    rows, cols = original_pixels(height, width, reader.opened.preprocessing)
     heat = upsample(maps, reader.field, rows.at, cols.at)
     heat[~np.logical_and.outer(rows.shown, cols.shown)] = np.nan
     # As the file holds both, the mask follows from them exactly.
@@ -239,7 +226,7 @@ def segment(
         heat=heat,
         map=maps,
         image=photo.pixels,
-        network=reader.model.name,
+        network=reader.opened.model.name,
         image_name=photo.name,
         layer=found.name,
         alias=found.alias,
@@ -260,7 +247,7 @@ def segment(
         field_size=reader.field.size,
         field_stride=reader.field.stride,
         field_status=reader.field.status,
-        input=str(reader.preprocessing),
+        input=str(reader.opened.preprocessing),
     )
 
 

@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Unpack
 
 from netviz.images import Photo
+from netviz.models import ModelSpec
 from netviz.questions.contrast.normalize import check_window
-from netviz.questions.opening import ModelSpec
+from netviz.questions.opening import InputOptions
 from netviz.questions.places import Reader, contrast_normalized, open_layer, sample
 from netviz.questions.sift.keypoints import DIMENSIONS, Keypoints, detect
 from netviz.questions.sift.measure import require_keypoints
@@ -63,12 +65,9 @@ def match(
     *,
     layer: str,
     model: ModelSpec = "mobilenet_v2",
-    size: tuple[int, int] | None = None,
     window: int = 7,
-    trust: bool = False,
-    weights: str | Path = "default",
-    seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
+    **options: Unpack[InputOptions],
 ) -> MatchResult:
     """Warp an image in known ways and match its keypoints, by SIFT, by a layer, and by the normalized layer.
 
@@ -95,6 +94,8 @@ def match(
         Draws the perspective warps, and untrained weights.
     progress : callable, optional
         Called with what is being done, how many steps are done, and of how many.
+    **options
+        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
 
     Returns
     -------
@@ -112,7 +113,8 @@ def match(
         If `window` is out of range.
     """
     check_window(window, None, "maps")
-    reader = open_layer(image, layer, model, size=size, trust=trust, weights=weights, seed=seed)
+    seed = options.get("seed", 0)
+    reader = open_layer(image, layer, model, **options)
     original = describe(reader, reader.image, window, require_keypoints(reader))
     chosen = warps((reader.image.shape[0], reader.image.shape[1]), seed)
     rows: list[dict[str, Any]] = []
@@ -141,7 +143,7 @@ def match(
         totals=totals(rows),
         keypoints=len(original.keypoints.points),
         tolerance=TOLERANCE,
-        network=reader.model.name,
+        network=reader.opened.model.name,
         layer=reader.layer.name,
         alias=reader.layer.alias,
         layer_kind=reader.layer.kind,

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Unpack
 
 from netviz.errors import ImageError, ModelError
 from netviz.images import Photo
+from netviz.models import ModelSpec
 from netviz.questions.contrast.normalize import check_window
 from netviz.questions.filters.measure import layer_filters
-from netviz.questions.opening import ModelSpec
+from netviz.questions.opening import InputOptions
 from netviz.questions.places import Reader, contrast_normalized, open_layer, sample
 from netviz.questions.sift.keypoints import Keypoints, choose, detect, patch, stages
 from netviz.questions.sift.result import SiftResult
@@ -27,11 +29,8 @@ def sift(
     layer: str,
     model: ModelSpec = "mobilenet_v2",
     keypoints: int = 12,
-    size: tuple[int, int] | None = None,
     window: int = 7,
-    trust: bool = False,
-    weights: str | Path = "default",
-    seed: int = 0,
+    **options: Unpack[InputOptions],
 ) -> SiftResult:
     """Describe an image at SIFT's keypoints: by SIFT, by a layer, and by the layer after contrast normalization.
 
@@ -46,12 +45,10 @@ def sift(
     keypoints : int
         How many to describe, 30 at most: the largest whose windows lie inside the image and do not overlap; where
         these are fewer, then others that do.
-    size : (int, int), optional
-        Input height and width in pixels, if not the network's own.
     window : int
         Side of the contrast normalization's Gaussian window in positions of the layer, odd.
-    trust, weights, seed
-        As for `netviz.load`.
+    **options
+        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
 
     Returns
     -------
@@ -75,7 +72,7 @@ def sift(
     if not 1 <= keypoints <= MOST:
         raise ValueError(f"keypoints must be from 1 to {MOST}, not {keypoints}")
     check_window(window, None, "maps")
-    reader = open_layer(image, layer, model, size=size, trust=trust, weights=weights, seed=seed)
+    reader = open_layer(image, layer, model, **options)
     found = require_keypoints(reader)
     drawn = found.at(choose(found, keypoints, reader.image.shape[:2]))
     maps = reader.maps(reader.image)
@@ -83,7 +80,7 @@ def sift(
     raw = sample(maps, reader.field, drawn.points)
     shown = np.argsort(-maps.reshape(len(maps), -1).std(axis=1), kind="stable")[:_UNITS]
     first, filters = _filters(reader, shown)
-    before = reader.index[: reader.index.index(reader.layer) + 1]
+    before = reader.opened.index[: reader.opened.index.index(reader.layer) + 1]
     orientations, cells = stages(reader.image, drawn.points[0], drawn.sigmas[0], drawn.orientations[0])
     return SiftResult(
         keypoints=drawn.points.astype(np.float32),
@@ -101,7 +98,7 @@ def sift(
         stage_units=shown.astype(np.int64),
         stage_maps=maps[shown],
         stage_normalized=normalized[shown],
-        network=reader.model.name,
+        network=reader.opened.model.name,
         layer=reader.layer.name,
         alias=reader.layer.alias,
         layer_kind=reader.layer.kind,
@@ -139,12 +136,14 @@ def require_keypoints(reader: Reader) -> Keypoints:
 
 def _filters(reader: Reader, shown: NDArray[np.intp]) -> tuple[str, NDArray[np.float32]]:
     """Return the name and some filters of the first convolution: those of the units shown, else the strongest."""
-    first = next((one for one in reader.index if one.kernel is not None and one.kernel.sees_image), None)
+    first = next(
+        (one for one in reader.opened.index if one.kernel is not None and one.kernel.sees_image), None
+    )
     nothing = np.zeros((0, 3, 1, 1), dtype=np.float32)
     if first is None:
         return "", nothing
     try:
-        filters = layer_filters(reader.model, first, sort="norm")
+        filters = layer_filters(reader.opened.model, first, sort="norm")
     except ModelError:
         return "", nothing
     units = shown if first == reader.layer else filters.units[:_UNITS]

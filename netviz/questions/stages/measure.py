@@ -10,13 +10,14 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import Unpack
 
-from netviz.capture import Tape, unwrap
+from netviz.capture import Tape
 from netviz.errors import LayerError, ModelError
 from netviz.images import Photo, read_image
-from netviz.models import Layer, LayerIndex, Model, load
+from netviz.models import Layer, LayerIndex, Model, ModelSpec
 from netviz.questions.filters.measure import layer_filters
-from netviz.questions.opening import ModelSpec, layers, ready, taped
+from netviz.questions.opening import InputOptions, open_model
 from netviz.questions.stages.chain import NONLINEAR, Chain, Follower, Stage
 from netviz.questions.stages.result import Column, StagesResult
 from netviz.results.choose import choose_units
@@ -209,10 +210,7 @@ def stages(
     pool: Sequence[str] = (),
     window: int = 3,
     step: int = 2,
-    size: tuple[int, int] | None = None,
-    trust: bool = False,
-    weights: str | Path = "default",
-    seed: int = 0,
+    **options: Unpack[InputOptions],
 ) -> StagesResult:
     """Follow a convolution's maps through the stages after it: normalization, non-linearity, pooling, sums.
 
@@ -238,10 +236,8 @@ def stages(
         output of the last stage), without padding.
     window, step : int
         Side of that pooling's window and its step, in positions; windows overlap if the step is smaller.
-    size : (int, int), optional
-        Input height and width in pixels, if not the network's own.
-    trust, weights, seed
-        As for `netviz.load`.
+    **options
+        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
 
     Returns
     -------
@@ -263,16 +259,13 @@ def stages(
     if window < 1 or step < 1:
         name, value = ("window", window) if window < 1 else ("step", step)
         raise ValueError(f"{name} must be at least 1 position, not {value}")
-    opened = load(model, trust=trust, weights=weights, seed=seed)
-    network = unwrap(opened.runnable())
-    index = layers(opened, size=size)
-    found = _convolution(opened, index, layer)
+    opened = open_model(model, **options)
+    found = _convolution(opened.model, opened.index, layer)
     chosen = choose_units(units, found.channels, found.name)
-    photo = image if isinstance(image, Photo) else read_image(image)
-    prepared, _ = ready(opened, photo, size)
-    device = next((value.device for value in network.parameters()), torch.device("cpu"))
-    tape = taped(opened, network, prepared.tensor.to(device), photo.name)
-    chain = _chain(opened, index, found, tape)
+    photo = read_image(image)
+    prepared = opened.prepare(photo)
+    tape = opened.tape(prepared.tensor, photo.name)
+    chain = _chain(opened.model, opened.index, found, tape)
     columns, values = own_columns(found, chain, tape)
     last = values[-1]
     keys = [column.key for column in columns]
@@ -286,14 +279,14 @@ def stages(
     shown = np.array(_most_active(last) if chosen is None else chosen, dtype=np.int64)
     kernel = found.kernel
     return StagesResult(
-        filters=layer_filters(opened, found).filters[shown].astype(np.float32),
+        filters=layer_filters(opened.model, found).filters[shown].astype(np.float32),
         image=prepared.image,
         units=shown,
         maps={name: value[0].numpy() for name, value in zip(keys, values, strict=True)},
         columns=tuple(columns),
         also_read_by=tuple((keys[number], name) for number, name in chain.others),
         next=chain.end,
-        network=opened.name,
+        network=opened.model.name,
         layer=found.name,
         alias=found.alias,
         image_name=photo.name,
@@ -301,7 +294,7 @@ def stages(
         groups=kernel.groups if kernel else 1,
         transposed=bool(kernel and kernel.transposed),
         sees_image=bool(kernel and kernel.sees_image),
-        channel_order=opened.preprocessing.channel_order,
+        channel_order=opened.model.preprocessing.channel_order,
         sort="activity" if chosen is None else "asked",
         window=window,
         step=step,

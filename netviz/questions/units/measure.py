@@ -5,18 +5,20 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from typing_extensions import Unpack
 
-from netviz.engines import Files, Job, Tally, Units, UnitsPlan, run_local
+from netviz.engines import Tally, Units, UnitsPlan, run_local
 from netviz.engines.accumulators.classes import ClassMeans, Together
 from netviz.errors import ImageError, LayerError
-from netviz.images import PHOTOGRAPHS, class_names, list_images
-from netviz.questions.opening import ModelSpec
+from netviz.images import class_names, images_or_photographs
+from netviz.models import ModelSpec
+from netviz.questions.opening import InputOptions
 from netviz.questions.patches.measure import layer_patches, map_windows
 from netviz.questions.runs import (
     Progress,
     check_options,
-    default_device,
     full_name,
+    make_job,
     open_network,
     require_images,
 )
@@ -45,15 +47,12 @@ def units(
     images: Iterable[str | Path] = (),
     top: int | None = None,
     fit: str = "crop",
-    size: tuple[int, int] | None = None,
     batch: int = 16,
     workers: int = 0,
     device: str | None = None,
     strict: bool = False,
-    trust: bool = False,
-    weights: str | Path = "default",
-    seed: int = 0,
     progress: Progress | None = None,
+    **options: Unpack[InputOptions],
 ) -> UnitsResult:
     """Measure class selectivity, sparsity and redundancy of a layer's units.
 
@@ -68,10 +67,14 @@ def units(
         classes is measured too.
     top : int
         How many patches of two units are compared; by default 9, or a third of the images if these are fewer than 27.
-    fit, size, batch, workers, device, trust, weights, seed, progress
+    fit, batch, workers, device, progress
         As for `netviz.patches`.
     strict : bool
         Stop at an image that cannot be read; else it is named in `skipped`.
+    **options
+        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
+    **options
+        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
 
     Returns
     -------
@@ -89,12 +92,12 @@ def units(
     check_options(
         (("top", 1 if top is None else top, 1), ("batch", batch, 1)), engine="local", dtype="float32", fit=fit
     )
-    opened = open_network(model, (layer,), fit=fit, size=size, trust=trust, weights=weights, seed=seed)
+    opened = open_network(model, (layer,), fit=fit, **options)
     if len(opened.layers) > 1:
         raise LayerError(f"{layer!r} fits {len(opened.layers)} layers; name one of them")
     (one,) = opened.layers
     images = list(images)
-    sources = list_images(images) or [f"skimage:{name}" for name in PHOTOGRAPHS]
+    sources = images_or_photographs(images)
     names = tuple(full_name(source) for source in sources)
     classes, numbers = class_names(sources, images)
     # Where every unit has a patch in every image, patches are the same by chance.
@@ -102,18 +105,7 @@ def units(
     plan = UnitsPlan(opened.layers, map_windows(opened), top=top, sample=SAMPLE)
     found, means = Units(plan), ClassMeans(one.channels, numbers)
     together = Together((found, means) if len(classes) > 1 else (found,))
-    job = Job(
-        network=opened.network,
-        name=opened.model.name,
-        preprocessing=opened.preprocessing,
-        shape=opened.index.input_shape or (),
-        layers=opened.layers,
-        source=Files(names, opened.preprocessing),
-        names=names,
-        start=functools.partial(Units, plan),
-        batch=batch,
-        device=default_device(device),
-    )
+    job = make_job(opened, names, functools.partial(Units, plan), batch=batch, device=device)
     tally = Tally.empty(job.chunks)
     run_local(job, together, tally, workers=workers, strict=strict, progress=progress)
     require_images(tally, names)

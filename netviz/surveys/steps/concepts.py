@@ -23,10 +23,10 @@ from netviz.questions.dissect.layer import place
 from netviz.questions.dissect.measure import PATCHES, dissect
 from netviz.questions.dissect.result import DissectionResult
 from netviz.questions.dissect.run import DissectionRun, open_dissection
-from netviz.questions.opening import run_layers
+from netviz.questions.opening import Opened, run_layers
 from netviz.questions.patches.run import image_names
 from netviz.questions.places import interpolation_matrix
-from netviz.questions.runs import Opened, open_network
+from netviz.questions.runs import open_network
 from netviz.results.files import write_bytes
 from netviz.surveys.step import Noted, Report
 from netviz.surveys.steps.patches import FEW, can_resume, is_finished

@@ -14,10 +14,9 @@ from netviz.fcn.dense.measure import TOP, dense
 from netviz.fcn.streams.measure import show
 from netviz.fcn.streams.result import StreamsResult
 from netviz.images import Photo, read_image
-from netviz.models import Model, load
+from netviz.models import Model, ModelSpec, load
 from netviz.models.known.hed import HED
 from netviz.models.known.skips.network import SkipNetwork
-from netviz.questions.opening import ModelSpec
 from netviz.questions.reader import load_result
 from netviz.results.base import Result
 from netviz.results.files import write_bytes

@@ -14,9 +14,10 @@ from torch import Tensor
 from netviz.images import Photo, Prepared, prepare, read_image
 from netviz.models import Layer, Model, Preprocessing
 from netviz.questions.maps.result import MapsResult
-from netviz.questions.opening import run_layers, slug
+from netviz.questions.opening import run_layers
 from netviz.questions.patches.run import open_run
 from netviz.results.files import write_bytes
+from netviz.results.names import slug
 from netviz.surveys.step import Noted, Report
 
 

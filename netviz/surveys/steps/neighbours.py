@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from netviz.engines import Units
-from netviz.questions.runs import Opened
+from netviz.questions.opening import Opened
 from netviz.questions.units.result import NearestResult, nearest_units, sparsity
 
 FOLDER = "units"
