@@ -12,14 +12,8 @@ from netviz.paper.layout import Canvas
 from netviz.paper.scales import Pixels
 
 _ROW: Final = 19
-
-
 _SWATCH: Final = 12
-
-
 _GAP: Final = 16
-
-
 _LONGEST: Final = 190
 
 

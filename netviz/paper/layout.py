@@ -17,26 +17,12 @@ from netviz.paper import style, words
 from netviz.paper.scales import Scale
 
 MARGIN: Final = 20
-
-
 _TITLE_LINE: Final = 24
-
-
 _CAPTION_LINE: Final = 17
-
-
 _LAYER_WIDTH: Final = 420
-
-
 _BAR_WIDTH: Final = 240
-
-
 _BAR_HEIGHT: Final = 11
-
-
 _BAR_ROOM: Final = 34
-
-
 Box = tuple[float, float, float, float]
 
 

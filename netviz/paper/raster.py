@@ -11,8 +11,6 @@ from netviz.errors import OutputError
 from netviz.paper.scales import Pixels
 
 _PALETTE: Final = 256
-
-
 _LEVEL: Final = 5
 """Of compression: 9 takes four times as long for a fiftieth fewer bytes."""
 

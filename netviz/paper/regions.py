@@ -10,11 +10,7 @@ from netviz.paper.layout import Box, Canvas
 from netviz.paper.scales import Floats, Pixels
 
 _GREY: Final = (0.299, 0.587, 0.114)
-
-
 _PALE: Final = 0.68
-
-
 _HALO: Final = 1.8
 
 

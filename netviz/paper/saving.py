@@ -17,7 +17,6 @@ _METADATA: Final[dict[str, dict[str, None]]] = {
     ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
 
-
 PICTURES: Final = tuple(_METADATA)
 """The kinds of picture that can be written, as file suffixes."""
 

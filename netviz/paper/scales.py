@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from netviz.paper.style import BAD, LEVELS, colour_table
 
 Floats = NDArray[np.float64]
-
-
 Pixels = NDArray[np.uint8]
 
 

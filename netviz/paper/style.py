@@ -12,63 +12,26 @@ from numpy.typing import NDArray
 
 DPI: Final = 100
 """Pixels per inch of a picture; layouts count in pixels at this density."""
-
-
 VECTOR_DPI: Final = 200
 """Density of the images inside an SVG or PDF: a whole multiple of DPI keeps every tile pixel-exact."""
-
-
 LARGEST: Final = 2400
 """Longest side of a picture in pixels (24 inches)."""
-
-
 FAMILY: Final = "DejaVu Sans"
-
-
 TITLE: Final = 13.0
-
-
 CAPTION: Final = 9.0
-
-
 LABEL: Final = 7.5
-
-
 SMALL: Final = 7.0
-
-
 PAPER: Final = "#ffffff"
-
-
 INK: Final = "#1f2328"
-
-
 MUTED: Final = "#59636e"
-
-
 FAINT: Final = "#8b949e"
-
-
 FRAME: Final = "#d0d7de"
-
-
 DEAD: Final = "#6e7781"
-
-
 DUPLICATE: Final = "#8250df"
-
-
 OUTLINE: Final = "#ffd33d"
-
-
 BEYOND: Final = "#e7eaee"
-
-
 HATCH: Final = "#c9d0d8"
-
-
 MARK: Final = "#d1495b"
-
 
 CLASSES: Final = (
     "#e69f00",
@@ -99,22 +62,15 @@ CLASSES: Final = (
 """Colours of classes and clusters, by number: seven that Okabe and Ito chose for colour-blind readers, a dark one,
 then those that lie farthest from all before them, from grey and from white, also for eyes that lack a cone."""
 
-
 VOID: Final = "#8b929b"
 """What has no class."""
-
-
 BAD: Final = (0, 200, 83)
 """Colour of NaN and infinity: a green that none of the colour scales contains."""
-
-
 LEVELS: Final = 249
 """Colours of a scale: odd, so that zero has a colour of its own, and few enough that a tile sheet with
 its paper, frame and NaN colours still fits a palette of 256."""
 
-
 _MAPS: Final = {"diverging": "RdBu_r", "sequential": "magma", "rgb": "gray"}
-
 
 _STYLE: Final[dict[str, Any]] = {
     "font.family": [FAMILY],

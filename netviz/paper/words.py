@@ -11,11 +11,7 @@ from netviz.paper.style import DPI, FAMILY
 
 # Written by their codes because they are easily taken for a hyphen and the letter x.
 MINUS = "\u2212"
-
-
 TIMES = "\u00d7"
-
-
 _BOX = "\u25a1"
 
 

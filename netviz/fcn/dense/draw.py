@@ -133,29 +133,13 @@ def draw_window(
 
 SHOWN: Final = 11
 """How many classes are drawn at most."""
-
-
 _SIDES: Final = {2: 520, 3: 400}
-
-
 _SIDE: Final = 340
-
-
 _LEAST: Final = 200
-
-
 _NARROWEST: Final = 760
-
-
 _BETWEEN: Final = 24
-
-
 _COLUMNS: Final = 4
-
-
 _UNDER: Final = 4 * 14 + 6
-
-
 _GRID: Final = 7.0
 
 
@@ -216,10 +200,10 @@ def _draw(result: DenseResult) -> Figure:
     ]
     for box, (name, lines) in zip(boxes, notes, strict=True):
         y = box[1] + height + 16
-        canvas.text(box[0], y, words.shorten(name, column, style.CAPTION), style.CAPTION, va="baseline")
+        canvas.text(box[0], y, words.shorten(name, column, style.CAPTION), style.CAPTION)
         for line in words.wrap([one for one in lines if one], column, style.LABEL)[:3]:
             y += 14
-            canvas.text(box[0], y, line, style.LABEL, style.MUTED, va="baseline")
+            canvas.text(box[0], y, line, style.LABEL, style.MUTED)
     return canvas.figure
 
 

@@ -14,20 +14,10 @@ from netviz.paper.scales import Scale
 from netviz.paper.words import TIMES
 
 _SIDE: Final = 360
-
-
 _LEAST: Final = 230
-
-
 _BETWEEN: Final = 24
-
-
 _UNDER: Final = 3 * 14 + 26
-
-
 _ROW: Final = 22
-
-
 _COLUMNS: Final = (0, 430, 560, 700)
 
 
@@ -92,10 +82,10 @@ def _draw(result: CompareResult) -> Figure:
     )
     for box, (name, note) in zip(boxes, notes, strict=True):
         y = box[1] + height + 16
-        canvas.text(box[0], y, name, style.CAPTION, va="baseline")
+        canvas.text(box[0], y, name, style.CAPTION)
         for line in words.wrap([note], column, style.LABEL)[:3]:
             y += 14
-            canvas.text(box[0], y, line, style.LABEL, style.MUTED, va="baseline")
+            canvas.text(box[0], y, line, style.LABEL, style.MUTED)
     _table(canvas, result, head.height + height + _UNDER)
     return canvas.figure
 
@@ -112,15 +102,15 @@ def _table(canvas: Canvas, result: CompareResult, top: float) -> None:
     heads = ("one run", "evaluations", "seconds", f"{TIMES} dense pass")
     for place, text in zip(places, heads, strict=True):
         side = "left" if place == places[0] else "right"
-        canvas.text(place, y, text, style.CAPTION, style.MUTED, va="baseline", ha=side)
+        canvas.text(place, y, text, style.CAPTION, style.MUTED, ha=side)
     canvas.lines([((MARGIN, y + 6, places[-1], y + 6), style.FRAME)], 1.0)
     for name, count, seconds, ratio in result.rows:
         y += _ROW
         texts = (name, f"{count:,}", f"{seconds:.3f}" if seconds < 100 else f"{seconds:,.0f}", _ratio(ratio))
         for place, text in zip(places, texts, strict=True):
             side = "left" if place == places[0] else "right"
-            canvas.text(place, y, text, style.CAPTION, va="baseline", ha=side)
-    canvas.text(MARGIN, y + 24, _how(result), style.LABEL, style.MUTED, va="baseline")
+            canvas.text(place, y, text, style.CAPTION, ha=side)
+    canvas.text(MARGIN, y + 24, _how(result), style.LABEL, style.MUTED)
 
 
 def _ratio(ratio: float) -> str:

@@ -13,26 +13,12 @@ from netviz.paper.classes import class_colour, legend
 from netviz.paper.layout import MARGIN, Canvas, Head
 
 _WIDTH: Final = 980
-
-
 _BAR: Final = 9
-
-
 _GAP: Final = 9
-
-
 _NAMES: Final = 170
-
-
 _NUMBERS: Final = 46
-
-
 _BARS: Final = 520
-
-
 _CURVE: Final = 300
-
-
 _MOST: Final = 60
 """How many classes have bars."""
 
@@ -113,7 +99,7 @@ def _curve(
 ) -> Axes:
     """Draw the mean IU within 1, 2, … pixels of label boundaries."""
     left, top, width, height = box
-    canvas.text(left, top - 12, "mean IU near label boundaries", style.CAPTION, weight="bold", va="baseline")
+    canvas.text(left, top - 12, "mean IU near label boundaries", style.CAPTION, weight="bold")
     axes = canvas.figure.add_axes(
         (
             left / canvas.width,

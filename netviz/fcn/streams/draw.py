@@ -111,20 +111,10 @@ def stream_scale(result: StreamsResult) -> Scale:
 
 
 _MAPS_SIDE: Final = 400
-
-
 _MAPS_LEAST: Final = 170
-
-
 _MAPS_BETWEEN: Final = 14
-
-
 _MAPS_ABOVE: Final = 34
-
-
 _MAPS_BELOW: Final = 16
-
-
 _MOST: Final = 4
 
 
@@ -164,9 +154,9 @@ def stream_maps_figure(result: StreamsResult) -> Figure:
             canvas.image(result.image, box, smooth=small)
         boxes.append(box)
         title = words.shorten(name or result.image_name, column, style.CAPTION, bold=True)
-        canvas.text(left, top + 12, title, style.CAPTION, weight="bold", va="baseline")
+        canvas.text(left, top + 12, title, style.CAPTION, weight="bold")
         note = words.shorten(_note(result, name, maps), column, style.LABEL)
-        canvas.text(left, top + 27, note, style.LABEL, style.MUTED, va="baseline")
+        canvas.text(left, top + 27, note, style.LABEL, style.MUTED)
     canvas.frames(boxes)
     return canvas.figure
 
@@ -206,23 +196,11 @@ def _maps_header(result: StreamsResult, scale: Scale, paper: int) -> Header:
 
 
 _SIDE: Final = 300
-
-
 _LEAST: Final = 170
-
-
 _BETWEEN: Final = 14
-
-
 _ABOVE: Final = 34
-
-
 _BELOW: Final = 16
-
-
 _CONFIDENCE: Final = Scale(0.0, 1.0, "sequential", False)
-
-
 _BLACK: Final = ((0.0, "0"), (0.5, "0.5"), (1.0, "1"))
 
 
@@ -334,9 +312,9 @@ class _Sheet:
             self._canvas.image(pixels, box, colours, (scale.low, scale.high), smooth=self._smooth)
         self._boxes.append(box)
         name = words.shorten(name, self._column, style.CAPTION, bold=True)
-        self._canvas.text(left, top + 12, name, style.CAPTION, weight="bold", va="baseline")
+        self._canvas.text(left, top + 12, name, style.CAPTION, weight="bold")
         note = words.shorten(note, self._column, style.LABEL)
-        self._canvas.text(left, top + 27, note, style.LABEL, style.MUTED, va="baseline")
+        self._canvas.text(left, top + 27, note, style.LABEL, style.MUTED)
 
     def say(self, row: int, text: str) -> None:
         """Say what a row shows, where the first row has its image."""
@@ -344,7 +322,7 @@ class _Sheet:
         fits = max(1, int(self._size[1] // 15))
         for line, part in enumerate(words.wrap([text], self._column, style.CAPTION)[:fits]):
             y = top + _ABOVE + 12 + 16 * line
-            self._canvas.text(left, y, part, style.CAPTION, style.MUTED, va="baseline")
+            self._canvas.text(left, y, part, style.CAPTION, style.MUTED)
 
     def finish(self) -> None:
         """Frame what was placed."""

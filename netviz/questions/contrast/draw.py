@@ -21,30 +21,14 @@ from netviz.paper.words import MINUS, TIMES
 from netviz.questions.contrast.result import ContrastResult
 
 GAP: Final = 6
-
-
 LINE: Final = 13
-
-
 BAR: Final = 32
 """Height of a colour bar with its numbers."""
-
-
 _BLOCKS: Final = (708, 1148)
-
-
 _TALLEST: Final = 1850
-
-
 _TARGETS: Final = (696, 348, 228, 171, 140, 112, 95, 80, 64, 48, 40, 32, 24, 16)
-
-
 _BAR_HEIGHT: Final = 10
-
-
 _WITHIN: Final = 0.995
-
-
 _BINS: Final = 81
 
 
@@ -113,7 +97,7 @@ def block(
     if beyond:
         notes.append(f"{100 * beyond:.1g} % of the values lie beyond its ends and take their colour")
     for row, note in enumerate(words.wrap(notes, grid.width - 264, style.LABEL)):
-        canvas.text(left + 264, top + 9 + LINE * row, note, style.LABEL, style.MUTED, va="baseline")
+        canvas.text(left + 264, top + 9 + LINE * row, note, style.LABEL, style.MUTED)
     top += BAR
     colours = style.colour_map(scale.colours)
     boxes: list[Box] = []
@@ -122,7 +106,7 @@ def block(
         x, y = left + column * grid.cell[1], top + row * grid.cell[0]
         box = (x, y + LINE, values.shape[1] * grid.zoom, values.shape[0] * grid.zoom)
         canvas.image(as_array(values), box, colours, (scale.low, scale.high))
-        canvas.text(x, y + LINE - 4, str(unit), style.LABEL, style.MUTED, va="baseline")
+        canvas.text(x, y + LINE - 4, str(unit), style.LABEL, style.MUTED)
         boxes.append(box)
     canvas.frames(boxes)
     return top + grid.height
@@ -132,7 +116,7 @@ def heat(canvas: Canvas, values: NDArray[np.float32], box: Box, lines: list[str]
     """Draw a map of one number per position with a heading, its scale and what it amounts to."""
     left, top, width, height = box
     scale, _ = scale_of(values, signed=signed)
-    canvas.text(left, top - 7, lines[0], style.CAPTION, weight="bold", va="baseline")
+    canvas.text(left, top - 7, lines[0], style.CAPTION, weight="bold")
     canvas.image(
         as_array(values.astype(np.float64)),
         box,
@@ -145,9 +129,7 @@ def heat(canvas: Canvas, values: NDArray[np.float32], box: Box, lines: list[str]
     draw_bar(canvas, left, y, width, scale)
     for row, line in enumerate(lines[1:]):
         y_line = y + BAR + 10 + LINE * row
-        canvas.text(
-            left, y_line, words.shorten(line, width, style.LABEL), style.LABEL, style.MUTED, va="baseline"
-        )
+        canvas.text(left, y_line, words.shorten(line, width, style.LABEL), style.LABEL, style.MUTED)
 
 
 def draw_bar(canvas: Canvas, x: float, y: float, width: float, scale: Scale) -> None:
@@ -165,7 +147,7 @@ def draw_bar(canvas: Canvas, x: float, y: float, width: float, scale: Scale) -> 
 
 def histogram(canvas: Canvas, values: NDArray[np.float32], box: Box, heading: str) -> None:
     """Draw how often each value occurs, counted in equal bins, on a logarithmic axis."""
-    canvas.text(box[0], box[1] - 7, heading, style.CAPTION, weight="bold", va="baseline")
+    canvas.text(box[0], box[1] - 7, heading, style.CAPTION, weight="bold")
     axes = canvas.figure.add_axes(_place(canvas, box), label="histogram")
     finite: Floats = values[np.isfinite(values)].astype(np.float64)
     low, high = finite_range(finite)
@@ -199,28 +181,13 @@ def _place(canvas: Canvas, box: Box) -> tuple[float, float, float, float]:
 
 
 _BETWEEN: Final = 32
-
-
 _HEADING: Final = 26
-
-
 _PANEL: Final = 172
-
-
 _PANEL_GAP: Final = 22
-
-
 _AXIS: Final = 34
-
-
 _TITLE_LINE: Final = 24
-
-
 _CAPTION_LINE: Final = 17
-
-
 _ALPHA: Final = "\u03b1"  # by its code because it is easily taken for the letter a
-
 
 _NAMES: Final = {
     "lcn": "local contrast normalization",
@@ -273,10 +240,10 @@ def _draw(result: ContrastResult) -> Figure:
     for left, maps, (heading, of) in zip(
         lefts, (result.before, result.after), _headings(result), strict=True
     ):
-        canvas.text(left, top + 12, heading, style.CAPTION + 1, weight="bold", va="baseline")
+        canvas.text(left, top + 12, heading, style.CAPTION + 1, weight="bold")
         room = words.width(heading, style.CAPTION + 1, bold=True) + 12
         said = words.shorten(of, grid.width - room, style.CAPTION)
-        canvas.text(left + room, top + 12, said, style.CAPTION, style.MUTED, va="baseline")
+        canvas.text(left + room, top + 12, said, style.CAPTION, style.MUTED)
         block(canvas, maps[result.units], result.units, grid, left, top + _HEADING)
     _summary(canvas, result, lower, (image_height, image_width), (panel_height, panel_width))
     return canvas.figure
@@ -295,12 +262,11 @@ def _summary(
         words.shorten(result.image_name, _PANEL, style.CAPTION),
         style.CAPTION,
         weight="bold",
-        va="baseline",
     )
     high, wide = result.image.shape[:2]
     seen = f"{wide}{TIMES}{high} pixels, as the network saw it"
     for row, line in enumerate(words.wrap([seen], _PANEL, style.LABEL)):
-        canvas.text(MARGIN, top + image[0] + 14 + LINE * row, line, style.LABEL, style.MUTED, va="baseline")
+        canvas.text(MARGIN, top + image[0] + 14 + LINE * row, line, style.LABEL, style.MUTED)
     left = float(MARGIN + _PANEL + _PANEL_GAP)
     for name, values, amount, signed in (
         ("local mean before", result.local_mean_before, _root_mean_square, True),
@@ -314,7 +280,7 @@ def _summary(
     for heading, maps in (("values before", result.before), ("values after", result.after)):
         histogram(canvas, maps, (left + _AXIS, top, room - _AXIS, _PANEL), heading)
         note = "how many values, log scale"
-        canvas.text(left + _AXIS, top + _PANEL + 34, note, style.LABEL, style.MUTED, va="baseline")
+        canvas.text(left + _AXIS, top + _PANEL + 34, note, style.LABEL, style.MUTED)
         left += room + _PANEL_GAP
 
 

@@ -15,14 +15,8 @@ from netviz.questions.dissect.result import IOU, Detection, DissectionResult, co
 
 Concept = tuple[str, str]
 """Category and name."""
-
-
 BAR: Final = 11
-
-
 ROW: Final = 18
-
-
 _SWATCH: Final = 9
 
 
@@ -215,23 +209,11 @@ def draw_bar(canvas: Canvas, x: float, y: float, length: float, colour: str) -> 
 
 MOST: Final = 90
 """How many concepts have a bar."""
-
-
 _TALL: Final = 34
-
-
 _NAME: Final = 170
-
-
 _TOLD: Final = 150
-
-
 _BAR: Final = 190
-
-
 _APART: Final = 30
-
-
 _PAPER: Final = 820
 
 
@@ -297,7 +279,7 @@ def _draw(result: DissectionResult) -> Figure:
                     lines.append(((level, y, level, y + ROW), style.MARK))
         if not counted:
             text, y = words.number(counts.detect), top + ROW * len(column) + 12
-            canvas.text(level, y, text, style.SMALL, style.MARK, va="baseline", ha="center")
+            canvas.text(level, y, text, style.SMALL, style.MARK, ha="center")
     canvas.lines(lines)
     return canvas.figure
 

@@ -24,29 +24,13 @@ from netviz.questions.dissect.draw import (
 
 MOST: Final = 60
 """How many concepts have a bar in each column."""
-
-
 _NAME: Final = 170
-
-
 _APART: Final = 26
-
-
 _NUMBER: Final = 46
-
-
 _WIDE: Final = 260
-
-
 _NARROW: Final = 132
-
-
 _HEADS: Final = 63
-
-
 _LINE: Final = 15
-
-
 _NONE: Final = "–"
 
 
@@ -129,7 +113,7 @@ def _draw(columns: Sequence[Counts]) -> Figure:
     if not counted:
         for start, column in zip(starts, columns, strict=True):
             x, text = start + room * column.detect / full, words.number(column.detect)
-            canvas.text(x, y + 12, text, style.SMALL, style.MARK, va="baseline", ha="center")
+            canvas.text(x, y + 12, text, style.SMALL, style.MARK, ha="center")
     return canvas.figure
 
 
@@ -172,7 +156,7 @@ def _head(canvas: Canvas, column: Counts, x: float, top: float, room: float, nam
         bold = row == 0
         text = words.shorten(text, room, size, bold=bold)
         weight = "bold" if bold else "normal"
-        canvas.text(x, top + 12 + row * _LINE, text, size, colour, weight=weight, va="baseline")
+        canvas.text(x, top + 12 + row * _LINE, text, size, colour, weight=weight)
 
 
 def _told(column: Counts, concept: tuple[str, str], counted: bool) -> tuple[str, str]:

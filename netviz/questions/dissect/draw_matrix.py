@@ -18,33 +18,15 @@ from netviz.results.choose import choose_units
 
 UNITS: Final = 64
 """How many units are drawn if none is asked for."""
-
-
 CONCEPTS: Final = 48
 """How many concepts are drawn at most."""
-
-
 _MOST: Final = 140
-
-
 _ROW: Final = 14
-
-
 _COLUMN: Final = 18
-
-
 _NUMBER: Final = 44
-
-
 _TOLD: Final = 190
-
-
 _LABEL: Final = 130
-
-
 _STRIP: Final = 5
-
-
 _PAPER: Final = 700
 
 
@@ -192,9 +174,9 @@ def _heads(
 ) -> None:
     """Write the concepts above their columns, and above them their categories, each with a strip of its colour."""
     left, top = corner
-    canvas.text(left - 6, top - 8, "unit", style.SMALL, style.MUTED, ha="right", va="baseline")
+    canvas.text(left - 6, top - 8, "unit", style.SMALL, style.MUTED, ha="right")
     told = left + across * len(names) + 8
-    canvas.text(told, top - 8, "best IoU and concept", style.SMALL, style.MUTED, va="baseline")
+    canvas.text(told, top - 8, "best IoU and concept", style.SMALL, style.MUTED)
     first = 0
     for at, (name, category) in enumerate(names):
         x = left + across * (at + 0.5)
@@ -209,7 +191,7 @@ def _heads(
             # A name of which nothing but an ellipsis is left tells nothing.
             if len(short) > 2:
                 y = top - _STRIP - label - 16
-                canvas.text(start, y, short, style.SMALL, weight="bold", va="baseline")
+                canvas.text(start, y, short, style.SMALL, weight="bold")
             first = at + 1
 
 

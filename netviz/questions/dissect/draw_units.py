@@ -136,42 +136,18 @@ def above_threshold(
 
 CONCEPTS: Final = 12
 """How many concepts are drawn."""
-
-
 EACH: Final = 3
 """How many units of each."""
-
-
 _PATCHES: Final = 4
-
-
 _SIDE: Final = 108
-
-
 _GAP: Final = 4
-
-
 _UNIT: Final = _PATCHES * (_SIDE + _GAP) - _GAP
-
-
 _APART: Final = 28
-
-
 _PAPER: Final = 2 * MARGIN + EACH * (_UNIT + _APART) - _APART
-
-
 _HEADING: Final = 26
-
-
 _ABOVE: Final = 18
-
-
 _UNDER: Final = 15
-
-
 _AROUND: Final = _ABOVE + _UNDER + 6
-
-
 _BETWEEN: Final = 10
 
 
@@ -313,13 +289,13 @@ def _draw(
             corner = MARGIN + column * (_UNIT + _APART), y + row * (tall + _AROUND)
             iou = float(result.iou[unit, one.concept])
             told = f"IoU {iou_text(iou)}"
-            canvas.text(corner[0], corner[1] + 11, f"unit {unit}", style.LABEL, weight="bold", va="baseline")
+            canvas.text(corner[0], corner[1] + 11, f"unit {unit}", style.LABEL, weight="bold")
             x = corner[0] + words.width(f"unit {unit}", style.LABEL, bold=True) + 8
             colour = style.INK if iou > result.detect else style.MUTED
-            canvas.text(x, corner[1] + 11, told, style.LABEL, colour, va="baseline")
+            canvas.text(x, corner[1] + 11, told, style.LABEL, colour)
             x += words.width(told, style.LABEL) + 8
             level = f"active above {words.number(float(result.threshold[unit]))}"
-            canvas.text(x, corner[1] + 11, level, style.SMALL, style.MUTED, va="baseline")
+            canvas.text(x, corner[1] + 11, level, style.SMALL, style.MUTED)
             box = (corner[0], corner[1] + _ABOVE, first, tall)
             frames += _patches(canvas, patches, tiles, number, box)
             number += 1
@@ -365,14 +341,14 @@ def _patches(
         if tiles.missing[number, place]:
             for row, word in enumerate(("image", "not found")):
                 where = (x + _SIDE / 2, top + tall / 2 - 3 + 11 * row)
-                canvas.text(*where, word, style.SMALL, style.MUTED, ha="center", va="baseline")
+                canvas.text(*where, word, style.SMALL, style.MUTED, ha="center")
         else:
             rows = slice(cut, cut + tall)
             canvas.image(tiles.pixels[number, place, rows], (x, top, _SIDE, tall))
         first, begin, last, end = tiles.drawn[number, place].tolist()
         frames.append((x + begin, top + first - cut, end - begin, last - first))
         score = words.number(float(patches.score[tiles.units[number], place]))
-        canvas.text(x, top + tall + 11, score, style.SMALL, style.MUTED, va="baseline")
+        canvas.text(x, top + tall + 11, score, style.SMALL, style.MUTED)
     return frames
 
 

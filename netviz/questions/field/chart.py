@@ -16,26 +16,16 @@ from netviz.questions.field.result import FieldResult
 
 OTHER_AXIS: Final = "#bc4c00"
 """The width of the fields, where it is not the height."""
-
-
 _ROOM_LEFT: Final = 46
-
-
 _LONGEST: Final = 84
-
-
 _ROOM_ABOVE: Final = 46
-
-
 _TICK: Final = 17
-
 
 _MARKS: Final = {
     "exact": ("o", "full"),
     "upper_bound": ("o", "none"),
     "global": ("^", "full"),
 }
-
 
 _MEANING: Final = {
     "exact": "exact",
@@ -75,7 +65,7 @@ def chart(canvas: Canvas, result: FieldResult, box: Box) -> Axes:
         height / canvas.height,
     )
     heading = "theoretical field of every layer, in running order: size in pixels"
-    canvas.text(box[0], box[1] + 12, heading, style.CAPTION, weight="bold", va="baseline")
+    canvas.text(box[0], box[1] + 12, heading, style.CAPTION, weight="bold")
     axes = canvas.figure.add_axes(place, label="chart")
     sizes = result.chart_sizes
     places = np.arange(len(sizes))

@@ -218,11 +218,7 @@ def legend_height(panel: Panel, room: float) -> int:
 
 
 _SHARE: Final = 0.42
-
-
 _GAP: Final = 8
-
-
 _WORTH: Final = 1.8
 
 
@@ -291,17 +287,9 @@ def enlarge(canvas: Canvas, panel: Panel, plate: Plate, inset: Inset) -> Box:
 
 
 _SIDE: Final = 336
-
-
 _BETWEEN: Final = 28
-
-
 _HEADING: Final = 22
-
-
 _CHART: Final = (640, 330)
-
-
 _LEAST: Final = 560
 
 
@@ -359,7 +347,7 @@ def _draw(result: FieldResult) -> Figure:
         place = (float(left), float(top + _HEADING), float(width), float(height))
         plate = Plate(place, width / result.image.shape[1], place)
         boxes.append(place)
-        canvas.text(left, top + 12, panel.heading, style.CAPTION, weight="bold", va="baseline")
+        canvas.text(left, top + 12, panel.heading, style.CAPTION, weight="bold")
         whole = plate.scale >= 1 and float(plate.scale).is_integer()
         canvas.image(panel.pixels, plate.box, smooth=not whole)
         panel.over(canvas, plate)

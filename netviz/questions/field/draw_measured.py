@@ -16,20 +16,10 @@ from netviz.questions.field.result import MeasuredResult
 
 SHOWN: Final = 48
 """How many units are drawn at most, those of the lowest numbers first."""
-
-
 _TILE: Final = 112
-
-
 _LINE: Final = 14
-
-
 _GAP: Final = 10
-
-
 _LEAST: Final = 620
-
-
 _SCALE: Final = Scale(0.0, 1.0, "sequential", True)
 
 
@@ -71,7 +61,7 @@ def _draw(result: MeasuredResult) -> Figure:
         left, top = MARGIN + right * cell[0], head.height + down * cell[1]
         size = words.number(float(result.sizes[row]))
         label = f"unit {result.units[row]}: {size} px"
-        canvas.text(left, top + _LINE - 4, label, style.LABEL, style.MUTED, va="baseline")
+        canvas.text(left, top + _LINE - 4, label, style.LABEL, style.MUTED)
         tile = (left, top + _LINE, width, height)
         canvas.image(result.maps[row] / 255, tile, colours, (0.0, 1.0))
         tiles.append(tile)

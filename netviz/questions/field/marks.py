@@ -17,31 +17,15 @@ from netviz.paper.style import LEVELS, colour_table
 
 THEORY: Final = "#0096c7"
 """The theoretical field: a blue that the heat does not contain."""
-
-
 MEASURED: Final = "#ffffff"
 """What was measured: white on a dark halo."""
-
-
 WARNING: Final = "#9a6700"
 """Notes on what is missing."""
-
-
 _LINE: Final = 1.6
-
-
 _HALO: Final = 3.4
-
-
 _WASH: Final = 0.62
-
-
 _GREY: Final = (0.299, 0.587, 0.114)
-
-
 _SAMPLE: Final = 22
-
-
 _BAR: Final = (190, 9)
 
 
@@ -116,7 +100,7 @@ def heat_bar(canvas: Canvas, x: float, y: float, ticks: Sequence[tuple[float, st
     for share, label in ticks:
         at = x + width * float(np.sqrt(share))
         canvas.lines([((at, y + height, at, y + height + 3), style.FAINT)])
-        canvas.text(at, y + height + 12, label, style.LABEL, style.MUTED, ha="center", va="baseline")
+        canvas.text(at, y + height + 12, label, style.LABEL, style.MUTED, ha="center")
     return y + height + 18
 
 
@@ -196,7 +180,7 @@ def sample(canvas: Canvas, x: float, y: float, what: str, text: str, room: float
         _add(canvas, Line2D([x, x + _SAMPLE - 4], [y - 4, y - 4], **_pen(colour, kind), zorder=4))
     indent = _SAMPLE + 4 if what else 0
     for line in words.wrap([text], room - indent, style.LABEL):
-        canvas.text(x + indent, y, line, style.LABEL, style.MUTED, va="baseline")
+        canvas.text(x + indent, y, line, style.LABEL, style.MUTED)
         y += 13
     return y + 3
 

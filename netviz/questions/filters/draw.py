@@ -30,17 +30,9 @@ from netviz.questions.filters.result import FiltersResult
 from netviz.questions.filters.tiles import FilterView, view_filters
 
 _COMFORTABLE = 1500
-
-
 _HEADER = 170
-
-
 _TOP = 34
-
-
 _PANEL_GAP = 26
-
-
 _TEXT_ROW = 11
 
 
@@ -153,10 +145,10 @@ def draw_matrix(
         heading = "channel of the group" if result.groups > 1 else "input channel"
         if words.width(heading, style.SMALL) > box[2]:
             heading = "input"
-        canvas.text(left, top + 10, heading, style.SMALL, style.FAINT, va="baseline")
+        canvas.text(left, top + 10, heading, style.SMALL, style.FAINT)
         for channel in range(0, shown, across):
             x = left + (channel + 0.5) * step
-            canvas.text(x, first - 5, str(channel), style.SMALL, style.MUTED, ha="center", va="baseline")
+            canvas.text(x, first - 5, str(channel), style.SMALL, style.MUTED, ha="center")
         for row in rows:
             place = row - rows.start
             middle = first + (place + 0.5) * pitch
@@ -202,11 +194,7 @@ def _marks(canvas: Canvas, x: float, first: float, pitch: int, tags: Sequence[st
 
 
 _LEAST_WIDTH = 760
-
-
 _GAP = 8
-
-
 _LINE = 14
 
 
@@ -254,9 +242,7 @@ def _draw_tiles(result: FiltersResult, view: FilterView) -> Figure:
         left, top = MARGIN + column * cell_width, head.height + row * cell_height
         box = (left, top + _LINE, width * zoom, height * zoom)
         boxes.append(box)
-        canvas.text(
-            left, top + _LINE - 4, label, style.LABEL, _colour(result, view.units[index]), va="baseline"
-        )
+        canvas.text(left, top + _LINE - 4, label, style.LABEL, _colour(result, view.units[index]))
         if view.layout == "rgb":
             canvas.image(colourise(np.moveaxis(view.shares[index], 0, -1), "rgb"), box)
         else:

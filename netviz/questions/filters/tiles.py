@@ -11,8 +11,6 @@ from netviz.questions.filters.result import FiltersResult
 
 SPATIAL_INPUTS = 32
 """Input channels shown of filters that extend in space; more would leave no visible pixel per weight."""
-
-
 POINT_INPUTS = 96
 """Input channels shown of filters of one weight per channel, whose row is one cell high."""
 

@@ -15,26 +15,12 @@ from netviz.paper.words import MINUS, TIMES
 from netviz.questions.hypercolumn.result import HypercolumnResult
 
 _SIDE: Final = 400
-
-
 _LEAST: Final = 240
-
-
 _BETWEEN: Final = 20
-
-
 _ABOVE: Final = 34
-
-
 _BELOW: Final = 18
-
-
 _PERCENT: Final = (2.5, 97.5)
-
-
 _SCALE: Final = Scale(-1.0, 1.0, "diverging", True)
-
-
 _TICKS: Final = ((-1.0, f"{MINUS}end"), (0.0, "0"), (1.0, "end"))
 
 
@@ -84,10 +70,8 @@ def _draw(result: HypercolumnResult) -> Figure:
             canvas.image(pixels, box, style.colour_map("diverging"), (-limit, limit), smooth=small)
         boxes.append(box)
         title = words.shorten(title, column, style.CAPTION, bold=True)
-        canvas.text(left, y + 12, title, style.CAPTION, weight="bold", va="baseline")
-        canvas.text(
-            left, y + 27, words.shorten(note, column, style.LABEL), style.LABEL, style.MUTED, va="baseline"
-        )
+        canvas.text(left, y + 12, title, style.CAPTION, weight="bold")
+        canvas.text(left, y + 27, words.shorten(note, column, style.LABEL), style.LABEL, style.MUTED)
 
     rows, columns = result.image.shape[:2]
     place(0, result.image, result.image_name, f"{columns}{TIMES}{rows} pixels, as the network saw it")
@@ -111,9 +95,7 @@ def _draw(result: HypercolumnResult) -> Figure:
         place(3 + number, values, title, f"end ±{words.number(limit)}; {note}", limit)
     canvas.frames(boxes)
     y = top + 2 * each
-    canvas.text(
-        MARGIN, y + 10, "clusters by size: share of the places", style.LABEL, style.MUTED, va="baseline"
-    )
+    canvas.text(MARGIN, y + 10, "clusters by size: share of the places", style.LABEL, style.MUTED)
     key.draw(canvas, MARGIN, y + 20)
     return canvas.figure
 

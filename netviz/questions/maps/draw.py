@@ -24,23 +24,11 @@ from netviz.questions.maps.result import MapsResult
 from netviz.questions.maps.tiles import MapView, view_maps
 
 _LEAST_WIDTH = 760
-
-
 _IMAGE = 256
-
-
 _BETWEEN = 32
-
-
 _GAP = 8
-
-
 _LINE = 14
-
-
 _IMAGE_TEXT = 2 * 16
-
-
 NORMALIZED: Final = {"lcn": "after local contrast normalization", "lrn": "after local response normalization"}
 
 
@@ -91,10 +79,10 @@ def _draw(result: MapsResult) -> Figure:
     height, width = result.image.shape[:2]
     under = top + _LINE + picture_height + 15
     name = words.shorten(result.image_name, side, style.CAPTION)
-    canvas.text(MARGIN, under, name, style.CAPTION, va="baseline")
+    canvas.text(MARGIN, under, name, style.CAPTION)
     seen = f"{width}{TIMES}{height} pixels, as the network saw it"
     for row, line in enumerate(words.wrap([seen], side, style.LABEL)):
-        canvas.text(MARGIN, under + 15 + 13 * row, line, style.LABEL, style.MUTED, va="baseline")
+        canvas.text(MARGIN, under + 15 + 13 * row, line, style.LABEL, style.MUTED)
 
     colours = style.colour_map(view.scale.colours)
     boxes = [box]
@@ -107,10 +95,10 @@ def _draw(result: MapsResult) -> Figure:
         boxes.append(tile)
         own = limits(view.scale, float(view.peaks[index]))
         canvas.image(as_array(view.values[index]), tile, colours, own)
-        canvas.text(left, y + _LINE - 4, str(unit), style.LABEL, style.MUTED, va="baseline")
+        canvas.text(left, y + _LINE - 4, str(unit), style.LABEL, style.MUTED)
         if view.scale.per_tile:
             under = y + _LINE + tile_height + 11
-            canvas.text(left, under, _own(view, index), style.SMALL, style.FAINT, va="baseline")
+            canvas.text(left, under, _own(view, index), style.SMALL, style.FAINT)
     canvas.frames(boxes)
     return canvas.figure
 

@@ -20,37 +20,16 @@ from netviz.questions.minimal.result import MinimalResult, MinimalSetResult
 
 CHANGED: Final = "#cf222e"
 """The removal that changes the prediction."""
-
-
 CURVE: Final = "#0969da"
-
-
 _SIDE: Final = 296
-
-
 _LEAST: Final = 256
-
-
 _BETWEEN: Final = 24
-
-
 _UNDER: Final = 3 * 14 + 12
-
-
 _STEPS: Final = 8
-
-
 _GAP: Final = 12
-
-
 _STEP_TEXT: Final = 3 * 13 + 12
-
-
 _CHART: Final = 230
-
-
 _OPACITY: Final = 0.75
-
 
 _FILLS: Final = {
     "blur": "the image blurred by a Gaussian of {blur:g} pixels",
@@ -101,10 +80,10 @@ def _draw(result: MinimalResult) -> Figure:
     draw_edges(canvas, edges(kept), boxes[1], shape, OUTLINE[0], 1.4, halo=OUTLINE[1])
     for box, (name, note) in zip(boxes, _notes(result), strict=True):
         y = head.height + height + 16
-        canvas.text(box[0], y, words.shorten(name, column, style.CAPTION), style.CAPTION, va="baseline")
+        canvas.text(box[0], y, words.shorten(name, column, style.CAPTION), style.CAPTION)
         for line in words.wrap([note], column, style.LABEL)[:2]:
             y += 14
-            canvas.text(box[0], y, line, style.LABEL, style.MUTED, va="baseline")
+            canvas.text(box[0], y, line, style.LABEL, style.MUTED)
     _draw_steps(canvas, result, steps, step, small)
     _draw_curve(canvas, result, (MARGIN, chart, paper - 2 * MARGIN, _CHART))
     return canvas.figure
@@ -144,7 +123,7 @@ def _draw_steps(canvas: Canvas, result: MinimalResult, top: float, room: int, si
             (f"score {words.number(score)}", style.MUTED),
             (last, CHANGED if changed else style.INK),
         ):
-            canvas.text(left, y, words.shorten(line, room, style.LABEL), style.LABEL, colour, va="baseline")
+            canvas.text(left, y, words.shorten(line, room, style.LABEL), style.LABEL, colour)
             y += 13
         if changed:
             canvas.frames([box], colour=CHANGED, line=2.0, out=1.0)
@@ -157,7 +136,7 @@ def _draw_curve(canvas: Canvas, result: MinimalResult, box: Box) -> Axes:
     heading = words.shorten(
         f"score of {result.name} after each removal ({result.score_of})", width, style.CAPTION, bold=True
     )
-    canvas.text(left, top + 4, heading, style.CAPTION, weight="bold", va="baseline")
+    canvas.text(left, top + 4, heading, style.CAPTION, weight="bold")
     inner = (left + 46, top + 40, width - 46 - 12, height - 40 - 38)
     axes = canvas.figure.add_axes(
         (inner[0] / canvas.width, 1 - (inner[1] + inner[3]) / canvas.height, inner[2] / canvas.width,
@@ -187,9 +166,9 @@ def _draw_curve(canvas: Canvas, result: MinimalResult, box: Box) -> Axes:
     text = _end(result)
     canvas.text(
         left + width - 12, top + 24, words.shorten(text, width, style.LABEL), style.LABEL,
-        CHANGED if result.flipped else style.MUTED, ha="right", va="baseline",
+        CHANGED if result.flipped else style.MUTED, ha="right",
     )  # fmt: skip
-    canvas.text(left + 46, top + 24, "dashed: the whole image", style.LABEL, style.MUTED, va="baseline")
+    canvas.text(left + 46, top + 24, "dashed: the whole image", style.LABEL, style.MUTED)
     return axes
 
 
@@ -236,38 +215,16 @@ def _notes(result: MinimalResult) -> tuple[tuple[str, str], ...]:
 
 
 MOST_CLASSES: Final = 40
-
-
 MOST_IMAGES: Final = 24
-
-
 _WIDTH: Final = 1040
-
-
 _LABEL: Final = 230
-
-
 _ROW: Final = 20
-
-
 _BAR: Final = 11
-
-
 _NUMBER: Final = 150
-
-
 _COLOUR: Final = "#54aeff"
-
-
 _PAIRS: Final = 4
-
-
 _SET_GAP: Final = 16
-
-
 _TEXT: Final = 34
-
-
 _SET_FILLS: Final = {"blur": "the image blurred", "inpaint": "their surroundings", "mean": "the mean colour"}
 
 
@@ -303,7 +260,7 @@ def _draw_set(result: MinimalSetResult) -> Figure:
     text = "images beside their minimal images, most needed share first"
     if len(drawn) < len(result.share):
         text += f": {len(drawn)} of {len(result.share)}"
-    canvas.text(MARGIN, y, text, style.CAPTION, weight="bold", va="baseline")
+    canvas.text(MARGIN, y, text, style.CAPTION, weight="bold")
     between = (_WIDTH - 2 * MARGIN - _PAIRS * pair) / (_PAIRS - 1)
     frames: list[Box] = []
     for place, number in enumerate(drawn.tolist()):
@@ -315,10 +272,10 @@ def _draw_set(result: MinimalSetResult) -> Figure:
         name = result.labels[number] or f"class {result.class_index[number]}"
         share = f"{100 * float(result.share[number]):.1f} %"
         room = pair - words.width(share, style.LABEL) - 8
-        canvas.text(left, top + side + 13, words.shorten(name, room, style.LABEL), style.LABEL, va="baseline")
-        canvas.text(left + pair, top + side + 13, share, style.LABEL, va="baseline", ha="right")
+        canvas.text(left, top + side + 13, words.shorten(name, room, style.LABEL), style.LABEL)
+        canvas.text(left + pair, top + side + 13, share, style.LABEL, ha="right")
         under = words.shorten(result.names[number], pair, style.SMALL)
-        canvas.text(left, top + side + 25, under, style.SMALL, style.MUTED, va="baseline")
+        canvas.text(left, top + side + 25, under, style.SMALL, style.MUTED)
     canvas.frames(frames)
     return canvas.figure
 
@@ -344,12 +301,12 @@ def _draw_bars(canvas: Canvas, result: MinimalSetResult, top: float) -> None:
     heading = "share of the image that is needed, by predicted class: mean, and each image"
     if len(rows) < len(result.by_class):
         heading += f"; the first {len(rows)} of {len(result.by_class)} classes"
-    canvas.text(MARGIN, top - 6, heading, style.CAPTION, weight="bold", va="baseline")
+    canvas.text(MARGIN, top - 6, heading, style.CAPTION, weight="bold")
     bottom = top + 8 + _ROW * len(rows)
     for percent in (0, 25, 50, 75, 100):
         x = left + width * percent / 100
         canvas.lines([((x, top + 4, x, bottom), style.FRAME)])
-        canvas.text(x, bottom + 12, f"{percent} %", style.SMALL, style.MUTED, ha="center", va="baseline")
+        canvas.text(x, bottom + 12, f"{percent} %", style.SMALL, style.MUTED, ha="center")
     for place, row in enumerate(rows):
         y = top + 8 + _ROW * place + (_ROW - _BAR) / 2
         canvas.axes.fill_between(

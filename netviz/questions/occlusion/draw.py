@@ -11,20 +11,10 @@ from netviz.paper.words import MINUS, TIMES
 from netviz.questions.occlusion.result import OcclusionResult
 
 _SIDE = 320
-
-
 _LEAST = 150
-
-
 _BETWEEN = 24
-
-
 _OPACITY = 0.6
-
-
 _UNDER = 3 * 14 + 6
-
-
 _FILLS = {"mean": "the image's mean colour", "noise": "random colours", "zero": "0 in the network's units"}
 
 
@@ -85,10 +75,10 @@ def _draw(result: OcclusionResult) -> Figure:
     )
     for box, (name, note) in zip(boxes, notes, strict=True):
         y = top + height + 16
-        canvas.text(box[0], y, words.shorten(name, column, style.CAPTION), style.CAPTION, va="baseline")
+        canvas.text(box[0], y, words.shorten(name, column, style.CAPTION), style.CAPTION)
         for line in words.wrap([note], column, style.LABEL)[:2]:
             y += 14
-            canvas.text(box[0], y, line, style.LABEL, style.MUTED, va="baseline")
+            canvas.text(box[0], y, line, style.LABEL, style.MUTED)
     return canvas.figure
 
 

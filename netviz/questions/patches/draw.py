@@ -26,35 +26,15 @@ from netviz.results.choose import choose_units
 
 DEFAULT: Final = 16
 """How many units are drawn if none is asked for."""
-
-
 _SIDES: Final = (160, 128, 112, 96, 80, 64, 56, 48, 40)
-
-
 _NAMED: Final = 112
-
-
 _ABREAST: Final = 12
-
-
 _FACTS: Final = 104
-
-
 _GAP: Final = 4
-
-
 _BETWEEN: Final = 14
-
-
 _APART: Final = 36
-
-
 _LINE: Final = 13
-
-
 _HEADINGS: Final = 20
-
-
 _ROOM: Final = 260
 
 
@@ -191,7 +171,7 @@ def _headings(canvas: Canvas, plan: _Plan, left: int, y: int) -> None:
         (mean + plan.side + _BETWEEN, plan.bars + 10, "values"),
     ):
         text = words.shorten(text, room, style.LABEL)
-        canvas.text(left + x, y, text, style.LABEL, style.MUTED, va="baseline")
+        canvas.text(left + x, y, text, style.LABEL, style.MUTED)
 
 
 def _unit(
@@ -210,16 +190,16 @@ def _unit(
         if tiles.missing[number, place]:
             for row, word in enumerate(("image", "not found")):
                 where = (x + side / 2, y + side / 2 - 3 + 11 * row)
-                canvas.text(*where, word, style.SMALL, style.MUTED, ha="center", va="baseline")
+                canvas.text(*where, word, style.SMALL, style.MUTED, ha="center")
         else:
             canvas.image(tiles.pixels[number, place], (x, y, side, side))
         first, begin, last, end = tiles.drawn[number, place].tolist()
         frames.append((x + begin, y + first, end - begin, last - first))
         score = words.number(float(result.score[unit, place]))
-        canvas.text(x, y + side + 10, score, style.SMALL, style.MUTED, va="baseline")
+        canvas.text(x, y + side + 10, score, style.SMALL, style.MUTED)
         if plan.named:
             name = words.shorten(tiles.names[number][place], side, style.SMALL)
-            canvas.text(x, y + side + 10 + _LINE, name, style.SMALL, style.FAINT, va="baseline")
+            canvas.text(x, y + side + 10 + _LINE, name, style.SMALL, style.FAINT)
     x = left + _FACTS + plan.abreast * (side + _GAP) - _GAP + _BETWEEN
     if (tiles.filled[number] & ~tiles.missing[number]).any():
         canvas.image(tiles.mean[number], (x, top, side, side))
@@ -228,14 +208,14 @@ def _unit(
     canvas.image(histogram(result, unit, side, plan.bar), (x, top, plan.bars, side))
     low, high = (words.number(float(result.quantiles[unit, at])) for at in (0, -1))
     y = top + side + 10
-    canvas.text(x, y, low, style.SMALL, style.MUTED, va="baseline")
-    canvas.text(x + plan.bars, y, high, style.SMALL, style.MUTED, va="baseline", ha="right")
+    canvas.text(x, y, low, style.SMALL, style.MUTED)
+    canvas.text(x + plan.bars, y, high, style.SMALL, style.MUTED, ha="right")
     return frames
 
 
 def _facts(canvas: Canvas, result: PatchesResult, unit: int, left: int, top: int) -> None:
     """Write a unit's number, and beside its patches what it does over all images."""
-    canvas.text(left, top + 9, str(unit), style.CAPTION, weight="bold", va="baseline")
+    canvas.text(left, top + 9, str(unit), style.CAPTION, weight="bold")
     nonzero = float(result.nonzero[unit])
     lines = [
         f"max {words.number(float(result.max[unit]))}",
@@ -252,7 +232,6 @@ def _facts(canvas: Canvas, result: PatchesResult, unit: int, left: int, top: int
             line,
             style.SMALL,
             style.DUPLICATE if word else style.MUTED,
-            va="baseline",
             weight="bold" if word else "normal",
         )
 

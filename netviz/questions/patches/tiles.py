@@ -18,11 +18,7 @@ from netviz.questions.patches.result import PatchesResult
 from netviz.questions.patches.run import image_names
 
 _WHOLE: Final = 4
-
-
 _HATCH: Final = 6
-
-
 _SLIVER: Final = 0.03
 
 
@@ -179,16 +175,10 @@ def _weights(at: NDArray[Any], first: float, length: float, cells: int) -> NDArr
 
 Images = Callable[[int], Pixels]
 """Gives the pixels (H, W, 3) of an image by its number, upright; raises ImageError where it cannot."""
-
-
 LEVEL: Final = 0.995
 """Above which quantile of its values a unit's map is outlined (Bau et al. 2017, section 2.2)."""
-
-
 SHARE: Final = 0.5
 """The share of the score that takes its place where that quantile tells nothing apart."""
-
-
 _DIM: Final = 0.65
 
 

@@ -13,20 +13,10 @@ from netviz.paper.words import TIMES
 from netviz.questions.segment.result import SegmentResult
 
 _SIDE: Final = 340
-
-
 _LEAST: Final = 190
-
-
 _BETWEEN: Final = 24
-
-
 _OPACITY: Final = 0.65
-
-
 _UNDER: Final = 4 * 14 + 8
-
-
 _LINE: Final = 1.6
 
 
@@ -86,10 +76,10 @@ def _draw(result: SegmentResult) -> Figure:
         draw_edges(canvas, lines, box, shape, OUTLINE[0], _LINE, halo=OUTLINE[1])
     for box, (name, note) in zip(boxes, _notes(result), strict=True):
         y = top + height + 16
-        canvas.text(box[0], y, words.shorten(name, column, style.CAPTION), style.CAPTION, va="baseline")
+        canvas.text(box[0], y, words.shorten(name, column, style.CAPTION), style.CAPTION)
         for line in words.wrap([note], column, style.LABEL)[:3]:
             y += 14
-            canvas.text(box[0], y, line, style.LABEL, style.MUTED, va="baseline")
+            canvas.text(box[0], y, line, style.LABEL, style.MUTED)
     return canvas.figure
 
 

@@ -21,23 +21,11 @@ from netviz.paper.words import MINUS, TIMES
 from netviz.questions.sift.result import SiftResult
 
 MARK: Final = "#0096c7"
-
-
 POSITIVE: Final = "#b2182b"
-
-
 NEGATIVE: Final = "#2166ac"
-
-
 _PALE: Final = 0.66
-
-
 _ARROW_HEAD: Final = (4.5, 2.3)
-
-
 _SHAFT: Final = 0.5
-
-
 _PEN: Final = 72 / style.DPI
 
 
@@ -170,25 +158,13 @@ def bars(canvas: Canvas, box: Box, values: NDArray[Any], limit: float, signed: b
 
 
 TILE: Final = 38
-
-
 GAP: Final = 4
-
-
 BLOCK: Final = 4 * TILE + 3 * GAP
-
-
 ROW: Final = 180
 """Pixels from one row of stages to the next."""
-
-
 HEIGHT: Final = 2 * ROW + 8
 """Pixels that the strip takes."""
-
-
 _ARROW: Final = 34
-
-
 _LINE: Final = 13
 
 
@@ -218,7 +194,7 @@ def draw_stages(canvas: Canvas, result: SiftResult, left: float, top: float) -> 
     ):
         y = top + row * ROW
         title = words.shorten(name, strip_width(), style.CAPTION, bold=True)
-        canvas.text(left, y + 11, title, style.CAPTION, weight="bold", va="baseline")
+        canvas.text(left, y + 11, title, style.CAPTION, weight="bold")
         _row(canvas, stages, left, y + 22)
 
 
@@ -226,7 +202,7 @@ def _row(canvas: Canvas, stages: Sequence[Stage], left: float, top: float) -> No
     for number, stage in enumerate(stages):
         x = left + number * (BLOCK + _ARROW)
         heading = words.shorten(stage.heading, BLOCK + _ARROW - 6, style.LABEL)
-        canvas.text(x, top + 10, heading, style.LABEL, style.INK, va="baseline")
+        canvas.text(x, top + 10, heading, style.LABEL, style.INK)
         y = top + 17
         _tiles(canvas, stage.tiles, x, y)
         if number:
@@ -242,7 +218,7 @@ def _row(canvas: Canvas, stages: Sequence[Stage], left: float, top: float) -> No
         y += 2 * TILE + GAP + 13
         for note in stage.notes:
             for line in words.wrap([note], BLOCK + _ARROW - 8, style.SMALL):
-                canvas.text(x, y, line, style.SMALL, style.MUTED, va="baseline")
+                canvas.text(x, y, line, style.SMALL, style.MUTED)
                 y += _LINE
 
 
@@ -347,26 +323,12 @@ def _filters(result: SiftResult) -> Stage:
 
 
 _IMAGE: Final = 384
-
-
 _BETWEEN: Final = 30
-
-
 _PATCH: Final = 100
-
-
 _SPACE: Final = 12
-
-
 _NUMBER: Final = 22
-
-
 _COLUMN: Final = 30
-
-
 _HEAD: Final = 44
-
-
 _GROUPS: Final = 2
 
 
@@ -437,7 +399,7 @@ def _image(canvas: Canvas, result: SiftResult, box: Box) -> None:
         style.LABEL,
     )
     for line in lines:
-        canvas.text(box[0], y, line, style.LABEL, style.MUTED, va="baseline")
+        canvas.text(box[0], y, line, style.LABEL, style.MUTED)
         y += 13
 
 
@@ -483,18 +445,17 @@ def _headings(canvas: Canvas, result: SiftResult, left: float, top: float, room:
             words.shorten(heading, space - 4, style.CAPTION, bold=True),
             style.CAPTION,
             weight="bold",
-            va="baseline",
         )
         text = words.shorten(note, space - 2, style.SMALL)
-        canvas.text(left + x, top + 29, text, style.SMALL, style.MUTED, va="baseline")
+        canvas.text(left + x, top + 29, text, style.SMALL, style.MUTED)
 
 
 def _keypoint(canvas: Canvas, result: SiftResult, number: int, left: float, top: float, room: float) -> None:
     patch, arrows, raw, normalized, wide = _columns(room)
     longest, high, high_normalized = _limits(result)
-    canvas.text(left, top + 12, str(number + 1), style.CAPTION, weight="bold", va="baseline")
+    canvas.text(left, top + 12, str(number + 1), style.CAPTION, weight="bold")
     if result.clamped[number]:
-        canvas.text(left, top + 28, "*", style.CAPTION, va="baseline")
+        canvas.text(left, top + 28, "*", style.CAPTION)
     pictures: list[Box] = [(left + x, top, _PATCH, _PATCH) for x in (patch, arrows)]
     canvas.image(result.patches[number], pictures[0])
     canvas.image(pale(result.patches[number]), pictures[1])

@@ -15,13 +15,8 @@ from netviz.questions.sift.result import MatchResult
 
 METHODS: Final = {"SIFT": style.INK, "layer": "#bc4c00", "normalized": "#8250df"}
 """The methods and their colours."""
-
-
 RIGHT: Final = "#0969da"
-
-
 WRONG: Final = "#cf222e"
-
 
 _KINDS: Final = {
     "rotation": ("rotation", "degrees"),
@@ -30,34 +25,15 @@ _KINDS: Final = {
     "perspective": ("perspective", "shift of corners, % of the side"),
 }
 
-
 _PANEL: Final = (192, 190)
-
-
 _SPACE: Final = 104
-
-
 _TICKS: Final = 34
-
-
 _TITLE_LINE: Final = 24
-
-
 _CAPTION_LINE: Final = 17
-
-
 _TABLE_LINE: Final = 20
-
-
 _DRAWN: Final = 120
-
-
 _PAIR: Final = 336
-
-
 _BETWEEN: Final = 28
-
-
 _PEN: Final = 72 / style.DPI
 
 
@@ -132,8 +108,8 @@ def _curve(canvas: Canvas, result: MatchResult, kind: str, left: float, top: flo
     place = (left / canvas.width, 1 - (top + high) / canvas.height, wide / canvas.width, high / canvas.height)
     axes = canvas.figure.add_axes(place, label=kind)
     heading, unit = _KINDS[kind]
-    canvas.text(left - _TICKS, top - 12, heading, style.CAPTION, weight="bold", va="baseline")
-    canvas.text(left + wide / 2, top + high + 36, unit, style.SMALL, style.MUTED, ha="center", va="baseline")
+    canvas.text(left - _TICKS, top - 12, heading, style.CAPTION, weight="bold")
+    canvas.text(left + wide / 2, top + high + 36, unit, style.SMALL, style.MUTED, ha="center")
     ends = {}
     for method, colour in METHODS.items():
         rows = [row for row in result.rows if row["kind"] == kind and row["method"] == method]
@@ -185,18 +161,16 @@ def _table(canvas: Canvas, result: MatchResult, kinds: list[str], left: float, t
     first, second = 170.0, 120.0
     each = (room - first - second) / (columns - 2)
     lines: list[tuple[Box, str]] = []
-    canvas.text(left, top, "all warps of a kind together", style.CAPTION, weight="bold", va="baseline")
-    canvas.text(
-        left + first + second - 30, top + 20, "matchable", style.SMALL, style.MUTED, ha="right", va="baseline"
-    )
+    canvas.text(left, top, "all warps of a kind together", style.CAPTION, weight="bold")
+    canvas.text(left + first + second - 30, top + 20, "matchable", style.SMALL, style.MUTED, ha="right")
     for number, (method, colour) in enumerate(METHODS.items()):
         start = left + first + second + 3 * number * each
         middle = start + 2 * each
-        canvas.text(middle, top, method, style.CAPTION, colour, ha="center", weight="bold", va="baseline")
+        canvas.text(middle, top, method, style.CAPTION, colour, ha="center", weight="bold")
         lines.append(((start + 0.5 * each, top + 6, start + 3 * each, top + 6), colour))
         for at, name in enumerate(("matches", "right", "precision")):
             x = start + (at + 1) * each
-            canvas.text(x, top + 20, name, style.SMALL, style.MUTED, ha="right", va="baseline")
+            canvas.text(x, top + 20, name, style.SMALL, style.MUTED, ha="right")
     by = {(total["kind"], total["method"]): total for total in result.totals}
     for row, kind in enumerate(kinds):
         y = top + 40 + row * _TABLE_LINE
@@ -204,16 +178,16 @@ def _table(canvas: Canvas, result: MatchResult, kinds: list[str], left: float, t
         lines.append(((left, y - 14, left + room, y - 14), style.FRAME))
         some = by[kind, "SIFT"]
         name = f"{kind} ({words.counted(some['warps'], 'warp')})"
-        canvas.text(left, y, name, style.CAPTION, va="baseline", **bold)
+        canvas.text(left, y, name, style.CAPTION, **bold)
         x = left + first + second - 30
-        canvas.text(x, y, f"{some['matchable']}", style.CAPTION, ha="right", va="baseline", **bold)
+        canvas.text(x, y, f"{some['matchable']}", style.CAPTION, ha="right", **bold)
         for number, method in enumerate(METHODS):
             total = by[kind, method]
             start = left + first + second + 3 * number * each
             share = "–" if total["precision"] is None else f"{100 * total['precision']:.1f} %"
             for at, text in enumerate((str(total["matches"]), str(total["right"]), share)):
                 x = start + (at + 1) * each
-                canvas.text(x, y, text, style.CAPTION, ha="right", va="baseline", **bold)
+                canvas.text(x, y, text, style.CAPTION, ha="right", **bold)
     canvas.lines(lines)
 
 
@@ -222,11 +196,11 @@ def _pairs(canvas: Canvas, result: MatchResult, top: float, size: tuple[int, int
     wide, high = size
     strength = _strength(result.pair_kind, result.pair_strength)
     heading = f"matches for {result.pair_kind} {strength}: the image above, its warp below"
-    canvas.text(MARGIN, top, heading, style.CAPTION, weight="bold", va="baseline")
+    canvas.text(MARGIN, top, heading, style.CAPTION, weight="bold")
     x = MARGIN + words.width(heading, style.CAPTION, bold=True) + 20
     for name, colour in (("right", RIGHT), ("wrong", WRONG)):
         canvas.lines([((x, top - 4, x + 18, top - 4), colour)], 2.0)
-        canvas.text(x + 24, top, name, style.CAPTION, va="baseline")
+        canvas.text(x + 24, top, name, style.CAPTION)
         x += 74
     zoom = wide / result.image.shape[1]
     room = (canvas.width - 2 * MARGIN - 3 * _PAIR) / 2
@@ -239,7 +213,7 @@ def _pairs(canvas: Canvas, result: MatchResult, top: float, size: tuple[int, int
         if len(found) > _DRAWN:
             found = found[np.linspace(0, len(found) - 1, _DRAWN).round().astype(np.intp)]
             text += f"; {_DRAWN} drawn"
-        canvas.text(left, top + 22, text, style.CAPTION, METHODS[method], va="baseline")
+        canvas.text(left, top + 22, text, style.CAPTION, METHODS[method])
         upper: Box = (left, top + 32, wide, high)
         lower: Box = (left, top + 32 + high + 14, wide, high)
         boxes += [upper, lower]

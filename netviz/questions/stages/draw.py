@@ -16,8 +16,6 @@ from netviz.paper.words import MINUS, TIMES
 from netviz.questions.stages.result import Column, StagesResult
 
 _STRONGEST = 16
-
-
 _LEAST_ZOOM = 3
 
 
@@ -90,56 +88,22 @@ def _grid(shares: NDArray[np.float64], shown: int, columns: int, zoom: int, gap:
 
 
 _IMAGE = 224
-
-
 _BETWEEN = 28
-
-
 _LABEL = 34
-
-
 _GAP = 14
-
-
 _LEAST_COLUMN = 116
-
-
 _NARROW_COLUMN = 96
-
-
 _MANY = 12
-
-
 _LINE = 13
-
-
 _UNDER = 14
-
-
 _LARGEST_TILE = 176
-
-
 _SMALLEST_TILE = 24
-
-
 _LEAST_FILTER = 80
-
-
 _WIDE = 1760
-
-
 _FEW = 8
-
-
 _HIGH = 1280  # of few rows; more may take what the paper has
-
-
 _HIGHEST = 1760
-
-
 _BAR = 48
-
-
 _MOST_ROWS = 36
 
 
@@ -225,10 +189,10 @@ def _draw(result: StagesResult) -> Figure:
         _group(canvas, "what if", places[own + 1], ends[-1], top)
     for place, head in zip(places, heads, strict=True):
         for number, (line, size, colour, weight) in enumerate(head):
-            canvas.text(place, top + 36 + _LINE * number, line, size, colour, weight=weight, va="baseline")
+            canvas.text(place, top + 36 + _LINE * number, line, size, colour, weight=weight)
     for row, unit in enumerate(units):
         y = first + row * row_height
-        canvas.text(places[0] - 8, y + 10, str(unit), style.CAPTION, va="baseline", ha="right")
+        canvas.text(places[0] - 8, y + 10, str(unit), style.CAPTION, ha="right")
         boxes += _row(canvas, row, y, places, filters, maps)
     canvas.frames(boxes)
     return canvas.figure
@@ -253,11 +217,11 @@ def _row(
 
 def _write_peak(canvas: Canvas, box: Box, peak: float, signed: bool) -> None:
     text = f"±{words.number(peak)}" if signed and peak else f"max {words.number(peak)}"
-    canvas.text(box[0], box[1] + box[3] + 11, text, style.SMALL, style.FAINT, va="baseline")
+    canvas.text(box[0], box[1] + box[3] + 11, text, style.SMALL, style.FAINT)
 
 
 def _group(canvas: Canvas, title: str, left: float, right: float, y: float) -> None:
-    canvas.text(left, y + 10, title, style.CAPTION, style.MUTED, va="baseline")
+    canvas.text(left, y + 10, title, style.CAPTION, style.MUTED)
     canvas.lines([((left, y + 17, right, y + 17), style.FAINT)])
 
 
@@ -345,13 +309,11 @@ def _picture(canvas: Canvas, result: StagesResult, picture: tuple[int, int], top
     canvas.image(result.image, box, smooth=picture[0] < width)
     room = max(picture[0], 150)
     y = top + picture[1] + 15
-    canvas.text(
-        MARGIN, y, words.shorten(result.image_name, room, style.CAPTION), style.CAPTION, va="baseline"
-    )
+    canvas.text(MARGIN, y, words.shorten(result.image_name, room, style.CAPTION), style.CAPTION)
     seen = f"{width}{TIMES}{height} pixels, as the network saw it"
     for line in words.wrap([seen], room, style.LABEL)[:2]:
         y += 14
-        canvas.text(MARGIN, y, line, style.LABEL, style.MUTED, va="baseline")
+        canvas.text(MARGIN, y, line, style.LABEL, style.MUTED)
     return box
 
 

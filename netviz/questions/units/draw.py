@@ -17,32 +17,14 @@ from netviz.questions.units.result import UnitsResult
 
 CHART: Final = 214
 """Pixels that a histogram takes with its heading."""
-
-
 BINS: Final = 25
-
-
 LISTED: Final = 10
-
-
 _BAR: Final = "#54aeff"
-
-
 _ABOVE: Final = 52
-
-
 _BELOW: Final = 42
-
-
 _NUMBERS: Final = 34
-
-
 _LINE: Final = 17
-
-
 _PAIRS: Final = 170
-
-
 _GAP: Final = 30
 
 
@@ -68,10 +50,10 @@ def draw_chart(
     said = f"mean {words.number(float(finite.mean()))}" if len(finite) else "no unit has one"
     if len(finite) < len(values):
         said += f"; without {words.counted(len(values) - len(finite), 'unit')}"
-    canvas.text(left, top - 8, heading, style.CAPTION, weight="bold", va="baseline")
-    canvas.text(left + width, top - 8, said, style.LABEL, style.MARK, ha="right", va="baseline")
+    canvas.text(left, top - 8, heading, style.CAPTION, weight="bold")
+    canvas.text(left + width, top - 8, said, style.LABEL, style.MARK, ha="right")
     for row, line in enumerate(words.wrap(notes, width, style.SMALL)[:3]):
-        canvas.text(left, top + 6 + 13 * row, line, style.SMALL, style.MUTED, va="baseline")
+        canvas.text(left, top + 6 + 13 * row, line, style.SMALL, style.MUTED)
     inner = (left + _NUMBERS, top + _ABOVE - 8, width - _NUMBERS - 8, height - _ABOVE - _BELOW)
     axes = canvas.figure.add_axes(
         (
@@ -147,16 +129,16 @@ def _list(
     lines: Sequence[str],
     marks: Sequence[str] = (),
 ) -> None:
-    canvas.text(left, top + 8, heading[0], style.CAPTION, weight="bold", va="baseline")
+    canvas.text(left, top + 8, heading[0], style.CAPTION, weight="bold")
     note = words.shorten(heading[1], width, style.SMALL)
-    canvas.text(left, top + 22, note, style.SMALL, style.MUTED, va="baseline")
+    canvas.text(left, top + 22, note, style.SMALL, style.MUTED)
     indent = 14 if marks else 0
     for row, line in enumerate(lines):
         y = top + 42 + _LINE * row
         if row < len(marks):
             canvas.axes.fill_between([left, left + 9], y - 9, y, color=marks[row], linewidth=0)
         text = _cut(line, width - indent)
-        canvas.text(left + indent, y, text, style.LABEL, va="baseline")
+        canvas.text(left + indent, y, text, style.LABEL)
 
 
 def _signed(value: float) -> str:
@@ -178,29 +160,13 @@ def _cut(text: str, width: float) -> str:
 
 GROUPS: Final = ("#1a7f37", "#bc4c00", "#8250df", "#bf8700", "#0969da", "#cf222e", "#1b7c83", "#bf3989")
 """Colours of the largest groups of units with the same patches; the others are grey."""
-
-
 _SIDE: Final = 640
-
-
 _LEAST: Final = 320
-
-
 _ZOOM: Final = 40
-
-
 _TEXT_ROW: Final = 11
-
-
 _STRIP: Final = 9
-
-
 _CHARTS: Final = 440
-
-
 _BETWEEN: Final = 40
-
-
 _RARELY: Final = 0.01
 
 
@@ -261,7 +227,7 @@ def _draw(result: UnitsResult) -> Figure:
     groups, lists = top + side + 30, top + len(shown) * CHART + 8
     canvas = Canvas(paper, int(max(groups + groups_height(result), lists + lists_height(result))) + MARGIN)
     head.draw(canvas)
-    canvas.text(left, top - 8, "correlation of units", style.CAPTION, weight="bold", va="baseline")
+    canvas.text(left, top - 8, "correlation of units", style.CAPTION, weight="bold")
     box: Box = (left, top, side, side)
     if len(order):
         canvas.image(table, box, style.colour_map("diverging"), (-1.0, 1.0))
@@ -269,7 +235,7 @@ def _draw(result: UnitsResult) -> Figure:
         canvas.image(strip, (left - _STRIP - 4, top, _STRIP, side))
         canvas.frames([box, (left - _STRIP - 4, top, _STRIP, side)])
     else:
-        canvas.text(left, top + 20, "no unit ever changes", style.CAPTION, style.MUTED, va="baseline")
+        canvas.text(left, top + 20, "no unit ever changes", style.CAPTION, style.MUTED)
     if numbered:
         for row, unit in enumerate(order.tolist()):
             middle = top + (row + 0.5) * zoom
