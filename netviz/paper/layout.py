@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection, PolyCollection
-from matplotlib.colors import Colormap, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
@@ -22,7 +23,6 @@ _CAPTION_LINE: Final = 17
 _LAYER_WIDTH: Final = 420
 _BAR_WIDTH: Final = 240
 _BAR_HEIGHT: Final = 11
-_BAR_ROOM: Final = 34
 Box = tuple[float, float, float, float]
 
 
@@ -43,24 +43,47 @@ class Canvas:
         """Write one line exactly as it is given: no character has a meaning of its own, ``$`` neither."""
         return self.axes.text(x, y, text, fontsize=size, color=colour, parse_math=False, **kwargs)
 
+    def heading(self, x: float, y: float, text: str, room: float | None = None) -> Text:
+        """Write the name of a part of the picture in bold, shortened to `room` pixels if that is given."""
+        if room is not None:
+            text = words.shorten(text, room, style.CAPTION, bold=True)
+        return self.text(x, y, text, style.CAPTION, weight="bold")
+
     def image(
-        self,
-        pixels: NDArray[Any],
-        box: Box,
-        colours: Colormap | None = None,
-        limits: tuple[float | None, float | None] = (None, None),
-        smooth: bool = False,
+        self, pixels: NDArray[Any], box: Box, *, smooth: bool | None = None, **colours: Any
     ) -> AxesImage:
-        """Place an image in a box (left, top, width, height)."""
+        """Place an image in a box (left, top, width, height).
+
+        It is interpolated where `smooth` is true, by default where it has more pixels than the box; else its pixels
+        are drawn as squares.
+        """
         left, top, width, height = box
+        if smooth is None:
+            smooth = width < pixels.shape[1]
         return self.axes.imshow(
             pixels,
-            cmap=colours,
-            vmin=limits[0],
-            vmax=limits[1],
             interpolation="antialiased" if smooth else "nearest",
             aspect="auto",
             extent=(left, left + width, top + height, top),
+            **colours,
+        )
+
+    def values(
+        self, values: NDArray[Any], box: Box, scale: Scale, peak: float = 1.0, *, clear: bool = False
+    ) -> AxesImage:
+        """Place numbers (H, W) in a box, in the colours of a scale.
+
+        `peak` is the value of the last colour where the scale is relative. NaN and infinity take a colour of their
+        own, or none where `clear` is true.
+        """
+        colours = style.colour_map(scale.colours)
+        low, high = scale.limits(peak)
+        return self.image(
+            np.ma.masked_invalid(values),
+            box,
+            cmap=colours.with_extremes(bad=(0.0, 0.0, 0.0, 0.0)) if clear else colours,
+            vmin=low,
+            vmax=high,
         )
 
     def frames(
@@ -87,47 +110,81 @@ class Canvas:
         )
         self.axes.add_collection(drawn, autolim=False)
 
-    def bar(self, x: float, y: float, scale: Scale, ticks: Sequence[tuple[float, str]]) -> None:
-        """Draw a scale as a colour bar with its numbers, the top left corner at (x, y)."""
+    def add_axes(self, box: Box, label: str) -> Axes:
+        """Return new Axes that fill a box."""
+        left, top, width, height = box
         place = (
-            x / self.width,
-            1 - (y + _BAR_HEIGHT) / self.height,
-            _BAR_WIDTH / self.width,
-            _BAR_HEIGHT / self.height,
+            left / self.width,
+            1 - (top + height) / self.height,
+            width / self.width,
+            height / self.height,
         )
-        axes = self.figure.add_axes(place, label="scale")
+        return self.figure.add_axes(place, label=label)
+
+    def add_chart(self, box: Box, label: str) -> Axes:
+        """Return new Axes for a chart, open above and to the right, with small muted numbers."""
+        axes = self.add_axes(box, label)
+        axes.tick_params(
+            labelsize=style.SMALL, labelcolor=style.MUTED, color=style.FAINT, width=0.6, length=3
+        )
+        axes.spines[["top", "right"]].set_visible(False)
+        return axes
+
+    def bar(
+        self, x: float, y: float, scale: Scale, width: float = _BAR_WIDTH, height: float = _BAR_HEIGHT
+    ) -> Axes:
+        """Draw a scale as a colour bar with its ticks, the top left corner at (x, y)."""
+        axes = self.add_axes((x, y, width, height), "scale")
         mappable = ScalarMappable(Normalize(scale.low, scale.high), style.colour_map(scale.colours))
         bar = self.figure.colorbar(mappable, cax=axes, orientation="horizontal")
-        bar.set_ticks([value for value, _ in ticks], labels=[label for _, label in ticks])
+        bar.set_ticks([value for value, _ in scale.ticks], labels=[label for _, label in scale.ticks])
         bar.minorticks_off()
+        return axes
 
 
 @dataclass(frozen=True)
-class Header:
-    """What stands above every picture: a title, a caption, a colour bar and what it means.
+class Head:
+    """What stands above every picture: a title, a caption, and what its colours mean.
 
     Attributes
     ----------
-    title, caption : tuple of str
-        Lines, already of the right width.
-    scale : Scale
-    ticks : tuple of (float, str)
-        Positions and numbers on the bar.
-    notes : tuple of str
-        Lines to the right of the bar.
+    title, caption, warnings : tuple of str
+        Lines, already of the right width; warnings stand below the caption in a colour of their own.
+    bars : tuple of (Scale, tuple of str)
+        Colour bars, one below the other, with the lines to the right of each.
     """
 
     title: tuple[str, ...]
     caption: tuple[str, ...]
-    scale: Scale
-    ticks: tuple[tuple[float, str], ...]
-    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    bars: tuple[tuple[Scale, tuple[str, ...]], ...]
+
+    @classmethod
+    def of(
+        cls,
+        title: Sequence[str],
+        caption: Sequence[str],
+        paper: int,
+        *bars: tuple[Scale, Sequence[str]],
+        warnings: Sequence[str] = (),
+    ) -> "Head":
+        """Break title, caption, warnings and the notes of colour bars to the width of the paper."""
+        room = paper - 2 * MARGIN
+        return cls(
+            title=tuple(words.wrap(title, room, style.TITLE, bold=True, whole=True)),
+            caption=tuple(words.wrap(caption, room, style.CAPTION)),
+            warnings=tuple(line for one in warnings for line in words.wrap([one], room, style.CAPTION)),
+            bars=tuple(
+                (scale, tuple(words.wrap(notes, room - _BAR_WIDTH - 50, style.CAPTION)))
+                for scale, notes in bars
+            ),
+        )
 
     @property
     def height(self) -> int:
         """The pixels it takes, from the top of the paper to the top of what it heads."""
-        lines = _TITLE_LINE * len(self.title) + _CAPTION_LINE * len(self.caption)
-        return MARGIN + lines + 10 + max(_BAR_ROOM, _CAPTION_LINE * len(self.notes)) + 14
+        lines = _TITLE_LINE * len(self.title) + _CAPTION_LINE * (len(self.caption) + len(self.warnings))
+        return MARGIN + lines + (10 + sum(map(_bar_room, self.bars)) if self.bars else 12)
 
     def draw(self, canvas: Canvas) -> None:
         """Draw it at the top of a canvas."""
@@ -135,34 +192,128 @@ class Header:
         for line in self.title:
             canvas.text(MARGIN, y, line, style.TITLE, weight="bold", va="top")
             y += _TITLE_LINE
-        for line in self.caption:
-            canvas.text(MARGIN, y, line, style.CAPTION, style.MUTED, va="top")
-            y += _CAPTION_LINE
+        for lines, colour in ((self.caption, style.MUTED), (self.warnings, style.WARNING)):
+            for line in lines:
+                canvas.text(MARGIN, y, line, style.CAPTION, colour, va="top")
+                y += _CAPTION_LINE
         y += 10
-        # The outermost numbers are centred under the bar's ends and need room to the left.
-        canvas.bar(MARGIN + 14, y, self.scale, self.ticks)
-        for line in self.notes:
-            canvas.text(MARGIN + _BAR_WIDTH + 50, y - 2, line, style.CAPTION, style.MUTED, va="top")
-            y += _CAPTION_LINE
+        for bar in self.bars:
+            scale, notes = bar
+            # The outermost numbers are centred under the bar's ends and need room to the left.
+            canvas.bar(MARGIN + 14, y, scale)
+            for row, line in enumerate(notes):
+                at = MARGIN + _BAR_WIDTH + 50, y - 2 + _CAPTION_LINE * row
+                canvas.text(*at, line, style.CAPTION, style.MUTED, va="top")
+            y += _bar_room(bar)
 
 
-def header(
-    title: Sequence[str],
-    caption: Sequence[str],
-    scale: Scale,
-    ticks: Sequence[tuple[float, str]],
-    note: Sequence[str],
-    width: int,
-) -> Header:
-    """Break title, caption and note to the width of a picture."""
-    room = width - 2 * MARGIN
-    return Header(
-        title=tuple(words.wrap(title, room, style.TITLE, bold=True, whole=True)),
-        caption=tuple(words.wrap(caption, room, style.CAPTION)),
-        scale=scale,
-        ticks=tuple(ticks),
-        notes=tuple(words.wrap(note, room - _BAR_WIDTH - 50, style.CAPTION)),
-    )
+def _bar_room(bar: tuple[Scale, tuple[str, ...]]) -> int:
+    """Return the pixels that a colour bar takes with its numbers, its notes and what is left free below."""
+    return max(34, _CAPTION_LINE * len(bar[1])) + 14
+
+
+def fit(shape: tuple[int, ...], side: int, whole: bool = True) -> tuple[int, int]:
+    """Return width and height at which an image of this height and width is drawn, `side` pixels at most.
+
+    It is enlarged by whole factors; where `whole` is false, by less than 2 also by others.
+    """
+    height, width = shape[:2]
+    factor = side / max(height, width)
+    if factor > 1 and (whole or factor >= 2):
+        factor = max(1.0, float(int(factor)))
+    return max(1, round(width * factor)), max(1, round(height * factor))
+
+
+def placed(part: tuple[float, float, float, float], box: Box, shape: tuple[int, ...]) -> Box:
+    """Return where top, left, height, width in pixels of an image lie on the paper: left, top, width, height."""
+    down, across = box[3] / shape[0], box[2] / shape[1]
+    top, left, height, width = part
+    return box[0] + left * across, box[1] + top * down, width * across, height * down
+
+
+@dataclass(frozen=True)
+class Panels:
+    """Where pictures of one size stand, in rows and columns, with words above or below each.
+
+    Attributes
+    ----------
+    size : tuple of int
+        Width and height of a picture in pixels.
+    columns : int
+    column : int
+        Pixels of a column: what words take, if they need more than a picture.
+    between : int
+        Pixels from one column to the next.
+    above, below : int
+        Pixels above and below a picture, for words.
+    """
+
+    size: tuple[int, int]
+    columns: int
+    column: int
+    between: int
+    above: int = 0
+    below: int = 0
+
+    @property
+    def paper(self) -> int:
+        """The width of the paper that holds the columns."""
+        return 2 * MARGIN + self.columns * (self.column + self.between) - self.between
+
+    @property
+    def each(self) -> int:
+        """The pixels from one row to the next."""
+        return self.above + self.size[1] + self.below
+
+    def height(self, count: int) -> int:
+        """Return the pixels that so many pictures take."""
+        return -(-count // self.columns) * self.each
+
+    def box(self, number: int, top: int) -> Box:
+        """Return where a picture stands if the first row begins at `top`; they are counted row by row."""
+        row, column = divmod(number, self.columns)
+        left = MARGIN + column * (self.column + self.between)
+        return left, top + row * self.each + self.above, *self.size
+
+    def draw(
+        self,
+        canvas: Canvas,
+        box: Box,
+        pixels: NDArray[Any],
+        title: str,
+        note: str,
+        scale: Scale | None = None,
+        peak: float = 1.0,
+    ) -> None:
+        """Draw one, of numbers in the colours of a scale, with a title and a note above."""
+        if scale is None:
+            canvas.image(pixels, box)
+        else:
+            canvas.values(pixels, box, scale, peak)
+        left, top = box[0], box[1] - self.above
+        canvas.heading(left, top + 12, title, self.column)
+        note = words.shorten(note, self.column, style.LABEL)
+        canvas.text(left, top + 27, note, style.LABEL, style.MUTED)
+
+    def write_below(self, canvas: Canvas, box: Box, name: str, notes: Sequence[str], lines: int) -> None:
+        """Write a name below a picture, and below it what there is to say, in at most so many lines."""
+        write_below(canvas, box[0], box[1] + box[3] + 16, name, notes, self.column, lines)
+
+
+def write_below(
+    canvas: Canvas, x: float, y: float, name: str, notes: Sequence[str], room: float, lines: int
+) -> None:
+    """Write a name and, below it, what there is to say, in at most so many lines of `room` pixels."""
+    canvas.text(x, y, words.shorten(name, room, style.CAPTION), style.CAPTION)
+    for line in words.wrap(notes, room, style.LABEL)[:lines]:
+        y += 14
+        canvas.text(x, y, line, style.LABEL, style.MUTED)
+
+
+def seen_size(image: NDArray[Any]) -> str:
+    """Say how large an image is that is drawn as the network saw it."""
+    height, width = image.shape[:2]
+    return f"{width}{words.TIMES}{height} pixels, as the network saw it"
 
 
 def layer_name(layer: str, *others: str) -> str:
@@ -182,57 +333,3 @@ def drawn_of(units: Sequence[int], total: int, sort: str) -> str:
     """Say how many units are drawn, and in which order."""
     order = {"index": "by index", "norm": "by norm", "hue": "by hue", "max": "by maximum"}.get(sort, sort)
     return f"{len(units)} of {total} units, {order}"
-
-
-def limits(scale: Scale, peak: float) -> tuple[float, float]:
-    """Return the values of the first and last colour of a tile whose own peak is `peak`."""
-    if not scale.per_tile:
-        return scale.low, scale.high
-    high = peak or 1.0
-    return (-high if scale.low < 0 else 0.0), high
-
-
-def as_array(values: Any) -> NDArray[np.float64]:
-    """Mask what has no place on the scale, so that it takes the colour map's own colour for that."""
-    return np.ma.masked_invalid(values)
-
-
-_LINE: Final = 17
-
-
-@dataclass(frozen=True)
-class Head:
-    """Title and caption of a picture that has no scale of colours.
-
-    Attributes
-    ----------
-    title, caption : tuple of str
-        Lines, already of the right width.
-    """
-
-    title: tuple[str, ...]
-    caption: tuple[str, ...]
-
-    @classmethod
-    def wrapped(cls, title: Sequence[str], caption: Sequence[str], paper: int) -> "Head":
-        """Break title and caption to the width of the paper."""
-        room = paper - 2 * MARGIN
-        return cls(
-            title=tuple(words.wrap(title, room, style.TITLE, bold=True, whole=True)),
-            caption=tuple(words.wrap(caption, room, style.CAPTION)),
-        )
-
-    @property
-    def height(self) -> int:
-        """The pixels it takes, from the top of the paper."""
-        return MARGIN + _TITLE_LINE * len(self.title) + _LINE * len(self.caption) + 12
-
-    def draw(self, canvas: Canvas) -> None:
-        """Draw it at the top of a canvas."""
-        y = MARGIN
-        for line in self.title:
-            canvas.text(MARGIN, y, line, style.TITLE, weight="bold", va="top")
-            y += _TITLE_LINE
-        for line in self.caption:
-            canvas.text(MARGIN, y, line, style.CAPTION, style.MUTED, va="top")
-            y += _LINE

@@ -77,16 +77,9 @@ def grey(image: Pixels) -> Pixels:
     return np.repeat(values[..., None], 3, axis=2).astype(np.uint8)
 
 
-def fitted(shape: tuple[int, ...], side: int, whole: bool = True) -> tuple[int, int]:
-    """Return width and height at which an image of this height and width is drawn, `side` pixels at most.
-
-    Where `whole` is true it is enlarged by whole factors only.
-    """
-    height, width = shape[:2]
-    factor = side / max(height, width)
-    if factor > 1 and (whole or factor >= 2):
-        factor = max(1.0, float(int(factor)))
-    return max(1, round(width * factor)), max(1, round(height * factor))
+def over_grey(opacity: float) -> str:
+    """Say how colours lie over an image in greys."""
+    return f"drawn at {opacity:.0%} over the grey image"
 
 
 OUTLINE: Final = (style.OUTLINE, style.INK)

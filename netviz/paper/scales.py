@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netviz.paper.style import BAD, LEVELS, colour_table
+from netviz.paper.words import MINUS, number
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -26,12 +27,47 @@ class Scale:
         (three signed channels as a colour, zero is mid-grey).
     per_tile : bool
         Whether each tile (a filter, or a map) has its own scale.
+    marks : tuple of (float, str)
+        Values and what is written below them on a colour bar, where that are not the usual ticks.
     """
 
     low: float
     high: float
     colours: str
     per_tile: bool
+    marks: tuple[tuple[float, str], ...] = ()
+
+    @property
+    def ticks(self) -> tuple[tuple[float, str], ...]:
+        """Values and what is written below them on a colour bar: by default both ends and the middle."""
+        if self.marks:
+            return self.marks
+        if self.per_tile:
+            signed = ((self.low, f"{MINUS}max"),) if self.low < 0 else ()
+            return (*signed, (0.0, "0"), (self.high, "max"))
+        return tuple((value, number(value)) for value in (self.low, (self.low + self.high) / 2, self.high))
+
+    @property
+    def note(self) -> str:
+        """What its colours mean, in words."""
+        if self.colours == "rgb":
+            return "mid-grey is 0, brighter positive, darker negative, in each of red, green and blue"
+        if self.colours == "diverging":
+            return "white is 0, red positive, blue negative"
+        return "brighter is higher" if self.low else "black is 0, brighter is more"
+
+    def limits(self, peak: float) -> tuple[float, float]:
+        """Return the values of the first and last colour; of a tile with its own scale by its `peak`."""
+        if not self.per_tile:
+            return self.low, self.high
+        high = peak or 1.0
+        return (-high if self.low < 0 else 0.0), high
+
+
+def scale_for(low: float, high: float, per_tile: bool = False) -> Scale:
+    """Return the scale of values in a range: with two equal sides if any is negative, else from zero up."""
+    limit = max(-low, high) or 1.0
+    return Scale(-limit if low < 0 else 0.0, limit, "diverging" if low < 0 else "sequential", per_tile)
 
 
 def peak(values: NDArray[Any]) -> float:

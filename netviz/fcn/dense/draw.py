@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from netviz.fcn.dense.result import DenseResult
 from netviz.paper import style, words
-from netviz.paper.layout import MARGIN, Box, Canvas, Header, as_array, bad_values, header
-from netviz.paper.regions import fitted, grey
+from netviz.paper.layout import MARGIN, Box, Canvas, Head, Panels, bad_values, fit, placed
+from netviz.paper.regions import grey, over_grey
 from netviz.paper.scales import Floats, Pixels, Scale, finite_range
-from netviz.paper.words import TIMES, number
+from netviz.paper.words import TIMES
 
 OPACITY: Final = 0.65
 
@@ -24,12 +24,7 @@ def heat_scale(values: NDArray[Any]) -> Scale:
     return Scale(low, high, "sequential", False)
 
 
-def scale_ticks(scale: Scale) -> list[tuple[float, str]]:
-    """Return both ends and the middle of a scale with their numbers."""
-    return [(value, number(value)) for value in (scale.low, (scale.low + scale.high) / 2, scale.high)]
-
-
-def spread(
+def interpolated(
     values: NDArray[Any],
     center_y: Floats,
     center_x: Floats,
@@ -90,26 +85,10 @@ def draw_heat(
     opacity: float = OPACITY,
 ) -> None:
     """Draw a heat map over its part of the image in grey; where `clear` is true, NaN leaves the image as it is."""
-    height, width = image.shape[:2]
-    small = box[2] < width
-    canvas.image(grey(image), box, smooth=small)
+    canvas.image(grey(image), box)
     top, left, bottom, right = part
-    colours = style.colour_map(scale.colours)
-    drawn = canvas.image(
-        as_array(heat),
-        placed((top, left, bottom - top, right - left), box, (height, width)),
-        colours.with_extremes(bad=(0.0, 0.0, 0.0, 0.0)) if clear else colours,
-        (scale.low, scale.high),
-        smooth=small,
-    )
-    drawn.set_alpha(opacity)
-
-
-def placed(part: tuple[float, float, float, float], box: Box, shape: tuple[int, int]) -> Box:
-    """Return where top, left, height, width in pixels of an image lie on the paper: left, top, width, height."""
-    down, across = box[3] / shape[0], box[2] / shape[1]
-    top, left, height, width = part
-    return box[0] + left * across, box[1] + top * down, width * across, height * down
+    where = placed((top, left, bottom - top, right - left), box, image.shape)
+    canvas.values(heat, where, scale, clear=clear).set_alpha(opacity)
 
 
 def clipped(
@@ -137,7 +116,6 @@ _SIDES: Final = {2: 520, 3: 400}
 _SIDE: Final = 340
 _LEAST: Final = 200
 _NARROWEST: Final = 760
-_BETWEEN: Final = 24
 _COLUMNS: Final = 4
 _UNDER: Final = 4 * 14 + 6
 _GRID: Final = 7.0
@@ -164,28 +142,21 @@ def _draw(result: DenseResult) -> Figure:
     shape = (result.image.shape[0], result.image.shape[1])
     count = min(len(result.classes), SHOWN) + 1
     columns = min(count, _COLUMNS)
-    width, height = fitted(shape, _SIDES.get(columns, _SIDE), whole=False)
-    column = max(width, _LEAST)
+    width, height = fit(shape, _SIDES.get(columns, _SIDE), whole=False)
+    panels = Panels((width, height), columns, max(width, _LEAST), 24, below=_UNDER)
     # Title and notes need some width, whatever the image's.
-    paper = max(2 * MARGIN + columns * column + (columns - 1) * _BETWEEN, _NARROWEST)
+    paper = max(panels.paper, _NARROWEST)
     scale = heat_scale(result.scores[: count - 1])
     head = _header(result, scale, paper)
-    rows = -(-count // columns)
-    canvas = Canvas(paper, head.height + rows * (height + _UNDER) + MARGIN)
+    canvas = Canvas(paper, head.height + panels.height(count) + MARGIN)
     head.draw(canvas)
-    boxes: list[Box] = [
-        (
-            MARGIN + at % columns * (column + _BETWEEN),
-            head.height + at // columns * (height + _UNDER),
-            width,
-            height,
-        )
-        for at in range(count)
-    ]
-    canvas.image(result.image, boxes[0], smooth=width < shape[1])
+    boxes = [panels.box(at, head.height) for at in range(count)]
+    canvas.image(result.image, boxes[0])
     grid = _grid(canvas, result, boxes[0], shape)
     for shown, box in enumerate(boxes[1:]):
-        heat, part = spread(result.scores[shown], result.center_y, result.center_x, result.stride, shape)
+        heat, part = interpolated(
+            result.scores[shown], result.center_y, result.center_x, result.stride, shape
+        )
         draw_heat(canvas, result.image, heat, part, box, scale, opacity=_opacity(result))
     canvas.frames(boxes)
     row, col = result.peak(0)
@@ -199,11 +170,7 @@ def _draw(result: DenseResult) -> Figure:
         *((_name(result, shown), _peak(result, shown)) for shown in range(count - 1)),
     ]
     for box, (name, lines) in zip(boxes, notes, strict=True):
-        y = box[1] + height + 16
-        canvas.text(box[0], y, words.shorten(name, column, style.CAPTION), style.CAPTION)
-        for line in words.wrap([one for one in lines if one], column, style.LABEL)[:3]:
-            y += 14
-            canvas.text(box[0], y, line, style.LABEL, style.MUTED)
+        panels.write_below(canvas, box, name, [one for one in lines if one], 3)
     return canvas.figure
 
 
@@ -271,7 +238,7 @@ def _several(result: DenseResult) -> str:
     return levels if len(set(result.scales)) == 1 else f"{levels}; {of_scales}"
 
 
-def _header(result: DenseResult, scale: Scale, paper: int) -> Header:
+def _header(result: DenseResult, scale: Scale, paper: int) -> Head:
     rows, cols = result.scores.shape[1:]
     drawn = min(len(result.classes), SHOWN)
     title = [result.network, "dense evaluation", result.image_name]
@@ -293,9 +260,9 @@ def _header(result: DenseResult, scale: Scale, paper: int) -> Header:
         }[result.placed],
         *bad_values(int(np.count_nonzero(~np.isfinite(result.scores[:drawn])))),
     ]
-    note = ["raw output: brighter is higher" if result.channels == 1 else "raw score: brighter is higher"]
+    note = [f"raw {'output' if result.channels == 1 else 'score'}: {scale.note}"]
     if _opacity(result) < 1:
-        note.append(f"drawn at {OPACITY:.0%} over the grey image")
+        note.append(over_grey(OPACITY))
     if result.window_of != "image" and _window_shows(result):
         size = f"{words.number(width)}{TIMES}{words.number(height)} pixels of the image"
         if len(result.scales) > 1:
@@ -305,7 +272,7 @@ def _header(result: DenseResult, scale: Scale, paper: int) -> Header:
             "anchor": "extent of the anchors of the highest score",
         }.get(result.window_of, "receptive field of the highest score")
         note.append(f"yellow: {what} ({size})")
-    return header(title, [one for one in caption if one], scale, scale_ticks(scale), note, paper)
+    return Head.of(title, [one for one in caption if one], paper, (scale, note))
 
 
 def _chosen(result: DenseResult, drawn: int) -> str:

@@ -5,17 +5,16 @@ from typing import Final
 import numpy as np
 from matplotlib.figure import Figure
 
-from netviz.fcn.dense.draw import OPACITY, draw_heat, draw_window, heat_scale, scale_ticks, spread
+from netviz.fcn.dense.draw import OPACITY, draw_heat, draw_window, heat_scale, interpolated
 from netviz.fcn.dense.result import CompareResult
 from netviz.paper import style, words
-from netviz.paper.layout import MARGIN, Box, Canvas, Header, header
-from netviz.paper.regions import fitted
+from netviz.paper.layout import MARGIN, Canvas, Head, Panels, fit
+from netviz.paper.regions import over_grey
 from netviz.paper.scales import Scale
 from netviz.paper.words import TIMES
 
 _SIDE: Final = 360
 _LEAST: Final = 230
-_BETWEEN: Final = 24
 _UNDER: Final = 3 * 14 + 26
 _ROW: Final = 22
 _COLUMNS: Final = (0, 430, 560, 700)
@@ -40,18 +39,17 @@ def compare_figure(result: CompareResult) -> Figure:
 
 def _draw(result: CompareResult) -> Figure:
     shape = (result.image.shape[0], result.image.shape[1])
-    width, height = fitted(shape, _SIDE)
-    column = max(width, _LEAST)
-    paper = 2 * MARGIN + 3 * column + 2 * _BETWEEN
+    width, height = fit(shape, _SIDE)
+    panels = Panels((width, height), 3, max(width, _LEAST), 24, below=_UNDER)
     every = np.concatenate([one.reshape(-1) for one in (result.dense, result.sliding, result.box_scores)])
     scale = heat_scale(every)
-    head = _header(result, scale, paper)
-    rows = result.rows
-    canvas = Canvas(paper, head.height + height + _UNDER + (len(rows) + 1) * _ROW + 34 + MARGIN)
+    head = _header(result, scale, panels.paper)
+    table = head.height + panels.height(3)
+    canvas = Canvas(panels.paper, table + (len(result.rows) + 1) * _ROW + 34 + MARGIN)
     head.draw(canvas)
-    boxes: list[Box] = [(MARGIN + at * (column + _BETWEEN), head.height, width, height) for at in range(3)]
+    boxes = [panels.box(at, head.height) for at in range(3)]
     for values, box in zip((result.dense, result.sliding), boxes, strict=False):
-        heat, part = spread(values, result.center_y, result.center_x, result.stride, shape)
+        heat, part = interpolated(values, result.center_y, result.center_x, result.stride, shape)
         draw_heat(canvas, result.image, heat, part, box, scale)
     draw_heat(
         canvas, result.image, result.regions.astype(np.float64), (0, 0, *shape), boxes[2], scale, clear=True
@@ -81,12 +79,8 @@ def _draw(result: CompareResult) -> Figure:
         ),
     )
     for box, (name, note) in zip(boxes, notes, strict=True):
-        y = box[1] + height + 16
-        canvas.text(box[0], y, name, style.CAPTION)
-        for line in words.wrap([note], column, style.LABEL)[:3]:
-            y += 14
-            canvas.text(box[0], y, line, style.LABEL, style.MUTED)
-    _table(canvas, result, head.height + height + _UNDER)
+        panels.write_below(canvas, box, name, [note], 3)
+    _table(canvas, result, table)
     return canvas.figure
 
 
@@ -125,7 +119,7 @@ def _how(result: CompareResult) -> str:
     )
 
 
-def _header(result: CompareResult, scale: Scale, paper: int) -> Header:
+def _header(result: CompareResult, scale: Scale, paper: int) -> Head:
     label = result.label or f"class {result.class_index}"
     tall, wide = result.input_size
     caption = [
@@ -135,9 +129,9 @@ def _header(result: CompareResult, scale: Scale, paper: int) -> Header:
         f"{result.correlation:.3f}: a crop is padded with zeros where the dense pass sees the image",
     ]
     note = [
-        "raw score: brighter is higher",
-        f"drawn at {OPACITY:.0%} over the grey image",
+        f"raw score: {scale.note}",
+        over_grey(OPACITY),
         "yellow: window or region of the highest score",
     ]
     title = [result.network, f"{label} by three ways", result.image_name]
-    return header(title, [one for one in caption if one], scale, scale_ticks(scale), note, paper)
+    return Head.of(title, [one for one in caption if one], paper, (scale, note))

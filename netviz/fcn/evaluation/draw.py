@@ -52,7 +52,7 @@ def _draw(result: SegmentationResult) -> Figure:
     said += ["IU of each class: right pixels over those that either have it or are called it"]
     if len(shown) < len(result.classes):
         said.append(f"{len(result.classes) - len(shown)} more classes not drawn")
-    head = Head.wrapped([f"{name} · every pixel labelled"], said, _WIDTH)
+    head = Head.of([f"{name} · every pixel labelled"], said, _WIDTH)
     left = MARGIN + _NAMES
     swatches = legend(list(zip(colours, result.streams, strict=True)), _BARS - _NAMES)
     top = head.height + swatches.height + _GAP
@@ -98,17 +98,9 @@ def _curve(
     canvas: Canvas, box: tuple[float, float, float, float], result: SegmentationResult, colours: list[str]
 ) -> Axes:
     """Draw the mean IU within 1, 2, … pixels of label boundaries."""
-    left, top, width, height = box
-    canvas.text(left, top - 12, "mean IU near label boundaries", style.CAPTION, weight="bold")
-    axes = canvas.figure.add_axes(
-        (
-            left / canvas.width,
-            1 - (top + height) / canvas.height,
-            width / canvas.width,
-            height / canvas.height,
-        ),
-        label="boundary",
-    )
+    left, top, _, _ = box
+    canvas.heading(left, top - 12, "mean IU near label boundaries")
+    axes = canvas.add_chart(box, "boundary")
     for stream, colour in zip(result.streams, colours, strict=True):
         values = [float("nan") if one is None else 100 * one for one in result.boundary[stream]]
         axes.plot(
@@ -123,8 +115,6 @@ def _curve(
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_xlabel("within so many pixels of a boundary", fontsize=style.LABEL, color=style.MUTED)
     axes.set_ylabel("mean IU, %", fontsize=style.LABEL, color=style.MUTED)
-    axes.tick_params(labelsize=style.SMALL, labelcolor=style.MUTED, color=style.FAINT)
     axes.grid(color=style.BEYOND, linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
     return axes

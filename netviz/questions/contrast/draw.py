@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
 from netviz.paper import style, words
-from netviz.paper.layout import MARGIN, Box, Canvas, as_array, bad_values, layer_name
-from netviz.paper.scales import Floats, Scale, finite_range, peak
+from netviz.paper.layout import MARGIN, Box, Canvas, Head, bad_values, fit, layer_name, seen_size
+from netviz.paper.scales import Floats, Scale, finite_range, peak, scale_for
 from netviz.paper.tiles import reduce_blocks
 from netviz.paper.words import MINUS, TIMES
 from netviz.questions.contrast.result import ContrastResult
@@ -83,8 +81,7 @@ def scale_of(values: NDArray[Any], within: float = 1.0, signed: bool = False) ->
         high = float(np.quantile(sizes, within)) or high
     high = high or 1.0
     beyond = float(np.mean(np.abs(values) > high)) if values.size else 0.0
-    signed = signed or low < 0
-    return Scale(-high if signed else 0.0, high, "diverging" if signed else "sequential", False), beyond
+    return scale_for(-high if signed or low < 0 else 0.0, high), beyond
 
 
 def block(
@@ -99,13 +96,12 @@ def block(
     for row, note in enumerate(words.wrap(notes, grid.width - 264, style.LABEL)):
         canvas.text(left + 264, top + 9 + LINE * row, note, style.LABEL, style.MUTED)
     top += BAR
-    colours = style.colour_map(scale.colours)
     boxes: list[Box] = []
     for index, (unit, values) in enumerate(zip(units, reduce_blocks(maps, grid.reduction), strict=True)):
         row, column = divmod(index, grid.columns)
         x, y = left + column * grid.cell[1], top + row * grid.cell[0]
         box = (x, y + LINE, values.shape[1] * grid.zoom, values.shape[0] * grid.zoom)
-        canvas.image(as_array(values), box, colours, (scale.low, scale.high))
+        canvas.values(values, box, scale)
         canvas.text(x, y + LINE - 4, str(unit), style.LABEL, style.MUTED)
         boxes.append(box)
     canvas.frames(boxes)
@@ -116,14 +112,8 @@ def heat(canvas: Canvas, values: NDArray[np.float32], box: Box, lines: list[str]
     """Draw a map of one number per position with a heading, its scale and what it amounts to."""
     left, top, width, height = box
     scale, _ = scale_of(values, signed=signed)
-    canvas.text(left, top - 7, lines[0], style.CAPTION, weight="bold")
-    canvas.image(
-        as_array(values.astype(np.float64)),
-        box,
-        style.colour_map(scale.colours),
-        (scale.low, scale.high),
-        smooth=width < values.shape[1],
-    )
+    canvas.heading(left, top - 7, lines[0])
+    canvas.values(values.astype(np.float64), box, scale)
     canvas.frames([box])
     y = top + height + 10
     draw_bar(canvas, left, y, width, scale)
@@ -134,21 +124,15 @@ def heat(canvas: Canvas, values: NDArray[np.float32], box: Box, lines: list[str]
 
 def draw_bar(canvas: Canvas, x: float, y: float, width: float, scale: Scale) -> None:
     """Draw a colour bar of any width with the numbers of its ends and middle, none of which leaves its width."""
-    axes = canvas.figure.add_axes(_place(canvas, (x, y, width, _BAR_HEIGHT)), label="scale")
-    mappable = ScalarMappable(Normalize(scale.low, scale.high), style.colour_map(scale.colours))
-    bar = canvas.figure.colorbar(mappable, cax=axes, orientation="horizontal")
-    ticks = [scale.low, (scale.low + scale.high) / 2, scale.high]
-    bar.set_ticks(ticks, labels=[words.number(value) for value in ticks])
-    bar.minorticks_off()
-    first, _, last = axes.get_xticklabels()
+    first, _, last = canvas.bar(x, y, scale, width, _BAR_HEIGHT).get_xticklabels()
     first.set_horizontalalignment("left")
     last.set_horizontalalignment("right")
 
 
 def histogram(canvas: Canvas, values: NDArray[np.float32], box: Box, heading: str) -> None:
     """Draw how often each value occurs, counted in equal bins, on a logarithmic axis."""
-    canvas.text(box[0], box[1] - 7, heading, style.CAPTION, weight="bold")
-    axes = canvas.figure.add_axes(_place(canvas, box), label="histogram")
+    canvas.heading(box[0], box[1] - 7, heading)
+    axes = canvas.add_axes(box, "histogram")
     finite: Floats = values[np.isfinite(values)].astype(np.float64)
     low, high = finite_range(finite)
     if low == high:
@@ -169,24 +153,11 @@ def histogram(canvas: Canvas, values: NDArray[np.float32], box: Box, heading: st
         axes.spines[side].set_visible(False)
 
 
-def _place(canvas: Canvas, box: Box) -> tuple[float, float, float, float]:
-    """Return a box of pixels from the top left as shares of the figure from the bottom left."""
-    left, top, width, height = box
-    return (
-        left / canvas.width,
-        1 - (top + height) / canvas.height,
-        width / canvas.width,
-        height / canvas.height,
-    )
-
-
 _BETWEEN: Final = 32
 _HEADING: Final = 26
 _PANEL: Final = 172
 _PANEL_GAP: Final = 22
 _AXIS: Final = 34
-_TITLE_LINE: Final = 24
-_CAPTION_LINE: Final = 17
 _ALPHA: Final = "\u03b1"  # by its code because it is easily taken for the letter a
 
 _NAMES: Final = {
@@ -219,23 +190,15 @@ def _draw(result: ContrastResult) -> Figure:
     height, width = result.before.shape[1:]
     grid = arrange(len(result.units), height, width)
     paper = 2 * MARGIN + 2 * grid.width + _BETWEEN
-    title, caption = _title(result, paper), _caption(result, grid.reduction, paper)
-    top = MARGIN + _TITLE_LINE * len(title) + _CAPTION_LINE * len(caption) + 14
+    head = Head.of(_title(result), _caption(result, grid.reduction), paper)
+    top = head.height + 2
     panel_height = max(1, min(_PANEL, round(_PANEL * height / width)))
     panel_width = max(40, min(_PANEL, round(_PANEL * width / height)))
     lower = top + _HEADING + BAR + grid.height + 48
-    image_height, image_width = _fit(result.image)
+    image_width, image_height = fit(result.image.shape, _PANEL, whole=False)
     body = max(image_height + 2 * LINE + 8, panel_height + 10 + BAR + 3 * LINE, _PANEL + 42)
     canvas = Canvas(paper, round(lower + body + MARGIN))
-
-    y: float = MARGIN
-    for line in title:
-        canvas.text(MARGIN, y, line, style.TITLE, weight="bold", va="top")
-        y += _TITLE_LINE
-    for line in caption:
-        canvas.text(MARGIN, y, line, style.CAPTION, style.MUTED, va="top")
-        y += _CAPTION_LINE
-
+    head.draw(canvas)
     lefts = (MARGIN, MARGIN + grid.width + _BETWEEN)
     for left, maps, (heading, of) in zip(
         lefts, (result.before, result.after), _headings(result), strict=True
@@ -254,7 +217,7 @@ def _summary(
 ) -> None:
     """Draw the image, the local mean and deviation before and after, and the histograms in a row."""
     box = (MARGIN, top, image[1], image[0])
-    canvas.image(result.image, box, smooth=image[1] < result.image.shape[1])
+    canvas.image(result.image, box)
     canvas.frames([box])
     canvas.text(
         MARGIN,
@@ -263,9 +226,7 @@ def _summary(
         style.CAPTION,
         weight="bold",
     )
-    high, wide = result.image.shape[:2]
-    seen = f"{wide}{TIMES}{high} pixels, as the network saw it"
-    for row, line in enumerate(words.wrap([seen], _PANEL, style.LABEL)):
+    for row, line in enumerate(words.wrap([seen_size(result.image)], _PANEL, style.LABEL)):
         canvas.text(MARGIN, top + image[0] + 14 + LINE * row, line, style.LABEL, style.MUTED)
     left = float(MARGIN + _PANEL + _PANEL_GAP)
     for name, values, amount, signed in (
@@ -284,21 +245,13 @@ def _summary(
         left += room + _PANEL_GAP
 
 
-def _fit(image: NDArray[np.uint8]) -> tuple[int, int]:
-    """Return the height and width at which the image is drawn."""
-    height, width = image.shape[:2]
-    factor = _PANEL / max(height, width)
-    return max(1, round(height * factor)), max(1, round(width * factor))
-
-
-def _title(result: ContrastResult, paper: int) -> list[str]:
-    parts = [
+def _title(result: ContrastResult) -> list[str]:
+    return [
         result.network,
         layer_name(result.layer, result.alias, result.layer_kind),
         result.image_name,
         _NAMES.get(result.method, result.method),
     ]
-    return words.wrap(parts, paper - 2 * MARGIN, style.TITLE, bold=True, whole=True)
 
 
 def _headings(result: ContrastResult) -> tuple[tuple[str, str], tuple[str, str]]:
@@ -308,7 +261,7 @@ def _headings(result: ContrastResult) -> tuple[tuple[str, str], tuple[str, str]]
     return ("before", f"output of {result.layer}"), ("after", f"the same maps after {name}")
 
 
-def _caption(result: ContrastResult, reduction: int, paper: int) -> list[str]:
+def _caption(result: ContrastResult, reduction: int) -> list[str]:
     height, width = result.before.shape[1:]
     across = "spanning all maps" if result.across == "maps" else "each map by itself"
     window = (
@@ -336,7 +289,7 @@ def _caption(result: ContrastResult, reduction: int, paper: int) -> list[str]:
     if reduction > 1:
         parts.append(f"a pixel is the mean of {reduction}{TIMES}{reduction} positions")
     bad = sum(int(np.count_nonzero(~np.isfinite(maps))) for maps in (result.before, result.after))
-    return words.wrap([*parts, *bad_values(bad)], paper - 2 * MARGIN, style.CAPTION)
+    return [*parts, *bad_values(bad)]
 
 
 def _claim(result: ContrastResult) -> list[str]:

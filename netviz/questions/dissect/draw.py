@@ -253,7 +253,7 @@ def _draw(result: DissectionResult) -> Figure:
     paper = max(_PAPER, 2 * MARGIN + across * (_NAME + _BAR + _TOLD + _APART) - _APART)
     width = (paper - 2 * MARGIN + _APART) / across - _APART
     room = width - _NAME - _TOLD
-    head = Head.wrapped(
+    head = Head.of(
         [
             result.network,
             layer_name(result.layer, result.alias, result.layer_kind),

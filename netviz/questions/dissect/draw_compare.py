@@ -67,7 +67,7 @@ def _draw(columns: Sequence[Counts]) -> Figure:
     each = max(_NARROW, min(_WIDE, (1400 - _NAME) // len(columns) - _APART))
     paper = max(700, 2 * MARGIN + _NAME + len(columns) * (each + _APART) - _APART)
     each = (paper - 2 * MARGIN - _NAME + _APART) // len(columns) - _APART
-    head = Head.wrapped(_title(columns, counted), _caption(columns, groups, counted), paper)
+    head = Head.of(_title(columns, counted), _caption(columns, groups, counted), paper)
     # A category that has nothing to show needs no line where there are others.
     groups = [group for group in groups if group.shown] or groups
     rows = sum(1 + len(group.shown) + bool(group.hidden) for group in groups)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from netviz.errors import OutputError
 from netviz.paper import style, words
-from netviz.paper.layout import MARGIN, Box, Canvas, Header, header, layer_name
-from netviz.paper.scales import Scale
+from netviz.paper.layout import MARGIN, Box, Canvas, Head, layer_name
+from netviz.paper.scales import Scale, scale_for
 from netviz.questions.dissect.draw import colour_of, counted_over, iou_text
 from netviz.questions.dissect.result import DissectionResult
 from netviz.results.choose import choose_units
@@ -132,14 +132,14 @@ def _draw(result: DissectionResult, block: Block, asked: bool) -> Figure:
     wide, tall = across * len(names), _ROW * len(block.units)
     paper = max(_PAPER, 2 * MARGIN + _NUMBER + wide + _TOLD)
     values = result.iou[block.units][:, block.concepts]
-    scale = Scale(0.0, float(values.max()) or 1.0, "sequential", False)
+    scale = scale_for(0.0, float(values.max()))
     head = _header(result, block, scale, asked, paper)
     label = min(_LABEL, int(max(words.width(words.clean(name), style.LABEL) for name, _ in names)) + 4)
     left, top = MARGIN + _NUMBER, head.height + 18 + label + 8 + _STRIP + 2
     canvas = Canvas(paper, top + tall + MARGIN)
     head.draw(canvas)
     box = (left, top, wide, tall)
-    canvas.image(values, box, style.colour_map(scale.colours), (scale.low, scale.high))
+    canvas.values(values, box, scale)
     canvas.frames([box])
     _heads(canvas, result, names, (left, top), across, label)
     detected = block.score > result.detect
@@ -195,7 +195,7 @@ def _heads(
             first = at + 1
 
 
-def _header(result: DissectionResult, block: Block, scale: Scale, asked: bool, paper: int) -> Header:
+def _header(result: DissectionResult, block: Block, scale: Scale, asked: bool, paper: int) -> Head:
     title = [
         result.network,
         layer_name(result.layer, result.alias, result.layer_kind),
@@ -215,6 +215,5 @@ def _header(result: DissectionResult, block: Block, scale: Scale, asked: bool, p
             f"{block.left_out} more not drawn"
         )
     caption.append(counted_over(result))
-    ticks = [(value, words.number(value)) for value in (0.0, scale.high / 2, scale.high)]
-    note = ["intersection over union (IoU) of unit and concept", "black is 0, brighter is more"]
-    return header(title, caption, scale, ticks, note, paper)
+    note = ["intersection over union (IoU) of unit and concept", scale.note]
+    return Head.of(title, caption, paper, (scale, note))

@@ -58,15 +58,9 @@ def chart(canvas: Canvas, result: FieldResult, box: Box) -> Axes:
         width - _ROOM_LEFT - 8,
         height - _ROOM_ABOVE - _below(result),
     )
-    place = (
-        left / canvas.width,
-        1 - (top + height) / canvas.height,
-        width / canvas.width,
-        height / canvas.height,
-    )
     heading = "theoretical field of every layer, in running order: size in pixels"
-    canvas.text(box[0], box[1] + 12, heading, style.CAPTION, weight="bold")
-    axes = canvas.figure.add_axes(place, label="chart")
+    canvas.heading(box[0], box[1] + 12, heading)
+    axes = canvas.add_chart((left, top, width, height), "chart")
     sizes = result.chart_sizes
     places = np.arange(len(sizes))
     known = np.isfinite(sizes).all(axis=1)
@@ -168,10 +162,6 @@ def _frame(axes: Axes, result: FieldResult, width: float) -> None:
         rotation=90,
     )
     axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.tick_params(
-        axis="both", labelsize=style.SMALL, labelcolor=style.MUTED, color=style.FAINT, width=0.6, length=3
-    )
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _legend(axes: Axes, result: FieldResult, same: bool) -> None:

@@ -10,14 +10,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from netviz.paper import style, words
-from netviz.paper.layout import MARGIN, Box, Canvas, layer_name
+from netviz.paper.layout import MARGIN, Box, Canvas, Head, fit, layer_name
 from netviz.paper.scales import Floats, Pixels, peak
 from netviz.paper.words import TIMES
 from netviz.questions.field.chart import chart
 from netviz.questions.field.marks import (
     MEASURED,
     THEORY,
-    WARNING,
     Plate,
     heat,
     heat_bar,
@@ -311,7 +310,7 @@ def field_figure(result: FieldResult) -> Figure:
 
 def _draw(result: FieldResult) -> Figure:
     panels = panels_of(result)
-    width, height = _fit(result.image)
+    width, height = fit(result.image.shape, _SIDE, whole=False)
     inset = choose_inset(result, width, height)
     if inset is not None:
         panels = [
@@ -322,32 +321,21 @@ def _draw(result: FieldResult) -> Figure:
     row = len(panels) * room + (len(panels) - 1) * _BETWEEN
     beside = len(panels) == 1
     paper = 2 * MARGIN + (row + _BETWEEN + _CHART[0] if beside else max(row, _LEAST))
-    title = words.wrap(_title(result), paper - 2 * MARGIN, style.TITLE, bold=True, whole=True)
-    caption = words.wrap(_caption(result), paper - 2 * MARGIN, style.CAPTION)
-    notes = [line for note in result.notes for line in words.wrap([note], paper - 2 * MARGIN, style.CAPTION)]
-    top = MARGIN + 24 * len(title) + 17 * (len(caption) + len(notes)) + 14
+    head = Head.of(_title(result), _caption(result), paper, warnings=result.notes)
+    top = head.height + 2
     below = max(legend_height(panel, room) for panel in panels)
     body = _HEADING + height + 18 + below
     chart_height = max(_CHART[1], body) if beside else _CHART[1]
     total = top + (chart_height if beside else body + 18 + chart_height) + MARGIN
     canvas = Canvas(paper, int(total))
-    y: float = MARGIN
-    for line in title:
-        canvas.text(MARGIN, y, line, style.TITLE, weight="bold", va="top")
-        y += 24
-    for line in caption:
-        canvas.text(MARGIN, y, line, style.CAPTION, style.MUTED, va="top")
-        y += 17
-    for line in notes:
-        canvas.text(MARGIN, y, line, style.CAPTION, WARNING, va="top")
-        y += 17
+    head.draw(canvas)
     boxes = []
     for number, panel in enumerate(panels):
         left = MARGIN + number * (room + _BETWEEN)
         place = (float(left), float(top + _HEADING), float(width), float(height))
         plate = Plate(place, width / result.image.shape[1], place)
         boxes.append(place)
-        canvas.text(left, top + 12, panel.heading, style.CAPTION, weight="bold")
+        canvas.heading(left, top + 12, panel.heading)
         whole = plate.scale >= 1 and float(plate.scale).is_integer()
         canvas.image(panel.pixels, plate.box, smooth=not whole)
         panel.over(canvas, plate)
@@ -360,14 +348,6 @@ def _draw(result: FieldResult) -> Figure:
     else:
         chart(canvas, result, (MARGIN, top + body + 18, paper - 2 * MARGIN, _CHART[1]))
     return canvas.figure
-
-
-def _fit(image: Pixels) -> tuple[int, int]:
-    """Return the width and height at which the image is drawn."""
-    height, width = image.shape[:2]
-    longest = max(height, width)
-    factor = float(_SIDE // longest) if longest <= _SIDE / 2 else _SIDE / longest
-    return max(1, round(width * factor)), max(1, round(height * factor))
 
 
 def _title(result: FieldResult) -> list[str]:

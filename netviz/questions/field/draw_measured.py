@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from netviz.paper import style, words
-from netviz.paper.layout import MARGIN, Box, Canvas, Header, header, layer_name
+from netviz.paper.layout import MARGIN, Box, Canvas, Head, layer_name
 from netviz.paper.scales import Scale
 from netviz.paper.tiles import columns_for
 from netviz.paper.words import TIMES
@@ -20,7 +20,6 @@ _TILE: Final = 112
 _LINE: Final = 14
 _GAP: Final = 10
 _LEAST: Final = 620
-_SCALE: Final = Scale(0.0, 1.0, "sequential", True)
 
 
 def measured_figure(result: MeasuredResult) -> Figure:
@@ -50,10 +49,11 @@ def _draw(result: MeasuredResult) -> Figure:
     across = columns_for(len(shown), cell[1], cell[0])
     paper = max(_LEAST, 2 * MARGIN + across * cell[0] - _GAP)
     across = max(1, (paper - 2 * MARGIN + _GAP) // cell[0])
-    head = _header(result, len(shown), len(alive), paper)
+    level = (result.threshold, f"{100 * result.threshold:.0f} %")
+    scale = Scale(0.0, 1.0, "sequential", True, ((0.0, "0"), level, (1.0, "largest")))
+    head = _header(result, scale, len(shown), len(alive), paper)
     canvas = Canvas(paper, head.height + math.ceil(len(shown) / across) * cell[1] + MARGIN)
     head.draw(canvas)
-    colours = style.colour_map(_SCALE.colours)
     tiles: list[Box] = []
     boxes: list[Box] = []
     for place, row in enumerate(shown):
@@ -63,7 +63,7 @@ def _draw(result: MeasuredResult) -> Figure:
         label = f"unit {result.units[row]}: {size} px"
         canvas.text(left, top + _LINE - 4, label, style.LABEL, style.MUTED)
         tile = (left, top + _LINE, width, height)
-        canvas.image(result.maps[row] / 255, tile, colours, (0.0, 1.0))
+        canvas.values(result.maps[row] / 255, tile, scale)
         tiles.append(tile)
         boxes += _theory(result, tile, zoom / result.cell)
     canvas.frames(tiles)
@@ -86,7 +86,7 @@ def _theory(result: MeasuredResult, tile: Box, scale: float) -> list[Box]:
     return [(west, up, east - west, under - up)]
 
 
-def _header(result: MeasuredResult, drawn: int, alive: int, paper: int) -> Header:
+def _header(result: MeasuredResult, scale: Scale, drawn: int, alive: int, paper: int) -> Head:
     title = [
         result.network,
         layer_name(result.layer, result.alias, result.layer_kind),
@@ -113,5 +113,4 @@ def _header(result: MeasuredResult, drawn: int, alive: int, paper: int) -> Heade
         "mean change of the unit's activation, as a share of its own largest",
         f"width: root of the count of pixels of at least {100 * result.threshold:.0f} %",
     ]
-    ticks = [(0.0, "0"), (result.threshold, f"{100 * result.threshold:.0f} %"), (1.0, "largest")]
-    return header(title, caption, _SCALE, ticks, note, paper)
+    return Head.of(title, caption, paper, (scale, note))

@@ -19,8 +19,6 @@ THEORY: Final = "#0096c7"
 """The theoretical field: a blue that the heat does not contain."""
 MEASURED: Final = "#ffffff"
 """What was measured: white on a dark halo."""
-WARNING: Final = "#9a6700"
-"""Notes on what is missing."""
 _LINE: Final = 1.6
 _HALO: Final = 3.4
 _WASH: Final = 0.62

@@ -5,24 +5,13 @@ Filters of many input channels are a matrix: a row per unit and a column per inp
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from netviz.paper import style, words
-from netviz.paper.layout import (
-    MARGIN,
-    Box,
-    Canvas,
-    Header,
-    as_array,
-    bad_values,
-    drawn_of,
-    header,
-    layer_name,
-    limits,
-)
+from netviz.paper.layout import MARGIN, Box, Canvas, Head, bad_values, drawn_of, layer_name
 from netviz.paper.scales import colourise
 from netviz.paper.tiles import columns_for
 from netviz.paper.words import TIMES
@@ -37,7 +26,7 @@ _TEXT_ROW = 11
 
 
 @dataclass(frozen=True)
-class MatrixPlan:
+class MatrixLayout:
     """Where the matrix goes.
 
     Attributes
@@ -67,30 +56,30 @@ class MatrixPlan:
     notes: tuple[str, ...]
 
 
-def plan_matrix(result: FiltersResult, view: FilterView) -> tuple[MatrixPlan, FilterView]:
+def arrange_matrix(result: FiltersResult, view: FilterView) -> tuple[MatrixLayout, FilterView]:
     """Find the largest weights that fit on the paper, showing fewer input channels where none fit."""
     while True:
-        plan = _largest(result, view)
+        layout = _largest(result, view)
         shown = view.values.shape[1]
-        if plan is not None and (plan.width <= style.LARGEST or shown == 1):
-            return plan, view
+        if layout is not None and (layout.width <= style.LARGEST or shown == 1):
+            return layout, view
         view = view_filters(result, max(1, shown // 2))
 
 
-def _largest(result: FiltersResult, view: FilterView) -> MatrixPlan | None:
+def _largest(result: FiltersResult, view: FilterView) -> MatrixLayout | None:
     point = view.values.shape[2:] == (1, 1)
     for limit, zooms in (
         (_COMFORTABLE, range(16 if point else 10, 5, -1)),
         (style.LARGEST, range(10, 0, -1)),
     ):
         for zoom in zooms:
-            plan = _fold(result, view, zoom, limit)
-            if plan is not None:
-                return plan
+            layout = _fold(result, view, zoom, limit)
+            if layout is not None:
+                return layout
     return _fold(result, view, 1, 1 << 15) if view.values.shape[1] == 1 else None
 
 
-def _fold(result: FiltersResult, view: FilterView, zoom: int, limit: int) -> MatrixPlan | None:
+def _fold(result: FiltersResult, view: FilterView, zoom: int, limit: int) -> MatrixLayout | None:
     """Fold the rows into panels so that width / height comes nearest to 1.4; None if nothing fits."""
     count, shown, height, width = view.values.shape
     tall = height * zoom >= _TEXT_ROW
@@ -117,30 +106,34 @@ def _fold(result: FiltersResult, view: FilterView, zoom: int, limit: int) -> Mat
     ]
     if marked:
         notes.append("right of a row: ≈ the earlier filter it resembles, or dead" if tall else _MARKS)
-    return MatrixPlan(zoom, panels, rows, label, tag, panel, *size, tuple(notes))
+    return MatrixLayout(zoom, panels, rows, label, tag, panel, *size, tuple(notes))
 
 
 _MARKS = "right of a row: violet near-duplicate, grey dead"
 
 
 def draw_matrix(
-    canvas: Canvas, top: int, view: FilterView, plan: MatrixPlan, result: FiltersResult, tags: Sequence[str]
+    canvas: Canvas,
+    top: int,
+    view: FilterView,
+    layout: MatrixLayout,
+    result: FiltersResult,
+    tags: Sequence[str],
 ) -> None:
     """Draw the panels below `top`; `tags` says what is remarkable about each unit."""
     count, shown, height, width = view.values.shape
     per_group = result.filters.shape[0] // result.groups
-    pitch, step = height * plan.zoom, width * plan.zoom
+    pitch, step = height * layout.zoom, width * layout.zoom
     values = view.shares if view.scale.per_tile else view.values
     first = top + _TOP
     every = next(n for n in (1, 2, 4, 5, 8, 10, 16, 20, 32, 64) if n * pitch >= _TEXT_ROW or n == 64)
     across = next(n for n in (1, 2, 4, 8, 16, 32, 64) if n * step >= 22 or n == 64)
-    for panel in range(plan.panels):
-        rows = range(panel * plan.rows, min(count, (panel + 1) * plan.rows))
-        left = MARGIN + panel * plan.panel + plan.label
+    for panel in range(layout.panels):
+        rows = range(panel * layout.rows, min(count, (panel + 1) * layout.rows))
+        left = MARGIN + panel * layout.panel + layout.label
         box = (left, first, shown * step, len(rows) * pitch)
         block = values[rows.start : rows.stop].swapaxes(1, 2)
-        image = as_array(block.reshape(len(rows) * height, shown * width))
-        canvas.image(image, box, style.colour_map("diverging"), (view.scale.low, view.scale.high))
+        canvas.values(block.reshape(len(rows) * height, shown * width), box, view.scale)
         _grid(canvas, box, pitch, step)
         heading = "channel of the group" if result.groups > 1 else "input channel"
         if words.width(heading, style.SMALL) > box[2]:
@@ -215,8 +208,8 @@ def filters_figure(result: FiltersResult) -> Figure:
     with style.style():
         view = view_filters(result)
         if view.layout == "matrix":
-            plan, view = plan_matrix(result, view)
-            return _draw_matrix(result, view, plan)
+            layout, view = arrange_matrix(result, view)
+            return _draw_matrix(result, view, layout)
         return _draw_tiles(result, view)
 
 
@@ -246,26 +239,24 @@ def _draw_tiles(result: FiltersResult, view: FilterView) -> Figure:
         if view.layout == "rgb":
             canvas.image(colourise(np.moveaxis(view.shares[index], 0, -1), "rgb"), box)
         else:
-            colours = style.colour_map("diverging")
-            own = limits(view.scale, float(view.peaks[index]))
-            canvas.image(as_array(view.values[index, 0]), box, colours, own)
+            canvas.values(view.values[index, 0], box, view.scale, float(view.peaks[index]))
     dead = set(result.dead)
     canvas.frames(boxes)
     canvas.frames([b for b, u in zip(boxes, view.units, strict=True) if u in dead], style.DEAD, 2.0, 1.0)
     return canvas.figure
 
 
-def _draw_matrix(result: FiltersResult, view: FilterView, plan: MatrixPlan) -> Figure:
-    paper = max(_LEAST_WIDTH, plan.width + 2 * MARGIN)
-    head = _header(result, view, paper, plan)
-    canvas = Canvas(paper, head.height + plan.height + MARGIN)
+def _draw_matrix(result: FiltersResult, view: FilterView, layout: MatrixLayout) -> Figure:
+    paper = max(_LEAST_WIDTH, layout.width + 2 * MARGIN)
+    head = _header(result, view, paper, layout)
+    canvas = Canvas(paper, head.height + layout.height + MARGIN)
     head.draw(canvas)
     tags = [tag for _, tag in _tagged(result, view.units)]
-    draw_matrix(canvas, head.height, view, plan, result, tags)
+    draw_matrix(canvas, head.height, view, layout, result, tags)
     return canvas.figure
 
 
-def _header(result: FiltersResult, view: FilterView, paper: int, plan: MatrixPlan | None) -> Header:
+def _header(result: FiltersResult, view: FilterView, paper: int, layout: MatrixLayout | None) -> Head:
     outputs, inputs, height, width = result.filters.shape
     size = f"{words.counted(outputs, 'filter')} {height}{TIMES}{width}{TIMES}{inputs}"
     depthwise = result.groups > 1 and inputs == 1
@@ -281,19 +272,19 @@ def _header(result: FiltersResult, view: FilterView, paper: int, plan: MatrixPla
         f"{words.counted(len(result.duplicates), 'near-duplicate')} "
         "(cosine similarity ≥ 0.95 with an earlier filter)",
     ]
-    if plan is not None and view.values.shape[1] < inputs:
+    if layout is not None and view.values.shape[1] < inputs:
         of = "input channels of each group" if result.groups > 1 else "input channels"
         caption.insert(2, f"first {view.values.shape[1]} of {inputs} {of}")
     caption += bad_values(view.bad)
-    ticks = [(value, words.number(value)) for value in (view.scale.low, 0.0, view.scale.high)]
     note = ["share of each filter's largest weight" if each else "weight"]
     if view.layout == "rgb":
-        note.append("mid-grey 0, brighter positive, darker negative, in each of red, green and blue")
+        note.append(view.scale.note)
         if result.channel_order == "BGR":
             note.append("the network reads blue, green, red; shown as red, green, blue")
-    elif plan is not None:
-        note += plan.notes
-    return header(title, caption, view.scale, ticks, note, paper)
+    elif layout is not None:
+        note += layout.notes
+    # The bar's numbers are shares.
+    return Head.of(title, caption, paper, (replace(view.scale, per_tile=False), note))
 
 
 def _tagged(result: FiltersResult, units: Sequence[int]) -> list[tuple[int, str]]:

@@ -8,20 +8,15 @@ from numpy.typing import NDArray
 
 from netviz.paper import style, words
 from netviz.paper.classes import class_colour, class_colours, legend
-from netviz.paper.layout import MARGIN, Box, Canvas, Header, header
-from netviz.paper.regions import fitted
+from netviz.paper.layout import MARGIN, Canvas, Head, Panels, fit, seen_size
 from netviz.paper.scales import Pixels, Scale, peak
 from netviz.paper.words import MINUS, TIMES
 from netviz.questions.hypercolumn.result import HypercolumnResult
 
 _SIDE: Final = 400
 _LEAST: Final = 240
-_BETWEEN: Final = 20
-_ABOVE: Final = 34
-_BELOW: Final = 18
 _PERCENT: Final = (2.5, 97.5)
-_SCALE: Final = Scale(-1.0, 1.0, "diverging", True)
-_TICKS: Final = ((-1.0, f"{MINUS}end"), (0.0, "0"), (1.0, "end"))
+_SCALE: Final = Scale(-1.0, 1.0, "diverging", True, ((-1.0, f"{MINUS}end"), (0.0, "0"), (1.0, "end")))
 
 
 def hypercolumn_figure(result: HypercolumnResult) -> Figure:
@@ -42,48 +37,33 @@ def hypercolumn_figure(result: HypercolumnResult) -> Figure:
 
 
 def _draw(result: HypercolumnResult) -> Figure:
-    width, height = fitted(result.image.shape, _SIDE, whole=False)
-    column = max(width, _LEAST)
-    paper = 2 * MARGIN + 3 * column + 2 * _BETWEEN
-    head = _header(result, paper)
+    width, height = fit(result.image.shape, _SIDE, whole=False)
+    panels = Panels((width, height), 3, max(width, _LEAST), 20, above=34, below=18)
+    head = _header(result, panels.paper)
     key = legend(
         [
             (class_colour(number), f"{number}: {_percent(share)}")
             for number, share in enumerate(result.cluster_share)
         ],
-        paper - 2 * MARGIN,
+        panels.paper - 2 * MARGIN,
     )
-    each = _ABOVE + height + _BELOW
-    top = head.height
-    canvas = Canvas(paper, top + 2 * each + 24 + key.height + MARGIN)
+    y = head.height + panels.height(6)
+    canvas = Canvas(panels.paper, y + 24 + key.height + MARGIN)
     head.draw(canvas)
-    boxes: list[Box] = []
+    boxes = [panels.box(number, head.height) for number in range(6)]
 
-    def place(number: int, pixels: NDArray[Any], title: str, note: str, limit: float | None = None) -> None:
-        row, across = divmod(number, 3)
-        left, y = MARGIN + across * (column + _BETWEEN), top + row * each
-        box = (left, y + _ABOVE, width, height)
-        small = width < pixels.shape[1]
-        if limit is None:
-            canvas.image(pixels, box, smooth=small)
-        else:
-            canvas.image(pixels, box, style.colour_map("diverging"), (-limit, limit), smooth=small)
-        boxes.append(box)
-        title = words.shorten(title, column, style.CAPTION, bold=True)
-        canvas.text(left, y + 12, title, style.CAPTION, weight="bold")
-        canvas.text(left, y + 27, words.shorten(note, column, style.LABEL), style.LABEL, style.MUTED)
-
-    rows, columns = result.image.shape[:2]
-    place(0, result.image, result.image_name, f"{columns}{TIMES}{rows} pixels, as the network saw it")
-    place(
-        1,
+    panels.draw(canvas, boxes[0], result.image, result.image_name, seen_size(result.image))
+    panels.draw(
+        canvas,
+        boxes[1],
         component_colours(result.components),
         "components 1, 2, 3 as red, green, blue",
         f"each from its {_PERCENT[0]:g} to its {_PERCENT[1]:g} percentile",
     )
     explained = _percent(result.cluster_explained)
-    place(
-        2,
+    panels.draw(
+        canvas,
+        boxes[2],
         class_colours(result.clusters),
         f"{len(result.cluster_share)} clusters",
         f"k-means in {words.counted(result.cluster_components, 'component')} ({explained} of the variance)",
@@ -92,9 +72,9 @@ def _draw(result: HypercolumnResult) -> Figure:
         limit = component_limit(values)
         note = _sources(result, number) if values.any() else "nothing varies in a further direction"
         title = f"component {number + 1}: {_percent(float(result.explained[number]))} of the variance"
-        place(3 + number, values, title, f"end ±{words.number(limit)}; {note}", limit)
+        said = f"end ±{words.number(limit)}; {note}"
+        panels.draw(canvas, boxes[3 + number], values, title, said, _SCALE, limit)
     canvas.frames(boxes)
-    y = top + 2 * each
     canvas.text(MARGIN, y + 10, "clusters by size: share of the places", style.LABEL, style.MUTED)
     key.draw(canvas, MARGIN, y + 20)
     return canvas.figure
@@ -142,7 +122,7 @@ def _described(layer: dict[str, Any]) -> str:
     return f"{name}: {words.counted(layer['units'], 'unit')}, field {most}{field}, stride {stride}"
 
 
-def _header(result: HypercolumnResult, paper: int) -> Header:
+def _header(result: HypercolumnResult, paper: int) -> Head:
     rows, columns = result.clusters.shape
     units = sum(int(layer["units"]) for layer in result.layers)
     title = [
@@ -163,6 +143,6 @@ def _header(result: HypercolumnResult, paper: int) -> Header:
     caption = [*shown, grid, "each layer counts the same: its units' summed variance is 1"]
     note = [
         f"value along a principal component; {_PERCENT[1]:g} % of its places within the ends, the rest is clipped",
-        "white is 0, red positive, blue negative; which sign is which says nothing",
+        f"{_SCALE.note}; which sign is which says nothing",
     ]
-    return header(title, caption, _SCALE, _TICKS, note, paper)
+    return Head.of(title, caption, paper, (_SCALE, note))

@@ -7,19 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from netviz.paper import style, words
-from netviz.paper.layout import (
-    MARGIN,
-    Canvas,
-    Header,
-    as_array,
-    bad_values,
-    drawn_of,
-    header,
-    layer_name,
-    limits,
-)
+from netviz.paper.layout import MARGIN, Canvas, Head, bad_values, drawn_of, fit, layer_name, seen_size
 from netviz.paper.tiles import columns_for
-from netviz.paper.words import MINUS, TIMES
+from netviz.paper.words import TIMES
 from netviz.questions.maps.result import MapsResult
 from netviz.questions.maps.tiles import MapView, view_maps
 
@@ -61,7 +51,7 @@ def maps_figure(result: MapsResult) -> Figure:
 
 
 def _draw(result: MapsResult) -> Figure:
-    picture_width, picture_height = _fit(result.image)
+    picture_width, picture_height = fit(result.image.shape, _IMAGE)
     side = max(picture_width, 150)
     room = style.LARGEST - 2 * MARGIN - side - _BETWEEN
     grid = _arrange(result, room)
@@ -74,17 +64,13 @@ def _draw(result: MapsResult) -> Figure:
     head.draw(canvas)
 
     box = (MARGIN, top + _LINE, picture_width, picture_height)
-    small = picture_width < result.image.shape[1]
-    canvas.image(result.image, box, smooth=small)
-    height, width = result.image.shape[:2]
+    canvas.image(result.image, box)
     under = top + _LINE + picture_height + 15
     name = words.shorten(result.image_name, side, style.CAPTION)
     canvas.text(MARGIN, under, name, style.CAPTION)
-    seen = f"{width}{TIMES}{height} pixels, as the network saw it"
-    for row, line in enumerate(words.wrap([seen], side, style.LABEL)):
+    for row, line in enumerate(words.wrap([seen_size(result.image)], side, style.LABEL)):
         canvas.text(MARGIN, under + 15 + 13 * row, line, style.LABEL, style.MUTED)
 
-    colours = style.colour_map(view.scale.colours)
     boxes = [box]
     for index, unit in enumerate(view.units):
         row, column = divmod(index, grid.columns)
@@ -93,22 +79,13 @@ def _draw(result: MapsResult) -> Figure:
         tile_height, tile_width = (length * grid.zoom for length in view.values[index].shape)
         tile = (left, y + _LINE, tile_width, tile_height)
         boxes.append(tile)
-        own = limits(view.scale, float(view.peaks[index]))
-        canvas.image(as_array(view.values[index]), tile, colours, own)
+        canvas.values(view.values[index], tile, view.scale, float(view.peaks[index]))
         canvas.text(left, y + _LINE - 4, str(unit), style.LABEL, style.MUTED)
         if view.scale.per_tile:
             under = y + _LINE + tile_height + 11
             canvas.text(left, under, _own(view, index), style.SMALL, style.FAINT)
     canvas.frames(boxes)
     return canvas.figure
-
-
-def _fit(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> tuple[int, int]:
-    """Return the width and height at which the image is drawn: at most _IMAGE pixels on a side."""
-    height, width = image.shape[:2]
-    longest = max(height, width)
-    factor = float(_IMAGE // longest) if longest <= _IMAGE else _IMAGE / longest
-    return max(1, round(width * factor)), max(1, round(height * factor))
 
 
 def _arrange(result: MapsResult, room: int) -> _Grid:
@@ -143,7 +120,7 @@ def _own(view: MapView, index: int) -> str:
     return f"max {words.number(peak)}"
 
 
-def _header(result: MapsResult, view: MapView, paper: int) -> Header:
+def _header(result: MapsResult, view: MapView, paper: int) -> Head:
     height, width = result.maps.shape[1:]
     title = [
         result.network,
@@ -162,15 +139,8 @@ def _header(result: MapsResult, view: MapView, paper: int) -> Header:
     if view.zero:
         caption.append(f"{words.counted(view.zero, 'map')} 0 everywhere")
     caption += bad_values(view.bad)
-    low, high = view.scale.low, view.scale.high
-    signed = low < 0
     if each:
-        ticks = ([(low, f"{MINUS}max"), (0.0, "0")] if signed else [(0.0, "0")]) + [(high, "max")]
-        what = "max is a map's largest absolute value" if signed else "max is a map's largest value"
-        note = [f"{what}, written under it"]
+        note = f"max is a map's largest {'absolute ' if view.scale.low < 0 else ''}value, written under it"
     else:
-        middle = 0.0 if signed else high / 2
-        ticks = [(value, words.number(value)) for value in (low, middle, high)]
-        note = ["normalized response of the unit" if result.normalize else "response of the unit"]
-    note.append("white is 0, red positive, blue negative" if signed else "black is 0, brighter is more")
-    return header(title, caption, view.scale, ticks, note, paper)
+        note = "normalized response of the unit" if result.normalize else "response of the unit"
+    return Head.of(title, caption, paper, (view.scale, [note, view.scale.note]))

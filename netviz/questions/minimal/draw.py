@@ -12,10 +12,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from netviz.paper import style, words
-from netviz.paper.layout import MARGIN, Box, Canvas, Head, Header, header
-from netviz.paper.regions import OUTLINE, draw_edges, edges, fitted, grey
+from netviz.paper.layout import MARGIN, Box, Canvas, Head, Panels, fit, seen_size
+from netviz.paper.regions import OUTLINE, draw_edges, edges, grey, over_grey
 from netviz.paper.scales import Pixels, Scale, colourise
-from netviz.paper.words import TIMES
 from netviz.questions.minimal.result import MinimalResult, MinimalSetResult
 
 CHANGED: Final = "#cf222e"
@@ -23,7 +22,6 @@ CHANGED: Final = "#cf222e"
 CURVE: Final = "#0969da"
 _SIDE: Final = 296
 _LEAST: Final = 256
-_BETWEEN: Final = 24
 _UNDER: Final = 3 * 14 + 12
 _STEPS: Final = 8
 _GAP: Final = 12
@@ -57,20 +55,19 @@ def minimal_figure(result: MinimalResult) -> Figure:
 
 def _draw(result: MinimalResult) -> Figure:
     shape = (result.image.shape[0], result.image.shape[1])
-    width, height = fitted(shape, _SIDE, whole=False)
-    column = max(width, _LEAST)
-    paper = 2 * MARGIN + 3 * column + 2 * _BETWEEN
+    width, height = fit(shape, _SIDE, whole=False)
+    panels = Panels((width, height), 3, max(width, _LEAST), 24, below=_UNDER)
+    paper = panels.paper
     step = (paper - 2 * MARGIN - (_STEPS - 1) * _GAP) // _STEPS
-    small = fitted(shape, step)
-    scale = Scale(0.0, float(max(len(result.order), 1)), "sequential", False)
+    small = fit(shape, step)
+    last = float(max(len(result.order), 1))
+    scale = Scale(0.0, last, "sequential", False, ((0.0, "first"), (last, "last")))
     head = _header(result, scale, paper)
-    steps = head.height + height + _UNDER + 10
+    steps = head.height + panels.height(3) + 10
     chart = steps + small[1] + _STEP_TEXT + 26
     canvas = Canvas(paper, chart + _CHART + MARGIN)
     head.draw(canvas)
-    boxes: list[Box] = [
-        (MARGIN + number * (column + _BETWEEN), head.height, width, height) for number in range(3)
-    ]
+    boxes = [panels.box(number, head.height) for number in range(3)]
     smooth = bool(width % shape[1] or height % shape[0])
     kept = ~np.isin(result.segments, result.order[: result.removed])
     for box, pixels in zip(boxes, (result.image, _order(result, kept), result.minimal), strict=True):
@@ -79,11 +76,7 @@ def _draw(result: MinimalResult) -> Figure:
     draw_edges(canvas, edges(result.segments, border=False), boxes[0], shape, OUTLINE[0], 0.7)
     draw_edges(canvas, edges(kept), boxes[1], shape, OUTLINE[0], 1.4, halo=OUTLINE[1])
     for box, (name, note) in zip(boxes, _notes(result), strict=True):
-        y = head.height + height + 16
-        canvas.text(box[0], y, words.shorten(name, column, style.CAPTION), style.CAPTION)
-        for line in words.wrap([note], column, style.LABEL)[:2]:
-            y += 14
-            canvas.text(box[0], y, line, style.LABEL, style.MUTED)
+        panels.write_below(canvas, box, name, [note], 2)
     _draw_steps(canvas, result, steps, step, small)
     _draw_curve(canvas, result, (MARGIN, chart, paper - 2 * MARGIN, _CHART))
     return canvas.figure
@@ -111,7 +104,7 @@ def _draw_steps(canvas: Canvas, result: MinimalResult, top: float, room: int, si
     for place, steps in enumerate(shown_steps(result)):
         left = MARGIN + place * (room + _GAP)
         box = (left, top, size[0], size[1])
-        canvas.image(result.after(steps), box, smooth=size[0] < result.image.shape[1])
+        canvas.image(result.after(steps), box)
         boxes.append(box)
         score = result.score if not steps else float(result.scores[steps - 1])
         changed = result.flipped and steps == len(result.order)
@@ -136,12 +129,8 @@ def _draw_curve(canvas: Canvas, result: MinimalResult, box: Box) -> Axes:
     heading = words.shorten(
         f"score of {result.name} after each removal ({result.score_of})", width, style.CAPTION, bold=True
     )
-    canvas.text(left, top + 4, heading, style.CAPTION, weight="bold")
-    inner = (left + 46, top + 40, width - 46 - 12, height - 40 - 38)
-    axes = canvas.figure.add_axes(
-        (inner[0] / canvas.width, 1 - (inner[1] + inner[3]) / canvas.height, inner[2] / canvas.width,
-         inner[3] / canvas.height), label="chart",
-    )  # fmt: skip
+    canvas.heading(left, top + 4, heading)
+    axes = canvas.add_chart((left + 46, top + 40, width - 46 - 12, height - 40 - 38), "chart")
     scores = np.append(result.score, result.scores)
     places = np.arange(len(scores))
     axes.plot(places, scores, color=CURVE, linewidth=1.3, marker="o", markersize=2.6, label="score", zorder=2)
@@ -152,10 +141,6 @@ def _draw_curve(canvas: Canvas, result: MinimalResult, box: Box) -> Axes:
     axes.set_ylim(low - room, high + room)
     axes.xaxis.set_major_locator(MaxNLocator(12, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.tick_params(
-        axis="both", labelsize=style.SMALL, labelcolor=style.MUTED, color=style.FAINT, width=0.6, length=3
-    )
-    axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel("segments removed", fontsize=style.LABEL, color=style.MUTED, labelpad=3)
     if result.flipped:
         axes.axvline(result.removed, color=style.INK, linewidth=0.9, zorder=1, label="minimal image")
@@ -179,7 +164,7 @@ def _end(result: MinimalResult) -> str:
     return f"the prediction stays {result.end_name} with every segment removed"
 
 
-def _header(result: MinimalResult, scale: Scale, paper: int) -> Header:
+def _header(result: MinimalResult, scale: Scale, paper: int) -> Head:
     title = [result.network, f"minimal image of {result.name}", result.image_name]
     number = f" (class {result.class_index})" if result.label else ""
     caption = [
@@ -189,17 +174,15 @@ def _header(result: MinimalResult, scale: Scale, paper: int) -> Header:
         f"removed ones show {_FILLS.get(result.fill, result.fill).format(blur=result.blur)}",
         f"{result.evaluations:,} images judged",
     ]
-    ticks = [(0.0, "first"), (scale.high, "last")]
     note = [
         "when a segment was removed",
-        f"drawn at {_OPACITY:.0%} over the grey image",
+        over_grey(_OPACITY),
         "in colour: what is kept",
     ]
-    return header(title, caption, scale, ticks, note, paper)
+    return Head.of(title, caption, paper, (scale, note))
 
 
 def _notes(result: MinimalResult) -> tuple[tuple[str, str], ...]:
-    height, width = result.image.shape[:2]
     share = f"{100 * result.share:.1f} % of the image"
     left = result.count - result.removed
     kept = f"{left} of {words.counted(result.count, 'segment')}"
@@ -208,7 +191,7 @@ def _notes(result: MinimalResult) -> tuple[tuple[str, str], ...]:
     else:
         minimal = f"still {result.end_name} with every segment removed: the filling alone suffices"
     return (
-        (result.image_name, f"{width}{TIMES}{height} pixels, as the network saw it; {result.count} segments"),
+        (result.image_name, f"{seen_size(result.image)}; {result.count} segments"),
         ("order of removal", f"{len(result.order)} segments; outlined: what is kept"),
         (f"minimal image: {100 * result.share:.1f} %", minimal),
     )
@@ -260,7 +243,7 @@ def _draw_set(result: MinimalSetResult) -> Figure:
     text = "images beside their minimal images, most needed share first"
     if len(drawn) < len(result.share):
         text += f": {len(drawn)} of {len(result.share)}"
-    canvas.text(MARGIN, y, text, style.CAPTION, weight="bold")
+    canvas.heading(MARGIN, y, text)
     between = (_WIDTH - 2 * MARGIN - _PAIRS * pair) / (_PAIRS - 1)
     frames: list[Box] = []
     for place, number in enumerate(drawn.tolist()):
@@ -290,7 +273,7 @@ def _head(result: MinimalSetResult) -> Head:
     ]
     if result.skipped:
         caption.append(f"{words.counted(len(result.skipped), 'image')} left out")
-    return Head.wrapped(title, caption, _WIDTH)
+    return Head.of(title, caption, _WIDTH)
 
 
 def _draw_bars(canvas: Canvas, result: MinimalSetResult, top: float) -> None:
@@ -301,7 +284,7 @@ def _draw_bars(canvas: Canvas, result: MinimalSetResult, top: float) -> None:
     heading = "share of the image that is needed, by predicted class: mean, and each image"
     if len(rows) < len(result.by_class):
         heading += f"; the first {len(rows)} of {len(result.by_class)} classes"
-    canvas.text(MARGIN, top - 6, heading, style.CAPTION, weight="bold")
+    canvas.heading(MARGIN, top - 6, heading)
     bottom = top + 8 + _ROW * len(rows)
     for percent in (0, 25, 50, 75, 100):
         x = left + width * percent / 100

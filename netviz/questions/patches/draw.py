@@ -215,7 +215,7 @@ def _unit(
 
 def _facts(canvas: Canvas, result: PatchesResult, unit: int, left: int, top: int) -> None:
     """Write a unit's number, and beside its patches what it does over all images."""
-    canvas.text(left, top + 9, str(unit), style.CAPTION, weight="bold")
+    canvas.heading(left, top + 9, str(unit))
     nonzero = float(result.nonzero[unit])
     lines = [
         f"max {words.number(float(result.max[unit]))}",
@@ -277,7 +277,7 @@ def _head(result: PatchesResult, tiles: Tiles, asked: bool, paper: int) -> Head:
         f"values: of {sampled} positions, in {result.histogram.shape[1]} equal steps from lowest to highest, counts "
         f"on a logarithmic scale; line: {words.number(LEVEL)} quantile"
     )
-    return Head.wrapped(title, [*caption, *notes], paper)
+    return Head.of(title, [*caption, *notes], paper)
 
 
 def _field(result: PatchesResult) -> list[str]:

@@ -6,15 +6,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from netviz.paper import style, words
-from netviz.paper.layout import MARGIN, Box, Canvas, Header, as_array, bad_values, header, layer_name
-from netviz.paper.regions import OUTLINE, draw_edges, edges, fitted, grey, outside_pale
-from netviz.paper.scales import Pixels, Scale, finite_range
+from netviz.paper.layout import MARGIN, Canvas, Head, Panels, bad_values, fit, layer_name, placed
+from netviz.paper.regions import OUTLINE, draw_edges, edges, grey, outside_pale, over_grey
+from netviz.paper.scales import Pixels, Scale, finite_range, scale_for
 from netviz.paper.words import TIMES
 from netviz.questions.segment.result import SegmentResult
 
 _SIDE: Final = 340
 _LEAST: Final = 190
-_BETWEEN: Final = 24
 _OPACITY: Final = 0.65
 _UNDER: Final = 4 * 14 + 8
 _LINE: Final = 1.6
@@ -40,33 +39,22 @@ def segment_figure(result: SegmentResult) -> Figure:
 
 def _draw(result: SegmentResult) -> Figure:
     shape = (result.image.shape[0], result.image.shape[1])
-    width, height = fitted(shape, _SIDE)
-    column = max(width, _LEAST)
-    paper = 2 * MARGIN + 3 * column + 2 * _BETWEEN
-    scale = _scale(result)
-    head = _header(result, scale, paper)
-    canvas = Canvas(paper, head.height + height + _UNDER + MARGIN)
+    width, height = fit(shape, _SIDE)
+    panels = Panels((width, height), 3, max(width, _LEAST), 24, below=_UNDER)
+    # It holds the raw map and the threshold.
+    scale = scale_for(*finite_range(np.append(result.map, np.float32(result.threshold))))
+    head = _header(result, scale, panels.paper)
+    canvas = Canvas(panels.paper, head.height + panels.height(3) + MARGIN)
     head.draw(canvas)
-    top = head.height
-    boxes: list[Box] = [(MARGIN + number * (column + _BETWEEN), top, width, height) for number in range(3)]
-    small = width < shape[1]
+    boxes = [panels.box(number, head.height) for number in range(3)]
     above, before, below, after = result.shown_box
     seen = np.zeros(shape, dtype=np.bool_)
     seen[above:below, before:after] = True
-    canvas.image(outside_pale(result.image, seen), boxes[0], smooth=small)
-    canvas.image(outside_pale(grey(result.image), seen), boxes[1], smooth=small)
-    across, down = width / shape[1], height / shape[0]
-    left = boxes[1][0]
-    part = (left + before * across, top + above * down, (after - before) * across, (below - above) * down)
-    heat = canvas.image(
-        as_array(result.heat[above:below, before:after]),
-        part,
-        style.colour_map(scale.colours),
-        (scale.low, scale.high),
-        smooth=small,
-    )
-    heat.set_alpha(_OPACITY)
-    canvas.image(_masked(result, seen), boxes[2], smooth=small)
+    canvas.image(outside_pale(result.image, seen), boxes[0])
+    canvas.image(outside_pale(grey(result.image), seen), boxes[1])
+    part = placed((above, before, below - above, after - before), boxes[1], shape)
+    canvas.values(result.heat[above:below, before:after], part, scale).set_alpha(_OPACITY)
+    canvas.image(_masked(result, seen), boxes[2])
     canvas.frames(boxes)
     if not seen.all():
         for box in boxes:
@@ -75,11 +63,7 @@ def _draw(result: SegmentResult) -> Figure:
     for box in boxes[1:]:
         draw_edges(canvas, lines, box, shape, OUTLINE[0], _LINE, halo=OUTLINE[1])
     for box, (name, note) in zip(boxes, _notes(result), strict=True):
-        y = top + height + 16
-        canvas.text(box[0], y, words.shorten(name, column, style.CAPTION), style.CAPTION)
-        for line in words.wrap([note], column, style.LABEL)[:3]:
-            y += 14
-            canvas.text(box[0], y, line, style.LABEL, style.MUTED)
+        panels.write_below(canvas, box, name, [note], 3)
     return canvas.figure
 
 
@@ -88,16 +72,7 @@ def _masked(result: SegmentResult, seen: np.ndarray[tuple[int, ...], np.dtype[np
     return outside_pale(result.image, result.mask if result.mask.any() else seen)
 
 
-def _scale(result: SegmentResult) -> Scale:
-    """Return the scale of the heat: it holds the raw map and the threshold."""
-    low, high = finite_range(np.append(result.map, np.float32(result.threshold)))
-    if low < 0:
-        limit = max(-low, high)
-        return Scale(-limit, limit, "diverging", False)
-    return Scale(0.0, high or 1.0, "sequential", False)
-
-
-def _header(result: SegmentResult, scale: Scale, paper: int) -> Header:
+def _header(result: SegmentResult, scale: Scale, paper: int) -> Head:
     rows, columns = result.map.shape
     title = [
         result.network,
@@ -110,15 +85,13 @@ def _header(result: SegmentResult, scale: Scale, paper: int) -> Header:
         f"map {rows}{TIMES}{columns} (H{TIMES}W), brought to the image between the centres of what its positions see",
         *bad_values(int(np.count_nonzero(~np.isfinite(result.map)))),
     ]
-    middle = 0.0 if scale.low < 0 else scale.high / 2
-    ticks = [(value, words.number(value)) for value in (scale.low, middle, scale.high)]
     note = [
         "response of the unit",
-        "white is 0, red positive, blue negative" if scale.low < 0 else "black is 0, brighter is more",
-        f"drawn at {_OPACITY:.0%} over the grey image",
+        scale.note,
+        over_grey(_OPACITY),
         "yellow line: the threshold",
     ]
-    return header(title, caption, scale, ticks, note, paper)
+    return Head.of(title, caption, paper, (scale, note))
 
 
 def _threshold(result: SegmentResult) -> str:

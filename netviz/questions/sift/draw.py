@@ -15,7 +15,7 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from netviz.paper import style, words
-from netviz.paper.layout import MARGIN, Box, Canvas, Header, as_array, header, layer_name
+from netviz.paper.layout import MARGIN, Box, Canvas, Head, fit, layer_name
 from netviz.paper.scales import Pixels, Scale, colourise, peak
 from netviz.paper.words import MINUS, TIMES
 from netviz.questions.sift.result import SiftResult
@@ -23,6 +23,7 @@ from netviz.questions.sift.result import SiftResult
 MARK: Final = "#0096c7"
 POSITIVE: Final = "#b2182b"
 NEGATIVE: Final = "#2166ac"
+_SCALE: Final = Scale(-1.0, 1.0, "diverging", True)
 _PALE: Final = 0.66
 _ARROW_HEAD: Final = (4.5, 2.3)
 _SHAFT: Final = 0.5
@@ -194,7 +195,7 @@ def draw_stages(canvas: Canvas, result: SiftResult, left: float, top: float) -> 
     ):
         y = top + row * ROW
         title = words.shorten(name, strip_width(), style.CAPTION, bold=True)
-        canvas.text(left, y + 11, title, style.CAPTION, weight="bold")
+        canvas.heading(left, y + 11, title)
         _row(canvas, stages, left, y + 22)
 
 
@@ -225,7 +226,7 @@ def _row(canvas: Canvas, stages: Sequence[Stage], left: float, top: float) -> No
 def _tiles(canvas: Canvas, tiles: NDArray[np.float32] | NDArray[np.uint8], left: float, top: float) -> None:
     """Lay up to eight tiles in two rows; a single one takes the height of both."""
     boxes: list[Box] = []
-    limit = peak(tiles) or 1.0
+    limit = peak(tiles)
     for number, tile in enumerate(tiles):
         row, column = divmod(number, 4)
         side = 2 * TILE + GAP if len(tiles) == 1 else TILE
@@ -240,10 +241,9 @@ def _tiles(canvas: Canvas, tiles: NDArray[np.float32] | NDArray[np.uint8], left:
         )
         boxes.append(box)
         if tile.ndim == 3:
-            canvas.image(tile, box, smooth=width > across)
+            canvas.image(tile, box)
         else:
-            colours = style.colour_map("diverging")
-            canvas.image(as_array(tile), box, colours, (-limit, limit), smooth=width > across)
+            canvas.values(tile, box, _SCALE, limit)
     canvas.frames(boxes)
 
 
@@ -353,9 +353,7 @@ def sift_figure(result: SiftResult) -> Figure:
 def _draw(result: SiftResult) -> Figure:
     paper = 2 * MARGIN + _IMAGE + _BETWEEN + strip_width()
     head = _header(result, paper)
-    height, width = result.image.shape[:2]
-    zoom = _IMAGE / max(height, width)
-    box: Box = (MARGIN, head.height, round(width * zoom), round(height * zoom))
+    box: Box = (MARGIN, head.height, *fit(result.image.shape, _IMAGE, whole=False))
     top = head.height + int(max(box[3] + 34, HEIGHT))
     count = len(result.keypoints)
     groups = min(_GROUPS, count)
@@ -377,7 +375,7 @@ def _draw(result: SiftResult) -> Figure:
 
 def _image(canvas: Canvas, result: SiftResult, box: Box) -> None:
     shape = result.image.shape[0], result.image.shape[1]
-    canvas.image(result.image, box, smooth=box[3] < shape[0])
+    canvas.image(result.image, box)
     canvas.frames([box])
     for number in reversed(range(len(result.keypoints))):
         mark_keypoint(
@@ -453,7 +451,7 @@ def _headings(canvas: Canvas, result: SiftResult, left: float, top: float, room:
 def _keypoint(canvas: Canvas, result: SiftResult, number: int, left: float, top: float, room: float) -> None:
     patch, arrows, raw, normalized, wide = _columns(room)
     longest, high, high_normalized = _limits(result)
-    canvas.text(left, top + 12, str(number + 1), style.CAPTION, weight="bold")
+    canvas.heading(left, top + 12, str(number + 1))
     if result.clamped[number]:
         canvas.text(left, top + 28, "*", style.CAPTION)
     pictures: list[Box] = [(left + x, top, _PATCH, _PATCH) for x in (patch, arrows)]
@@ -467,8 +465,7 @@ def _keypoint(canvas: Canvas, result: SiftResult, number: int, left: float, top:
     canvas.frames([*pictures, *boxes])
 
 
-def _header(result: SiftResult, paper: int) -> Header:
-    scale = Scale(-1.0, 1.0, "diverging", True)
+def _header(result: SiftResult, paper: int) -> Head:
     title = [
         result.network,
         "SIFT beside " + layer_name(result.layer, result.alias, result.layer_kind),
@@ -485,6 +482,5 @@ def _header(result: SiftResult, paper: int) -> Header:
         caption.append(
             f"*: {words.counted(clamped, 'keypoint')} beyond the layer's outermost positions, read at the border"
         )
-    ticks = [(-1.0, f"{MINUS}max"), (0.0, "0"), (1.0, "max")]
     note = ["the tiles of the stages", "max is the largest absolute value of the stage, written under it"]
-    return header(title, caption, scale, ticks, note, paper)
+    return Head.of(title, caption, paper, (_SCALE, note))

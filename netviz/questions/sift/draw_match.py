@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from netviz.paper import style, words
-from netviz.paper.layout import MARGIN, Box, Canvas, layer_name
+from netviz.paper.layout import MARGIN, Box, Canvas, Head, fit, layer_name
 from netviz.paper.words import MINUS, TIMES
 from netviz.questions.sift.result import MatchResult
 
@@ -28,8 +28,6 @@ _KINDS: Final = {
 _PANEL: Final = (192, 190)
 _SPACE: Final = 104
 _TICKS: Final = 34
-_TITLE_LINE: Final = 24
-_CAPTION_LINE: Final = 17
 _TABLE_LINE: Final = 20
 _DRAWN: Final = 120
 _PAIR: Final = 336
@@ -57,27 +55,19 @@ def match_figure(result: MatchResult) -> Figure:
 
 def _draw(result: MatchResult) -> Figure:
     paper = 2 * MARGIN + _TICKS + 4 * _PANEL[0] + 3 * _SPACE + 74
-    title = words.wrap(
-        [result.network, f"matching by SIFT and by {layer_name(result.layer, result.alias, result.layer_kind)}",
-         result.image_name],
-        paper - 2 * MARGIN, style.TITLE, bold=True, whole=True,
-    )  # fmt: skip
-    caption = words.wrap(_caption(result), paper - 2 * MARGIN, style.CAPTION)
-    top = MARGIN + _TITLE_LINE * len(title) + _CAPTION_LINE * len(caption) + 16
+    title = [
+        result.network,
+        f"matching by SIFT and by {layer_name(result.layer, result.alias, result.layer_kind)}",
+        result.image_name,
+    ]
+    head = Head.of(title, _caption(result), paper)
+    top = head.height + 4
     table = top + _PANEL[1] + 92
     kinds = list(dict.fromkeys(total["kind"] for total in result.totals))
     pairs = table + 40 + _TABLE_LINE * len(kinds) + 26
-    height, width = result.image.shape[:2]
-    zoom = _PAIR / max(height, width)
-    high, wide = round(height * zoom), round(width * zoom)
+    wide, high = fit(result.image.shape, _PAIR, whole=False)
     canvas = Canvas(paper, pairs + 40 + 2 * high + 14 + MARGIN)
-    y = MARGIN
-    for line in title:
-        canvas.text(MARGIN, y, line, style.TITLE, weight="bold", va="top")
-        y += _TITLE_LINE
-    for line in caption:
-        canvas.text(MARGIN, y, line, style.CAPTION, style.MUTED, va="top")
-        y += _CAPTION_LINE
+    head.draw(canvas)
     for number, kind in enumerate(_KINDS):
         _curve(canvas, result, kind, MARGIN + _TICKS + number * (_PANEL[0] + _SPACE), top + 22)
     _table(canvas, result, kinds, MARGIN, table)
@@ -105,10 +95,9 @@ def _caption(result: MatchResult) -> list[str]:
 def _curve(canvas: Canvas, result: MatchResult, kind: str, left: float, top: float) -> Axes:
     """Draw one kind of warp: a line for each method, named at its end."""
     wide, high = _PANEL
-    place = (left / canvas.width, 1 - (top + high) / canvas.height, wide / canvas.width, high / canvas.height)
-    axes = canvas.figure.add_axes(place, label=kind)
+    axes = canvas.add_chart((left, top, wide, high), kind)
     heading, unit = _KINDS[kind]
-    canvas.text(left - _TICKS, top - 12, heading, style.CAPTION, weight="bold")
+    canvas.heading(left - _TICKS, top - 12, heading)
     canvas.text(left + wide / 2, top + high + 36, unit, style.SMALL, style.MUTED, ha="center")
     ends = {}
     for method, colour in METHODS.items():
@@ -127,10 +116,8 @@ def _curve(canvas: Canvas, result: MatchResult, kind: str, left: float, top: flo
     shown = sorted({factor * row["strength"] for row in result.rows if row["kind"] == kind})
     axes.set_xticks(shown, [words.number(value) for value in shown])
     axes.set_yticks([0, 25, 50, 75, 100], ["0 %", "25 %", "50 %", "75 %", "100 %"])
-    axes.tick_params(labelsize=style.SMALL, labelcolor=style.MUTED, color=style.FAINT, width=0.6, length=3)
     axes.grid(axis="y", color=style.FRAME, linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
     for method, percent in _apart(ends).items():
         y = top + high * (1 - percent / 100)
         canvas.text(left + wide + 9, y, method, style.LABEL, METHODS[method], va="center")
@@ -161,7 +148,7 @@ def _table(canvas: Canvas, result: MatchResult, kinds: list[str], left: float, t
     first, second = 170.0, 120.0
     each = (room - first - second) / (columns - 2)
     lines: list[tuple[Box, str]] = []
-    canvas.text(left, top, "all warps of a kind together", style.CAPTION, weight="bold")
+    canvas.heading(left, top, "all warps of a kind together")
     canvas.text(left + first + second - 30, top + 20, "matchable", style.SMALL, style.MUTED, ha="right")
     for number, (method, colour) in enumerate(METHODS.items()):
         start = left + first + second + 3 * number * each
@@ -196,7 +183,7 @@ def _pairs(canvas: Canvas, result: MatchResult, top: float, size: tuple[int, int
     wide, high = size
     strength = _strength(result.pair_kind, result.pair_strength)
     heading = f"matches for {result.pair_kind} {strength}: the image above, its warp below"
-    canvas.text(MARGIN, top, heading, style.CAPTION, weight="bold")
+    canvas.heading(MARGIN, top, heading)
     x = MARGIN + words.width(heading, style.CAPTION, bold=True) + 20
     for name, colour in (("right", RIGHT), ("wrong", WRONG)):
         canvas.lines([((x, top - 4, x + 18, top - 4), colour)], 2.0)

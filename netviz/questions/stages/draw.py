@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from netviz.paper import style, words
-from netviz.paper.layout import MARGIN, Box, Canvas, Header, as_array, bad_values, header, layer_name, limits
-from netviz.paper.scales import Floats, Pixels, Scale, colourise, finite_range, peak
+from netviz.paper.layout import MARGIN, Box, Canvas, Head, bad_values, fit, layer_name, seen_size, write_below
+from netviz.paper.scales import Floats, Pixels, Scale, colourise, finite_range, peak, scale_for
 from netviz.paper.tiles import enlarge, lay_out, reduce_blocks
 from netviz.paper.words import MINUS, TIMES
 from netviz.questions.stages.result import Column, StagesResult
@@ -103,7 +103,6 @@ _WIDE = 1760
 _FEW = 8
 _HIGH = 1280  # of few rows; more may take what the paper has
 _HIGHEST = 1760
-_BAR = 48
 _MOST_ROWS = 36
 
 
@@ -122,7 +121,7 @@ class _Maps:
 
     @property
     def scale(self) -> Scale:
-        return Scale(-1.0 if self.signed else 0.0, 1.0, "diverging" if self.signed else "sequential", True)
+        return scale_for(-1.0 if self.signed else 0.0, 1.0, per_tile=True)
 
     @property
     def tile(self) -> tuple[int, int]:
@@ -153,7 +152,7 @@ def _draw(result: StagesResult) -> Figure:
     side = _tile_side(result, len(units))
     maps = [_column(result, column, units, side) for column in result.columns]
     filters = filter_tiles(result, min(side, max(_LEAST_FILTER, *(one.tile[1] for one in maps))))
-    picture = _fit(result.image)
+    picture = fit(result.image.shape, _IMAGE)
     left = MARGIN + max(picture[0], 150) + _BETWEEN + _LABEL
     least = _LEAST_COLUMN if len(maps) < _MANY else _NARROW_COLUMN
     widths = [max(least, width) for width in (filters.pixels[0].shape[1], *(one.tile[0] for one in maps))]
@@ -169,18 +168,11 @@ def _draw(result: StagesResult) -> Figure:
     ]
     row_height = max(filters.pixels[0].shape[0], *(one.tile[1] for one in maps)) + _UNDER + 8
     above = _header(result, maps, filters, len(units), paper)
-    more = _bars(filters, maps)[1:]
-    top = above.height + _BAR * len(more)
+    top = above.height
     first = top + 24 + _LINE * max(map(len, heads)) + 6
     bottom = max(first + row_height * len(units), top + picture[1] + 4 * 16)
     canvas = Canvas(paper, bottom + MARGIN)
     above.draw(canvas)
-    for number, (scale, note) in enumerate(more):
-        y = above.height + _BAR * number
-        canvas.bar(MARGIN + 14, y, scale, _ticks(scale))
-        for line in words.wrap([note], paper - 2 * MARGIN - 290, style.CAPTION)[:2]:
-            canvas.text(MARGIN + 290, y - 2, line, style.CAPTION, style.MUTED, va="top")
-            y += 17
     boxes = [_picture(canvas, result, picture, top)]
     ends = [place + width for place, width in zip(places, widths, strict=True)]
     own = sum(not what_if for what_if in apart)
@@ -208,8 +200,7 @@ def _row(
     _write_peak(canvas, boxes[0], filters.peaks[row], True)
     for place, one in zip(places[1:], maps, strict=True):
         box = (place, y, *one.tile)
-        own = limits(one.scale, one.peaks[row])
-        canvas.image(as_array(one.values[row]), box, style.colour_map(one.scale.colours), own)
+        canvas.values(one.values[row], box, one.scale, one.peaks[row])
         _write_peak(canvas, box, one.peaks[row], one.signed)
         boxes.append(box)
     return boxes
@@ -295,29 +286,15 @@ def _head(title: str, notes: Sequence[str], width: int) -> list[tuple[str, float
     return lines
 
 
-def _fit(image: NDArray[np.uint8]) -> tuple[int, int]:
-    """Return the width and height at which the image is drawn."""
-    height, width = image.shape[:2]
-    longest = max(height, width)
-    factor = float(_IMAGE // longest) if longest <= _IMAGE else _IMAGE / longest
-    return max(1, round(width * factor)), max(1, round(height * factor))
-
-
 def _picture(canvas: Canvas, result: StagesResult, picture: tuple[int, int], top: int) -> Box:
     box = (MARGIN, top, *picture)
-    height, width = result.image.shape[:2]
-    canvas.image(result.image, box, smooth=picture[0] < width)
-    room = max(picture[0], 150)
-    y = top + picture[1] + 15
-    canvas.text(MARGIN, y, words.shorten(result.image_name, room, style.CAPTION), style.CAPTION)
-    seen = f"{width}{TIMES}{height} pixels, as the network saw it"
-    for line in words.wrap([seen], room, style.LABEL)[:2]:
-        y += 14
-        canvas.text(MARGIN, y, line, style.LABEL, style.MUTED)
+    canvas.image(result.image, box)
+    y, room = top + picture[1] + 15, max(picture[0], 150)
+    write_below(canvas, MARGIN, y, result.image_name, [seen_size(result.image)], room, 2)
     return box
 
 
-def _bars(filters: FilterTiles, maps: Sequence[_Maps]) -> list[tuple[Scale, str]]:
+def _bars(filters: FilterTiles, maps: Sequence[_Maps]) -> list[tuple[Scale, list[str]]]:
     """Return every scale that the picture uses, with what it means."""
     scales = [one.scale for one in maps]
     bars = []
@@ -325,23 +302,18 @@ def _bars(filters: FilterTiles, maps: Sequence[_Maps]) -> list[tuple[Scale, str]
     weights = filters.scale.colours == "diverging"
     if signed or weights:
         what = "filters and signed maps" if signed and weights else "signed maps" if signed else "filters"
-        bars.append((signed or filters.scale, f"{what}: white is 0, red positive, blue negative"))
+        scale = signed or filters.scale
+        bars.append((scale, [f"{what}: {scale.note}"]))
     positive = next((scale for scale in scales if scale.low == 0), None)
     if positive:
-        bars.append((positive, "maps without negative values: black is 0, brighter is more"))
+        bars.append((positive, [f"maps without negative values: {positive.note}"]))
     if not weights:
-        text = "filters: mid-grey is 0, brighter positive, darker negative, in each of red, green and blue"
-        bars.append((filters.scale, text))
+        bars.append((filters.scale, [f"filters: {filters.scale.note}"]))
+    bars[0][1].append("each tile by its own largest absolute value, written under it")
     return bars
 
 
-def _ticks(scale: Scale) -> list[tuple[float, str]]:
-    return [*([(-1.0, f"{MINUS}max")] if scale.low < 0 else []), (0.0, "0"), (1.0, "max")]
-
-
-def _header(
-    result: StagesResult, maps: Sequence[_Maps], filters: FilterTiles, rows: int, paper: int
-) -> Header:
+def _header(result: StagesResult, maps: Sequence[_Maps], filters: FilterTiles, rows: int, paper: int) -> Head:
     own = [column for column in result.columns if not column.what_if]
     title = [result.network, f"stages of {layer_name(result.layer, result.alias)}", result.image_name]
     chosen = f"largest maxima at {own[-1].title}" if result.sort == "activity" else "as asked"
@@ -361,6 +333,4 @@ def _header(
         some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         caption.append(f"{name} is also read by {some}")
     caption += bad_values(sum(one.bad for one in maps))
-    scale, note = _bars(filters, maps)[0]
-    notes = [note, "each tile by its own largest absolute value, written under it"]
-    return header(title, caption, scale, _ticks(scale), notes, paper)
+    return Head.of(title, caption, paper, *_bars(filters, maps))

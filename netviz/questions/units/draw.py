@@ -10,8 +10,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from netviz.paper import style, words
-from netviz.paper.layout import MARGIN, Box, Canvas, Header, header, layer_name
-from netviz.paper.scales import Scale
+from netviz.paper.layout import MARGIN, Box, Canvas, Head, layer_name
+from netviz.paper.scales import scale_for
 from netviz.paper.words import TIMES
 from netviz.questions.units.result import UnitsResult
 
@@ -50,20 +50,12 @@ def draw_chart(
     said = f"mean {words.number(float(finite.mean()))}" if len(finite) else "no unit has one"
     if len(finite) < len(values):
         said += f"; without {words.counted(len(values) - len(finite), 'unit')}"
-    canvas.text(left, top - 8, heading, style.CAPTION, weight="bold")
+    canvas.heading(left, top - 8, heading)
     canvas.text(left + width, top - 8, said, style.LABEL, style.MARK, ha="right")
     for row, line in enumerate(words.wrap(notes, width, style.SMALL)[:3]):
         canvas.text(left, top + 6 + 13 * row, line, style.SMALL, style.MUTED)
     inner = (left + _NUMBERS, top + _ABOVE - 8, width - _NUMBERS - 8, height - _ABOVE - _BELOW)
-    axes = canvas.figure.add_axes(
-        (
-            inner[0] / canvas.width,
-            1 - (inner[1] + inner[3]) / canvas.height,
-            inner[2] / canvas.width,
-            inner[3] / canvas.height,
-        ),
-        label=name,
-    )
+    axes = canvas.add_chart(inner, name)
     counts, edges = np.histogram(finite, BINS, (0.0, 1.0))
     axes.bar(edges[:-1], counts, 1 / BINS, align="edge", color=_BAR, edgecolor=style.PAPER, linewidth=0.5)
     if len(finite):
@@ -71,10 +63,6 @@ def draw_chart(
     axes.set_xlim(0, 1)
     axes.set_ylim(0, max(1, int(counts.max(initial=0))) * 1.05)
     axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-    axes.tick_params(
-        axis="both", labelsize=style.SMALL, labelcolor=style.MUTED, color=style.FAINT, width=0.6, length=3
-    )
-    axes.spines[["top", "right"]].set_visible(False)
     axes.set_ylabel("units", fontsize=style.SMALL, color=style.MUTED, labelpad=2)
     return axes
 
@@ -129,7 +117,7 @@ def _list(
     lines: Sequence[str],
     marks: Sequence[str] = (),
 ) -> None:
-    canvas.text(left, top + 8, heading[0], style.CAPTION, weight="bold")
+    canvas.heading(left, top + 8, heading[0])
     note = words.shorten(heading[1], width, style.SMALL)
     canvas.text(left, top + 22, note, style.SMALL, style.MUTED)
     indent = 14 if marks else 0
@@ -168,6 +156,7 @@ _STRIP: Final = 9
 _CHARTS: Final = 440
 _BETWEEN: Final = 40
 _RARELY: Final = 0.01
+_SCALE: Final = scale_for(-1.0, 1.0)
 
 
 def units_figure(result: UnitsResult) -> Figure:
@@ -227,10 +216,10 @@ def _draw(result: UnitsResult) -> Figure:
     groups, lists = top + side + 30, top + len(shown) * CHART + 8
     canvas = Canvas(paper, int(max(groups + groups_height(result), lists + lists_height(result))) + MARGIN)
     head.draw(canvas)
-    canvas.text(left, top - 8, "correlation of units", style.CAPTION, weight="bold")
+    canvas.heading(left, top - 8, "correlation of units")
     box: Box = (left, top, side, side)
     if len(order):
-        canvas.image(table, box, style.colour_map("diverging"), (-1.0, 1.0))
+        canvas.values(table, box, _SCALE)
         strip = _strip(result, order, block)
         canvas.image(strip, (left - _STRIP - 4, top, _STRIP, side))
         canvas.frames([box, (left - _STRIP - 4, top, _STRIP, side)])
@@ -282,7 +271,7 @@ def _strip(result: UnitsResult, order: NDArray[np.int64], block: int) -> NDArray
     return pixels[:, None]
 
 
-def _header(result: UnitsResult, shown: int, block: int, paper: int) -> Header:
+def _header(result: UnitsResult, shown: int, block: int, paper: int) -> Head:
     name = layer_name(result.layer, result.alias, result.layer_kind)
     title = [result.network, name, f"what its {words.counted(result.channels, 'unit')} are like"]
     seen = f"{result.positions:,} positions in {words.counted(result.images, 'image')}"
@@ -312,5 +301,4 @@ def _header(result: UnitsResult, shown: int, block: int, paper: int) -> Header:
         notes.append(f"without {words.counted(result.channels - shown, 'unit')} that never change")
     if result.alike:
         notes.append("marked at the left: groups of units with the same patches")
-    ticks = [(-1.0, f"{words.MINUS}1"), (0.0, "0"), (1.0, "1")]
-    return header(title, caption, Scale(-1.0, 1.0, "diverging", False), ticks, notes, paper)
+    return Head.of(title, caption, paper, (_SCALE, notes))

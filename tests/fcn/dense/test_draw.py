@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.interpolate import RegularGridInterpolator
 
-from netviz.fcn.dense.draw import spread
+from netviz.fcn.dense.draw import interpolated
 from netviz.fcn.dense.result import CompareResult, DenseResult
 from netviz.questions.drawing import figure
 
@@ -85,18 +85,18 @@ def test_heat_is_bilinear_between_the_cells():
     rng = np.random.default_rng(0)
     values = rng.standard_normal((4, 5))
     y, x = 7.25 + 6.0 * np.arange(4), 3.0 + 8.5 * np.arange(5)
-    heat, (top, left, bottom, right) = spread(values, y, x, (6.0, 8.5), (40, 44))
+    heat, (top, left, bottom, right) = interpolated(values, y, x, (6.0, 8.5), (40, 44))
     # Half a stride around the outermost places, 4.25 to 28.25 and -1.25 to 41.25, in whole pixels.
     assert (top, left, bottom, right) == (4, 0, 29, 42)
     at = np.stack(np.meshgrid(np.arange(8, 25), np.arange(3, 37), indexing="ij"), -1)
     np.testing.assert_allclose(heat[4:21, 3:37], RegularGridInterpolator((y, x), values)(at))
     np.testing.assert_allclose(heat[0, 3], values[0, 0])
-    single, part = spread(np.ones((1, 1)), np.array([10.0]), np.array([4.0]), (40.0, 40.0), (20, 30))
+    single, part = interpolated(np.ones((1, 1)), np.array([10.0]), np.array([4.0]), (40.0, 40.0), (20, 30))
     assert part == (0, 0, 20, 25)
     assert (single == 1).all()
     holed = values.copy()
     holed[1, 1] = np.nan
-    assert np.isnan(spread(holed, y, x, (6.0, 8.5), (40, 44))[0][8, 8])
+    assert np.isnan(interpolated(holed, y, x, (6.0, 8.5), (40, 44))[0][8, 8])
 
 
 def test_maps_stand_where_their_cells_look():
