@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from netviz.errors import MissingWeightsError
-from netviz.geometry.occlusion import grid, occlude, spread
+from netviz.geometry.occlusion import covered_mean, grid, occlude
 from netviz.models import load
 
 SIDE, PATCH, STRIDE = 224, 16, 8
@@ -62,7 +62,7 @@ def incremental(network: nn.Module, image: Tensor, target: int) -> Tensor:
     if found.why_full:
         raise SystemExit(f"no windows were used: {found.why_full}")
     drops = (found.clean - found.values).double().numpy()
-    return torch.from_numpy(spread(drops, places, places, (PATCH, PATCH), (SIDE, SIDE)))
+    return torch.from_numpy(covered_mean(drops, places, places, (PATCH, PATCH), (SIDE, SIDE)))
 
 
 def compare(name: str, attributor: Any, runs: int) -> str:

@@ -55,7 +55,28 @@ def grid(length: int, patch: int, stride: int) -> NDArray[np.int64]:
     return np.arange(-(-max(0, length - patch) // stride) + 1, dtype=np.int64) * stride
 
 
-def spread(
+def covering(starts: NDArray[np.int64], patch: int, length: int) -> NDArray[np.float64]:
+    """Return what each place of an occluder counts in the mean over those that cover a pixel of an axis.
+
+    Parameters
+    ----------
+    starts : ndarray of int, shape (places,)
+        First pixel of the occluder at each place.
+    patch, length : int
+        The occluder's side and the axis's length, in pixels.
+
+    Returns
+    -------
+    ndarray of shape (length, places)
+        Each row sums to 1, or to 0 where no place covers the pixel.
+    """
+    at = np.arange(length)[:, None]
+    covered = (at >= starts) & (at < starts + patch)
+    shares: NDArray[np.float64] = covered / np.maximum(covered.sum(axis=1, keepdims=True), 1)
+    return shares
+
+
+def covered_mean(
     drops: NDArray[np.float64],
     tops: NDArray[np.int64],
     lefts: NDArray[np.int64],
@@ -78,11 +99,10 @@ def spread(
     ndarray of shape (H, W)
         NaN where no place covers a pixel.
     """
-    rows = (np.arange(size[0]) >= tops[:, None]) & (np.arange(size[0]) < tops[:, None] + patch[0])
-    cols = (np.arange(size[1]) >= lefts[:, None]) & (np.arange(size[1]) < lefts[:, None] + patch[1])
-    total = rows.T.astype(np.float64) @ drops @ cols.astype(np.float64)
-    covers = np.outer(rows.sum(axis=0), cols.sum(axis=0))
-    mean: NDArray[np.float64] = np.where(covers > 0, total / np.maximum(covers, 1), np.nan)
+    rows, cols = (covering(*one) for one in zip((tops, lefts), patch, size, strict=True))
+    mean: NDArray[np.float64] = np.where(
+        np.logical_and.outer(rows.any(axis=1), cols.any(axis=1)), rows @ drops @ cols.T, np.nan
+    )
     return mean
 
 

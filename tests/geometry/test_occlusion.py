@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from netviz.capture import index_layers
-from netviz.geometry.occlusion import grid, occlude, spread
+from netviz.geometry.occlusion import covered_mean, grid, occlude
 from support.network import state_of
 
 
@@ -71,7 +71,7 @@ def test_a_pixel_gets_the_mean_over_the_patches_that_cover_it():
             count[top : top + 4, left : left + 3] += 1
     with np.errstate(invalid="ignore"):
         expected = total / count
-    np.testing.assert_allclose(spread(drops, tops, lefts, (4, 3), (8, 9)), expected)
+    np.testing.assert_allclose(covered_mean(drops, tops, lefts, (4, 3), (8, 9)), expected)
 
 
 @pytest.mark.parametrize("network", [Branching, OneByOne])

@@ -17,7 +17,7 @@ from netviz.geometry.effective import GRADIENTS, effective_field, extent, locate
 from netviz.geometry.field import Field
 from netviz.images import Photo, images_or_photographs, prepare, read_image
 from netviz.models import Layer, LayerIndex, Model, ModelOptions, ModelSpec, Preprocessing, load
-from netviz.questions.field.empirical import empirical_field
+from netviz.questions.field.empirical.windows import empirical_field
 from netviz.questions.field.result import FieldResult
 from netviz.questions.opening import SHORT_SIDE, open_model
 from netviz.results.choose import choose_units

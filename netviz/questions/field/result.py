@@ -59,7 +59,7 @@ class FieldResult(Result):
         Gaussian fit by moments: standard deviation and middle, y and x, in pixels.
     empirical : ndarray of float32, shape (U, H, W), or None
         The mean discrepancy of each unit of `empirical_units`; pixel (H // 2, W // 2) is the middle of the
-        theoretical field at its most active position. See `netviz.questions.field.empirical`.
+        theoretical field at its most active position. See `netviz.questions.field.empirical.average`.
     empirical_units : tuple of int
         The units that were measured, without the dead.
     empirical_sizes : tuple of float

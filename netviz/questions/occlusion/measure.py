@@ -9,7 +9,7 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from netviz.errors import ImageError
-from netviz.geometry.occlusion import grid, occlude, spread
+from netviz.geometry.occlusion import covered_mean, grid, occlude
 from netviz.images import Photo, Prepared, normalize, read_image
 from netviz.models import ModelSpec, Preprocessing
 from netviz.questions.classes import class_scores, find_class, scores_on
@@ -94,7 +94,7 @@ def occlusion(
     )
     drops = (found.clean - found.values).double().cpu().numpy()
     return OcclusionResult(
-        map=spread(drops, tops, lefts, (patch, patch), (height, width)).astype(np.float32),
+        map=covered_mean(drops, tops, lefts, (patch, patch), (height, width)).astype(np.float32),
         drops=drops.astype(np.float32),
         tops=tops,
         lefts=lefts,

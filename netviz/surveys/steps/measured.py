@@ -13,18 +13,16 @@ from netviz.errors import NetvizError, OutputError
 from netviz.geometry.field import Field
 from netviz.images import prepare, read_image
 from netviz.models import Layer, LayerIndex, Model, Preprocessing
-from netviz.questions.field.empirical import random_colours
-from netviz.questions.field.measure import own_size
-from netviz.questions.field.measured import (
+from netviz.questions.field.empirical.average import Alignment, find_peaks, random_colours
+from netviz.questions.field.empirical.passes import (
     Occluder,
-    Place,
     Shot,
     choose_occluders,
     find_changes,
-    find_positions,
     finest,
     measured_result,
 )
+from netviz.questions.field.measure import own_size
 from netviz.questions.field.result import MeasuredResult
 from netviz.questions.opening import layer_fields
 from netviz.surveys.step import Noted, Report
@@ -175,7 +173,7 @@ def _shots(
     for number, source in enumerate(sources):
         image = prepare(read_image(source).pixels, hidden.preprocessing).tensor.to(device)
         colours = random_colours(hidden.size, hidden.preprocessing, SEED, number).to(device)
-        found = find_positions(network, image, hidden.units)
+        found = find_peaks(network, image, hidden.units)
         for occluder, layers in parts:
             # A network that looks at its image may leave a layer out.
             peaks = {layer: found[layer] for layer in layers if layer in found}
@@ -207,4 +205,4 @@ def _result(
         "images": tuple(names),
         "seed": SEED,
     }
-    return measured_result(Place(field, (rows, columns), hidden.size), occluder, shots, facts)
+    return measured_result(Alignment(field, (rows, columns), hidden.size), occluder, shots, facts)

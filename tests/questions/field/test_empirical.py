@@ -8,7 +8,8 @@ from torch import nn
 from netviz.errors import ImageError, LayerError, NetvizError
 from netviz.images import Photo, normalize
 from netviz.models import Model, Preprocessing
-from netviz.questions.field.empirical import THRESHOLD, empirical_field
+from netviz.questions.field.empirical.average import THRESHOLD
+from netviz.questions.field.empirical.windows import empirical_field
 from netviz.questions.opening import layers
 from support.network import state_of
 

@@ -1,6 +1,6 @@
-"""The empirical receptive field: what makes a unit change, found by covering parts of images.
+"""The empirical field of a few units, each on the images that activate it most: ``netviz field --kind empirical``.
 
-The most active places are found, an occluder laid over each, and the changes averaged.
+Of each image only the window that an occluder changes is run again.
 """
 
 import math
@@ -18,9 +18,21 @@ from netviz.capture import brief, capture, channels_first, unwrap
 from netviz.capture.tape import Tape, record
 from netviz.errors import ImageError, LayerError, ModelError
 from netviz.geometry.field import Field, geometry
-from netviz.geometry.occlusion import grid, occlude, spread
-from netviz.images import Photo, normalize, prepare, read_image
+from netviz.geometry.occlusion import grid, occlude
+from netviz.images import Photo, prepare, read_image
 from netviz.models import Layer, LayerIndex, Model, Preprocessing
+from netviz.questions.field.empirical.average import (
+    THRESHOLD,
+    Alignment,
+    Average,
+    Floats,
+    Ints,
+    belonging,
+    field_sizes,
+    find_peaks,
+    finite,
+    random_colours,
+)
 from netviz.questions.opening import require_maps
 
 # A field that covers less of the image than this is measured on its own, else with all units of the image at once.
@@ -30,11 +42,8 @@ _SMALL = 0.25
 Progress = Callable[[str, int, int], None]
 
 
-Floats = NDArray[np.float64]
-
-
 @dataclass(frozen=True)
-class Peak:
+class _Peak:
     """Where one unit is most active on one image."""
 
     activation: float
@@ -44,50 +53,51 @@ class Peak:
 
 
 @dataclass(frozen=True)
-class Setting:
+class _Setting:
     """What stays the same over all images."""
 
     model: Model
     network: nn.Module
     layer: Layer
-    field: Field
+    alignment: Alignment
     preprocessing: Preprocessing
-    size: tuple[int, int]
     patch: int
     stride: int
     seed: int
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images, in pixels."""
+        return self.alignment.size
 
-def find_peaks(
-    setting: Setting, units: list[int], images: Sequence[str | Path | Photo], top: int, tell: Progress
-) -> tuple[dict[int, list[Peak]], list[str]]:
+
+def _most_active(
+    setting: _Setting, units: list[int], images: Sequence[str | Path | Photo], top: int, tell: Progress
+) -> tuple[dict[int, list[_Peak]], list[str]]:
     """Find, for each unit, where it is most active on the images that activate it most."""
-    peaks: dict[int, list[Peak]] = {unit: [] for unit in units}
+    peaks: dict[int, list[_Peak]] = {unit: [] for unit in units}
     names: list[str] = []
     for number, source in enumerate(images):
         tell("finding the images that activate each unit", number, len(images))
         photo, image = _image(setting, source)
         names.append(photo.name)
-        with _runs(setting, photo.name), capture(setting.network, [setting.layer]) as run:
-            run(image)
-            maps = channels_first(setting.layer, run[setting.layer])[0]
-        values, places = maps.flatten(1).float().cpu().max(dim=1)
-        for unit in units:
-            value = float(values[unit])
-            if math.isfinite(value) and value > 0:
-                row, col = divmod(int(places[unit]), maps.shape[2])
-                peaks[unit].append(Peak(value, number, row, col))
-                peaks[unit] = sorted(peaks[unit], key=lambda peak: (-peak.activation, peak.image))[:top]
+        with _runs(setting, photo.name):
+            found = find_peaks(setting.network, image, {setting.layer: units}).get(setting.layer)
+        if found is None:
+            raise LayerError(f"layer {setting.layer.name!r} did not run in this forward pass")
+        for unit, value, row, col in zip(*(one.tolist() for one in found.some(found.active)), strict=True):
+            peaks[unit].append(_Peak(value, number, row, col))
+            peaks[unit] = sorted(peaks[unit], key=lambda peak: (-peak.activation, peak.image))[:top]
     tell("finding the images that activate each unit", len(images), len(images))
     return peaks, names
 
 
-def measure(
-    setting: Setting, peaks: dict[int, list[Peak]], images: Sequence[str | Path | Photo], tell: Progress
+def _measured(
+    setting: _Setting, peaks: dict[int, list[_Peak]], images: Sequence[str | Path | Photo], tell: Progress
 ) -> tuple[NDArray[np.float32], float]:
     """Return the mean discrepancy of each unit, (U, H, W), and how much what lies outside of the fields does."""
-    totals = {unit: np.zeros(setting.size) for unit in peaks}
-    counts = {unit: np.zeros(setting.size) for unit in peaks}
+    average = Average(setting.alignment, len(peaks), (0, 0, *setting.size), np.float64)
+    places = {unit: at for at, unit in enumerate(peaks)}
     outside: list[float] = []
     needed = sorted({peak.image for some in peaks.values() for peak in some})
     what = f"occluding for layer {setting.layer.alias}"
@@ -99,50 +109,29 @@ def measure(
         noise = colours.to(image.device)
         with _runs(setting, photo.name):
             tape = record(setting.network, image, keep=True)
-            for together in _runs_of(setting, wanted):
-                maps = _discrepancies(setting, image, noise, tape, together, check=done == 0)
-                for (unit, peak), values in zip(together.items(), maps, strict=True):
-                    shift = _shift(setting, peak)
-                    totals[unit] += _shifted(values, *shift)
-                    counts[unit] += _shifted(np.ones(setting.size), *shift)
+            for together in _together(setting, wanted):
+                which = np.array([places[unit] for unit in together], dtype=np.int64)
+                positions = [(peak.row, peak.col) for peak in together.values()]
+                starts = _starts(setting, together)
+                changes = _changes(setting, image, noise, tape, together, starts, check=done == 0)
+                average.add(which, positions, changes, starts, setting.patch)
             for unit, peak in wanted.items():
                 if peak == peaks[unit][0]:
                     outside.append(_change_outside(setting, image, noise, unit, peak))
     tell(what, len(needed), len(needed))
-    result = np.zeros((len(peaks), *setting.size), dtype=np.float32)
-    for row, (unit, some) in enumerate(peaks.items()):
-        enough = counts[unit] * 2 >= len(some)
-        result[row] = np.where(enough, totals[unit] / np.maximum(counts[unit], 1), 0.0)
     known = [change for change in outside if not math.isnan(change)]
-    return result, max(known, default=math.nan)
+    return average.maps().astype(np.float32), max(known, default=math.nan)
 
 
-def _image(setting: Setting, source: str | Path | Photo) -> tuple[Photo, Tensor]:
+def _image(setting: _Setting, source: str | Path | Photo) -> tuple[Photo, Tensor]:
     """Read an image and bring it to what the network takes."""
     photo = source if isinstance(source, Photo) else read_image(source)
     device = next((value.device for value in setting.network.parameters()), torch.device("cpu"))
     return photo, prepare(photo.pixels, setting.preprocessing).tensor.to(device)
 
 
-def random_colours(size: tuple[int, int], preprocessing: Preprocessing, seed: int, number: int) -> Tensor:
-    """Return what occluders of one image show, (1, C, H, W): random colours, as the network takes them."""
-    generator = np.random.default_rng([seed, number])
-    pixels = generator.integers(0, 256, (*size, 3), dtype=np.uint8)
-    return normalize(pixels, preprocessing)
-
-
-def field_middle(
-    field: Field, position: tuple[int, int], map_shape: tuple[int, int], size: tuple[int, int]
-) -> tuple[float, float]:
-    """Return the middle (y, x) of what a position sees; of a field without a place, as far along as the position."""
-    if field.status in ("global", "unknown"):
-        y, x = ((at + 0.5) * size[axis] / map_shape[axis] - 0.5 for axis, at in enumerate(position))
-        return y, x
-    return field.center(*position)
-
-
 @contextmanager
-def _runs(setting: Setting, name: str) -> Iterator[None]:
+def _runs(setting: _Setting, name: str) -> Iterator[None]:
     """Turn what a network raises on an image into one line."""
     try:
         yield
@@ -154,20 +143,12 @@ def _runs(setting: Setting, name: str) -> Iterator[None]:
         ) from error
 
 
-def _box(setting: Setting, peak: Peak) -> tuple[int, int, int, int]:
-    """Return the pixels that a unit sees at its most active position: all of them where that is not known."""
-    height, width = setting.size
-    if setting.field.status == "unknown":
-        return 0, 0, height, width
-    return setting.field.clipped(peak.row, peak.col, height, width)
-
-
-def _runs_of(setting: Setting, wanted: dict[int, Peak]) -> list[dict[int, Peak]]:
+def _together(setting: _Setting, wanted: dict[int, _Peak]) -> list[dict[int, _Peak]]:
     """Part the units of an image: small fields each on their own, as little need be computed; the rest together."""
-    alone: list[dict[int, Peak]] = []
-    rest: dict[int, Peak] = {}
+    alone: list[dict[int, _Peak]] = []
+    rest: dict[int, _Peak] = {}
     for unit, peak in wanted.items():
-        top, left, bottom, right = _box(setting, peak)
+        top, left, bottom, right = setting.alignment.box(peak.row, peak.col)
         if (bottom - top) * (right - left) < _SMALL * math.prod(setting.size):
             alone.append({unit: peak})
         else:
@@ -175,20 +156,32 @@ def _runs_of(setting: Setting, wanted: dict[int, Peak]) -> list[dict[int, Peak]]
     return [*alone, *([rest] if rest else [])]
 
 
-def _discrepancies(
-    setting: Setting, image: Tensor, noise: Tensor, tape: Tape, wanted: dict[int, Peak], check: bool
-) -> list[Floats]:
-    """Return each unit's discrepancy for every pixel of one image, (H, W); outside of its field it is 0."""
-    boxes = [_box(setting, peak) for peak in wanted.values()]
-    tops_, lefts_, bottoms, rights = zip(*boxes, strict=True)
-    reached = ((min(tops_), max(bottoms)), (min(lefts_), max(rights)))
-    starts = []
-    for (low, high), length in zip(reached, setting.size, strict=True):
-        all_starts = grid(length, setting.patch, setting.stride)
-        starts.append(all_starts[(all_starts < high) & (all_starts + setting.patch > low)])
-    tops, lefts = starts
-    if not len(tops) or not len(lefts):
-        return [np.zeros(setting.size) for _ in wanted]
+def _starts(setting: _Setting, wanted: dict[int, _Peak]) -> tuple[Ints, Ints]:
+    """Return first rows and columns of the occluder at which it covers what any of the units sees."""
+    boxes = [setting.alignment.box(peak.row, peak.col) for peak in wanted.values()]
+    tops, lefts, bottoms, rights = zip(*boxes, strict=True)
+    reached = ((min(tops), max(bottoms)), (min(lefts), max(rights)))
+    rows, cols = (
+        every[(every < high) & (every + setting.patch > low)]
+        for (low, high), every in zip(
+            reached, (grid(length, setting.patch, setting.stride) for length in setting.size), strict=True
+        )
+    )
+    return rows, cols
+
+
+def _changes(
+    setting: _Setting,
+    image: Tensor,
+    noise: Tensor,
+    tape: Tape,
+    wanted: dict[int, _Peak],
+    starts: tuple[Ints, Ints],
+    check: bool,
+) -> Floats:
+    """Return each unit's discrepancy for every place of the occluder, (U, rows, columns)."""
+    if not all(map(len, starts)):
+        return np.zeros((len(wanted), *map(len, starts)))
     units = list(wanted)
     rows, cols = [peak.row for peak in wanted.values()], [peak.col for peak in wanted.values()]
     focus = None
@@ -199,14 +192,12 @@ def _discrepancies(
     def read(target: Tensor) -> Tensor:
         return channels_first(setting.layer, target)[:, units, rows, cols]
 
-    patch = (setting.patch, setting.patch)
     found = occlude(
         setting.network,
         image,
         noise,
-        tops,
-        lefts,
-        patch,
+        *starts,
+        (setting.patch, setting.patch),
         read,
         layer=setting.layer,
         focus=focus,
@@ -214,19 +205,12 @@ def _discrepancies(
         check=check,
     )
     changes = (found.values - found.clean).abs().double().cpu().numpy()
-    maps = []
-    for number, (top, left, bottom, right) in enumerate(boxes):
-        pixels = np.nan_to_num(spread(changes[..., number], tops, lefts, patch, setting.size))
-        # A patch on the field's edge covers pixels outside of it, which cannot be what changed the unit.
-        inside = np.zeros(setting.size)
-        inside[top:bottom, left:right] = pixels[top:bottom, left:right]
-        maps.append(inside)
-    return maps
+    return finite(np.moveaxis(changes, 2, 0))
 
 
-def _change_outside(setting: Setting, image: Tensor, noise: Tensor, unit: int, peak: Peak) -> float:
+def _change_outside(setting: _Setting, image: Tensor, noise: Tensor, unit: int, peak: _Peak) -> float:
     """Return how much of its activation a unit changes by when all outside of its field becomes noise."""
-    top, left, bottom, right = _box(setting, peak)
+    top, left, bottom, right = setting.alignment.box(peak.row, peak.col)
     if (bottom - top, right - left) == setting.size:
         return math.nan
     changed = noise.clone()
@@ -235,30 +219,6 @@ def _change_outside(setting: Setting, image: Tensor, noise: Tensor, unit: int, p
         run(changed)
         value = float(channels_first(setting.layer, run[setting.layer])[0, unit, peak.row, peak.col])
     return abs(value - peak.activation) / peak.activation
-
-
-def _shift(setting: Setting, peak: Peak) -> tuple[int, int]:
-    """Return by how many pixels the middle of a unit's field must move to lie in the middle of the map."""
-    height, width = setting.size
-    shape = (setting.layer.shape or (0, 1, 1))[1:]
-    center = field_middle(setting.field, (peak.row, peak.col), (shape[0], shape[1]), setting.size)
-    return height // 2 - round(center[0]), width // 2 - round(center[1])
-
-
-def _shifted(values: Floats, down: int, right: int) -> Floats:
-    """Move a map; what enters is 0."""
-    height, width = values.shape
-    moved = np.zeros_like(values)
-    source = values[max(0, -down) : max(0, height - down), max(0, -right) : max(0, width - right)]
-    source = source[:height, :width]
-    moved[max(0, down) : max(0, down) + source.shape[0], max(0, right) : max(0, right) + source.shape[1]] = (
-        source
-    )
-    return moved
-
-
-THRESHOLD = 0.25
-"""A pixel belongs to a unit's field where the mean discrepancy is at least this share of its peak."""
 
 
 PLACES = 32
@@ -345,11 +305,8 @@ def empirical_field(
 ) -> EmpiricalField:
     """Measure which part of an image makes units change.
 
-    For each unit, the images with its largest activations are taken. An occluder of random colours is moved over
-    each; the discrepancy is the absolute change of the activation at the unit's most active position (absolute, as
-    random colours may raise it too). Each pixel gets the mean over the places of the occluder that cover it. These
-    maps are shifted so that the middle of the theoretical field at the most active position lies in the middle, and
-    averaged over the images.
+    For each unit, the images with its largest activations are taken, and the discrepancy averaged over them as
+    `netviz.questions.field.empirical.average` says.
 
     Parameters
     ----------
@@ -414,17 +371,20 @@ def empirical_field(
     size = (int(index.input_shape[1]), int(index.input_shape[2]))
     field = geometry(network, index)[layer]
     patch, stride = _occluder(field, size, patch, stride)
-    preprocessing = model.preprocessing.sized(*size)
-    setting = Setting(model, network, layer, field, preprocessing, size, patch, stride, seed)
+    rows, columns = (layer.shape or (0, 1, 1))[1:]
+    alignment = Alignment(field, (rows, columns), size)
+    setting = _Setting(
+        model, network, layer, alignment, model.preprocessing.sized(*size), patch, stride, seed
+    )
     tell = progress or (lambda what, done, total: None)
 
-    peaks, names = find_peaks(setting, asked, images, top, tell)
+    peaks, names = _most_active(setting, asked, images, top, tell)
     alive = [unit for unit in asked if peaks[unit]]
-    maps, outside = measure(setting, {unit: peaks[unit] for unit in alive}, images, tell)
+    maps, outside = _measured(setting, {unit: peaks[unit] for unit in alive}, images, tell)
     moved = [row for row, one in enumerate(maps) if one.any()]
     still = tuple(unit for row, unit in enumerate(alive) if row not in moved)
     alive, maps = [alive[row] for row in moved], maps[moved]
-    sizes = tuple(_size(one) for one in maps)
+    sizes = tuple(map(float, field_sizes(belonging(maps))))
     nothing = (math.nan, math.nan, math.nan)
     quarters = tuple(float(q) for q in np.percentile(sizes, (25, 50, 75))) if sizes else nothing
     return EmpiricalField(
@@ -461,9 +421,3 @@ def _occluder(field: Field, size: tuple[int, int], patch: int | None, stride: in
     if not 1 <= stride <= patch:
         raise ValueError(f"the stride must be 1 to {patch} pixels, the side of the patch, not {stride}")
     return patch, stride
-
-
-def _size(discrepancy: NDArray[np.float32]) -> float:
-    """Return the side of a square as large as the part that reaches `THRESHOLD` of the peak, in pixels."""
-    peak = float(discrepancy.max(initial=0.0))
-    return math.sqrt(int((discrepancy >= THRESHOLD * peak).sum())) if peak > 0 else 0.0

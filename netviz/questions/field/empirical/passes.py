@@ -1,6 +1,6 @@
-"""Empirical fields of all units of many layers at once, from the same covered images.
+"""The empirical fields of all units of many layers at once, on the same few images: a gallery's measured fields.
 
-Each forward pass is read at every unit's own position; the changes are laid on each other and averaged over images.
+Whole covered images are run, and each pass is read at every unit's own position.
 """
 
 import contextlib
@@ -18,7 +18,17 @@ from netviz.capture import capture, channels_first, unwrap
 from netviz.geometry.field import Field
 from netviz.geometry.occlusion import TOLERANCE, grid
 from netviz.models import Layer
-from netviz.questions.field.empirical import THRESHOLD, field_middle
+from netviz.questions.field.empirical.average import (
+    THRESHOLD,
+    Alignment,
+    Average,
+    Box,
+    Ints,
+    Peaks,
+    belonging,
+    field_sizes,
+    finite,
+)
 from netviz.questions.field.result import MeasuredResult
 
 SIDES = ((224, 224, 12), (75, 75, 12), (28, 32, 14), (14, 16, None))
@@ -35,9 +45,6 @@ PIXELS = 16 * 224 * 224
 
 
 Floats = NDArray[np.float32]
-
-
-Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -58,8 +65,8 @@ class Occluder:
 
     patch: int
     stride: int
-    tops: Places
-    lefts: Places
+    tops: Ints
+    lefts: Ints
     apart: tuple[int, int]
 
     @property
@@ -87,24 +94,6 @@ class Occluder:
         return torch.from_numpy(np.outer(rows, cols))
 
 
-class Peaks(NamedTuple):
-    """Where units of a layer are most active on one image.
-
-    Attributes
-    ----------
-    units : ndarray of int64, shape (U,)
-    values : ndarray of float32, shape (U,)
-        Their activations there.
-    rows, cols : ndarray of int64, shape (U,)
-        The positions in the layer's map.
-    """
-
-    units: Places
-    values: Floats
-    rows: Places
-    cols: Places
-
-
 def choose_occluders(size: tuple[int, int]) -> list[Occluder]:
     """Return occluders from fine to coarse for an image of this height and width; the last suits every field."""
     side = math.sqrt(size[0] * size[1])
@@ -116,23 +105,6 @@ def choose_occluders(size: tuple[int, int]) -> list[Occluder]:
         apart = (min(len(tops), limit or len(tops)), min(len(lefts), limit or len(lefts)))
         if not found or (patch, stride, apart) != (found[-1].patch, found[-1].stride, found[-1].apart):
             found.append(Occluder(patch, stride, tops, lefts, apart))
-    return found
-
-
-def find_positions(
-    network: nn.Module, image: Tensor, units: Mapping[Layer, Sequence[int]]
-) -> dict[Layer, Peaks]:
-    """Run the network once on an image (1, C, H, W); return where some units of its layers are most active."""
-    found: dict[Layer, Peaks] = {}
-
-    def keep(layer: Layer, output: Tensor) -> None:
-        maps = channels_first(layer, output)[0, list(units[layer])]
-        values, places = maps.flatten(1).float().cpu().max(dim=1)
-        rows, cols = np.divmod(places.numpy(), maps.shape[2])
-        found[layer] = Peaks(np.asarray(units[layer], dtype=np.int64), values.numpy(), rows, cols)
-
-    with capture(unwrap(network), list(units), reduce=keep) as run:
-        run(image)
     return found
 
 
@@ -180,7 +152,7 @@ def find_changes(
     for layer, batches in rows.items():
         clean = peaks[layer].values
         with np.errstate(invalid="ignore"):
-            change = _finite(np.abs(np.concatenate(batches) - clean)).T
+            change = finite(np.abs(np.concatenate(batches) - clean)).T
         change[change < STILL * np.abs(clean)[:, None]] = 0
         changes[layer] = change.reshape(len(clean), *occluder.apart)
     return changes
@@ -239,7 +211,7 @@ def _batch(
     for layer, values in alone.items():
         if several[layer].shape != (together, *values.shape[1:]):
             return 1
-        one, other = _finite(values[0]), _finite(several[layer][-1])
+        one, other = finite(values[0]), finite(several[layer][-1])
         room = TOLERANCE * max(float(np.abs(one).max(initial=0.0)), 1e-12)
         if not np.allclose(other, one, rtol=0, atol=room):
             return 1
@@ -252,13 +224,7 @@ def _images(image: Tensor, baseline: Tensor, occluder: Occluder, numbers: Sequen
     return torch.where(masks.to(image.device), baseline, image)
 
 
-def _finite(values: Floats) -> Floats:
-    """Put 0 for what is no finite number."""
-    finite: Floats = np.where(np.isfinite(values), values, np.float32(0))
-    return finite
-
-
-def _reached(starts: Places, patch: int, length: int) -> NDArray[np.bool_]:
+def _reached(starts: Ints, patch: int, length: int) -> NDArray[np.bool_]:
     reached = np.zeros(length, dtype=bool)
     for start in starts:
         reached[start : start + patch] = True
@@ -285,18 +251,6 @@ CELLS = 28
 _TOGETHER = 64
 
 
-Numbers = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a layer looks: its field, the size of its maps and that of the network's input."""
-
-    field: Field
-    map_shape: tuple[int, int]
-    size: tuple[int, int]
-
-
 class Shot(NamedTuple):
     """One image: where the units of a layer are most active, and how much they change under the occluder."""
 
@@ -304,27 +258,26 @@ class Shot(NamedTuple):
     changes: Floats
 
 
-def window(place: Place) -> tuple[int, int, int, int]:
+def window(alignment: Alignment) -> Box:
     """Return the rows and columns, [top, left, bottom, right], that a field takes when its middle is the image's."""
     spans = []
-    for length, extent in zip(place.size, place.field.size, strict=True):
+    for length, extent in zip(alignment.size, alignment.field.size, strict=True):
         reach = length
-        if place.field.status in ("exact", "upper_bound"):
+        if alignment.field.status in ("exact", "upper_bound"):
             reach = math.ceil(extent / 2) + 1
         spans.append((max(0, length // 2 - reach), min(length, length // 2 + reach + 1)))
     (top, bottom), (left, right) = spans
     return top, left, bottom, right
 
 
-def average(place: Place, occluder: Occluder, shots: Sequence[Shot]) -> Iterator[tuple[Floats, Numbers]]:
+def averages(
+    alignment: Alignment, occluder: Occluder, shots: Sequence[Shot]
+) -> Iterator[tuple[Floats, Ints]]:
     """Average the changes of units over images, some units at a time.
-
-    As `netviz.questions.field.empirical.empirical_field` does: every pixel of a unit's field gets the mean change
-    over the occluders that cover it, and these maps are laid on each other by the middles of the fields.
 
     Parameters
     ----------
-    place : Place
+    alignment : Alignment
     occluder : Occluder
     shots : sequence of Shot
         Of the same units, an image each; those that do not activate a unit do not count for it.
@@ -336,68 +289,47 @@ def average(place: Place, occluder: Occluder, shots: Sequence[Shot]) -> Iterator
     used : ndarray of int64, shape (units,)
         How many images count.
     """
-    top, left, bottom, right = window(place)
-    spans = (np.arange(top, bottom), np.arange(left, right))
     starts = (occluder.tops, occluder.lefts)
-    covers = [_cover(starts[axis], occluder.patch, place.size[axis]) for axis in range(2)]
-    wraps = [np.arange(len(starts[axis])) % occluder.apart[axis] for axis in range(2)]
+    rows, cols = (np.arange(len(one)) % apart for one, apart in zip(starts, occluder.apart, strict=True))
     units = len(shots[0].peaks.units)
     for first in range(0, units, _TOGETHER):
         some = slice(first, min(first + _TOGETHER, units))
-        count = some.stop - first
-        total = np.zeros((count, len(spans[0]), len(spans[1])), dtype=np.float32)
-        seen = np.zeros(total.shape, dtype=np.int16)
-        used = np.zeros(count, dtype=np.int64)
+        average = Average(alignment, some.stop - first, window(alignment), np.float32)
         for peaks, changes in shots:
-            active = is_active(peaks.values[some])
-            middles, boxes = _looks(place, peaks.rows[some], peaks.cols[some])
-            shares, inside = [], []
-            for axis in range(2):
-                shift = place.size[axis] // 2 - np.rint(middles[:, axis]).astype(np.int64)
-                at = spans[axis] - shift[:, None]
-                there = (at >= 0) & (at < place.size[axis]) & active[:, None]
-                own = there & (at >= boxes[:, axis, None]) & (at < boxes[:, axis + 2, None])
-                shares.append(covers[axis][np.clip(at, 0, place.size[axis] - 1)] * own[..., None])
-                inside.append(there)
-            values = changes[some][:, wraps[0]][:, :, wraps[1]]
-            total += shares[0] @ values @ shares[1].swapaxes(1, 2)
-            seen += inside[0][:, :, None] & inside[1][:, None, :]
-            used += active
-        total /= np.maximum(seen, 1)
-        total[seen * 2 < used[:, None, None]] = 0
-        yield total, used
-
-
-def is_active(values: Floats) -> NDArray[np.bool_]:
-    """Return which activations are positive numbers."""
-    return np.isfinite(values) & (values > 0)
+            which = np.flatnonzero(peaks.active[some])
+            own = peaks.some(first + which)
+            positions = list(zip(own.rows.tolist(), own.cols.tolist(), strict=True))
+            if positions:
+                everywhere = changes[first + which][:, rows][:, :, cols]
+                average.add(which, positions, everywhere, starts, occluder.patch)
+        yield average.maps().astype(np.float32, copy=False), average.used
 
 
 def measured_result(
-    place: Place, occluder: Occluder, shots: Sequence[Shot], facts: dict[str, object]
+    alignment: Alignment, occluder: Occluder, shots: Sequence[Shot], facts: dict[str, object]
 ) -> MeasuredResult:
     """Measure the fields of a layer's units.
 
     Parameters
     ----------
-    place : Place
+    alignment : Alignment
     occluder : Occluder
     shots : sequence of Shot
         One for each image.
     facts : dict
         What else `MeasuredResult` says.
     """
-    top, left, bottom, right = window(place)
+    top, left, bottom, right = window(alignment)
     cell = max(1, math.ceil(max(bottom - top, right - left) / CELLS))
-    middle = (place.size[0] // 2 - top, place.size[1] // 2 - left)
+    middle = (alignment.size[0] // 2 - top, alignment.size[1] // 2 - left)
     found: list[tuple[Floats, ...]] = []
     used = []
-    for maps, images in average(place, occluder, shots):
+    for maps, images in averages(alignment, occluder, shots):
         found.append(_measures(maps, middle, cell))
         used.append(images)
     sizes, offsets, largest, small = (np.concatenate(one) for one in zip(*found, strict=True))
-    values = np.stack([np.where(is_active(shot.peaks.values), shot.peaks.values, 0) for shot in shots])
-    field = place.field
+    values = np.stack([np.where(shot.peaks.active, shot.peaks.values, 0) for shot in shots])
+    field = alignment.field
     return MeasuredResult(
         units=shots[0].peaks.units,
         sizes=sizes,
@@ -409,8 +341,8 @@ def measured_result(
         theoretical=np.array([field.size, field.stride, field.start], dtype=np.float64),
         status=field.status,
         reason=field.reason,
-        map_shape=place.map_shape,
-        input_shape=place.size,
+        map_shape=alignment.map_shape,
+        input_shape=alignment.size,
         cell=cell,
         corner=(-middle[0], -middle[1]),
         patch=occluder.patch,
@@ -424,9 +356,9 @@ def _measures(maps: Floats, middle: tuple[int, int], cell: int) -> tuple[Floats,
     """Return sizes, offsets, largest changes, and maps (U, rows, columns) in 255ths of these."""
     count, height, width = maps.shape
     largest = maps.reshape(count, -1).max(axis=1)
-    counted = (maps >= THRESHOLD * largest[:, None, None]) & (largest > 0)[:, None, None]
-    pixels = counted.sum(axis=(1, 2)).astype(np.float64)
-    some = np.where(pixels > 0, pixels, np.nan)
+    counted = belonging(maps)
+    sizes = field_sizes(counted)
+    some = np.where(sizes > 0, counted.sum(axis=(1, 2)), np.nan)
     offsets = np.stack(
         [
             (counted.sum(axis=2) @ np.arange(height)) / some - middle[0],
@@ -440,26 +372,8 @@ def _measures(maps: Floats, middle: tuple[int, int], cell: int) -> tuple[Floats,
     small = padded.reshape(count, rows, cell, cols, cell).mean(axis=(2, 4), dtype=np.float64)
     shares = np.rint(255 * small / np.where(largest > 0, largest, 1)[:, None, None])
     return (
-        np.sqrt(some).astype(np.float32),
+        np.where(sizes > 0, sizes, np.nan).astype(np.float32),
         offsets.astype(np.float32),
         largest.astype(np.float32),
         shares.astype(np.float32),
     )
-
-
-def _cover(starts: Numbers, patch: int, length: int) -> Floats:
-    """Return what each place counts in the mean over those that cover a pixel of an axis, (length, places)."""
-    at = np.arange(length)[:, None]
-    covered = (at >= starts) & (at < starts + patch)
-    shares: Floats = (covered / np.maximum(covered.sum(axis=1, keepdims=True), 1)).astype(np.float32)
-    return shares
-
-
-def _looks(place: Place, rows: Numbers, cols: Numbers) -> tuple[NDArray[np.float64], Numbers]:
-    """Return the middles (U, 2) of what units see at positions, and their boxes (U, 4) inside the image."""
-    positions = list(zip(rows.tolist(), cols.tolist(), strict=True))
-    middles = [field_middle(place.field, one, place.map_shape, place.size) for one in positions]
-    whole = (0, 0, *place.size)
-    known = place.field.status != "unknown"
-    boxes = [place.field.clipped(*one, *place.size) if known else whole for one in positions]
-    return np.array(middles, dtype=np.float64), np.array(boxes, dtype=np.int64)

@@ -5,7 +5,8 @@ from torch import Tensor, nn
 
 from netviz.geometry.field import Field, geometry
 from netviz.models import Model, Preprocessing
-from netviz.questions.field.measured import choose_occluders, find_changes, find_positions, finest
+from netviz.questions.field.empirical.average import find_peaks
+from netviz.questions.field.empirical.passes import choose_occluders, find_changes, finest
 from netviz.questions.opening import layers
 from support.network import state_of
 
@@ -99,7 +100,7 @@ def test_equals_covering_one_place_after_the_other(kind):
     rng = np.random.default_rng(0)
     image, baseline = (torch.from_numpy(rng.random((1, 3, 40, 30), dtype=np.float32)) for _ in range(2))
     before = state_of(network)
-    peaks = find_positions(network, image, {layer: [2, 0] for layer in fields})
+    peaks = find_peaks(network, image, {layer: [2, 0] for layer in fields})
     told, compared = [], 0
     for occluder, some in finest(choose_occluders((40, 30)), fields):
         mine = {layer: peaks[layer] for layer in some}

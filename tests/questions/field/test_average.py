@@ -8,21 +8,20 @@ import pytest
 import torch
 from torch import nn
 
-from netviz.geometry.field import geometry
+from netviz.geometry.field import Field, geometry
 from netviz.images import Photo, normalize
 from netviz.models import Model, Preprocessing
-from netviz.questions.field.empirical import empirical_field, random_colours
-from netviz.questions.field.measured import (
-    Place,
+from netviz.questions.field.empirical.average import Alignment, Average, find_peaks, random_colours
+from netviz.questions.field.empirical.passes import (
     Shot,
-    average,
+    averages,
     choose_occluders,
     find_changes,
-    find_positions,
     finest,
     measured_result,
     window,
 )
+from netviz.questions.field.empirical.windows import empirical_field
 from netviz.questions.field.result import MeasuredResult
 from netviz.questions.opening import layer_slugs, layers
 from netviz.questions.reader import load_result
@@ -65,7 +64,7 @@ def measured(model: Model, images: list[Photo]) -> dict[str, tuple[MeasuredResul
     for number, photo in enumerate(images):
         image = normalize(photo.pixels, PLAIN)
         colours = random_colours(SIZE, PLAIN, 0, number)
-        peaks = find_positions(model.network, image, units)
+        peaks = find_peaks(model.network, image, units)
         for occluder, some in parts:
             there = {layer: peaks[layer] for layer in some}
             for layer, changes in find_changes(model.network, image, colours, there, occluder).items():
@@ -73,11 +72,11 @@ def measured(model: Model, images: list[Photo]) -> dict[str, tuple[MeasuredResul
     found = {}
     for occluder, some in parts:
         for layer in some:
-            place = Place(fields[layer], layer.shape[1:], SIZE)
+            alignment = Alignment(fields[layer], layer.shape[1:], SIZE)
             facts = {"network": "net", "layer": layer.name, "alias": layer.alias, "layer_kind": layer.kind,
                      "channels": layer.channels, "images": tuple(one.name for one in images), "seed": 0}  # fmt: skip
-            result = measured_result(place, occluder, shots[layer], facts)
-            maps = np.concatenate([one for one, _ in average(place, occluder, shots[layer])])
+            result = measured_result(alignment, occluder, shots[layer], facts)
+            maps = np.concatenate([one for one, _ in averages(alignment, occluder, shots[layer])])
             found[layer.alias] = (result, maps)
     return found
 
@@ -99,7 +98,9 @@ def test_equals_the_empirical_field_of_each_layer_alone():
         assert result.dead == list(alone.dead)
         assert result.still == list(alone.still)
         rows = [int(unit) for unit in alone.units]
-        top, left, bottom, right = window(Place(geometry(model.network, index)[layer], layer.shape[1:], SIZE))
+        top, left, bottom, right = window(
+            Alignment(geometry(model.network, index)[layer], layer.shape[1:], SIZE)
+        )
         np.testing.assert_allclose(
             maps[rows], alone.maps[:, top:bottom, left:right], rtol=1e-4, atol=1e-4 * alone.maps.max()
         )
@@ -113,6 +114,45 @@ def test_equals_the_empirical_field_of_each_layer_alone():
     assert found["relu1"][0].dead == [0]
     assert found["conv2"][0].still == [1]
     assert len(patches) > 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_average_equals_a_loop_over_pixels(dtype):
+    """Units read at other positions on each image, one of them at the border; the last one on one image of three."""
+    rng = np.random.default_rng(5)
+    size, patch, starts = (12, 10), 4, (np.array([0, 3, 6, 9]), np.array([0, 2, 4, 6]))
+    alignment = Alignment(Field((7.0, 5.0), (2.0, 2.0), (-2.0, -1.0), "exact"), (6, 5), size)
+    average = Average(alignment, 3, (1, 0, 11, 10), dtype)
+    shots = [
+        ([0, 1], [(2, 3), (0, 4)]),
+        ([0, 1], [(3, 2), (5, 0)]),
+        ([2, 0], [(1, 1), (0, 0)]),
+    ]
+    total, seen = np.zeros((3, *size)), np.zeros((3, *size))
+    for units, positions in shots:
+        changes = rng.random((2, 4, 4)).astype(dtype)
+        average.add(np.array(units), positions, changes, starts, patch)
+        for unit, (row, col), change in zip(units, positions, changes, strict=True):
+            middle = (row * 2 - 2 + 3, col * 2 - 1 + 2)
+            for y in range(size[0]):
+                for x in range(size[1]):
+                    down, across = y + size[0] // 2 - middle[0], x + size[1] // 2 - middle[1]
+                    if not (0 <= down < size[0] and 0 <= across < size[1]):
+                        continue
+                    seen[unit, down, across] += 1
+                    if abs(y - middle[0]) <= 3 and abs(x - middle[1]) <= 2:
+                        covering = [
+                            change[i, j]
+                            for i, top in enumerate(starts[0])
+                            for j, left in enumerate(starts[1])
+                            if top <= y < top + patch and left <= x < left + patch
+                        ]
+                        total[unit, down, across] += np.mean(covering)
+    used = np.array([3, 2, 1])
+    expected = np.where(2 * seen >= used[:, None, None], total / np.maximum(seen, 1), 0)
+    assert average.used.tolist() == used.tolist()
+    assert average.maps().dtype == dtype
+    np.testing.assert_allclose(average.maps(), expected[:, 1:11], rtol=1e-6)
 
 
 IMAGES = ["skimage:chelsea", "skimage:coffee", "skimage:rocket"]

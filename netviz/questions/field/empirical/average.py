@@ -1,0 +1,208 @@
+"""The empirical receptive field: its definition, whichever covered images are run to find it.
+
+Zhou et al., "Object Detectors Emerge in Deep Scene CNNs", ICLR 2015, section 3.2. An occluder of random colours is
+laid over an image at many places. A unit's discrepancy is the absolute change of its activation at the position where
+it is most active. Each pixel of the unit's theoretical field gets the mean discrepancy over the places of the
+occluder that cover it. These maps are shifted so that the middle of the theoretical field at that position lies in
+the middle of the image, and averaged over the images that activate the unit; where fewer than half of them reach,
+the mean is 0. The field is what is left at `THRESHOLD` of the largest mean and above.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from netviz.capture import capture, channels_first, unwrap
+from netviz.geometry.field import Field
+from netviz.geometry.occlusion import covering
+from netviz.images import normalize
+from netviz.models import Layer, Preprocessing
+
+THRESHOLD = 0.25
+"""A pixel belongs to a unit's field where the mean discrepancy is at least this share of its peak."""
+
+
+Ints = NDArray[np.int64]
+
+
+Floats = NDArray[np.floating[Any]]
+
+
+Box = tuple[int, int, int, int]
+"""Top, left, bottom, right (half-open), in pixels."""
+
+
+class Peaks(NamedTuple):
+    """Where units of a layer are most active on one image.
+
+    Attributes
+    ----------
+    units : ndarray of int64, shape (U,)
+    values : ndarray of float32, shape (U,)
+        Their activations there.
+    rows, cols : ndarray of int64, shape (U,)
+        The positions in the layer's map.
+    """
+
+    units: Ints
+    values: NDArray[np.float32]
+    rows: Ints
+    cols: Ints
+
+    @property
+    def active(self) -> NDArray[np.bool_]:
+        """Which activations are positive numbers, (U,)."""
+        return np.isfinite(self.values) & (self.values > 0)
+
+    def some(self, which: Any) -> "Peaks":
+        """Return the peaks of some of the units, by their places in these arrays."""
+        return Peaks(*(one[which] for one in self))
+
+
+def find_peaks(network: nn.Module, image: Tensor, units: Mapping[Layer, Sequence[int]]) -> dict[Layer, Peaks]:
+    """Run the network once on an image (1, C, H, W); return where some units of its layers are most active."""
+    found: dict[Layer, Peaks] = {}
+
+    def keep(layer: Layer, output: Tensor) -> None:
+        maps = channels_first(layer, output)[0, list(units[layer])]
+        values, places = maps.flatten(1).float().cpu().max(dim=1)
+        rows, cols = np.divmod(places.numpy(), maps.shape[2])
+        found[layer] = Peaks(np.asarray(units[layer], dtype=np.int64), values.numpy(), rows, cols)
+
+    with capture(unwrap(network), list(units), reduce=keep) as run:
+        run(image)
+    return found
+
+
+def random_colours(size: tuple[int, int], preprocessing: Preprocessing, seed: int, number: int) -> Tensor:
+    """Return what occluders of one image show, (1, C, H, W): random colours, as the network takes them."""
+    generator = np.random.default_rng([seed, number])
+    pixels = generator.integers(0, 256, (*size, 3), dtype=np.uint8)
+    return normalize(pixels, preprocessing)
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How maps of a layer's units come to lie on each other: by the middles of their theoretical fields.
+
+    Attributes
+    ----------
+    field : Field
+        The layer's theoretical field.
+    map_shape, size : (int, int)
+        Height and width of the layer's maps, in positions, and of the network's input, in pixels.
+    """
+
+    field: Field
+    map_shape: tuple[int, int]
+    size: tuple[int, int]
+
+    def box(self, row: int, col: int) -> Box:
+        """Return the pixels that a unit sees at a position: all of them where that is not known."""
+        if self.field.status == "unknown":
+            return 0, 0, *self.size
+        return self.field.clipped(row, col, *self.size)
+
+    def shift(self, row: int, col: int) -> tuple[int, int]:
+        """Return by how many pixels the middle of what a position sees must move to lie in the image's middle.
+
+        A field without a place has its middle as far along the image as the position is along the map.
+        """
+        if self.field.status in ("global", "unknown"):
+            y, x = (
+                (at + 0.5) * self.size[axis] / self.map_shape[axis] - 0.5
+                for axis, at in enumerate((row, col))
+            )
+        else:
+            y, x = self.field.center(row, col)
+        return self.size[0] // 2 - round(y), self.size[1] // 2 - round(x)
+
+
+class Average:
+    """The mean discrepancy of several units of a layer, image after image.
+
+    Parameters
+    ----------
+    alignment : Alignment
+    count : int
+        How many units.
+    window : (int, int, int, int)
+        The part of the image in which their fields lie once they are in its middle; nothing else is kept.
+    dtype : numpy.dtype
+        In which is summed.
+    """
+
+    def __init__(self, alignment: Alignment, count: int, window: Box, dtype: type[np.floating[Any]]) -> None:
+        self._alignment, self._dtype = alignment, dtype
+        top, left, bottom, right = window
+        self._spans = (np.arange(top, bottom), np.arange(left, right))
+        self._total = np.zeros((count, bottom - top, right - left), dtype=dtype)
+        self._seen = np.zeros(self._total.shape, dtype=np.int16)
+        self.used = np.zeros(count, dtype=np.int64)
+        """On how many images each unit was measured."""
+
+    def add(
+        self,
+        which: Ints,
+        positions: Sequence[tuple[int, int]],
+        changes: Floats,
+        starts: tuple[Ints, Ints],
+        patch: int,
+    ) -> None:
+        """Add one image.
+
+        Parameters
+        ----------
+        which : ndarray of int64, shape (U,)
+            The units that it activates, by their places in this average; none twice.
+        positions : sequence of (int, int)
+            Row and column in the map at which each was read.
+        changes : ndarray of float, shape (U, rows, columns)
+            The discrepancy of each for every place of the occluder.
+        starts : (ndarray of int64, ndarray of int64)
+            First row and first column of the occluder at these places, in pixels. They cover all that the units see.
+        patch : int
+            Side of the occluder in pixels.
+        """
+        boxes = np.array([self._alignment.box(*one) for one in positions], dtype=np.int64)
+        shifts = np.array([self._alignment.shift(*one) for one in positions], dtype=np.int64)
+        shares, inside = [], []
+        for axis, length in enumerate(self._alignment.size):
+            at = self._spans[axis] - shifts[:, axis, None]
+            there = (at >= 0) & (at < length)
+            # A patch on the field's edge covers pixels outside of it, which cannot be what changed the unit.
+            own = there & (at >= boxes[:, axis, None]) & (at < boxes[:, axis + 2, None])
+            covers = covering(starts[axis], patch, length).astype(self._dtype)
+            shares.append(covers[np.clip(at, 0, length - 1)] * own[..., None])
+            inside.append(there)
+        self._total[which] += shares[0] @ changes @ shares[1].swapaxes(1, 2)
+        self._seen[which] += inside[0][:, :, None] & inside[1][:, None, :]
+        self.used[which] += 1
+
+    def maps(self) -> Floats:
+        """Return the mean discrepancy in the window, (units, h, w); 0 where fewer than half of the images reach."""
+        mean = self._total / np.maximum(self._seen, 1)
+        mean[self._seen * 2 < self.used[:, None, None]] = 0
+        return mean
+
+
+def finite(changes: Floats) -> Floats:
+    """Return changes with 0 for what is no finite number."""
+    return np.where(np.isfinite(changes), changes, changes.dtype.type(0))
+
+
+def belonging(maps: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return which pixels of mean discrepancies (U, H, W) belong to the field: none of a unit that never changed."""
+    largest = maps.max(axis=(1, 2), keepdims=True, initial=0)
+    counted: NDArray[np.bool_] = (maps >= THRESHOLD * largest) & (largest > 0)
+    return counted
+
+
+def field_sizes(counted: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the side of a square as large as what belongs to each field, (U,), in pixels; 0 if nothing does."""
+    sizes: NDArray[np.float64] = np.sqrt(counted.sum(axis=(1, 2)).astype(np.float64))
+    return sizes
