@@ -13,9 +13,7 @@ import numpy as np
 from netviz.engines.job import Accumulator, Tally
 from netviz.errors import ResultError
 from netviz.results.files import write_bytes
-
-NAME = "state.npz"
-"""What the file is called inside a run's folder; a finished run has none."""
+from netviz.results.ledger import STATE, require_same
 
 
 class Checkpoint:
@@ -32,7 +30,7 @@ class Checkpoint:
     """
 
     def __init__(self, folder: str | Path, fingerprint: Mapping[str, str], every: float = 30.0) -> None:
-        self.path = Path(folder) / NAME
+        self.path = Path(folder) / STATE
         self.fingerprint = dict(fingerprint)
         self.every = every
         self._last = time.monotonic()
@@ -71,16 +69,10 @@ class Checkpoint:
             with self.path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 arrays: dict[str, Any] = {name: archive[name] for name in archive.files}
             facts = json.loads(str(arrays.pop("facts")))
-            theirs = facts["fingerprint"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            theirs = dict(facts["fingerprint"])
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise ResultError(f"{self.path} is damaged; delete the folder and start again") from error
-        names = [*self.fingerprint, *(name for name in theirs if name not in self.fingerprint)]
-        other = [name for name in names if theirs.get(name) != self.fingerprint.get(name)]
-        if other:
-            raise ResultError(
-                f"{self.path.parent} was begun with other {' and '.join(other)}; resume with the same, or name a "
-                f"new folder"
-            )
+        require_same(self.path.parent, theirs, self.fingerprint)
         tally.done[:] = arrays.pop("done")
         tally.skipped.update({int(number): str(reason) for number, reason in facts["skipped"]})
         accumulator.restore({name.removeprefix("state/"): value for name, value in arrays.items()})

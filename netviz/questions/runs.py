@@ -1,10 +1,8 @@
 """What long questions over many images share: the network made ready, the folder, its fingerprint, the engine."""
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -13,7 +11,7 @@ from typing_extensions import Unpack
 from netviz._version import __version__
 from netviz.engines import Accumulator, Files, Job, Tally, run_local
 from netviz.engines.batches import Source
-from netviz.errors import ImageError, OutputError
+from netviz.errors import ImageError
 from netviz.models import Model, ModelOptions, ModelSpec, load
 from netviz.questions.opening import SHORT_SIDE, Opened, chosen_layers, open_model
 
@@ -211,32 +209,6 @@ def image_facts(tally: Tally, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def run_folder(out: Path, resume: bool, states: Sequence[str] = ("state.npz",)) -> Path:
-    """Return the run's folder, if the run may go there.
-
-    Parameters
-    ----------
-    out : Path
-    resume : bool
-        Whether an unfinished run is to go on.
-    states : sequence of str
-        Files in it of which an unfinished run has one.
-
-    Raises
-    ------
-    OutputError
-        If it holds something else.
-    """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        unfinished = any((out / name).exists() for name in states)
-        if not resume:
-            remedy = "go on with --resume, or name a new folder" if unfinished else "name a new folder"
-            raise OutputError(f"{out} exists already and is not empty; {remedy}")
-        if not unfinished:
-            raise OutputError(f"{out} holds no unfinished run; name another folder, or drop --resume")
-    return out
-
-
 def weights_print(model: Model) -> str:
     """Return a fingerprint of a network: its name and every weight."""
     digest = hashlib.sha256(model.name.encode())
@@ -247,25 +219,3 @@ def weights_print(model: Model) -> str:
             digest.update(str((value.dtype, tuple(value.shape))).encode())
             digest.update(plain.view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def full_name(source: str | Path) -> str:
-    """Return an image's name as it can be found again from any folder, on one line."""
-    name = str(source)
-    if not name.startswith("skimage:") and "://" not in name:
-        name = str(Path(name).absolute())
-    # Surrogates stand for bytes that are no UTF-8.
-    if len(name.splitlines()) > 1 or any("\ud800" <= letter <= "\udfff" for letter in name):
-        raise ImageError(f"the name of {name!a} has several lines, or is no UTF-8; rename it")
-    return name
-
-
-def bytes_of(name: str) -> int:
-    """Return a file's size; what is no file has none."""
-    path = Path(name)
-    return path.stat().st_size if path.is_file() else -1
-
-
-def digest(value: Any) -> str:
-    """Return a fingerprint of what JSON can tell."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

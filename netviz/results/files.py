@@ -30,7 +30,7 @@ def write_bytes(path: str | Path, data: bytes) -> Path:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path), suffix=".part")
         part = Path(name)
         try:
             with os.fdopen(handle, "wb") as stream:
@@ -47,6 +47,11 @@ def write_bytes(path: str | Path, data: bytes) -> Path:
     return path
 
 
+def is_part(path: Path, of: Path) -> bool:
+    """Return whether a file is what a process that was killed while it wrote a file left of it."""
+    return path.parent == of.parent and path.name.startswith(_prefix(of)) and path.suffix == ".part"
+
+
 def write_if_changed(path: str | Path, data: bytes) -> bool:
     """Write a file only where its bytes differ; return whether it was written."""
     path = Path(path)
@@ -54,6 +59,11 @@ def write_if_changed(path: str | Path, data: bytes) -> bool:
         return False
     write_bytes(path, data)
     return True
+
+
+def _prefix(path: Path) -> str:
+    """Return how the name of what is being written begins."""
+    return f".{path.name[:40]}."
 
 
 def _umask() -> int:

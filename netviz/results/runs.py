@@ -10,6 +10,7 @@ from typing import Any
 
 from netviz.errors import LayerError, ResultError
 from netviz.results.base import Displayed
+from netviz.results.ledger import RUN, TWO_PASSES, standing
 
 _LARGEST = 1 << 30
 """Most bytes of a run.json, which names every skipped image."""
@@ -117,13 +118,13 @@ def read_run(folder: str | Path, kind: str, verb: str) -> tuple[Path, dict[str, 
         If it is none, the run is unfinished, or ``run.json`` is damaged.
     """
     folder = Path(folder)
-    path = folder / "run.json"
+    path = folder / RUN
     try:
         if path.stat().st_size > _LARGEST:
             raise ResultError(f"{path} is larger than any run's; name the folder that netviz {verb} wrote")
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        if any((folder / name).is_file() for name in ("state.npz", "patches/state.npz")):
+        if standing(folder, TWO_PASSES) == "unfinished":
             raise ResultError(
                 f"the run in {folder} is unfinished; go on with netviz {verb} --resume"
             ) from None

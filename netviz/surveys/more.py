@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from netviz.models import Layer, LayerIndex
-from netviz.surveys.step import Noted, Steps, Work
+from netviz.results.ledger import Ledger
+from netviz.surveys.step import Noted, Work
 from netviz.surveys.steps.components import PHOTOS, Shown, survey_components
 from netviz.surveys.steps.concepts import survey_concepts
 from netviz.surveys.steps.fields import survey_fields
@@ -60,7 +61,7 @@ class Scope:
     data: str | Path | None
 
 
-def survey_more(scope: Scope, out: Path, steps: Steps, work: Work) -> Noted:
+def survey_more(scope: Scope, out: Path, steps: Ledger, work: Work) -> Noted:
     """Do the steps of a survey that are not part of the quick form.
 
     Parameters
@@ -68,7 +69,7 @@ def survey_more(scope: Scope, out: Path, steps: Steps, work: Work) -> Noted:
     scope : Scope
     out : Path
         The survey's folder.
-    steps : Steps
+    steps : Ledger
     work : Work
 
     Returns

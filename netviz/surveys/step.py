@@ -1,7 +1,6 @@
 """How far a survey has come: what it is made of, and what each finished step has left to say."""
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,110 +8,15 @@ from netviz._version import __version__
 from netviz.errors import NetvizError, OutputError
 from netviz.images.labelled.folder import open_labelled
 from netviz.models import Layer, Model
-from netviz.questions.runs import bytes_of, digest, full_name, weights_print
+from netviz.questions.runs import weights_print
 from netviz.results.base import Result
-from netviz.results.files import write_bytes
-
-NAME = "steps.json"
-"""What the file is called inside a survey's folder; a finished survey has none."""
-
-
-RUN = "run.json"
-
+from netviz.results.ledger import bytes_of, digest, full_name
 
 Noted = dict[str, Any]
 """What a survey's part has to say, as JSON knows it."""
 
 
 Report = Callable[[str, int, int], None]
-
-
-class Steps:
-    """The steps of one survey, on disk: each is done once, also when the survey is killed between two.
-
-    Every file that a step makes is written in one step, from nothing but what the fingerprint names: what a killed
-    survey has left is taken as it is, or written again with the same bytes.
-
-    Parameters
-    ----------
-    folder : Path
-        The survey's: missing, empty, or that of an unfinished survey with the same fingerprint.
-    fingerprint : mapping of str to str
-        What makes the survey what it is, by name: its model, its images, its options.
-    resume : bool
-        Whether an unfinished survey is to go on.
-
-    Attributes
-    ----------
-    finished : bool
-        Whether the folder holds the finished survey already.
-
-    Raises
-    ------
-    OutputError
-        If it holds something else, or an unfinished survey that is not to go on.
-    """
-
-    def __init__(self, folder: Path, fingerprint: Mapping[str, str], resume: bool) -> None:
-        self.folder = folder
-        self.fingerprint = dict(fingerprint)
-        self.done: dict[str, Any] = {}
-        self.finished = False
-        if not folder.exists() or (folder.is_dir() and all(_is_part(one) for one in folder.iterdir())):
-            self._clear()
-            self._write()
-            return
-        unfinished = (folder / NAME).exists()
-        facts = _facts(folder / (NAME if unfinished else RUN))
-        theirs = facts.get("fingerprint")
-        if not isinstance(theirs, dict) or facts.get("kind") != ("survey steps" if unfinished else "survey"):
-            raise OutputError(f"{folder} exists already and is not empty; name a new folder, or remove it")
-        other = [name for name in self.fingerprint if theirs.get(name) != self.fingerprint[name]]
-        if other:
-            raise OutputError(
-                f"{folder} holds a survey with other {' and '.join(other)}; remove it, or name another folder"
-            )
-        if unfinished and not resume:
-            raise OutputError(f"{folder} holds an unfinished survey; go on with --resume, or remove it")
-        self.finished = not unfinished
-        if unfinished:
-            self.done = facts["steps"] if isinstance(facts.get("steps"), dict) else {}
-            self._clear()
-
-    def __call__(self, name: str, make: Callable[[], Any]) -> Any:
-        """Do a step unless it is done; return what it has left to say, as JSON knows it."""
-        if name not in self.done:
-            # As it would be read back: a survey that goes on must not differ from one that never stopped.
-            self.done[name] = json.loads(json.dumps(make()))
-            self._write()
-        return self.done[name]
-
-    def finish(self) -> None:
-        """Note that everything is done."""
-        (self.folder / NAME).unlink(missing_ok=True)
-        self.finished = True
-
-    def _clear(self) -> None:
-        """Remove the files that were being written when the survey was killed."""
-        for part in sorted(self.folder.rglob(".*.part")):
-            part.unlink(missing_ok=True)
-
-    def _write(self) -> None:
-        facts = {"kind": "survey steps", "fingerprint": self.fingerprint, "steps": self.done}
-        write_bytes(self.folder / NAME, json.dumps(facts).encode())
-
-
-def _is_part(path: Path) -> bool:
-    """Return whether a file is what the very first write of a killed survey left."""
-    return path.name.startswith(f".{NAME}.") and path.suffix == ".part"
-
-
-def _facts(path: Path) -> Noted:
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return facts if isinstance(facts, dict) else {}
 
 
 def made(

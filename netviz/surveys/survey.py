@@ -21,8 +21,9 @@ from netviz.questions.opening import (
     require_channels,
 )
 from netviz.results.files import write_bytes
+from netviz.results.ledger import RUN, Ledger
 from netviz.surveys.more import QUICK, Scope, survey_more
-from netviz.surveys.step import RUN, Noted, Steps, Work, survey_parts, survey_print
+from netviz.surveys.step import Noted, Work, survey_parts, survey_print
 from netviz.surveys.steps.components import DRAWN
 from netviz.surveys.steps.maps import Photos, patch_peaks, strongest
 from netviz.surveys.steps.patches import survey_patches
@@ -155,7 +156,7 @@ def survey(
         more=finish is not None,
     )
     out = Path(out)
-    steps = Steps(out, print_of, resume)
+    steps = Ledger(out, print_of, resume)
     if steps.finished:
         return out
     shown_sources = sources[: SHOWN[form]]

@@ -14,7 +14,7 @@ import netviz
 from netviz.errors import OutputError
 from netviz.gallery.build import build
 from netviz.results.files import write_bytes
-from netviz.surveys import step as survey_steps
+from netviz.results.ledger import Ledger
 
 IMAGES = ["skimage:chelsea", "skimage:coffee", "skimage:rocket"]
 
@@ -117,7 +117,7 @@ def test_a_finished_survey_is_not_made_again(whole, monkeypatch):
     if not (folder / "run.json").exists():
         survey(folder)
     with monkeypatch.context() as patch:
-        patch.setattr(survey_steps.Steps, "__call__", None)
+        patch.setattr(Ledger, "__call__", None)
         assert survey(folder) == folder
         assert survey(folder, resume=True) == folder
     assert tree(folder) == files

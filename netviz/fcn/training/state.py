@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from netviz.errors import ResultError
 from netviz.results.files import write_bytes
+from netviz.results.ledger import require_same
 
 STATE = "state.safetensors"
 """What the file is called inside a run's folder; a finished run has none."""
@@ -89,14 +90,10 @@ def read_facts(folder: Path, fingerprint: Mapping[str, str]) -> Standing | None:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})[_KEY])
         standing = Standing(**facts["standing"])
-        theirs = facts["fingerprint"]
-        other = [name for name in {**fingerprint, **theirs} if theirs.get(name) != fingerprint.get(name)]
+        theirs = dict(facts["fingerprint"])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise ResultError(f"{path} is damaged; delete the folder and start again") from error
-    if other:
-        raise ResultError(
-            f"{folder} was begun with other {' and '.join(other)}; resume with the same, or name a new folder"
-        )
+    require_same(folder, theirs, fingerprint)
     return standing
 
 

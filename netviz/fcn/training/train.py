@@ -25,8 +25,9 @@ from netviz.models.builders import torchvision_names
 from netviz.models.known.skips.file import pack
 from netviz.models.known.skips.network import SkipNetwork
 from netviz.models.recognition.recognise import recognise
-from netviz.questions.runs import bytes_of, default_device, digest, full_name, run_folder, weights_print
+from netviz.questions.runs import default_device, weights_print
 from netviz.results.files import write_bytes
+from netviz.results.ledger import RUN, bytes_of, digest, full_name, run_folder
 
 
 def builder_of(backbone: ModelSpec, model: Model) -> str:
@@ -85,8 +86,8 @@ def best_epoch(standing: Standing) -> dict[str, Any]:
     return max(last, key=lambda entry: entry["mean_iu"][finest] or 0.0)
 
 
-BEST, LAST, LOG, RUN = "best.safetensors", "last.safetensors", "log.jsonl", "run.json"
-"""What a run's folder holds."""
+BEST, LAST, LOG = "best.safetensors", "last.safetensors", "log.jsonl"
+"""What a run's folder holds besides what it tells of itself."""
 
 
 _LARGEST_CROP = 512

@@ -12,7 +12,6 @@ from typing_extensions import Unpack
 
 from netviz.engines import Checkpoint, Tally, Units, UnitsPlan
 from netviz.engines.accumulators.concepts import Concepts, ConceptsPlan
-from netviz.engines.checkpoint import NAME
 from netviz.images.labelled.folder import open_labelled
 from netviz.images.labelled.labels import LabelSet
 from netviz.models import ModelSpec
@@ -26,21 +25,18 @@ from netviz.questions.patches.result import PatchesResult
 from netviz.questions.reader import load_result
 from netviz.questions.runs import (
     Progress,
-    bytes_of,
     check_options,
-    digest,
     feed,
-    full_name,
     image_facts,
     layer_facts,
     make_job,
     open_network,
     require_images,
     run_facts,
-    run_folder,
     weights_print,
 )
 from netviz.results.files import write_bytes
+from netviz.results.ledger import TWO_PASSES, bytes_of, digest, full_name, run_folder
 
 PATCHES = "patches"
 """The folder of the first pass, inside the run's."""
@@ -148,7 +144,7 @@ def dissect(
         "images": digest([labels.kind, labels.concepts, files]),
         "options": digest(asked),
     }
-    folder = run_folder(Path(out), resume, (NAME, f"{PATCHES}/{NAME}"))
+    folder = run_folder(Path(out), resume, TWO_PASSES)
     units_plan = UnitsPlan(
         layers=opened.layers,
         windows=map_windows(opened),

@@ -21,21 +21,18 @@ from netviz.questions.patches.boxes import cell_boxes, patch_boxes
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.runs import (
     Progress,
-    bytes_of,
     check_options,
-    digest,
     feed,
-    full_name,
     image_facts,
     layer_facts,
     make_job,
     open_network,
     require_images,
     run_facts,
-    run_folder,
     weights_print,
 )
 from netviz.results.files import write_bytes
+from netviz.results.ledger import bytes_of, digest, full_name, run_folder
 
 LEVELS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1.0)
 """Which quantiles are told."""

@@ -17,7 +17,6 @@ from netviz.questions.patches.measure import layer_patches, map_windows
 from netviz.questions.runs import (
     Progress,
     check_options,
-    full_name,
     make_job,
     open_network,
     require_images,
@@ -31,6 +30,7 @@ from netviz.questions.units.result import (
     correlation,
     sparsity,
 )
+from netviz.results.ledger import full_name
 
 SAMPLE = 1 << 14
 """At how many random positions, at most, units are compared."""

@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from netviz.engines.accumulators.concepts import Place
-from netviz.engines.checkpoint import NAME
 from netviz.errors import NetvizError, OutputError
 from netviz.images import prepare, read_image
 from netviz.images.labelled.folder import open_labelled
 from netviz.models import Layer, Model
 from netviz.questions.dissect.layer import place
-from netviz.questions.dissect.measure import PATCHES, dissect
+from netviz.questions.dissect.measure import dissect
 from netviz.questions.dissect.result import DissectionResult
 from netviz.questions.dissect.run import DissectionRun, open_dissection
 from netviz.questions.opening import Opened, run_layers
@@ -28,8 +27,9 @@ from netviz.questions.patches.run import image_names
 from netviz.questions.places import interpolation_matrix
 from netviz.questions.runs import open_network
 from netviz.results.files import write_bytes
+from netviz.results.ledger import TWO_PASSES, standing
 from netviz.surveys.step import Noted, Report
-from netviz.surveys.steps.patches import FEW, can_resume, is_finished
+from netviz.surveys.steps.patches import FEW
 
 Masks = NDArray[np.bool_]
 
@@ -172,10 +172,6 @@ FOLDER = "concepts"
 """Of the dissection, inside the survey's."""
 
 
-STATES = (NAME, f"{PATCHES}/{NAME}")
-"""Of an unfinished dissection, one is there."""
-
-
 ALL = 8
 """Up to so many layers all are dissected, also where nobody gave labelled images."""
 
@@ -273,7 +269,10 @@ def survey_concepts(
     device = next((str(value.device) for value in model.runnable().parameters()), None)
     try:
         count = len(files) if data is None else len(open_labelled(data).images)
-        if not is_finished(folder, STATES):
+        found = standing(folder, TWO_PASSES)
+        if found == "other":  # an earlier survey was killed while it removed it
+            shutil.rmtree(folder)
+        if found != "finished":
             dissect(
                 model,
                 folder,
@@ -283,7 +282,7 @@ def survey_concepts(
                 size=size,
                 workers=0 if count <= FEW else None,
                 device=device,
-                resume=can_resume(folder, STATES),
+                resume=True,
                 progress=None if report is None else _two_passes(report),
             )
         opened = open_network(model, names, fit="resize", size=size, trust=False, weights="default", seed=0)

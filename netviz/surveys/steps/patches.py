@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from netviz.engines.checkpoint import NAME
 from netviz.errors import NetvizError, OutputError
 from netviz.models import Model
 from netviz.questions.patches.measure import patches
+from netviz.results.ledger import standing
 from netviz.surveys.steps.neighbours import FOLDER as UNITS
 from netviz.surveys.steps.neighbours import survey_units
 
@@ -61,7 +61,10 @@ def survey_patches(
     device = next((str(value.device) for value in model.runnable().parameters()), None)
     folder = out / FOLDER
     try:
-        if not is_finished(folder):
+        found = standing(folder)
+        if found == "other":  # an earlier survey was killed while it removed it
+            shutil.rmtree(folder)
+        if found != "finished":
             patches(
                 model,
                 folder,
@@ -71,7 +74,7 @@ def survey_patches(
                 size=size,
                 workers=0 if len(sources) <= FEW else None,
                 device=device,
-                resume=can_resume(folder),
+                resume=True,
                 progress=report,
                 look=partial(survey_units, out=out),
             )
@@ -82,20 +85,3 @@ def survey_patches(
             shutil.rmtree(some, ignore_errors=True)
         return {"missing": str(error)}
     return {"folder": FOLDER}
-
-
-def is_finished(folder: Path, states: Sequence[str] = (NAME,)) -> bool:
-    """Return whether a folder holds a finished run; `states` are the files of which an unfinished one has any."""
-    return (folder / "run.json").is_file() and not _unfinished(folder, states)
-
-
-def can_resume(folder: Path, states: Sequence[str] = (NAME,)) -> bool:
-    """Return whether a folder holds a run that can go on; what a run left that had hardly begun is removed."""
-    if _unfinished(folder, states):
-        return True
-    shutil.rmtree(folder, ignore_errors=True)
-    return False
-
-
-def _unfinished(folder: Path, states: Sequence[str]) -> bool:
-    return any((folder / name).is_file() for name in states)

@@ -278,6 +278,31 @@ def test_killed_at_five_random_moments_it_ends_with_the_same_bytes(folder, tmp_p
     assert files(run) == files(whole)
 
 
+@pytest.mark.parametrize("write", [1, 2, 4])
+def test_what_a_run_was_writing_when_it_was_killed_is_removed(folder, tmp_path, monkeypatch, write):
+    from pathlib import Path
+
+    whole = netviz.patches(model(), tmp_path / "whole", images=[folder], batch=4, workers=0)
+    run, done, own = tmp_path / "run", 0, Path.replace
+
+    def killed(self, target):
+        nonlocal done
+        done += 1
+        if done == write:
+            self.with_name(f"{self.name[:-9]}lost.part").write_bytes(b"half")
+            raise KeyboardInterrupt
+        return own(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            netviz.patches(model(), run, images=[folder], batch=4, workers=0, every=0)
+    assert len(list(run.glob(".state.npz.*.part"))) == 1
+    netviz.patches(model(), run, images=[folder], batch=4, workers=0, resume=True)
+    assert files(run) == files(whole)
+    assert not list(run.rglob("*.part"))
+
+
 def test_bad_input_is_one_line(folder, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken").mkdir()
