@@ -50,9 +50,16 @@ KINDS: dict[str, type["Result"]] = {}
 
 @dataclasses.dataclass(frozen=True)
 class Result(Displayed):
-    """What a question's answer is made of; a subclass names its arrays and facts as fields."""
+    """What a question's answer is made of; a subclass names its arrays and facts as fields.
+
+    `axes` names the axes of arrays, by the array's name, as text: ``"units rows columns"``. A name is one length in
+    all of the result, and that of a fact where one is called so (a number, or the length of a tuple); a number is a
+    length; ``*`` is any. An axis has at least one entry unless a question mark follows.
+    `netviz.results.validate.find_problem` holds what was read from a file to that.
+    """
 
     kind: ClassVar[str] = ""
+    axes: ClassVar[dict[str, str]] = {}
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -66,6 +66,14 @@ class DenseResult(Result):
     """
 
     kind: ClassVar[str] = "dense"
+    axes: ClassVar[dict[str, str]] = {
+        "scores": "labels rows columns",
+        "center_y": "rows",
+        "center_x": "columns",
+        "classes": "labels",
+        "level": "labels rows columns",
+        "image": "* * 3",
+    }
 
     scores: NDArray[np.float32]
     center_y: NDArray[np.float64]
@@ -179,6 +187,18 @@ class CompareResult(Result):
     """
 
     kind: ClassVar[str] = "dense-compare"
+    axes: ClassVar[dict[str, str]] = {
+        "dense": "rows columns",
+        "sliding": "rows columns",
+        "regions": "height width",
+        "boxes": "measured 4",
+        "box_scores": "measured",
+        "center_y": "rows",
+        "center_x": "columns",
+        "seconds": "4",
+        "evaluations": "4",
+        "image": "height width 3",
+    }
 
     dense: NDArray[np.float32]
     sliding: NDArray[np.float32]

@@ -49,6 +49,11 @@ class StreamsResult(Result):
     """
 
     kind: ClassVar[str] = "streams"
+    axes: ClassVar[dict[str, str]] = {
+        "streams": "* * *",
+        "image": "height width 3",
+        "truth": "height width",
+    }
 
     streams: Arrays
     image: NDArray[np.uint8]

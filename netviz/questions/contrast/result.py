@@ -53,6 +53,16 @@ class ContrastResult(Result):
     """
 
     kind: ClassVar[str] = "contrast"
+    axes: ClassVar[dict[str, str]] = {
+        "before": "stored rows columns",
+        "after": "stored rows columns",
+        "local_mean_before": "rows columns",
+        "local_std_before": "rows columns",
+        "local_mean_after": "rows columns",
+        "local_std_after": "rows columns",
+        "image": "* * 3",
+        "units": "*",
+    }
 
     before: NDArray[np.float32]
     after: NDArray[np.float32]

@@ -82,6 +82,15 @@ class FieldResult(Result):
     """
 
     kind: ClassVar[str] = "field"
+    axes: ClassVar[dict[str, str]] = {
+        "theoretical": "3 2",
+        "image": "* * 3",
+        "chart_layers": "listed?",
+        "chart_status": "listed?",
+        "chart_sizes": "listed? 2",
+        "effective": "* *",
+        "empirical": "* * *",
+    }
 
     theoretical: NDArray[np.float64]
     image: NDArray[np.uint8]
@@ -175,6 +184,16 @@ class MeasuredResult(Result):
     """
 
     kind: ClassVar[str] = "measured"
+    axes: ClassVar[dict[str, str]] = {
+        "units": "measured?",
+        "sizes": "measured?",
+        "offsets": "measured? 2",
+        "largest": "measured?",
+        "activations": "measured?",
+        "used": "measured?",
+        "maps": "measured? * *",
+        "theoretical": "3 2",
+    }
 
     units: NDArray[np.int64]
     sizes: NDArray[np.float32]

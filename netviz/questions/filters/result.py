@@ -40,6 +40,10 @@ class FiltersResult(Result):
     """
 
     kind: ClassVar[str] = "filters"
+    axes: ClassVar[dict[str, str]] = {
+        "weight": "* * * *",
+        "units": "*",
+    }
 
     weight: NDArray[Any]
     units: NDArray[np.int64]

@@ -47,6 +47,12 @@ class HypercolumnResult(Result):
     """
 
     kind: ClassVar[str] = "hypercolumn"
+    axes: ClassVar[dict[str, str]] = {
+        "components": "3 rows columns",
+        "explained": "3",
+        "clusters": "rows columns",
+        "image": "* * 3",
+    }
 
     components: NDArray[np.float32]
     explained: NDArray[np.float64]

@@ -38,6 +38,12 @@ class MapsResult(Result):
     """
 
     kind: ClassVar[str] = "maps"
+    axes: ClassVar[dict[str, str]] = {
+        "maps": "stored * *",
+        "image": "* * 3",
+        "index": "stored",
+        "units": "*",
+    }
 
     maps: NDArray[np.float32]
     image: NDArray[np.uint8]

@@ -56,6 +56,15 @@ class MinimalResult(Result):
     """
 
     kind: ClassVar[str] = "minimal"
+    axes: ClassVar[dict[str, str]] = {
+        "image": "height width 3",
+        "minimal": "height width 3",
+        "filling": "height width 3",
+        "segments": "height width",
+        "order": "steps?",
+        "scores": "steps?",
+        "predictions": "steps?",
+    }
 
     image: NDArray[np.uint8]
     minimal: NDArray[np.uint8]

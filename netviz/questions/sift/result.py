@@ -65,6 +65,23 @@ class SiftResult(Result):
     """
 
     kind: ClassVar[str] = "sift"
+    axes: ClassVar[dict[str, str]] = {
+        "keypoints": "points 2",
+        "scales": "points",
+        "orientations": "points",
+        "patches": "points side side 3",
+        "descriptors": "points 4 4 8",
+        "layer_raw": "points channels",
+        "layer_normalized": "points channels",
+        "clamped": "points",
+        "image": "* * 3",
+        "stage_orientations": "8 side side",
+        "stage_cells": "8 4 4",
+        "stage_filters": "*? *? *? *?",
+        "stage_units": "shown",
+        "stage_maps": "shown * *",
+        "stage_normalized": "shown * *",
+    }
 
     keypoints: NDArray[np.float32]
     scales: NDArray[np.float32]

@@ -80,6 +80,12 @@ class StagesResult(Result):
     """
 
     kind: ClassVar[str] = "stages"
+    axes: ClassVar[dict[str, str]] = {
+        "filters": "drawn * * *",
+        "image": "* * 3",
+        "units": "drawn",
+        "maps": "channels * *",
+    }
 
     filters: NDArray[np.float32]
     image: NDArray[np.uint8]

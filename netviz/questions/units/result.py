@@ -366,6 +366,11 @@ class NearestResult(Result):
     """
 
     kind: ClassVar[str] = "nearest"
+    axes: ClassVar[dict[str, str]] = {
+        "nearest": "channels named",
+        "similarity": "channels named",
+        "sparsity": "channels",
+    }
 
     nearest: NDArray[np.int64]
     similarity: NDArray[np.float32]
