@@ -7,13 +7,17 @@ from pathlib import Path
 from netviz._version import __version__
 from netviz.errors import ResultError
 
-from .manifest import Manifest
-from .network import draw_network
+from .addresses import make_addresses
+from .drawers import draw_network
+from .drawing import bar_paths, write_bars
 from .pages import pages
-from .pictures import bar_paths, write_bars
-from .plan import STATIC, make_plans
+from .panels.overview import Manifest
+from .panels.table import FOLDERS, files
 from .runs import read_run
 from .site import SiteFolder
+
+STATIC = Path(__file__).with_name("static")
+"""The files that the pages share."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what was just made, how many files are done, and how many there will be."""
@@ -73,9 +77,10 @@ def build(
     """
     if not runs:
         raise ResultError("no run folder given; name at least one that a survey wrote")
-    plans = make_plans([read_run(folder) for folder in runs])
-    expected = [path for plan in plans for path in plan.paths()]
-    expected += ["index.html", "about.html", *bar_paths(), *(f"static/{name}" for name in STATIC)]
+    networks = make_addresses([read_run(folder) for folder in runs], FOLDERS)
+    static = sorted(STATIC.iterdir())
+    expected = [path for addresses in networks for path in files(addresses)]
+    expected += ["index.html", "about.html", *bar_paths(), *(f"static/{path.name}" for path in static)]
     folder = SiteFolder(site, __version__, expected)
 
     def write(path: str, data: bytes) -> None:
@@ -83,14 +88,13 @@ def build(
         if progress is not None:
             progress(path, len(folder.made), len(expected))
 
-    names = tuple(plan.run.network for plan in plans)
-    networks = tuple(draw_network(plan, names, __version__, write, workers) for plan in plans)
-    for path, html in pages(Manifest(__version__, networks)).items():
+    names = tuple(addresses.run.network for addresses in networks)
+    drawn = tuple(draw_network(addresses, names, __version__, write, workers) for addresses in networks)
+    for path, html in pages(Manifest(__version__, drawn)).items():
         write(path, html.encode("utf-8", "replace"))
     write_bars(write)
-    source = Path(__file__).with_name("static")
-    for name in STATIC:
-        write(f"static/{name}", (source / name).read_bytes())
+    for file in static:
+        write(f"static/{file.name}", file.read_bytes())
     folder.finish()
     return BuildReport(
         index=folder.folder / "index.html",

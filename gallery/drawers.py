@@ -1,4 +1,4 @@
-"""Draws the layers of a network one after the other, or several at once in processes of their own."""
+"""Draws a network, its layers one after the other, or several at once in processes of their own."""
 
 import multiprocessing
 import signal
@@ -10,25 +10,101 @@ from dataclasses import dataclass
 
 from netviz.errors import OutputError
 
-from .layers import Job, draw_layer
-from .manifest import Layer
-from .manifest_parts import Photo
-from .patches import Memory
-from .plan import Plan
-from .units_pages import Setting, unit_pages
+from .addresses import Addresses
+from .drawing import Write
+from .manifest import Photo
+from .pages import Setting, unit_pages
+from .panels.components import draw_components
+from .panels.concepts import LayerConcepts, draw_concepts
+from .panels.fcn import draw_fcn
+from .panels.images import draw_images, draw_photo
+from .panels.layer import Layer, draw_layer
+from .panels.minimal import draw_minimal
+from .panels.origin import tell_origin, without
+from .panels.overview import Network
+from .panels.patches import Memory
+
+Job = tuple[int, LayerConcepts | None]
+"""A layer to draw, by its place among the run's, and what its units detect."""
 
 Drawn = tuple[Layer, list[tuple[str, bytes]]]
 """A layer's share of the manifest, and its files: path inside the site, and bytes."""
 
+MANY = 500
+"""Units whose pages take longer than it takes to start processes for them."""
+
 AHEAD = 2
 """Layers per process that are drawn before they are asked for: their files wait in memory."""
+
+
+def draw_network(
+    addresses: Addresses, networks: tuple[str, ...], version: str, write: Write, workers: int = 0
+) -> Network:
+    """Draw everything of one network, and make its units' pages.
+
+    Parameters
+    ----------
+    addresses : Addresses
+        The run and its addresses.
+    networks : tuple of str
+        What the networks of the site are called.
+    version : str
+        netviz's.
+    write : callable
+        Takes each file's path and bytes as soon as it is made.
+    workers : int
+        Processes that draw layers, where there are many units; 0 draws in this one.
+
+    Returns
+    -------
+    Network
+        The network's part of the manifest.
+
+    Raises
+    ------
+    ResultError
+        If a file of the run is missing or damaged.
+    """
+    run = addresses.run
+    photos = tuple(draw_photo(addresses, place, write) for place in range(len(run.images)))
+    concepts, detects = draw_concepts(addresses, write)
+    page = None if concepts is None else concepts.page
+    setting = Setting(version, networks, run.network, addresses.folder, page)
+    if sum(map(len, addresses.units)) < MANY:
+        workers = 0
+    layers: list[Layer] = []
+    jobs = [(place, detects.get(place)) for place in range(len(run.layers))]
+    for drawn, files in draw_layers(Drawer(addresses, photos, setting), jobs, workers):
+        layers.append(drawn)
+        for path, data in files:
+            write(path, data)
+    components = draw_components(addresses, photos, write)
+    minimal = draw_minimal(addresses, photos, write)
+    fcn = draw_fcn(addresses, photos, write)
+    return Network(
+        name=run.network,
+        folder=addresses.folder,
+        origin=run.origin,
+        parameters=run.parameters,
+        input=run.input,
+        photos=photos,
+        layers=tuple(layers),
+        components=components,
+        concepts=concepts,
+        minimal=minimal,
+        without=without(run),
+        images=draw_images(addresses, photos, components, minimal, fcn, write),
+        fcn=fcn,
+        made=tell_origin(run),
+        searched=0 if run.patches is None else run.patches.searched,
+    )
 
 
 @dataclass
 class Drawer:
     """Draws layers of one network, and their units' pages."""
 
-    plan: Plan
+    addresses: Addresses
     photos: tuple[Photo, ...]
     setting: Setting
 
@@ -38,9 +114,12 @@ class Drawer:
     def draw(self, job: Job) -> Drawn:
         """Draw one layer."""
         files: list[tuple[str, bytes]] = []
-        layer = draw_layer(
-            job, self.plan, self.photos, self._memory, lambda path, data: files.append((path, data))
-        )
+        place, detects = job
+
+        def write(path: str, data: bytes) -> None:
+            files.append((path, data))
+
+        layer = draw_layer(self.addresses, place, self.photos, detects, self._memory, write)
         files += ((path, html.encode("utf-8", "replace")) for path, html in unit_pages(layer, self.setting))
         return layer, files
 

@@ -1,88 +1,197 @@
-"""One saved result → its figure and a copy of its file, refusing what is not what the run says it is."""
+"""How all panels draw: figures, sheets of tiles, previews and colour bars; nothing is kept once it is written."""
 
 import io
+import math
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from netviz.errors import ResultError
+from netviz.paper import style, tiles
+from netviz.paper.raster import encode_png
 from netviz.paper.saving import encode_figure
+from netviz.paper.scales import Scale, colour_bar
 from netviz.questions.drawing import figure
-from netviz.questions.reader import load_result
 from netviz.results.base import Result
 
-from .manifest_parts import Picture
-from .pictures import Write, png_size
-from .plan import Plan
+from .loading import is_small
+from .manifest import Legend, Picture, Sheet, Tile
 
-R = TypeVar("R", bound=Result)
+Write = Callable[[str, bytes], None]
+"""Takes a path inside the site and the file's bytes."""
 
-# The arrays of a file from elsewhere need not fit together.
-DAMAGED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What goes wrong where a file's arrays or facts do not fit together."""
+Pixels = NDArray[np.uint8]
+
+COLOURS = ("diverging", "rgb", "sequential")
+"""The colour scales that a sheet may have."""
+
+BAR = (249, 12)
+"""Width and height of a colour bar in pixels: one column per colour of a scale."""
+
+UNITS = 128
+"""Most units that a sheet shows; the command beside it draws the rest."""
+
+THUMB = 240
+"""Longest side of a preview in pixels: twice what a card shows."""
+
+COUNT = 16
+"""Units that share a sheet of sprites: what a wall loads before it is scrolled is three or four of these."""
+
+COLUMNS = 8
+"""Units in a row of such a sheet."""
+
+QUALITY = 80
+"""Of photographs as JPEG: outlines stay crisp, and it takes a third of the bytes of a PNG."""
+
+FIGURE_QUALITY = 85
+"""Of figures as JPEG: letters stay crisp, and they take a quarter of the bytes of a PNG."""
+
+SMALL_QUALITY = 70
+"""Of small photographs of which there are many, where colours may be half as fine as brightness."""
 
 
-def load_kind(path: Path, kind: type[R]) -> R:
-    """Load a result that has to be of one kind.
+def jpeg(pixels: Pixels, quality: int = QUALITY, *, halved: bool = False, optimize: bool = True) -> bytes:
+    """Encode pixels (H, W, 3) as JPEG, with colours half as fine as brightness if `halved`."""
+    buffer = io.BytesIO()
+    subsampling = 2 if halved else 0
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=subsampling, optimize=optimize)
+    return buffer.getvalue()
+
+
+def png_size(data: bytes) -> tuple[int, int]:
+    """Return the width and height of a PNG, as its own header says.
 
     Raises
     ------
-    ResultError
-        If the file is missing or damaged, or holds another kind.
+    ValueError
+        If it is no PNG.
     """
-    result = load_result(path)
-    if not isinstance(result, kind):
-        raise ResultError(f"{path} holds {result.kind}, not {kind.kind}; run the survey again")
-    return result
+    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR" or len(data) < 24:
+        raise ValueError("no PNG")
+    width, height = struct.unpack(">II", data[16:24])
+    return width, height
 
 
-QUALITY = 85
-"""Of figures as JPEG: letters stay crisp, and they take a quarter of the bytes of a PNG."""
-
-
-def write_figure(result: Result, path: Path, address: str, write: Write) -> Picture:
+def write_figure(result: Result, address: str, write: Write) -> Picture:
     """Draw a result as its command does and write it as PNG or JPEG.
 
     Parameters
     ----------
     result : Result
-    path : Path
-        Where it comes from, for the message.
     address : str
         Where it goes; its suffix, ``.png`` or ``.jpg``, chooses which.
     write : callable
         Takes the file's path and bytes.
-
-    Raises
-    ------
-    ResultError
-        If it cannot be drawn.
     """
-    try:
-        drawn = encode_figure(figure(result))
-        picture = Picture(address, *png_size(drawn))
-    except DAMAGED as error:
-        raise damaged(path) from error
-    write(address, drawn if address.endswith(".png") else _jpeg(drawn))
+    drawn = encode_figure(figure(result))
+    picture = Picture(address, *png_size(drawn))
+    if address.endswith(".jpg"):
+        with Image.open(io.BytesIO(drawn)) as image:
+            drawn = jpeg(np.asarray(image.convert("RGB")), FIGURE_QUALITY)
+    write(address, drawn)
     return picture
 
 
-def write_copy(path: Path, address: str, plan: Plan, write: Write) -> str | None:
+def write_copy(path: Path, address: str, write: Write) -> str | None:
     """Copy a result's file where that is small; return where it went."""
-    if not plan.is_small(path):
+    if not is_small(path):
         return None
     write(address, path.read_bytes())
     return address
 
 
-def _jpeg(drawn: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with Image.open(io.BytesIO(drawn)) as image:
-        image.convert("RGB").save(buffer, "JPEG", quality=QUALITY, subsampling=0, optimize=True)
-    return buffer.getvalue()
+def write_bars(write: Write) -> None:
+    """Write the colour bars that all pages share."""
+    for colours in COLOURS:
+        scale = Scale(0.0 if colours == "sequential" else -1.0, 1.0, colours, per_tile=False)
+        write(bar(colours).path, encode_png(colour_bar(scale, width=BAR[0], height=BAR[1])))
 
 
-def damaged(path: Path) -> ResultError:
-    """Return the error of a file whose contents do not fit together."""
-    return ResultError(f"{path} is damaged and cannot be drawn; run the survey again")
+def bar_paths() -> list[str]:
+    """Return the addresses of the colour bars."""
+    return [bar(colours).path for colours in COLOURS]
+
+
+def bar(colours: str) -> Picture:
+    """Return the colour bar of one of :data:`COLOURS`."""
+    return Picture(f"static/colours-{colours}.png", *BAR)
+
+
+def square(units: Sequence[int] | NDArray[np.int64]) -> int:
+    """Lay a sheet out as a square; a page lays its tiles out anew to its own width."""
+    return max(1, math.ceil(math.sqrt(len(units))))
+
+
+def write_sheet(sheet: tiles.Sheet, path: str, write: Write) -> Sheet:
+    """Write a sheet's pixels and keep its facts."""
+    write(path, encode_png(sheet.pixels))
+    height, width = sheet.pixels.shape[:2]
+    step = sheet.columns if sheet.layout == "matrix" else 1
+    wide = step * (sheet.tile_width + sheet.gap) - sheet.gap
+    corners = [sheet.corner(place * step) for place in range(len(sheet.units))]
+    scale = sheet.scale
+    return Sheet(
+        picture=Picture(path, width, height),
+        tile=(wide, sheet.tile_height),
+        tiles=tuple(Tile(unit, left, top) for unit, (left, top) in zip(sheet.units, corners, strict=True)),
+        layout=sheet.layout,
+        columns=sheet.columns,
+        legend=Legend(bar(scale.colours), scale.low, scale.high, scale.colours, scale.per_tile),
+        reduction=sheet.reduction,
+        bad=sheet.bad,
+    )
+
+
+def write_preview(sheet: tiles.Sheet, path: str | None, write: Write) -> Picture | None:
+    """Write the first few tiles of a sheet, at most 240 pixels wide and high."""
+    if path is None:
+        return None
+    pitch = max(sheet.tile_height, sheet.tile_width) + sheet.gap
+    full = sheet.rows if sheet.layout == "matrix" else len(sheet.units) // sheet.columns
+    many = max(1, min(sheet.columns, full, THUMB // pitch if pitch < THUMB // 2 else 2))
+    height = many * (sheet.tile_height + sheet.gap) - sheet.gap
+    width = many * (sheet.tile_width + sheet.gap) - sheet.gap
+    left, top = sheet.corner(0)
+    pixels = _shrink(sheet.pixels[top : top + height, left : left + width])
+    write(path, encode_png(pixels))
+    return Picture(path, pixels.shape[1], pixels.shape[0])
+
+
+def _shrink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Average blocks of pixels until no side is longer than a preview's."""
+    factor = -(-max(pixels.shape[:2]) // THUMB)
+    if factor == 1:
+        return pixels
+    height, width = (side // factor * factor for side in pixels.shape[:2])
+    blocks = pixels[:height, :width].reshape(height // factor, factor, width // factor, factor, -1)
+    shrunk: NDArray[np.uint8] = np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8)
+    return shrunk
+
+
+def chunks(units: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Yield the units of one sheet of sprites after the other."""
+    for first in range(0, len(units), COUNT):
+        yield units[first : first + COUNT]
+
+
+def sprite_sheets(units: Sequence[int]) -> range:
+    """Return the numbers of the sheets of sprites that units take."""
+    return range(math.ceil(len(units) / COUNT))
+
+
+def side_by_side(drawn: Pixels) -> Pixels:
+    """Lay tiles (K, H, W, 3) out in rows of `COLUMNS`, with nothing between them and paper after the last."""
+    count, height, width, _ = drawn.shape
+    rows = math.ceil(count / COLUMNS)
+    cells = np.empty((rows * COLUMNS, height, width, 3), dtype=np.uint8)
+    cells[:] = style.rgb(style.PAPER)
+    cells[:count] = drawn
+    joined: Pixels = (
+        cells.reshape(rows, COLUMNS, height, width, 3)
+        .swapaxes(1, 2)
+        .reshape(rows * height, COLUMNS * width, 3)
+    )
+    return joined

@@ -1,15 +1,65 @@
 """The manifest: everything the pages say, as frozen dataclasses; the one contract between results and HTML.
 
-Every path is relative to the site, made of safe names (:mod:`.names`), with ``/`` between them. Text is
-kept as it came from the user and escaped where it is printed.
+Here are the parts that several panels share; each panel has its own in its file. Every path is relative to the site,
+made of safe names (:mod:`.names`), with ``/`` between them. Text is kept as it came from the user and escaped where
+it is printed.
 """
 
 from dataclasses import dataclass
 
-from .manifest_concepts import Concepts, LayerConcepts, Minimals
-from .manifest_images import Fcn, ImagePage, Origin
-from .manifest_parts import Component, Components, Patches, Photo, Picture
-from .manifest_units import Wall
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG of the site, and its size in pixels."""
+
+    path: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photograph that the network was shown, and a small copy of it to choose it by."""
+
+    name: str
+    picture: Picture
+    small: Picture
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a command makes of one photograph.
+
+    Attributes
+    ----------
+    photo : Photo
+        Of which photograph.
+    picture : Picture or None
+        None where there is none.
+    missing : str
+        Why.
+    command : str
+        What to type for it.
+    data : str or None
+        The address of its numbers, where they are small enough.
+    bytes : int
+        Their size.
+    """
+
+    photo: Photo
+    picture: Picture | None
+    missing: str
+    command: str
+    data: str | None = None
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Sprites:
+    """A picture of equal tiles, and a tile's width and height in pixels."""
+
+    picture: Picture
+    tile: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -79,34 +129,6 @@ class Sheet:
 
 
 @dataclass(frozen=True)
-class Filters:
-    """A layer's filters: the sheet and what its caption counts."""
-
-    sheet: Sheet
-    total: int
-    inputs: int
-    kernel: tuple[int, ...]
-    groups: int
-    scale: str
-    sort: str
-    dead: tuple[int, ...]
-    duplicates: tuple[tuple[int, int], ...]
-    command: str
-
-
-@dataclass(frozen=True)
-class Maps:
-    """A layer's maps on one photograph."""
-
-    photo: Photo
-    sheet: Sheet
-    shape: tuple[int, int]
-    scale: str
-    sort: str
-    command: str
-
-
-@dataclass(frozen=True)
 class Field:
     """A layer's theoretical receptive field, in pixels of the network's input; each pair is (y, x).
 
@@ -125,72 +147,3 @@ class Field:
     start: tuple[float, float] | None
     status: str
     reason: str
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer; ``page`` is its address, or None where it is only listed."""
-
-    name: str
-    alias: str
-    kind: str
-    channels: int | None
-    shape: tuple[int, ...]
-    parameters: int
-    calls: int
-    page: str | None
-    preview: Picture | None
-    filters: Filters | None
-    maps: tuple[Maps, ...]
-    field: Field | None = None
-    patches: Patches | None = None
-    concepts: LayerConcepts | None = None
-    wall: Wall | None = None
-
-    @property
-    def title(self) -> str:
-        """The alias, or the dotted name of a layer that has none."""
-        return self.alias or self.name or "(the network)"
-
-
-@dataclass(frozen=True)
-class Network:
-    """One network: where it comes from, what it was shown, its layers in the order in which they run.
-
-    `without` names parts that there are none of, each with the reason; `searched` is how many images were searched
-    for patches, where they were.
-    """
-
-    name: str
-    folder: str
-    origin: str
-    parameters: int
-    input: str
-    photos: tuple[Photo, ...]
-    layers: tuple[Layer, ...]
-    components: Components | None = None
-    concepts: Concepts | None = None
-    minimal: Minimals | None = None
-    without: tuple[tuple[str, str], ...] = ()
-    images: tuple[ImagePage, ...] = ()
-    fcn: Fcn | None = None
-    made: Origin | None = None
-    searched: int = 0
-
-    def component(self, layer: Layer) -> Component | None:
-        """Return a layer's place on the components page, if it has one."""
-        found = self.components.layers if self.components is not None else ()
-        return next((one for one in found if one.page is not None and one.page == layer.page), None)
-
-    @property
-    def paged(self) -> tuple[Layer, ...]:
-        """The layers that have a page."""
-        return tuple(layer for layer in self.layers if layer.page is not None)
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """The whole site."""
-
-    version: str
-    networks: tuple[Network, ...]

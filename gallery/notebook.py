@@ -12,7 +12,7 @@ from netviz.results.base import Result
 from netviz.results.runs import Run
 
 from .pages import make_environment
-from .wording import counted, size
+from .words import counted, size
 
 _LONGEST = 120
 """Most characters of a fact."""

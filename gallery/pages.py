@@ -1,22 +1,25 @@
-"""Manifest → pages: a pure function from what is known to the HTML of every page."""
+"""Manifest → pages: pure functions from what is known to the HTML of every page."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
-from . import about, explain, explain_concepts, explain_images, fields_words, units_words, wording
-from .manifest import Layer, Manifest, Network
-from .manifest_concepts import Concepts, Minimals
-from .manifest_images import Fcn, ImagePage
-from .manifest_parts import Component, Components
+from .panels.about import PARTS, recipes
+from .panels.components import TITLES
+from .panels.layer import Layer
+from .panels.overview import Manifest
+from .panels.table import PANELS
+from .words import WORDS
 
 TEMPLATES = Path(__file__).with_name("templates")
 
 
 def pages(manifest: Manifest) -> dict[str, str]:
-    """Make every page of the site.
+    """Make every page of the site, save those of units.
 
     Parameters
     ----------
@@ -26,23 +29,34 @@ def pages(manifest: Manifest) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        The HTML by path: ``index.html``, one page per layer that has one, and each network's components, concepts
-        and minimal images.
+        The HTML by path: ``index.html``, ``about.html``, one page per layer that has one, each network's components,
+        concepts, minimal images and FCN page, and one page per photograph.
     """
-    environment = make_environment()
-    made = {"index.html": _render(environment, "index.html", manifest, root="")}
-    made["about.html"] = _render(
-        environment, "about.html", manifest, root="", recipes=about.recipes(manifest), parts_used=about.PARTS
-    )
+    made: dict[str, str] = {}
+
+    def add(address: str, template: str, **values: Any) -> None:
+        """Render one template; ``root`` leads from the page to the site's folder."""
+        made[address] = (
+            make_environment()
+            .get_template(template)
+            .render(
+                manifest=manifest,
+                version=manifest.version,
+                networks=[network.name for network in manifest.networks],
+                root="../" * address.count("/"),
+                titles=TITLES,
+                **values,
+            )
+        )
+
+    add("index.html", "index.html")
+    add("about.html", "about.html", recipes=recipes(manifest), parts_used=PARTS)
     for network in manifest.networks:
         paged = network.paged
         for place, layer in enumerate(paged):
-            address = layer.page or ""
-            made[address] = _render(
-                environment,
+            add(
+                layer.page or "",
                 "layer.html",
-                manifest,
-                root="../" * address.count("/"),
                 network=network,
                 layer=layer,
                 place=place + 1,
@@ -56,25 +70,14 @@ def pages(manifest: Manifest) -> dict[str, str]:
             (network.minimal, "minimal.html"),
             (network.fcn, "fcn.html"),
         ):
-            if part is not None and part.page is not None:
-                made[part.page] = _render(
-                    environment,
-                    template,
-                    manifest,
-                    root="../" * part.page.count("/"),
-                    network=network,
-                    part=part,
-                    titles=explain.TITLES,
-                )
+            if part is not None:
+                add(part.page, template, network=network, part=part)
         for place, page in enumerate(network.images):
-            made[page.page] = _render(
-                environment,
+            add(
+                page.page,
                 "image.html",
-                manifest,
-                root="../" * page.page.count("/"),
                 network=network,
                 part=page,
-                titles=explain.TITLES,
                 place=place + 1,
                 previous=network.images[place - 1] if place else None,
                 following=network.images[place + 1] if place + 1 < len(network.images) else None,
@@ -82,33 +85,77 @@ def pages(manifest: Manifest) -> dict[str, str]:
     return made
 
 
-def _render(
-    environment: jinja2.Environment,
-    template: str,
-    manifest: Manifest,
-    root: str,
-    **values: Network
-    | Layer
-    | Component
-    | Components
-    | Concepts
-    | Fcn
-    | ImagePage
-    | Minimals
-    | Mapping[str, str]
-    | tuple[about.Part, ...]
-    | tuple[about.Recipe, ...]
-    | int
-    | None,
-) -> str:
-    """Render one template; ``root`` leads from the page to the site's folder."""
-    return environment.get_template(template).render(
-        manifest=manifest,
-        version=manifest.version,
-        networks=[network.name for network in manifest.networks],
-        root=root,
-        **values,
-    )
+@dataclass(frozen=True)
+class Setting:
+    """What units' pages tell besides what their layer knows.
+
+    Attributes
+    ----------
+    version : str
+        netviz's.
+    networks : tuple of str
+        What the networks of the site are called.
+    name, folder : str
+        The units' own network, and its folder.
+    concepts : str or None
+        The address of its page of concepts.
+    """
+
+    version: str
+    networks: tuple[str, ...]
+    name: str
+    folder: str
+    concepts: str | None
+
+
+def unit_pages(layer: Layer, setting: Setting) -> Iterator[tuple[str, str]]:
+    """Make the page of every unit of a layer that has one, one at a time: a network has tens of thousands.
+
+    Parameters
+    ----------
+    layer : Layer
+    setting : Setting
+
+    Yields
+    ------
+    str, str
+        The page's address and its HTML; none is kept.
+    """
+    template = make_environment().get_template("unit.html")
+    for values in _units(layer):
+        address = values["unit"].page
+        yield (
+            address,
+            template.render(
+                version=setting.version,
+                networks=setting.networks,
+                network=setting,
+                layer=layer,
+                root="../" * address.count("/"),
+                **values,
+            ),
+        )
+
+
+def _units(layer: Layer) -> Iterator[dict[str, Any]]:
+    """Yield what the template takes for each unit of a layer."""
+    wall = layer.wall
+    if wall is None:
+        return
+    concepts = {} if layer.concepts is None else layer.concepts.by_unit()
+    shown = [(maps, {tile.unit: tile for tile in maps.sheet.tiles}) for maps in layer.maps]
+    paged = {unit.unit for unit in wall.units}
+    for at, unit in enumerate(wall.units):
+        yield {
+            "wall": wall,
+            "unit": unit,
+            "at": at,
+            "previous": wall.units[at - 1] if at else None,
+            "following": wall.units[at + 1] if at + 1 < len(wall.units) else None,
+            "concept": concepts.get(unit.unit),
+            "maps": [(maps, tiles[unit.unit]) for maps, tiles in shown if unit.unit in tiles],
+            "near": [(other, alike, other in paged) for other, alike in unit.nearest],
+        }
 
 
 @cache
@@ -121,10 +168,6 @@ def make_environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(wording.FILTERS)
-    environment.filters.update(explain.FILTERS)
-    environment.filters.update(explain_concepts.FILTERS)
-    environment.filters.update(units_words.FILTERS)
-    environment.filters.update(fields_words.FILTERS)
-    environment.filters.update(explain_images.FILTERS)
+    for words in (WORDS, *(panel.words for panel in PANELS)):
+        environment.filters.update({word.__name__: word for word in words})
     return environment

@@ -128,11 +128,14 @@ def _noted_files(folder: Path) -> tuple[bytes, set[str]]:
             return b"", set()
         data = (folder / LIST).read_bytes()
         facts = json.loads(data)
-        if facts["kind"] != "netviz site":
+        if not isinstance(facts, dict) or facts.get("kind") != "netviz site":
             raise refusal
         # The list may have been edited: a path that netviz would never write is never removed.
-        return data, {path for path in facts["files"] if is_path(path) and path != LIST}
-    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        files = facts.get("files")
+        if not isinstance(files, list) or not all(isinstance(path, str) for path in files):
+            raise refusal
+        return data, {path for path in files if is_path(path) and path != LIST}
+    except (FileNotFoundError, ValueError, RecursionError):
         raise refusal from None
     except OSError as error:
         raise OutputError(

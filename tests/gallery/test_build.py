@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from netviz.errors import OutputError, ResultError
-from netviz.gallery import drawers, network
+from netviz.gallery import drawers
 from netviz.gallery.build import build
 from support.pages import tree
 
@@ -30,7 +30,7 @@ def test_two_builds_are_identical(run: Path, hostile_run: Path, tmp_path: Path) 
 def test_processes_draw_the_same_site(
     full_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network, "MANY", 1)
+    monkeypatch.setattr(drawers, "MANY", 1)
     started = []
     monkeypatch.setattr(drawers, "ProcessPoolExecutor", pool_that_notes(started))
     one, two = build([full_run], tmp_path / "one"), build([full_run], tmp_path / "two", workers=2)
@@ -50,7 +50,7 @@ def pool_that_notes(started: list[int]) -> Callable[..., ProcessPoolExecutor]:
 def test_a_broken_run_is_one_line_from_a_process_too(
     full_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network, "MANY", 1)
+    monkeypatch.setattr(drawers, "MANY", 1)
     run = shutil.copytree(full_run, tmp_path / "run")
     broken = next((run / "filters").glob("*.npz"))
     broken.write_bytes(broken.read_bytes()[:100])

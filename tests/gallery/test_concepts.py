@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from netviz.errors import ResultError
+from netviz.gallery.addresses import make_addresses
 from netviz.gallery.build import build
-from netviz.gallery.manifest import Manifest
-from netviz.gallery.network import draw_network
+from netviz.gallery.drawers import draw_network
 from netviz.gallery.pages import pages
-from netviz.gallery.plan import make_plans
+from netviz.gallery.panels.overview import Manifest
+from netviz.gallery.panels.table import FOLDERS, files
 from netviz.gallery.runs import read_run
 from netviz.questions.reader import load_result
 from support.pages import Page, changed, tree
@@ -182,11 +183,11 @@ def test_hostile_names_stay_text(site: Path, hostile: list[str]) -> None:
 
 
 def test_pages_are_made_of_the_manifest_alone(told_run: Path) -> None:
-    (plan,) = make_plans([read_run(told_run)])
+    (addresses,) = make_addresses([read_run(told_run)], FOLDERS)
     made: dict[str, bytes] = {}
-    network = draw_network(plan, ("one",), "1", made.__setitem__)
+    network = draw_network(addresses, ("one",), "1", made.__setitem__)
     pure = pages(Manifest("1", (network,)))
-    assert set(made) | set(pure) == {*plan.paths(), "index.html", "about.html"}
+    assert set(made) | set(pure) == {*files(addresses), "index.html", "about.html"}
     assert pages(Manifest("1", (network,))) == pure
     assert network.concepts is not None
     many = replace(network.concepts, images=5000, own=False, labels="voc", surveyed=2, categories=("a", "b"))

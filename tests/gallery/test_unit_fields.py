@@ -9,7 +9,7 @@ import pytest
 from netviz.errors import ResultError
 from netviz.gallery.build import build
 from netviz.gallery.manifest import Field
-from netviz.gallery.unit_fields import middle, outline
+from netviz.gallery.panels.fields import middle, outline
 from netviz.questions.field.result import FieldResult
 from support.fields import FIELD, effective, measured, place_units
 from support.pages import Page, changed

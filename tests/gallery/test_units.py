@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from netviz.errors import ResultError
-from netviz.gallery import plan
 from netviz.gallery.build import build
-from netviz.gallery.sprites import filter_tiles
+from netviz.gallery.panels import patches
+from netviz.gallery.panels.filters import filter_tiles
 from netviz.questions.filters.result import FiltersResult
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.reader import load_result
@@ -195,7 +195,7 @@ def test_a_patch_on_a_wall_is_the_same_patch_smaller(
     full_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Without loss, to be compared: as PNG, which otherwise only the smallest fields are.
-    monkeypatch.setattr(plan, "FLAT", 16)
+    monkeypatch.setattr(patches, "FLAT", 16)
     build([full_run], tmp_path)
     # A patch of 72 pixels is brought to 48, inside one pixel of paper.
     large = np.asarray(Image.open(tmp_path / "toy/layer3/patches-0.png").convert("RGB")).astype(float)

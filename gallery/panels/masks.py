@@ -1,7 +1,8 @@
 """Masks of units: each outlined on its image, some of a layer on a sheet."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,11 @@ from netviz.paper import style
 from netviz.paper.tiles import lay_out
 from netviz.questions.patches.tiles import outline
 
-from .manifest_concepts import Mask
-from .manifest_parts import Picture
-from .pictures import Write, jpeg
-from .run_concepts import RunConcepts, RunMasks
-from .sprites import chunks
+from ..addresses import Addresses
+from ..drawing import Pixels, Write, chunks, jpeg, sprite_sheets
+from ..manifest import Picture
+from ..panel import Panel
+from ..run_concepts import RunConcepts, RunMasks
 
 SIDE = 144
 """Longest side of an image on a sheet in pixels."""
@@ -30,7 +31,31 @@ GAP = 3
 _KEPT = 512
 """How many images are kept from one layer to the next."""
 
-Pixels = NDArray[np.uint8]
+
+@dataclass(frozen=True)
+class Mask:
+    """An image with the part outlined where a unit is above its threshold, as one tile of a sheet.
+
+    Attributes
+    ----------
+    picture : Picture
+        The sheet.
+    tile : (int, int)
+        Width and height of the tile in pixels.
+    left, top : int
+        Its first pixel.
+    image : str
+        What the image is called: the one on which the unit is strongest.
+    share : float
+        Which share of the image is above the threshold.
+    """
+
+    picture: Picture
+    tile: tuple[int, int]
+    left: int
+    top: int
+    image: str
+    share: float
 
 
 class Images:
@@ -65,9 +90,18 @@ class Images:
         return self._kept[number]
 
 
-def draw_masks(
-    masks: RunMasks, images: Images, address: Callable[[int], str], write: Write
-) -> dict[int, Mask]:
+def files(addresses: Addresses) -> Iterator[str]:
+    """Yield the address of every sheet of masks."""
+    for masks in addresses.run.concepts.masks if addresses.run.concepts is not None else ():
+        for number in sprite_sheets(masks.units):
+            yield _sheet(addresses, masks, number)
+
+
+def _sheet(addresses: Addresses, masks: RunMasks, number: int) -> str:
+    return f"{addresses.folder}/concepts/{addresses.slugs[masks.layer]}-{number}.jpg"
+
+
+def draw_masks(masks: RunMasks, images: Images, addresses: Addresses, write: Write) -> dict[int, Mask]:
     """Draw the masks of one layer's units, one sheet after the other; return each unit's.
 
     Parameters
@@ -75,8 +109,7 @@ def draw_masks(
     masks : RunMasks
     images : Images
         Of this run.
-    address : callable
-        Gives the path of a sheet by its number.
+    addresses : Addresses
     write : callable
         Takes each file's path and bytes.
 
@@ -90,11 +123,11 @@ def draw_masks(
     stack = _stack(masks)
     found: dict[int, Mask] = {}
     for number, places in enumerate(chunks(range(len(stack)))):
-        found.update(_sheet(masks, stack, places, images, address(number), write))
+        found.update(_draw(masks, stack, places, images, _sheet(addresses, masks, number), write))
     return found
 
 
-def _sheet(
+def _draw(
     masks: RunMasks,
     whole: NDArray[np.bool_],
     places: Sequence[int],
@@ -121,7 +154,7 @@ def _sheet(
         tile[top : top + image.shape[0], left : left + image.shape[1]] = _outlined(image, inside)
     columns = math.ceil(math.sqrt(len(tiles)))
     sheet = lay_out(tiles, columns, GAP, style.rgb(style.PAPER), style.rgb(style.FRAME))
-    write(path, jpeg(sheet))
+    write(path, jpeg(sheet, optimize=False))
     picture = Picture(path, sheet.shape[1], sheet.shape[0])
     corners = [
         (GAP + at % columns * (wide + GAP), GAP + at // columns * (high + GAP)) for at in range(len(tiles))
@@ -161,3 +194,6 @@ def _read(path: Path) -> Pixels:
         return read_image(path).pixels
     except ImageError as error:
         raise ResultError(f"cannot read {path}; run the survey again") from error
+
+
+PANEL = Panel(files=files)

@@ -1,11 +1,37 @@
 """How a network's pages came about: the options of its run, the command for them, and what they lack."""
 
-from .commands import command, sized
-from .manifest_images import Origin
-from .runs import Run
+from dataclasses import dataclass
 
-REASONS = ("concepts", "minimal", "hypercolumns", "fcn")
-"""Parts that a network may have none of, in the order in which the pages tell of them."""
+from ..panel import Panel
+from ..runs import Run
+from ..words import command, sized
+
+_NONE = {
+    "concepts": "No concepts",
+    "minimal": "No minimal images",
+    "hypercolumns": "No hypercolumns",
+    "fcn": "No streams and no dense heat maps",
+}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a network's pages came about.
+
+    Attributes
+    ----------
+    model, netviz : str
+        What a command calls the network, and the version of netviz that looked into it.
+    options : tuple of (str, str)
+        What was asked for.
+    command : str
+        What to type for these pages alone.
+    """
+
+    model: str
+    netviz: str
+    options: tuple[tuple[str, str], ...]
+    command: str
 
 
 def without(run: Run) -> tuple[tuple[str, str], ...]:
@@ -35,3 +61,11 @@ def tell_origin(run: Run) -> Origin:
     ]
     given = tuple((name, value) for name, value in told if value != "yes" or name in dict(run.options))
     return Origin(run.model, run.netviz, given, command("gallery", *words, "-o", "SITE"))
+
+
+def without_text(what: str) -> str:
+    """Say which part there is none of."""
+    return _NONE.get(what, f"No {what}")
+
+
+PANEL = Panel(words=(without_text,))

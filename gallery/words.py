@@ -1,13 +1,47 @@
-"""How the pages put numbers and facts into words."""
+"""What panels share in words: numbers, counts and sizes, and the command lines that make the pictures."""
 
 import re
+import shlex
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from markupsafe import Markup
 
-from .manifest import Field, Filters, Layer, Legend, Maps, Network, Sheet, Tile
-from .manifest_concepts import Mask
-from .manifest_parts import Sprites, UnitPatches
-from .manifest_units import Place
+from .manifest import Field, Legend, Made, Picture, Sheet
+
+
+class Corner(Protocol):
+    """What lies on a sheet, by its first pixel."""
+
+    @property
+    def left(self) -> int:
+        """The column."""
+
+    @property
+    def top(self) -> int:
+        """The row."""
+
+
+class Tiled(Protocol):
+    """A picture of tiles of one size."""
+
+    @property
+    def picture(self) -> Picture:
+        """The whole picture."""
+
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Width and height of a tile in pixels."""
+
+
+def command(verb: str, *words: str) -> str:
+    """Write a command line, quoted for a shell, on one line."""
+    return shlex.join(["netviz", verb, *(" ".join(word.split()) for word in words)])
+
+
+def sized(size: Sequence[int] | None) -> list[str]:
+    """Return the words that ask for an input size, if one has to be asked for."""
+    return [] if size is None else ["--size", "x".join(map(str, size))]
 
 
 def thousands(value: int) -> str:
@@ -48,69 +82,12 @@ def listed(items: tuple[int, ...], most: int = 12) -> str:
     return text if len(items) <= most else f"{text} and {len(items) - most:,} more"
 
 
-def paired(pairs: tuple[tuple[int, int], ...], most: int = 8) -> str:
-    """Write the first few pairs of near-duplicates and how many more there are."""
-    text = ", ".join(f"{unit} repeats {earlier}" for unit, earlier in pairs[:most])
-    return f"Unit {text}" + (f" and {len(pairs) - most:,} more" if len(pairs) > most else "")
+def numbers_text(made: Made, name: str) -> str:
+    """Name a file of arrays with its size."""
+    return f"Its numbers ({name}.npz, {file_size(made.bytes)})"
 
 
-def find_text(layer: Layer) -> str:
-    """Return what a search for a layer looks at."""
-    return " ".join((layer.title, layer.name, layer.kind, size(layer.shape)))
-
-
-def filters_note(filters: Filters) -> str:
-    """Say what a layer's filters are and how much of them is shown."""
-    drawn = len(filters.sheet.tiles)
-    shown = (
-        f"{drawn:,} of {filters.total:,}" if drawn < filters.total else f"All {drawn:,}" if drawn > 1 else "1"
-    )
-    what = f"{size(filters.kernel)} weights over {counted(filters.inputs, 'input channel')}"
-    text = f"{shown} {'filter' if filters.total == 1 else 'filters'}, each {what}"
-    if filters.groups > 1:
-        text += f" (of {counted(filters.groups, 'group')}: a unit reads the inputs of its own group alone)"
-    if filters.sheet.layout == "matrix":
-        text += ": a row per unit, a cell per input channel"
-        if filters.sheet.columns < filters.inputs:
-            text += f", the first {filters.sheet.columns:,} of {filters.inputs:,}"
-    order = {"norm": ", largest L2 norm first", "hue": ", ordered by hue"}.get(filters.sort, "")
-    scale = "; one scale for all" if filters.scale == "shared" else "; every filter on its own scale"
-    return f"{text}{order}{scale if drawn > 1 else ''}.{_remarks(filters.sheet)}"
-
-
-def maps_lead(layer: Layer) -> str:
-    """Say which units of a layer its maps show."""
-    drawn = len(layer.maps[0].sheet.tiles)
-    if layer.channels == drawn == 1:
-        return "How its only unit answers to each photograph."
-    units = f"all {drawn:,}" if layer.channels == drawn else f"{drawn:,}"
-    whole = f" of {layer.channels:,}" if layer.channels and layer.channels != drawn else ""
-    return (
-        f"How {units}{whole} units answer to each photograph: the same units every time, in the same order."
-    )
-
-
-def maps_note(maps: Maps) -> str:
-    """Say what a sheet of maps shows and on which scale."""
-    scale = "; one scale for all of them" if maps.scale == "shared" else "; every map on its own scale"
-    order = ", strongest first" if maps.sort == "max" else ""
-    count = len(maps.sheet.tiles)
-    if count == 1:
-        return f"One map, {size(maps.shape)} positions.{_remarks(maps.sheet)}"
-    return f"{counted(count, 'map')}, {size(maps.shape)} positions each{order}{scale}.{_remarks(maps.sheet)}"
-
-
-def preview_text(layer: Layer) -> str:
-    """Describe a layer's preview for those who cannot see it."""
-    return f"Preview of {layer.title}, {layer.kind} {layer.name}"
-
-
-def previewed(network: Network) -> str | None:
-    """Return the name of the photograph whose maps the previews show, if any."""
-    return next((layer.maps[0].photo.name for layer in network.paged if layer.maps), None)
-
-
-def crop(tile: Tile | UnitPatches | Mask | Place, sheet: Sheet | Sprites | Mask) -> str:
+def crop(tile: Corner, sheet: Tiled) -> str:
     """Return the CSS that moves a sheet behind a frame until one tile fills it.
 
     Half a pixel of the sheet is left out at each side: where the browser rounds, the paper between two
@@ -139,11 +116,6 @@ def words(command: str) -> list[str]:
 def tied(text: str) -> str:
     """Keep a per cent sign on the line of its number."""
     return text.replace(" %", "\N{NO-BREAK SPACE}%")
-
-
-def calls_text(calls: int) -> str:
-    """Say how often a layer runs."""
-    return "once per image" if calls == 1 else f"{calls:,} times per image"
 
 
 def field_text(field: Field | None) -> str:
@@ -190,7 +162,7 @@ def ends(legend: Legend, what: str) -> list[str]:
     return [low, "0", high] if legend.low < 0 else ["0", high]
 
 
-def _remarks(sheet: Sheet) -> str:
+def remarks(sheet: Sheet) -> str:
     """Say by how much a sheet was reduced, and how much of it is no number."""
     text = ""
     if sheet.reduction > 1:
@@ -200,27 +172,46 @@ def _remarks(sheet: Sheet) -> str:
     return text
 
 
-FILTERS = {
-    "thousands": thousands,
-    "size": size,
-    "number": number,
-    "file_size": file_size,
-    "crop": crop,
-    "counted": counted,
-    "listed": listed,
-    "paired": paired,
-    "find_text": find_text,
-    "filters_note": filters_note,
-    "maps_lead": maps_lead,
-    "maps_note": maps_note,
-    "preview_text": preview_text,
-    "previewed": previewed,
-    "breakable": breakable,
-    "words": words,
-    "calls_text": calls_text,
-    "tied": tied,
-    "field_text": field_text,
-    "field_short": field_short,
-    "ends": ends,
-}
-"""What the templates may call."""
+def share_text(share: float) -> str:
+    """Write a share with two digits: 0.005 → 0.5 %."""
+    value = 100 * share
+    text = (
+        "0"
+        if not value
+        else "below 0.01"
+        if value < 0.01
+        else f"{value:.2g}"
+        if value < 99.5
+        else f"{value:.0f}"
+    )
+    return f"{text} %"
+
+
+def percent_of(share: float) -> str:
+    """Write a share as a percentage with one digit."""
+    return f"{100 * share:.1f} %"
+
+
+def joined(names: Sequence[str]) -> str:
+    """Write names as one does in a sentence: a, b and c."""
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
+
+
+WORDS: tuple[Callable[..., Any], ...] = (
+    thousands,
+    size,
+    number,
+    file_size,
+    numbers_text,
+    crop,
+    counted,
+    listed,
+    breakable,
+    words,
+    tied,
+    percent_of,
+    field_text,
+    field_short,
+    ends,
+)
+"""What every template may call."""

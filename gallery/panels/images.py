@@ -1,0 +1,295 @@
+"""Everything about single photographs: each with a page of its own, and small among the others."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from netviz.errors import ResultError
+from netviz.paper.scales import Scale
+from netviz.questions.maps.result import MapsResult
+from netviz.questions.maps.tiles import map_sheet
+
+from ..addresses import Addresses
+from ..drawing import SMALL_QUALITY, Pixels, Write, bar, jpeg, png_size
+from ..loading import load_kind
+from ..manifest import Photo, Picture
+from ..panel import Panel
+from ..words import command, size, sized
+from .components import Component, Components, Drawing
+from .fcn import Fcn, Heat, Streams
+from .hypercolumns import Hypercolumn, draw_hypercolumns
+from .minimal import Minimal, Minimals
+
+SMALL = 128
+"""Short side of a photograph where it is one of many, in pixels."""
+
+TILE = 112
+"""Longest side of a layer's tile on a photograph's sheet, in pixels."""
+
+ACROSS = 8
+"""Tiles in a row of that sheet."""
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """A layer's map on one photograph, as a tile of the photograph's sheet.
+
+    Attributes
+    ----------
+    title, page : str
+        The layer and its page.
+    unit : int
+        The unit whose response is the largest.
+    high : float
+        The value at the upper end of the tile's own scale.
+    signed : bool
+        Whether its colours are those of a signed map.
+    left, top : int
+        The tile's first pixel on the sheet.
+    shape : (int, int)
+        Positions of the map, down and across.
+    """
+
+    title: str
+    page: str
+    unit: int
+    high: float
+    signed: bool
+    left: int
+    top: int
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Glimpses:
+    """A photograph's maps by layer: sheet, width and height of a tile in pixels, tiles, and their colour bars."""
+
+    picture: Picture
+    tile: tuple[int, int]
+    tiles: tuple[Glimpse, ...]
+    bars: tuple[tuple[str, Picture], ...]
+
+
+@dataclass(frozen=True)
+class ImagePage:
+    """Everything about one photograph.
+
+    Attributes
+    ----------
+    page : str
+        Its address.
+    photo : Photo
+    source : str
+        What a command calls it.
+    command : str
+        What to type for its maps.
+    drawings : tuple of (Component, tuple of Drawing)
+        Its pictures of each component.
+    minimal : Minimal or None
+    glimpses, hypercolumn, heat, streams
+        What there is of them.
+    """
+
+    page: str
+    photo: Photo
+    source: str
+    command: str
+    glimpses: Glimpses | None
+    drawings: tuple[tuple[Component, tuple[Drawing, ...]], ...]
+    minimal: Minimal | None
+    hypercolumn: Hypercolumn | None
+    heat: Heat | None
+    streams: Streams | None
+
+
+def files(addresses: Addresses) -> Iterator[str]:
+    """Yield the address of every file of the panel."""
+    for place in range(len(addresses.photos)):
+        yield _photo(addresses, place)
+        yield _photo(addresses, place, "jpg")
+        yield _page(addresses, place)
+        if _mapped(addresses):
+            yield _glimpses_file(addresses, place)
+
+
+def _photo(addresses: Addresses, place: int, suffix: str = "png") -> str:
+    """Return the address of a photograph, or with ``jpg`` of its small copy."""
+    return f"{addresses.folder}/images/{addresses.photos[place]}.{suffix}"
+
+
+def _page(addresses: Addresses, place: int) -> str:
+    return _photo(addresses, place, "html")
+
+
+def _glimpses_file(addresses: Addresses, place: int) -> str:
+    return f"{addresses.folder}/glimpses/{addresses.photos[place]}.jpg"
+
+
+def _mapped(addresses: Addresses) -> list[int]:
+    """Return the places of the layers with pages that have maps."""
+    return [layer for layer in addresses.paged if addresses.run.layers[layer].maps is not None]
+
+
+def draw_photo(addresses: Addresses, place: int, write: Write) -> Photo:
+    """Copy a photograph and draw it small; its size is what its own header says.
+
+    Raises
+    ------
+    ResultError
+        If it is missing or damaged.
+    """
+    image = addresses.run.images[place]
+    path, small = _photo(addresses, place), _photo(addresses, place, "jpg")
+    try:
+        data = image.path.read_bytes()
+    except OSError as error:
+        raise ResultError(
+            f"cannot read {image.path}: {error.strerror or error}; run the survey again"
+        ) from error
+    try:
+        width, height = png_size(data)
+    except ValueError:
+        raise ResultError(f"{image.path} is no PNG; run the survey again") from None
+    write(path, data)
+    try:
+        pixels = thumbnail(data)
+    except (OSError, ValueError) as error:
+        raise ResultError(f"{image.path} is damaged: {error}; run the survey again") from error
+    write(small, jpeg(pixels, SMALL_QUALITY, halved=True))
+    return Photo(image.name, Picture(path, width, height), Picture(small, pixels.shape[1], pixels.shape[0]))
+
+
+def thumbnail(data: bytes) -> Pixels:
+    """Decode a PNG and reduce it to a short side of :data:`SMALL` pixels, if it is larger.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it cannot be decoded.
+    """
+    with Image.open(io.BytesIO(data)) as image:
+        pixels = image.convert("RGB")
+    scale = min(1.0, SMALL / min(pixels.size))
+    size = (max(1, round(pixels.width * scale)), max(1, round(pixels.height * scale)))
+    return np.asarray(pixels.resize(size, Image.Resampling.LANCZOS, reducing_gap=2))
+
+
+def draw_images(
+    addresses: Addresses,
+    photos: tuple[Photo, ...],
+    components: Components | None,
+    minimal: Minimals | None,
+    fcn: Fcn | None,
+    write: Write,
+) -> tuple[ImagePage, ...]:
+    """Draw what only the photographs' pages show, and gather what there is already.
+
+    Parameters
+    ----------
+    addresses : Addresses
+    photos, components, minimal, fcn
+        All of the network's.
+    write : callable
+        Takes each file's path and bytes as soon as it is made.
+
+    Returns
+    -------
+    tuple of ImagePage
+        One for each photograph.
+
+    Raises
+    ------
+    ResultError
+        If a file of the run is missing or damaged.
+    """
+    columns = draw_hypercolumns(addresses, photos, write)
+    parts = components.layers if components is not None else ()
+    pages = []
+    for place, photo in enumerate(photos):
+        image = addresses.run.images[place]
+        drawings = ((one, tuple(each for each in one.drawings if each.photo == photo)) for one in parts)
+        words = [image.typed, "--model", addresses.run.model, "--layer", "LAYER", *sized(image.size)]
+        pages.append(
+            ImagePage(
+                page=_page(addresses, place),
+                photo=photo,
+                source=image.typed,
+                command=command("maps", *words),
+                glimpses=_glimpses(addresses, place, write),
+                drawings=tuple((one, few) for one, few in drawings if few),
+                minimal=next((one for one in (minimal.shown if minimal else ()) if one.photo == photo), None),
+                hypercolumn=columns.get(place),
+                heat=next((one for one in (fcn.heats if fcn else ()) if one.photo == photo), None),
+                streams=next((one for one in (fcn.streams if fcn else ()) if one.photo == photo), None),
+            )
+        )
+    return tuple(pages)
+
+
+def _glimpses(addresses: Addresses, place: int, write: Write) -> Glimpses | None:
+    """Draw of every layer the map of the unit that answers most to this photograph, on one sheet."""
+    run = addresses.run
+    if not _mapped(addresses):
+        return None
+    tile: tuple[int, int] | None = None
+    tiles: list[Glimpse] = []
+    pixels: list[Pixels] = []
+    for number, at in enumerate(_mapped(addresses)):
+        layer = run.layers[at]
+        result = load_kind((layer.maps or run.folder) / f"{run.images[place].stem}.npz", MapsResult)
+        if tile is None:
+            high, wide = result.image.shape[:2]
+            tile = (
+                max(1, round(TILE * wide / max(high, wide))),
+                max(1, round(TILE * high / max(high, wide))),
+            )
+        drawn, unit, scale = _glimpse(result, tile)
+        pixels.append(drawn)
+        rows, columns = result.maps.shape[1:]
+        tiles.append(
+            Glimpse(
+                title=layer.title,
+                page=addresses.page(at),
+                unit=unit,
+                high=scale.high,
+                signed=scale.colours == "diverging",
+                left=number % ACROSS * tile[0],
+                top=number // ACROSS * tile[1],
+                shape=(rows, columns),
+            )
+        )
+    wide, high = tile or (TILE, TILE)
+    rows = -(-len(tiles) // ACROSS)
+    sheet = np.zeros((rows * high, min(len(tiles), ACROSS) * wide, 3), dtype=np.uint8)
+    for one, drawn in zip(tiles, pixels, strict=True):
+        sheet[one.top : one.top + high, one.left : one.left + wide] = drawn
+    picture = Picture(_glimpses_file(addresses, place), sheet.shape[1], sheet.shape[0])
+    write(picture.path, jpeg(sheet))
+    kinds = (("sequential", False), ("diverging", True))
+    bars = tuple((kind, bar(kind)) for kind, signed in kinds if any(one.signed == signed for one in tiles))
+    return Glimpses(picture, (wide, high), tuple(tiles), bars)
+
+
+def _glimpse(result: MapsResult, tile: tuple[int, int]) -> tuple[Pixels, int, Scale]:
+    """Draw the map with the largest value in the size of a tile; return its unit and its own scale too."""
+    drawn = result.drawn
+    peaks = np.where(np.isfinite(drawn), drawn, -np.inf).reshape(len(drawn), -1).max(axis=1)
+    unit = result.units[int(peaks.argmax()) : int(peaks.argmax()) + 1]
+    sheet = map_sheet(replace(result, units=unit, scale="shared"), columns=1, size=1)
+    left, top = sheet.corner(0)
+    pixels = sheet.pixels[top : top + sheet.tile_height, left : left + sheet.tile_width]
+    # One square is one number as long as there is room for it.
+    way = Image.Resampling.NEAREST if sheet.tile_width <= tile[0] else Image.Resampling.BOX
+    resized = np.asarray(Image.fromarray(pixels).resize(tile, way))
+    return resized, int(unit[0]), sheet.scale
+
+
+def glimpse_alt(glimpse: Glimpse, photo: str) -> str:
+    """Describe a layer's tile."""
+    return f"{glimpse.title} on {photo}: unit {glimpse.unit}, {size(glimpse.shape)} positions"
+
+
+PANEL = Panel(folders=("images", "glimpses"), files=files, words=(glimpse_alt,))

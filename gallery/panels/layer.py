@@ -1,0 +1,156 @@
+"""A layer: what its page shows, and its card on the overview."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from netviz.questions.filters.result import FiltersResult
+from netviz.questions.maps.result import MapsResult
+
+from ..addresses import Addresses
+from ..drawing import Write
+from ..loading import load_kind
+from ..manifest import Field, Photo, Picture
+from ..panel import Panel
+from ..words import size
+from .concepts import LayerConcepts
+from .filters import Filters, draw_filters
+from .maps import Maps, draw_maps
+from .patches import Memory, Patches, draw_patches
+from .wall import Wall, draw_wall
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer; ``page`` is its address, or None where it is only listed."""
+
+    name: str
+    alias: str
+    kind: str
+    channels: int | None
+    shape: tuple[int, ...]
+    parameters: int
+    calls: int
+    page: str | None
+    preview: Picture | None
+    filters: Filters | None
+    maps: tuple[Maps, ...]
+    field: Field | None = None
+    patches: Patches | None = None
+    concepts: LayerConcepts | None = None
+    wall: Wall | None = None
+
+    @property
+    def title(self) -> str:
+        """The alias, or the dotted name of a layer that has none."""
+        return self.alias or self.name or "(the network)"
+
+
+def files(addresses: Addresses) -> Iterator[str]:
+    """Yield the address of every file of the panel."""
+    for place in addresses.paged:
+        layer = addresses.run.layers[place]
+        yield addresses.page(place)
+        if layer.filters or (layer.maps and addresses.photos):
+            yield _preview(addresses, place)
+
+
+def _preview(addresses: Addresses, place: int) -> str:
+    return f"{addresses.folder}/previews/{addresses.slugs[place]}.png"
+
+
+def draw_layer(
+    addresses: Addresses,
+    place: int,
+    photos: Sequence[Photo],
+    detects: LayerConcepts | None,
+    memory: Memory,
+    write: Write,
+) -> Layer:
+    """Draw one layer's pictures; one without a page is only listed.
+
+    Parameters
+    ----------
+    addresses : Addresses
+    place : int
+        The layer's place among the run's.
+    photos : sequence of Photo
+        The run's.
+    detects : LayerConcepts or None
+        What its units detect.
+    memory : Memory
+        Of this network.
+    write : callable
+        Takes each file's path and bytes as soon as it is made.
+
+    Raises
+    ------
+    ResultError
+        If a file of the run is missing or damaged.
+    """
+    run = addresses.run
+    layer = run.layers[place]
+    page: str | None = None
+    filters: Filters | None = None
+    maps: list[Maps] = []
+    preview: Picture | None = None
+    patches = wall = None
+    if layer.slug is not None:
+        page = addresses.page(place)
+        weights: FiltersResult | None = None
+        if layer.filters is not None:
+            weights = load_kind(layer.filters, FiltersResult)
+            # Maps tell more of a layer than its weights, save where the weights are pictures themselves.
+            shown = weights.sees_image or layer.maps is None or not photos
+            wanted = _preview(addresses, place) if shown else None
+            filters, preview = draw_filters(weights, addresses, place, wanted, write)
+        if layer.maps is not None:
+            for number, (image, photo) in enumerate(zip(run.images, photos, strict=True)):
+                found = load_kind(layer.maps / f"{image.stem}.npz", MapsResult)
+                wanted = None if preview else _preview(addresses, place)
+                one, made = draw_maps(found, addresses, place, number, photo, wanted, write)
+                preview = preview or made
+                maps.append(one)
+        patches = draw_patches(addresses, place, memory, write)
+        # Where there are no maps, all photographs are taken to be of the size that the layer's shape is for.
+        whole = (layer.shape[1], layer.shape[2]) if len(layer.shape) == 3 else (0, 0)
+        shapes = [one.shape for one in maps] or [whole] * len(photos)
+        wall = draw_wall(addresses, place, photos, weights, patches, shapes, write)
+    return Layer(
+        name=layer.name,
+        alias=layer.alias,
+        kind=layer.kind,
+        channels=layer.channels,
+        shape=layer.shape,
+        parameters=layer.parameters,
+        calls=layer.calls,
+        page=page,
+        preview=preview,
+        filters=filters,
+        maps=tuple(maps),
+        field=layer.field,
+        patches=None if patches is None else patches.patches,
+        concepts=detects,
+        wall=wall,
+    )
+
+
+def find_text(layer: Layer) -> str:
+    """Return what a search for a layer looks at."""
+    return " ".join((layer.title, layer.name, layer.kind, size(layer.shape)))
+
+
+def preview_text(layer: Layer) -> str:
+    """Describe a layer's preview for those who cannot see it."""
+    return f"Preview of {layer.title}, {layer.kind} {layer.name}"
+
+
+def calls_text(calls: int) -> str:
+    """Say how often a layer runs."""
+    return "once per image" if calls == 1 else f"{calls:,} times per image"
+
+
+PANEL = Panel(
+    folders=("previews",),
+    files=files,
+    words=(find_text, preview_text, calls_text),
+)

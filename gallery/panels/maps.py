@@ -1,0 +1,129 @@
+"""A layer's maps on each photograph."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from netviz.questions.maps.result import MapsResult
+from netviz.questions.maps.tiles import map_sheet
+
+from ..addresses import Addresses
+from ..drawing import UNITS, Write, square, write_preview, write_sheet
+from ..manifest import Legend, Photo, Picture, Sheet, Tile
+from ..panel import Panel, Recipe
+from ..words import command, counted, ends, remarks, size, sized
+
+RECIPE = Recipe(
+    "Maps",
+    "A unit's raw output at every position, before anything that follows the layer; hard edges, one square "
+    "is one number.",
+    ("Zeiler and Fergus, Visualizing and understanding convolutional networks, ECCV 2014",),
+)
+
+
+@dataclass(frozen=True)
+class Maps:
+    """A layer's maps on one photograph."""
+
+    photo: Photo
+    sheet: Sheet
+    shape: tuple[int, int]
+    scale: str
+    sort: str
+    command: str
+
+
+def files(addresses: Addresses) -> Iterator[str]:
+    """Yield the address of every file of the panel."""
+    for layer in addresses.paged:
+        if addresses.run.layers[layer].maps:
+            for image in range(len(addresses.photos)):
+                yield _sheet(addresses, layer, image)
+
+
+def _sheet(addresses: Addresses, layer: int, image: int) -> str:
+    return f"{addresses.folder}/maps/{addresses.slugs[layer]}/{addresses.photos[image]}.png"
+
+
+def draw_maps(
+    result: MapsResult,
+    addresses: Addresses,
+    layer: int,
+    image: int,
+    photo: Photo,
+    preview: str | None,
+    write: Write,
+) -> tuple[Maps, Picture | None]:
+    """Draw a layer's maps on one photograph, and a preview of them where one is asked for.
+
+    Parameters
+    ----------
+    result : MapsResult
+    addresses : Addresses
+    layer, image : int
+        The places of the layer and of the photograph among the run's.
+    photo : Photo
+        The photograph.
+    preview : str or None
+        Where the preview goes.
+    write : callable
+        Takes each file's path and bytes as soon as it is made.
+    """
+    run = addresses.run
+    units = result.units[:UNITS]
+    sheet = map_sheet(replace(result, units=units), columns=square(units))
+    drawn = ",".join(map(str, result.units.tolist()))
+    words = ["--model", run.model, "--layer", run.layers[layer].name, *sized(run.images[image].size)]
+    height, width = result.maps.shape[1:]
+    maps = Maps(
+        photo=photo,
+        sheet=write_sheet(sheet, _sheet(addresses, layer, image), write),
+        shape=(height, width),
+        scale=result.scale,
+        sort=result.sort,
+        command=command("maps", run.images[image].typed, *words, "--units", drawn),
+    )
+    return maps, write_preview(sheet, preview, write)
+
+
+def maps_lead(maps: Sequence[Maps], channels: int | None) -> str:
+    """Say which units of a layer its maps show."""
+    drawn = len(maps[0].sheet.tiles)
+    if channels == drawn == 1:
+        return "How its only unit answers to each photograph."
+    units = f"all {drawn:,}" if channels == drawn else f"{drawn:,}"
+    whole = f" of {channels:,}" if channels and channels != drawn else ""
+    return (
+        f"How {units}{whole} units answer to each photograph: the same units every time, in the same order."
+    )
+
+
+def maps_note(maps: Maps) -> str:
+    """Say what a sheet of maps shows and on which scale."""
+    scale = "; one scale for all of them" if maps.scale == "shared" else "; every map on its own scale"
+    order = ", strongest first" if maps.sort == "max" else ""
+    count = len(maps.sheet.tiles)
+    if count == 1:
+        return f"One map, {size(maps.shape)} positions.{remarks(maps.sheet)}"
+    return f"{counted(count, 'map')}, {size(maps.shape)} positions each{order}{scale}.{remarks(maps.sheet)}"
+
+
+def unit_command(maps: Maps, unit: int) -> str:
+    """Return the command that draws one unit's map on a photograph."""
+    return f"{maps.command.rsplit(' --units ', 1)[0]} --units {unit}"
+
+
+def legends(maps: Sequence[tuple[Maps, Tile]]) -> list[tuple[str, Legend]]:
+    """Return the colour bars of a unit's maps, each once, with the photographs that it is for."""
+    told: dict[tuple[str, ...], tuple[list[str], Legend]] = {}
+    for one, _ in maps:
+        legend = one.sheet.legend
+        key = (legend.bar.path, *ends(legend, "value"))
+        told.setdefault(key, ([], legend))[0].append(one.photo.name)
+    return [(", ".join(names), legend) for names, legend in told.values()]
+
+
+PANEL = Panel(
+    folders=("maps",),
+    files=files,
+    words=(maps_lead, maps_note, unit_command, legends),
+)

@@ -1,0 +1,404 @@
+"""The patches that excite a layer's units: sheets of blocks for the units' pages, and small ones for walls."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netviz.paper import style
+from netviz.paper.raster import encode_png
+from netviz.questions.patches.result import PatchesResult
+from netviz.questions.patches.run import read_patches
+from netviz.questions.patches.sheet import PatchSheet, patch_sheet
+from netviz.questions.patches.tiles import Images, RunImages
+
+from ..addresses import Addresses
+from ..drawing import SMALL_QUALITY, Pixels, Write, chunks, jpeg, side_by_side, sprite_sheets, write_copy
+from ..loading import is_small
+from ..manifest import Picture, Sprites
+from ..panel import Panel, Recipe
+from ..words import command, counted, listed, number, sized
+
+SIDE = 72
+"""Pixels of a patch along one side; a multiple of 3."""
+
+SMALL = 2 * SIDE // 3
+"""The same on a wall."""
+
+GAP = 3
+"""Pixels between two patches."""
+
+SHOWN = 4
+"""Patches of each unit on a wall."""
+
+MEMORY = 1 << 28
+"""Bytes of photographs that are kept from one layer to the next."""
+
+FLAT = 4
+"""Pixels of a receptive field that are enlarged so much that a patch is a few flat squares: better as PNG."""
+
+_ACROSS = {4: 2, 6: 3, 8: 4, 9: 3}
+
+RECIPE = Recipe(
+    "Patches",
+    "For every unit the places of the photographs with its largest values, cut out with the receptive field; "
+    "bright is where its map is among its highest values.",
+    (
+        "Girshick, Donahue, Darrell and Malik, Rich feature hierarchies, CVPR 2014",
+        "Zhou et al., Object detectors emerge in deep scene CNNs, ICLR 2015",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class UnitPatches:
+    """The patches that excite one unit most, as one block of a sheet.
+
+    Attributes
+    ----------
+    unit : int
+        Its number.
+    sheet : int
+        Which sheet the block is on.
+    left, top : int
+        The block's first pixel.
+    names : tuple of str
+        Which photograph each patch is from, the strongest first.
+    scores : tuple of float
+        The unit's value at each.
+    largest : float
+        Its largest value on any photograph.
+    mark : str
+        ``"dead"``, ``"always on"`` or nothing.
+    """
+
+    unit: int
+    sheet: int
+    left: int
+    top: int
+    names: tuple[str, ...]
+    scores: tuple[float, ...]
+    largest: float
+    mark: str
+
+
+@dataclass(frozen=True)
+class Patches:
+    """What excites the units of a layer.
+
+    Attributes
+    ----------
+    sheets : tuple of Sprites
+        The sheets; a tile is what belongs to one unit.
+    units : tuple of UnitPatches
+        In the order of their numbers.
+    total, top, images, per_image : int
+        Units of the layer, patches of each, photographs looked at, and most patches from one of them.
+    status : str
+        As of a :class:`Field`.
+    outlined, halved, margins, missing : int
+        Patches with an outline, those with one at half of the largest value, those that reach beyond the photograph,
+        and those whose photograph is gone.
+    find, draw : str
+        The commands that find them, and that draw them.
+    """
+
+    sheets: tuple[Sprites, ...]
+    units: tuple[UnitPatches, ...]
+    total: int
+    top: int
+    images: int
+    per_image: int
+    status: str
+    outlined: int
+    halved: int
+    margins: int
+    missing: int
+    find: str
+    draw: str
+
+
+class Memory:
+    """Keeps photographs that were read, up to a limit: all layers of a network cut their patches out of the same."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, NDArray[np.uint8]] = {}
+        self._bytes = 0
+
+    def through(self, read: Images) -> Images:
+        """Return a reader that reads only what is not kept."""
+
+        def get(number: int) -> NDArray[np.uint8]:
+            pixels = self._kept.get(number)
+            if pixels is None:
+                pixels = read(number)
+                if self._bytes + pixels.nbytes <= MEMORY:
+                    self._kept[number] = pixels
+                    self._bytes += pixels.nbytes
+            return pixels
+
+        return get
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A layer's patches as drawn.
+
+    Attributes
+    ----------
+    patches : Patches
+        What the pages say.
+    previews : tuple of Sprites
+        The strongest of each unit, small.
+    result : PatchesResult
+        What they were drawn from.
+    data : str or None
+        The address of its file, where that is small enough.
+    bytes : int
+        Its size.
+    """
+
+    patches: Patches
+    previews: tuple[Sprites, ...]
+    result: PatchesResult
+    data: str | None
+    bytes: int
+
+
+def files(addresses: Addresses) -> Iterator[str]:
+    """Yield the address of every file of the panel."""
+    for place in addresses.paged:
+        found = addresses.run.layers[place].patches
+        if found and addresses.units[place]:
+            for number in sprite_sheets(addresses.units[place]):
+                yield _sheet(addresses, place, number)
+                yield _small(addresses, place, number)
+            if is_small(found):
+                yield _numbers(addresses, place)
+
+
+def _sheet(addresses: Addresses, place: int, number: int) -> str:
+    return addresses.beside(place, f"patches-{number}.{_suffix(addresses, place)}")
+
+
+def _small(addresses: Addresses, place: int, number: int) -> str:
+    return addresses.beside(place, f"wall-{number}.{_suffix(addresses, place)}")
+
+
+def _suffix(addresses: Addresses, place: int) -> str:
+    """Return how sheets are encoded: of a few flat squares JPEG would make a mess."""
+    field = addresses.run.layers[place].field
+    return "png" if field is not None and field.size is not None and max(field.size) <= FLAT else "jpg"
+
+
+def _numbers(addresses: Addresses, place: int) -> str:
+    return addresses.beside(place, "patches.npz")
+
+
+def draw_patches(addresses: Addresses, place: int, memory: Memory, write: Write) -> Drawn | None:
+    """Draw the patches of a layer's units, one sheet after the other; None where the run has none.
+
+    Parameters
+    ----------
+    addresses : Addresses
+    place : int
+        The layer's place among the run's.
+    memory : Memory
+        Of this network.
+    write : callable
+        Takes each file's path and bytes as soon as it is made.
+
+    Raises
+    ------
+    ResultError
+        If a file of the run is missing or damaged.
+    """
+    run = addresses.run
+    layer = run.layers[place]
+    if layer.patches is None or run.patches is None or not addresses.units[place]:
+        return None
+    result = read_patches(layer.patches)
+    units = [unit for unit in addresses.units[place] if unit < result.channels]
+    top: int = result.image.shape[1]
+    across = _ACROSS.get(top, top)
+    block = across * (SIDE + GAP) - GAP, top // across * (SIDE + GAP) - GAP
+    sheets, previews, told = [], [], []
+    missing = outlined = halved = margins = 0
+    for at, chosen in enumerate(chunks(units)):
+        shown = sorted({int(image) for image in result.image[list(chosen)].ravel() if image >= 0})
+        images = RunImages(run.patches.folder, shown)
+        sheet = patch_sheet(result, memory.through(images), chosen, size=SIDE, gap=GAP, columns=across)
+        # These sheets make up most of a site, and of what a unit's page weighs.
+        picture = _write(sheet.pixels, _sheet(addresses, place, at), write)
+        sheets.append(Sprites(picture, block))
+        tiles = preview_tiles(sheet)
+        small = _write(side_by_side(tiles), _small(addresses, place, at), write)
+        previews.append(Sprites(small, (tiles.shape[2], tiles.shape[1])))
+        names = {one: run.images[one].name if one < len(run.images) else images.name(one) for one in shown}
+        told += [
+            _unit(unit, at, sheet.corner(row * top), result, names) for row, unit in enumerate(sheet.units)
+        ]
+        missing += len(sheet.missing)
+        outlined += sheet.outlined
+        halved += sheet.halved
+        margins += sheet.margins
+    asked = [word for one in run.patches.images for word in ("--images", one)]
+    named = ("--layer", layer.name)
+    drawn = [] if len(units) == result.channels else ["--units", ",".join(map(str, units))]
+    patches = Patches(
+        sheets=tuple(sheets),
+        units=tuple(told),
+        total=result.channels,
+        top=top,
+        images=result.images,
+        per_image=result.per_image,
+        status=result.field_status,
+        outlined=outlined,
+        halved=halved,
+        margins=margins,
+        missing=missing,
+        find=command("patches", run.model, *asked, *named, *sized(run.size), "-o", "RUN"),
+        draw=command("draw", "RUN", *named, *drawn, "-o", "patches.png"),
+    )
+    data = write_copy(layer.patches, _numbers(addresses, place), write)
+    return Drawn(patches, tuple(previews), result, data, layer.patches.stat().st_size)
+
+
+def _write(pixels: Pixels, path: str, write: Write) -> Picture:
+    write(path, encode_png(pixels) if path.endswith(".png") else jpeg(pixels, SMALL_QUALITY, halved=True))
+    return Picture(path, pixels.shape[1], pixels.shape[0])
+
+
+def _unit(
+    unit: int, sheet: int, corner: tuple[int, int], result: PatchesResult, names: Mapping[int, str]
+) -> UnitPatches:
+    found = [
+        (int(n), float(s)) for n, s in zip(result.image[unit], result.score[unit], strict=True) if n >= 0
+    ]
+    mark = "dead" if unit in result.dead else "always on" if unit in result.always_on else ""
+    return UnitPatches(
+        unit,
+        sheet,
+        *corner,
+        tuple(names[number] for number, _ in found),
+        tuple(score for _, score in found),
+        float(result.max[unit]),
+        mark,
+    )
+
+
+def preview_tiles(sheet: PatchSheet) -> Pixels:
+    """Shrink the strongest patches of a sheet's units; a tile for each unit, with paper around.
+
+    Returns
+    -------
+    ndarray of uint8, shape (units, H, W, 3)
+    """
+    shown = min(SHOWN, sheet.top)
+    side = sheet.tile_width
+    cut = np.empty((len(sheet.units), shown, side, side, 3), dtype=np.uint8)
+    for at in range(len(sheet.units)):
+        for place in range(shown):
+            left, top = sheet.corner(at * sheet.top + place)
+            cut[at, place] = sheet.pixels[top : top + side, left : left + side]
+    small = _shrink(cut)
+    across = min(2, shown)
+    down = math.ceil(shown / across)
+    tiles = np.empty((len(cut), down * across, SMALL + 2, SMALL + 2, 3), dtype=np.uint8)
+    tiles[:] = style.rgb(style.PAPER)
+    tiles[:, :shown, 1:-1, 1:-1] = small
+    joined: Pixels = (
+        tiles.reshape(len(cut), down, across, SMALL + 2, SMALL + 2, 3)
+        .swapaxes(2, 3)
+        .reshape(len(cut), down * (SMALL + 2), across * (SMALL + 2), 3)
+    )
+    return joined
+
+
+def _shrink(tiles: Pixels) -> Pixels:
+    """Shrink tiles (K, P, H, W, 3) to two thirds, every pixel the mean of what it covers."""
+    count, places, side, _, _ = tiles.shape
+    # Of three pixels the first two thirds of the way belong to one, the rest to the other.
+    rows = np.empty((count, places, side // 3, 2, side, 3), dtype=np.uint16)
+    threes = tiles.reshape(count, places, side // 3, 3, side, 3)
+    np.add(threes[:, :, :, 0] * np.uint16(2), threes[:, :, :, 1], out=rows[:, :, :, 0])
+    np.add(threes[:, :, :, 2] * np.uint16(2), threes[:, :, :, 1], out=rows[:, :, :, 1])
+    threes = rows.reshape(count, places, 2 * side // 3, side // 3, 3, 3)
+    both = np.empty((count, places, 2 * side // 3, side // 3, 2, 3), dtype=np.uint16)
+    np.add(threes[..., 0, :] * np.uint16(2), threes[..., 1, :], out=both[..., 0, :])
+    np.add(threes[..., 2, :] * np.uint16(2), threes[..., 1, :], out=both[..., 1, :])
+    # Weights of nine: no mean lies halfway between two numbers.
+    shrunk: Pixels = ((both + np.uint16(4)) // np.uint16(9)).astype(np.uint8)
+    return shrunk.reshape(count, places, 2 * side // 3, 2 * side // 3, 3)
+
+
+def patches_lead(patches: Patches) -> str:
+    """Say what the patches are, and out of how many photographs."""
+    if patches.total == 1:
+        text = "Its only unit, with the parts of the photographs that excite it most, the strongest first."
+    else:
+        shown = len(patches.units)
+        units = f"{shown:,} of {patches.total:,} units" if shown < patches.total else f"All {shown:,} units"
+        text = f"{units}, each with the parts of the photographs that excite it most, the strongest first."
+    out_of = counted(patches.images, "photograph")
+    if patches.images <= patches.top and patches.per_image == 1:
+        who = "it has" if patches.total == 1 else "every unit has"
+        honest = f"With only {out_of} these are not the best of many"
+        return f"{text} {honest}: {who} one patch from each, the weakest included."
+    most = f", at most {patches.per_image:,} from one of them" if patches.per_image < patches.top else ""
+    return f"{text} They were found among {out_of}{most}."
+
+
+def patches_note(patches: Patches) -> str:
+    """Say what is drawn of a patch."""
+    notes = [
+        {
+            "global": "A patch is the whole photograph: the unit sees all of it.",
+            "unknown": "How far a unit sees is not known: a patch is all that the network saw.",
+        }.get(
+            patches.status, "A patch is the receptive field of the unit, cut out of the original photograph."
+        )
+    ]
+    if patches.outlined:
+        share = ", or above half of the value there where nearly all or none is" if patches.halved else ""
+        notes.append(f"Bright and outlined: the map of the unit is among its highest 0.5 % of values{share}.")
+    if patches.margins:
+        notes.append("Grey margins: there the receptive field reaches beyond the photograph.")
+    if patches.missing:
+        gone = counted(patches.missing, "patch is", "patches are")
+        notes.append(f"{gone} crossed out: the photograph is no longer where the survey found it.")
+    return " ".join(notes)
+
+
+def patches_alt(unit: UnitPatches, title: str) -> str:
+    """Describe a unit's patches for those who cannot see them."""
+    if not unit.names:
+        return f"{title}, unit {unit.unit}: no patch"
+    found = "; ".join(f"{name} {number(score)}" for name, score in zip(unit.names, unit.scores, strict=True))
+    return f"{title}, unit {unit.unit}, patches from {found}"
+
+
+def marked(patches: Patches) -> str:
+    """Say which of the units shown are dead or always on."""
+    parts = []
+    for mark in ("dead", "always on"):
+        units = tuple(unit.unit for unit in patches.units if unit.mark == mark)
+        if units:
+            what = "answer with 0 everywhere" if mark == "dead" else "never answer with 0"
+            parts.append(f"{mark.capitalize()} ({what} on these photographs): {listed(units)}.")
+    return " ".join(parts)
+
+
+def draw_command(patches: Patches, unit: int) -> str:
+    """Return the command that draws one unit's patches."""
+    start = patches.draw.removesuffix(" -o patches.png").rsplit(" --units ", 1)[0]
+    return f"{start} --units {unit} -o patches.png"
+
+
+PANEL = Panel(
+    folders=("patches",),
+    files=files,
+    words=(patches_note, patches_alt, marked, draw_command),
+)

@@ -1,0 +1,51 @@
+"""The panels of the site."""
+
+from collections.abc import Iterator
+
+from ..addresses import Addresses
+from . import (
+    components,
+    concepts,
+    fcn,
+    fields,
+    filters,
+    hypercolumns,
+    images,
+    layer,
+    maps,
+    masks,
+    minimal,
+    origin,
+    overview,
+    patches,
+    unit,
+    wall,
+)
+
+PANELS = (
+    overview.PANEL,
+    origin.PANEL,
+    images.PANEL,
+    layer.PANEL,
+    filters.PANEL,
+    maps.PANEL,
+    patches.PANEL,
+    fields.PANEL,
+    wall.PANEL,
+    unit.PANEL,
+    components.PANEL,
+    concepts.PANEL,
+    masks.PANEL,
+    minimal.PANEL,
+    hypercolumns.PANEL,
+    fcn.PANEL,
+)
+
+FOLDERS = tuple(folder for panel in PANELS for folder in panel.folders)
+"""Names in a network's folder that no layer's page may have."""
+
+
+def files(addresses: Addresses) -> Iterator[str]:
+    """Yield the address of every file of one network."""
+    for panel in PANELS:
+        yield from panel.files(addresses)

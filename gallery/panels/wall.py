@@ -1,0 +1,292 @@
+"""The wall of a layer's units: a small tile for each that has a page, to be sorted, filtered and searched."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+from jinja2.utils import htmlsafe_json_dumps
+from markupsafe import Markup
+
+from netviz.errors import ResultError
+from netviz.questions.filters.result import FiltersResult
+
+from ..addresses import Addresses
+from ..drawing import COLUMNS, COUNT, Write
+from ..manifest import Photo, Sprites, Tile
+from ..panel import Panel
+from ..words import number
+from .concepts import LayerConcepts
+from .fields import LayerFields, find_spot, read_fields
+from .filters import Filters, draw_small
+from .patches import Drawn, Patches, patches_lead
+from .unit import MARKS, Unit, find_alike, histogram_sparsity, read_nearest, tell_numbers
+
+
+@dataclass(frozen=True)
+class Wall:
+    """The units of a layer that have pages.
+
+    Attributes
+    ----------
+    units : tuple of Unit
+        In the order of their numbers; `count` of them share a sheet.
+    total : int
+        How many units the layer has.
+    count, columns : int
+        Units of one sheet, and how many of them stand in a row.
+    previews : tuple of Sprites
+        Their strongest patches, small; there is nothing between two tiles.
+    filters : tuple of Sprites
+        Their filters, in the same way.
+    inputs : int
+        How many input channels of a filter are drawn.
+    levels : tuple of float
+        Of the quantiles.
+    samples : int
+        How many values the quantiles and the histogram stand on.
+    data : str or None
+        The address of the arrays behind it, where they are small enough.
+    bytes : int
+        Their size.
+    measured : bool
+        Whether sparsity was measured; else it is reckoned from the histogram.
+    fields : LayerFields or None
+        What the units' fields have in common.
+    """
+
+    units: tuple[Unit, ...]
+    total: int
+    count: int
+    columns: int
+    previews: tuple[Sprites, ...] = ()
+    filters: tuple[Sprites, ...] = ()
+    inputs: int = 0
+    levels: tuple[float, ...] = ()
+    samples: int = 0
+    data: str | None = None
+    bytes: int = 0
+    measured: bool = False
+    fields: LayerFields | None = None
+
+    def tile(self, at: int) -> Tile:
+        """Return where the unit at this place of `units` is on its filters' sheet."""
+        width, height = self.filters[at // self.count].tile
+        row, column = divmod(at % self.count, self.columns)
+        return Tile(self.units[at].unit, column * width, row * height)
+
+
+def files(addresses: Addresses) -> Iterator[str]:
+    """Yield the address of every unit's page."""
+    for place in addresses.paged:
+        for unit in addresses.units[place]:
+            yield addresses.unit(place, unit)
+
+
+def draw_wall(
+    addresses: Addresses,
+    place: int,
+    photos: Sequence[Photo],
+    filters: FiltersResult | None,
+    drawn: Drawn | None,
+    shapes: Sequence[tuple[int, int]],
+    write: Write,
+) -> Wall | None:
+    """Draw the filters of a layer's units, and gather what their pages say; None where no unit has a page.
+
+    Parameters
+    ----------
+    addresses : Addresses
+    place : int
+        The layer's place among the run's.
+    photos : sequence of Photo
+        The run's.
+    filters : FiltersResult, optional
+        The layer's filters.
+    drawn : Drawn, optional
+        The patches of the same units.
+    shapes : sequence of (int, int)
+        Rows and columns of the layer's maps on each photograph, as far as they are known.
+    write : callable
+        Takes each file's path and bytes as soon as it is made.
+
+    Raises
+    ------
+    ResultError
+        If a file of the run is missing, damaged or of another layer.
+    """
+    layer, units = addresses.run.layers[place], addresses.units[place]
+    if not units:
+        return None
+    total = layer.channels or 0
+    found = None if drawn is None else drawn.result
+    for what, count in (
+        (layer.filters, None if filters is None else len(filters.filters)),
+        (layer.patches, None if found is None else found.channels),
+    ):
+        if count is not None and units[-1] >= count:
+            raise ResultError(
+                f"{what} has {count} units, but unit {units[-1]} is asked for; run the survey again"
+            )
+    nearest = read_nearest(layer)
+    sparsity = None
+    if found is not None:
+        sparsity = histogram_sparsity(found) if nearest is None else nearest.sparsity
+    repeats = {} if filters is None else dict(filters.duplicates)
+    patches = {} if drawn is None else {one.unit: one for one in drawn.patches.units}
+    told = []
+    fields = read_fields(addresses, place, write)
+    for unit in units:
+        mine = patches.get(unit)
+        spot = None if found is None else find_spot(found, unit, layer.field, photos, shapes)
+        marks = [mine.mark] if mine is not None and mine.mark else []
+        marks += ["dead filter"] if filters is not None and unit in filters.dead else []
+        marks += ["near-duplicate"] if unit in repeats else []
+        told.append(
+            Unit(
+                unit=unit,
+                page=addresses.unit(place, unit),
+                marks=tuple(marks),
+                repeats=repeats.get(unit),
+                numbers=None if found is None or sparsity is None else tell_numbers(found, unit, sparsity),
+                patches=mine,
+                spot=spot,
+                nearest=find_alike(nearest, unit),
+                fields=None if fields is None else fields.unit(unit, spot),
+            )
+        )
+    sheets, inputs = ((), 0) if filters is None else draw_small(filters, addresses, place, write)
+    return Wall(
+        units=tuple(told),
+        total=total,
+        count=COUNT,
+        columns=COLUMNS,
+        previews=() if drawn is None else drawn.previews,
+        filters=sheets,
+        inputs=inputs,
+        levels=() if found is None else tuple(found.quantile_levels.tolist()),
+        samples=0 if found is None else found.quantile_samples,
+        data=None if drawn is None else drawn.data,
+        bytes=0 if drawn is None else drawn.bytes,
+        measured=nearest is not None,
+        fields=None if fields is None else fields.told,
+    )
+
+
+def wall_lead(wall: Wall, patches: Patches | None, concepts: LayerConcepts | None) -> str:
+    """Say which units a wall shows, and what a tile holds."""
+    shown = len(wall.units)
+    if patches is not None:
+        text = patches_lead(patches)
+    elif wall.total == 1:
+        text = "Its only unit."
+    else:
+        text = f"All {shown:,} units." if shown == wall.total else f"{shown:,} of {wall.total:,} units."
+    parts = ["its strongest patches"] if wall.previews else []
+    parts += ["its filter"] if wall.filters else []
+    parts += ["its number"]
+    parts += ["its largest value"] if patches is not None else []
+    parts += ["the concept that it fits best"] if concepts is not None else []
+    held = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
+    return f"{text} A tile shows {held}, and leads to the page of the unit."
+
+
+def wall_tiles(wall: Wall, concepts: LayerConcepts | None, network: str) -> list[tuple[str, str, int, str]]:
+    """Return class, address (relative to the layer's page in the network's folder), number and text of each tile."""
+    fits = {} if concepts is None else concepts.by_unit()
+    folder = len(network) + 1
+    told = []
+    for at, unit in enumerate(wall.units):
+        parts = [] if unit.numbers is None else [number(unit.numbers.largest)]
+        concept = fits.get(unit.unit)
+        if concept is not None and concept.detects:
+            parts.append(concept.concept)
+        elif unit.marks:
+            parts.append(unit.marks[0])
+        sprite = f"g{at // wall.count} t{at % wall.count}"
+        told.append((sprite, unit.page[folder:], unit.unit, " ".join(parts)))
+    return told
+
+
+def wall_style(wall: Wall) -> str:
+    """Return the sizes of a wall's pictures for CSS."""
+    parts = []
+    if wall.previews:
+        width, height = wall.previews[0].tile
+        parts += [f"--pw:{width}px", f"--ph:{height}px"]
+    return ";".join(parts)
+
+
+def wall_sheets(wall: Wall, network: str) -> Markup:
+    """Return the CSS rules that name the sheets of every group of tiles.
+
+    Addresses are relative to the layer's page, in the folder of the `network`. They are made of safe names: nothing
+    in them needs a quote.
+    """
+    folder = len(network) + 1
+    rules = []
+    for at, pair in enumerate(zip_longest(wall.previews, wall.filters)):
+        named = (
+            f"--{name}:url({one.picture.path[folder:]})"
+            for name, one in zip("ab", pair, strict=True)
+            if one is not None
+        )
+        rules.append(f".g{at}{{{';'.join(named)}}}")
+    return Markup("\n").join(map(Markup, rules))
+
+
+def wall_json(wall: Wall, concepts: LayerConcepts | None) -> Markup:
+    """Write a wall's data for its script, without a space; nothing in it can end the script's element."""
+    return htmlsafe_json_dumps(wall_data(wall, concepts), separators=(",", ":"))
+
+
+def wall_data(wall: Wall, concepts: LayerConcepts | None) -> dict[str, Any]:
+    """Return what the wall sorts and filters by: a list for each, in the order of the tiles; null where unknown."""
+    fits = {} if concepts is None else concepts.by_unit()
+    met = {unit: one for unit, one in fits.items() if one.concept and one.iou > 0}
+    mine = [met.get(unit.unit) for unit in wall.units]
+    names = sorted({one.concept for one in mine if one is not None})
+    place = {name: at for at, name in enumerate(names)}
+    numbers = [unit.numbers for unit in wall.units]
+    data: dict[str, Any] = {
+        "marks": [
+            sum(1 << MARKS.index(mark) for mark in unit.marks)
+            + (1 << len(MARKS)) * (one is not None and one.detects)
+            for unit, one in zip(wall.units, mine, strict=True)
+        ]
+    }
+    if any(one is not None for one in numbers):
+        data["activity"] = [None if one is None else _short(one.largest, 4) for one in numbers]
+        data["sparsity"] = [None if one is None else _short(one.sparsity, 3) for one in numbers]
+    if names:
+        data["names"] = names
+        data["concept"] = [-1 if one is None else place[one.concept] for one in mine]
+        data["iou"] = [0 if one is None else _short(one.iou, 2) for one in mine]
+    return data
+
+
+def _short(value: float, digits: int) -> float | int | None:
+    """Round a number, so that a thousand of them weigh little."""
+    if not math.isfinite(value):
+        return None
+    short = float(f"{value:.{digits}g}")
+    return int(short) if short.is_integer() else short
+
+
+def walled(wall: Wall | None, filters: Filters) -> bool:
+    """Return whether the wall shows every filter of a layer with more filters than one sheet has."""
+    return wall is not None and len(wall.units) == filters.total > len(filters.sheet.tiles)
+
+
+def concept_options(wall: Wall, concepts: LayerConcepts | None) -> list[tuple[int, str, int]]:
+    """Return the concepts that a wall can be filtered by: place among the names, name, and how many units."""
+    data = wall_data(wall, concepts)
+    places = data.get("concept", [])
+    return [(at, name, places.count(at)) for at, name in enumerate(data.get("names", []))]
+
+
+PANEL = Panel(
+    files=files,
+    words=(wall_lead, wall_tiles, wall_style, wall_sheets, wall_json, walled, concept_options),
+)
