@@ -21,8 +21,8 @@ from .patches import UnitPatches
 NEAREST = 5
 """How many of the nearest units a page names."""
 
-MARKS = ("dead", "always on", "dead filter", "near-duplicate")
-"""What may be remarkable of a unit; on a wall a bit each, in this order, and one more for a unit that detects."""
+MARKS = ("dead", "always on", "dead filter", "near-duplicate", "detects")
+"""What may be remarkable of a unit; on a wall a bit each, in this order. The last is told of by its concept."""
 
 Floats = NDArray[np.float64]
 

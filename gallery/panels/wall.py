@@ -211,7 +211,7 @@ def wall_tiles(wall: Wall, concepts: LayerConcepts | None, network: str) -> list
 
 def wall_style(wall: Wall) -> str:
     """Return the sizes of a wall's pictures for CSS."""
-    parts = []
+    parts = [f"--row:{wall.columns}"]
     if wall.previews:
         width, height = wall.previews[0].tile
         parts += [f"--pw:{width}px", f"--ph:{height}px"]
@@ -219,7 +219,7 @@ def wall_style(wall: Wall) -> str:
 
 
 def wall_sheets(wall: Wall, network: str) -> Markup:
-    """Return the CSS rules that name the sheets of every group of tiles.
+    """Return the CSS rules that name the sheets of every group of tiles, and where on a sheet each of a group is.
 
     Addresses are relative to the layer's page, in the folder of the `network`. They are made of safe names: nothing
     in them needs a quote.
@@ -233,6 +233,9 @@ def wall_sheets(wall: Wall, network: str) -> Markup:
             if one is not None
         )
         rules.append(f".g{at}{{{';'.join(named)}}}")
+    for at in range(min(wall.count, len(wall.units))):
+        row, column = divmod(at, wall.columns)
+        rules.append(f".t{at}{{--x:{column};--y:{row}}}")
     return Markup("\n").join(map(Markup, rules))
 
 
@@ -251,8 +254,7 @@ def wall_data(wall: Wall, concepts: LayerConcepts | None) -> dict[str, Any]:
     numbers = [unit.numbers for unit in wall.units]
     data: dict[str, Any] = {
         "marks": [
-            sum(1 << MARKS.index(mark) for mark in unit.marks)
-            + (1 << len(MARKS)) * (one is not None and one.detects)
+            mark_bits(*unit.marks, *(("detects",) if one is not None and one.detects else ()))
             for unit, one in zip(wall.units, mine, strict=True)
         ]
     }
@@ -264,6 +266,11 @@ def wall_data(wall: Wall, concepts: LayerConcepts | None) -> dict[str, Any]:
         data["concept"] = [-1 if one is None else place[one.concept] for one in mine]
         data["iou"] = [0 if one is None else _short(one.iou, 2) for one in mine]
     return data
+
+
+def mark_bits(*marks: str) -> int:
+    """Write marks as the bits of a number, which the wall's script compares."""
+    return sum(1 << MARKS.index(mark) for mark in marks)
 
 
 def _short(value: float, digits: int) -> float | int | None:
@@ -288,5 +295,5 @@ def concept_options(wall: Wall, concepts: LayerConcepts | None) -> list[tuple[in
 
 PANEL = Panel(
     files=files,
-    words=(wall_lead, wall_tiles, wall_style, wall_sheets, wall_json, walled, concept_options),
+    words=(wall_lead, wall_tiles, wall_style, wall_sheets, wall_json, mark_bits, walled, concept_options),
 )

@@ -17,15 +17,6 @@
   const fields = ["seek", "sort", "concept", "show"].map((name) => [name, document.getElementById(name)]);
   const control = Object.fromEntries(fields.filter(([, field]) => field));
   const count = document.getElementById("count");
-  const DEAD = 1 | 4, ON = 2, DUPLICATE = 8, DETECTS = 16;
-
-  const shown = {
-    "": () => true,
-    detectors: (at) => Boolean(data.marks[at] & DETECTS),
-    dead: (at) => Boolean(data.marks[at] & DEAD),
-    on: (at) => Boolean(data.marks[at] & ON),
-    duplicate: (at) => Boolean(data.marks[at] & DUPLICATE),
-  };
 
   // Largest first; what is not known comes last.
   const downwards = (values) => (a, b) => {
@@ -58,11 +49,12 @@
     }
     const words = read("seek").toLowerCase().split(/\s+/).filter(Boolean);
     const concept = read("concept");
-    const fits = shown[read("show")];
+    // What is chosen says of its own which marks it asks for, a bit each.
+    const asked = Number(control.show.selectedOptions[0]?.dataset.marks ?? 0);
     let found = 0;
     for (const { item, at, number, concept: name } of tiles) {
       const match =
-        fits(at) &&
+        (!asked || data.marks[at] & asked) &&
         (concept === "" || data.concept[at] === Number(concept)) &&
         words.every((word) => (/^\d+$/.test(word) ? String(number) === word : name.toLowerCase().includes(word)));
       item.hidden = !match;

@@ -114,6 +114,17 @@ def test_a_walls_data_are_the_arrays(site: Path, full_run: Path) -> None:
     assert without == {"marks": [0] * 8}
 
 
+def test_a_wall_asks_for_the_marks_of_its_data(site: Path) -> None:
+    options = {one["value"]: one.get("data-marks") for one in Page(site / "toy/layer1.html").all("option")}
+    marks = wall_data(site, "layer1")["marks"]
+    shown = {
+        name: [unit for unit, mark in enumerate(marks) if mark & int(options[name] or 0)]
+        for name in ("dead", "on", "duplicate", "detectors")
+    }
+    assert shown == {"dead": [1, 2], "on": [0], "duplicate": [3], "detectors": [5, 6, 7]}
+    assert options[""] is None
+
+
 def test_sparsity_is_reckoned_from_the_histogram_where_it_was_not_measured(site: Path) -> None:
     # Of every unit n values lie in bin n of 32 between 0 and 2.
     counts, middles = np.arange(32), (np.arange(32) + 0.5) / 16
