@@ -245,3 +245,14 @@ def test_arrays_that_do_not_fit_together_are_one_line(whole_run: Path, tmp_path:
     np.savez(path, **{**arrays, "filters": np.zeros((0, 0)), "units": np.array([99])})
     with pytest.raises(ResultError, match=r"0-stages\.npz is damaged"):
         build([folder], tmp_path / "site")
+
+
+def test_a_fault_of_drawing_is_not_called_damage(
+    whole_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draw(result: Any) -> None:
+        raise TypeError("a fault of ours")
+
+    monkeypatch.setattr("netviz.gallery.drawing.figure", draw)
+    with pytest.raises(TypeError, match="a fault of ours"):
+        build([whole_run], tmp_path / "site")
