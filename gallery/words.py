@@ -82,9 +82,11 @@ def listed(items: tuple[int, ...], most: int = 12) -> str:
     return text if len(items) <= most else f"{text} and {len(items) - most:,} more"
 
 
-def numbers_text(made: Made, name: str) -> str:
-    """Name a file of arrays with its size."""
-    return f"Its numbers ({name}.npz, {file_size(made.bytes)})"
+def data_text(made: Made, name: str) -> str:
+    """Name a file of numbers or facts with its size."""
+    suffix = (made.data or "").rsplit(".", 1)[-1]
+    what = "Its facts" if suffix == "json" else "Its numbers"
+    return f"{what} ({name}.{suffix}, {file_size(made.bytes)})"
 
 
 def crop(tile: Corner, sheet: Tiled) -> str:
@@ -202,7 +204,7 @@ WORDS: tuple[Callable[..., Any], ...] = (
     size,
     number,
     file_size,
-    numbers_text,
+    data_text,
     crop,
     counted,
     listed,

@@ -371,16 +371,6 @@ def _written(
     return picture, write_copy(path, _file(addresses, one.image, f"{name}.npz"), write)
 
 
-def made_text(made: Made, name: str) -> str:
-    """Name a file of numbers with its size."""
-    suffix = (made.data or "").rsplit(".", 1)[-1]
-    size_text = (
-        f"{made.bytes / 1e6:.1f} MB" if made.bytes >= 100_000 else f"{max(1, round(made.bytes / 1e3))} kB"
-    )
-    what = "Its facts" if suffix == "json" else "Its numbers"
-    return f"{what} ({name}.{suffix}, {size_text})"
-
-
 def heat_note(heat: Heat) -> str:
     """Say what a heat map is and where its highest scores are."""
     rows, cols = heat.cells
@@ -482,7 +472,6 @@ PANEL = Panel(
     folders=("fcn",),
     files=files,
     words=(
-        made_text,
         heat_note,
         streams_note,
         view_title,
