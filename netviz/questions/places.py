@@ -16,8 +16,8 @@ from typing_extensions import Unpack
 from netviz.errors import ImageError, LayerError, ModelError
 from netviz.geometry.field import Field
 from netviz.images import Photo, normalize, placement, read_image
+from netviz.interpolation import between, linear_weights
 from netviz.models import Layer, ModelSpec, Preprocessing
-from netviz.models.known.skips.network import linear_weights
 from netviz.questions.contrast.normalize import check_window
 from netviz.questions.contrast.normalize import normalize as normalize_maps
 from netviz.questions.opening import InputOptions, Opened, does_not_run, layers, open_model, run_layers
@@ -101,12 +101,8 @@ def require_places(field: Field, name: str = "the layer") -> Field:
 def bilinear(maps: NDArray[np.floating], places: Floats) -> Floats:
     """Interpolate maps (C, h, w) at fractional rows and columns (K, 2) that lie inside them; (C, K) float64."""
     values = np.asarray(maps, dtype=np.float64)
-    height, width = values.shape[1:]
-    low = np.floor(places).astype(np.intp)
-    low = np.minimum(low, np.maximum((height - 2, width - 2), 0))
-    top, left = low.T
-    bottom, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
-    down, across = (places - low).T
+    top, bottom, down = between(places[:, 0], values.shape[1])
+    left, right, across = between(places[:, 1], values.shape[2])
     upper = values[:, top, left] * (1 - across) + values[:, top, right] * across
     lower = values[:, bottom, left] * (1 - across) + values[:, bottom, right] * across
     mixed: Floats = upper * (1 - down) + lower * down

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from netviz.fcn.dense.result import DenseResult
+from netviz.interpolation import between
 from netviz.paper import style, words
 from netviz.paper.layout import MARGIN, Box, Canvas, Head, Panels, bad_values, fit, placed
 from netviz.paper.regions import grey, over_grey
@@ -56,18 +57,11 @@ def interpolated(
         last = min(shape[axis], int(np.ceil(centers[-1] + stride[axis] / 2 + 0.5)))
         first, last = min(first, shape[axis] - 1), max(last, first + 1, 1)
         places = (np.arange(first, last) - centers[0]) / (stride[axis] or 1.0)
-        places = np.clip(places, 0, len(centers) - 1)
-        low = np.minimum(np.floor(places).astype(np.intp), max(len(centers) - 2, 0))
-        share = places - low
-        if axis == 1:
-            heat = heat.T
-        after = heat[np.minimum(low + 1, len(centers) - 1)]
-        # A weight of 0 must not spread a neighbour's NaN.
-        heat = np.where(
-            share[:, None] > 0, heat[low] * (1 - share[:, None]) + after * share[:, None], heat[low]
-        )
-        if axis == 1:
-            heat = heat.T
+        low, high, share = between(places, len(centers))
+        # Along rows, then along columns. A weight of 0 must not spread a neighbour's NaN.
+        heat, part = heat.T if axis else heat, share[:, None]
+        heat = np.where(part > 0, heat[low] * (1 - part) + heat[high] * part, heat[low])
+        heat = heat.T if axis else heat
         edges.append((first, last))
     (top, bottom), (left, right) = edges
     return heat, (top, left, bottom, right)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from PIL import Image
 
 from netviz.errors import ImageError, OutputError
 from netviz.images.read import read_image
+from netviz.interpolation import linear_weights
 from netviz.paper import style, words
 from netviz.paper.scales import Pixels
 from netviz.questions.patches.result import PatchesResult
@@ -150,7 +151,7 @@ class Frame:
             at = self.origin[axis] + (np.arange(self.side) + 0.5) / self.zoom
             length = max(last - first, 1.0)
             step = length / cells.shape[axis]
-            weights.append(_weights(at, first, length, cells.shape[axis]))
+            weights.append(linear_weights((at - first) / length * cells.shape[axis] - 0.5, cells.shape[axis]))
             known.append((at >= first - step / 2) & (at <= first + length + step / 2))
         values: NDArray[np.float64] = weights[0] @ cells @ weights[1].T
         return values, np.outer(*known)
@@ -165,12 +166,6 @@ def hatching(side: int) -> Pixels:
     tile[(y + x) % _HATCH == 0] = style.rgb(style.HATCH)
     tile.flags.writeable = False
     return tile
-
-
-def _weights(at: NDArray[Any], first: float, length: float, cells: int) -> NDArray[np.float64]:
-    """Return how much of each cell is in the value at each place, shape (places, cells)."""
-    position = np.clip((at - first) / length * cells - 0.5, 0, cells - 1)
-    return np.maximum(0.0, 1.0 - np.abs(position[:, None] - np.arange(cells)))
 
 
 Images = Callable[[int], Pixels]
