@@ -111,25 +111,50 @@ def columns_for(count: int, height: float, width: float, aspect: float = 1.3) ->
 ASPECT: Final = 2.2
 
 
-@dataclass(frozen=True)
-class Sheet:
-    """A picture of equal tiles, and the facts for its caption.
+@dataclass(frozen=True, kw_only=True)
+class TileSheet:
+    """A picture of equal tiles.
 
     Tile i stands in row ``i // columns`` and column ``i % columns``; :meth:`corner` gives its pixel.
 
     Attributes
     ----------
     pixels : ndarray of uint8, shape (height, width, 3)
-    layout : str
-        ``"rgb"`` or ``"tiles"``: a tile per unit, the last row may be shorter; ``"matrix"``: a row per
-        unit, a column per input channel.
     rows, columns : int
     tile_height, tile_width : int
         Size of a tile in pixels.
     gap : int
         Pixels between two tiles and around the sheet.
     units : tuple of int
-        The drawn units: by tile, or by row of a ``"matrix"``.
+        The drawn units.
+    """
+
+    pixels: Pixels
+    rows: int
+    columns: int
+    tile_height: int
+    tile_width: int
+    gap: int
+    units: tuple[int, ...]
+
+    def corner(self, tile: int) -> tuple[int, int]:
+        """Return (left, top) of a tile's first pixel in the sheet."""
+        row, column = divmod(tile, self.columns)
+        return (
+            self.gap + column * (self.tile_width + self.gap),
+            self.gap + row * (self.tile_height + self.gap),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet(TileSheet):
+    """A sheet of filters or maps, and the facts for its caption.
+
+    Attributes
+    ----------
+    layout : str
+        ``"rgb"`` or ``"tiles"``: a tile per unit, the last row may be shorter; ``"matrix"``: a row per
+        unit, a column per input channel.
     inputs : int
         How many input channels a filter has (a ``"matrix"`` shows the first `columns` of them); 0 for maps.
     scale : Scale
@@ -144,25 +169,10 @@ class Sheet:
         How many of the drawn values are NaN or infinite (coloured green).
     """
 
-    pixels: Pixels
     layout: str
-    rows: int
-    columns: int
-    tile_height: int
-    tile_width: int
-    gap: int
-    units: tuple[int, ...]
     inputs: int
     scale: Scale
     peaks: tuple[float, ...]
     reduction: int
     enlargement: int
     bad: int
-
-    def corner(self, tile: int) -> tuple[int, int]:
-        """Return (left, top) of a tile's first pixel in the sheet."""
-        row, column = divmod(tile, self.columns)
-        return (
-            self.gap + column * (self.tile_width + self.gap),
-            self.gap + row * (self.tile_height + self.gap),
-        )

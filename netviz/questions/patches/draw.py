@@ -39,7 +39,7 @@ _ROOM: Final = 260
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _Grid:
     """How units stand on the paper: `columns` of blocks, each with the unit's patches in `lines`."""
 
     side: int
@@ -112,14 +112,14 @@ def patches_figure(
         dead = set(result.dead)
         chosen = [unit for unit in range(result.channels) if unit not in dead][:DEFAULT]
         chosen = chosen or list(range(result.channels))[:DEFAULT]
-    plan = _plan(len(chosen), result.image.shape[1], result.histogram.shape[1])
-    tiles = cut_tiles(result, images, chosen, plan.side)
+    grid = _arrange(len(chosen), result.image.shape[1], result.histogram.shape[1])
+    tiles = cut_tiles(result, images, chosen, grid.side)
     tell_unread(tiles.reasons, tiles.read, tell)
     with style.style():
-        return _draw(result, tiles, plan, asked=units is not None)
+        return _draw(result, tiles, grid, asked=units is not None)
 
 
-def _plan(count: int, top: int, steps: int) -> _Plan:
+def _arrange(count: int, top: int, steps: int) -> _Grid:
     """Choose the largest tiles with which all units fit on the paper."""
     most = 0
     lines = -(-top // _ABREAST)
@@ -128,89 +128,107 @@ def _plan(count: int, top: int, steps: int) -> _Plan:
     for side in _SIDES:
         if side > largest:
             continue
-        plan = _Plan(side, 1, count, lines, abreast, side >= _NAMED, steps)
-        across = (style.LARGEST - 2 * MARGIN + _APART) // (plan.width + _APART)
-        down = (style.LARGEST - _ROOM) // plan.height
+        grid = _Grid(side, 1, count, lines, abreast, side >= _NAMED, steps)
+        across = (style.LARGEST - 2 * MARGIN + _APART) // (grid.width + _APART)
+        down = (style.LARGEST - _ROOM) // grid.height
         most = max(most, across * down)
         if count <= across * down:
             columns = -(-count // down)
             rows = -(-count // columns)
-            return _Plan(side, -(-count // rows), rows, lines, abreast, plan.named, steps)
+            return _Grid(side, -(-count // rows), rows, lines, abreast, grid.named, steps)
     raise OutputError(
         f"one picture holds at most {most} units of this layer ({top} patches each), not {count}; choose some with "
         f"--units, such as 0:{most}"
     )
 
 
-def _draw(result: PatchesResult, tiles: Tiles, plan: _Plan, asked: bool) -> Figure:
-    paper = 2 * MARGIN + plan.columns * (plan.width + _APART) - _APART
+def _draw(result: PatchesResult, tiles: Tiles, grid: _Grid, asked: bool) -> Figure:
+    paper = 2 * MARGIN + grid.columns * (grid.width + _APART) - _APART
     paper = max(paper, 640)
     head = _head(result, tiles, asked, paper)
-    canvas = Canvas(paper, head.height + _HEADINGS + plan.rows * plan.height + MARGIN - 8)
+    canvas = Canvas(paper, head.height + _HEADINGS + grid.rows * grid.height + MARGIN - 8)
     head.draw(canvas)
     frames: list[Box] = []
-    for column in range(plan.columns):
-        left = MARGIN + column * (plan.width + _APART)
-        _headings(canvas, plan, left, head.height + 11)
-        for row in range(plan.rows):
-            number = column * plan.rows + row
+    for column in range(grid.columns):
+        left = MARGIN + column * (grid.width + _APART)
+        _headings(canvas, grid, left, head.height + 11)
+        for row in range(grid.rows):
+            number = column * grid.rows + row
             if number < len(tiles.units):
-                top = head.height + _HEADINGS + row * plan.height
-                frames += _unit(canvas, result, tiles, plan, number, left, top)
+                top = head.height + _HEADINGS + row * grid.height
+                frames += _unit(canvas, result, tiles, grid, number, left, top)
     canvas.frames(frames)
     return canvas.figure
 
 
-def _headings(canvas: Canvas, plan: _Plan, left: int, y: int) -> None:
-    mean = _FACTS + plan.abreast * (plan.side + _GAP) - _GAP + _BETWEEN
+def _headings(canvas: Canvas, grid: _Grid, left: int, y: int) -> None:
+    mean = _FACTS + grid.abreast * (grid.side + _GAP) - _GAP + _BETWEEN
     patches = mean - _BETWEEN - _FACTS
     for x, room, text in (
         (0, _FACTS - 4, "unit"),
         (_FACTS, patches, "strongest patches, best first; below: the unit's value there"),
-        (mean, plan.side + _BETWEEN - 2, "mean"),
-        (mean + plan.side + _BETWEEN, plan.bars + 10, "values"),
+        (mean, grid.side + _BETWEEN - 2, "mean"),
+        (mean + grid.side + _BETWEEN, grid.bars + 10, "values"),
     ):
         text = words.shorten(text, room, style.LABEL)
         canvas.text(left + x, y, text, style.LABEL, style.MUTED)
 
 
 def _unit(
-    canvas: Canvas, result: PatchesResult, tiles: Tiles, plan: _Plan, number: int, left: int, top: int
+    canvas: Canvas, result: PatchesResult, tiles: Tiles, grid: _Grid, number: int, left: int, top: int
 ) -> list[Box]:
     """Draw one unit; return the boxes to be framed."""
     unit = tiles.units[number]
     _facts(canvas, result, unit, left, top)
-    side = plan.side
+    side = grid.side
     frames: list[Box] = []
     for place in range(result.image.shape[1]):
         if not tiles.filled[number, place]:
             continue
-        line, at = divmod(place, plan.abreast)
-        x, y = left + _FACTS + at * (side + _GAP), top + line * (plan.cell + _GAP)
-        if tiles.missing[number, place]:
-            for row, word in enumerate(("image", "not found")):
-                where = (x + side / 2, y + side / 2 - 3 + 11 * row)
-                canvas.text(*where, word, style.SMALL, style.MUTED, ha="center")
-        else:
-            canvas.image(tiles.pixels[number, place], (x, y, side, side))
-        first, begin, last, end = tiles.drawn[number, place].tolist()
-        frames.append((x + begin, y + first, end - begin, last - first))
+        line, at = divmod(place, grid.abreast)
+        x, y = left + _FACTS + at * (side + _GAP), top + line * (grid.cell + _GAP)
+        frames.append(draw_tile(canvas, tiles, number, place, (x, y), 0, side))
         score = words.number(float(result.score[unit, place]))
         canvas.text(x, y + side + 10, score, style.SMALL, style.MUTED)
-        if plan.named:
+        if grid.named:
             name = words.shorten(tiles.names[number][place], side, style.SMALL)
             canvas.text(x, y + side + 10 + _LINE, name, style.SMALL, style.FAINT)
-    x = left + _FACTS + plan.abreast * (side + _GAP) - _GAP + _BETWEEN
+    x = left + _FACTS + grid.abreast * (side + _GAP) - _GAP + _BETWEEN
     if (tiles.filled[number] & ~tiles.missing[number]).any():
         canvas.image(tiles.mean[number], (x, top, side, side))
         frames.append((x, top, side, side))
     x += side + _BETWEEN
-    canvas.image(histogram(result, unit, side, plan.bar), (x, top, plan.bars, side))
+    canvas.image(histogram(result, unit, side, grid.bar), (x, top, grid.bars, side))
     low, high = (words.number(float(result.quantiles[unit, at])) for at in (0, -1))
     y = top + side + 10
     canvas.text(x, y, low, style.SMALL, style.MUTED)
-    canvas.text(x + plan.bars, y, high, style.SMALL, style.MUTED, ha="right")
+    canvas.text(x + grid.bars, y, high, style.SMALL, style.MUTED, ha="right")
     return frames
+
+
+def draw_tile(
+    canvas: Canvas, tiles: Tiles, number: int, place: int, corner: tuple[float, float], cut: int, tall: int
+) -> Box:
+    """Draw a patch, or say that its image is not there; return the box to be framed.
+
+    Parameters
+    ----------
+    number, place : int
+        Which of the tiles' units, and which of its patches.
+    corner : (float, float)
+        Left and top.
+    cut, tall : int
+        Which rows of the tile are drawn: `tall` of them, from `cut` on.
+    """
+    left, top = corner
+    if tiles.missing[number, place]:
+        for row, word in enumerate(("image", "not found")):
+            where = (left + tiles.side / 2, top + tall / 2 - 3 + 11 * row)
+            canvas.text(*where, word, style.SMALL, style.MUTED, ha="center")
+    else:
+        canvas.image(tiles.pixels[number, place, cut : cut + tall], (left, top, tiles.side, tall))
+    first, begin, last, end = tiles.drawn[number, place].tolist()
+    return left + begin, top + first - cut, end - begin, last - first
 
 
 def _facts(canvas: Canvas, result: PatchesResult, unit: int, left: int, top: int) -> None:

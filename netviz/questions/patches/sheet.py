@@ -7,28 +7,21 @@ import numpy as np
 
 from netviz.paper import style
 from netviz.paper.scales import Pixels
-from netviz.paper.tiles import lay_out
+from netviz.paper.tiles import TileSheet, lay_out
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.patches.tiles import Images, cut_tiles
 from netviz.results.choose import choose_units
 
 
-@dataclass(frozen=True)
-class PatchSheet:
-    """A picture of equal tiles, one for each unit and place.
+@dataclass(frozen=True, kw_only=True)
+class PatchSheet(TileSheet):
+    """A sheet of patches, a tile for each unit and place.
 
     The patch of the unit number u of `units` and place p is tile ``u * top + p``; tile i stands in row ``i //
     columns`` and column ``i % columns``.
 
     Attributes
     ----------
-    pixels : ndarray of uint8, shape (height, width, 3)
-    rows, columns : int
-    tile_height, tile_width : int
-        Size of a tile in pixels.
-    gap : int
-        Pixels between two tiles and around the sheet.
-    units : tuple of int
     top : int
         Patches of each unit.
     missing : tuple of int
@@ -42,27 +35,12 @@ class PatchSheet:
         How many patches reach beyond the image (hatched).
     """
 
-    pixels: Pixels
-    rows: int
-    columns: int
-    tile_height: int
-    tile_width: int
-    gap: int
-    units: tuple[int, ...]
     top: int
     missing: tuple[int, ...]
     empty: tuple[int, ...]
     outlined: int
     halved: int
     margins: int
-
-    def corner(self, tile: int) -> tuple[int, int]:
-        """Return (left, top) of a tile's first pixel in the sheet."""
-        row, column = divmod(tile, self.columns)
-        return (
-            self.gap + column * (self.tile_width + self.gap),
-            self.gap + row * (self.tile_height + self.gap),
-        )
 
 
 def patch_sheet(

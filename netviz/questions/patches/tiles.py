@@ -21,6 +21,7 @@ from netviz.questions.patches.run import image_names
 _WHOLE: Final = 4
 _HATCH: Final = 6
 _SLIVER: Final = 0.03
+_FAR: Final = 1e6
 
 
 class _Axis:
@@ -260,7 +261,14 @@ class Tiles:
 
 
 def cut_tiles(
-    result: PatchesResult, images: Images, units: Sequence[int], side: int, *, mean: bool = True
+    result: PatchesResult,
+    images: Images,
+    units: Sequence[int],
+    side: int,
+    *,
+    top: int | None = None,
+    mean: bool = True,
+    thresholds: NDArray[np.float64] | None = None,
 ) -> Tiles:
     """Cut the patches of some units out of their images; each image is asked for once, and none is kept.
 
@@ -272,14 +280,20 @@ def cut_tiles(
     units : sequence of int
     side : int
         Height and width of a tile in pixels.
+    top : int, optional
+        How many patches of each; by default all.
     mean : bool
         Whether the mean of the patches is wanted.
+    thresholds : ndarray of float64, shape (units of the layer,), optional
+        Outlined is where a unit's map, interpolated linearly between positions, is above its own threshold. By
+        default, above its 0.995 quantile, or half of the score where that tells nothing apart. With those of a
+        dissection it is the dissection's mask, to half a pixel of the image, in which the run keeps where maps lie.
 
     Returns
     -------
     Tiles
     """
-    count, top = len(units), result.image.shape[1]
+    count, top = len(units), min(top or result.image.shape[1], result.image.shape[1])
     pixels = np.empty((count, top, side, side, 3), dtype=np.uint8)
     pixels[:] = style.rgb(style.PAPER)
     missing = np.zeros((count, top), dtype=np.bool_)
@@ -287,6 +301,7 @@ def cut_tiles(
     drawn[..., 2:] = side
     total = np.zeros((count, side, side, 3))
     seen = np.zeros((count, side, side), dtype=np.int64)
+    chosen = result.image[list(units), :top]
     reasons = []
     read = outlined = halved = margins = 0
     kept = np.tile(~np.array(oversized(result)), 2)
@@ -303,8 +318,11 @@ def cut_tiles(
             if mean:
                 total[row] += np.where(inside[..., None], tile, 0)
                 seen[row] += inside
-            limit = threshold(result, unit, place)
-            if limit is not None:
+            limit = None if thresholds is not None else threshold(result, unit, place)
+            if thresholds is not None:
+                outline(tile, inside, *_above(result, frame, unit, place, float(thresholds[unit])))
+                outlined += 1
+            elif limit is not None:
                 values, known = frame.map_values(result, unit, place)
                 outline(tile, inside, values - limit[0], known)
                 outlined += 1
@@ -317,9 +335,9 @@ def cut_tiles(
         pixels=pixels,
         mean=_mean(total, seen),
         missing=missing,
-        filled=result.image[list(units)] >= 0,
+        filled=chosen >= 0,
         drawn=drawn,
-        names=tuple(tuple(_name(images, number) for number in result.image[unit].tolist()) for unit in units),
+        names=tuple(tuple(_name(images, number) for number in row) for row in chosen.tolist()),
         reasons=tuple(reasons),
         read=read,
         outlined=outlined,
@@ -390,6 +408,27 @@ def threshold(result: PatchesResult, unit: int, place: int) -> tuple[float, bool
         if (cells > limit).any() and (cells <= limit).any():
             return limit, halved
     return None
+
+
+def _above(
+    result: PatchesResult, frame: Frame, unit: int, place: int, threshold: float
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return how far above its threshold a unit is in each pixel of a tile, as a share of its score, and where known.
+
+    A value that is not above is never positive.
+    """
+    score = float(result.score[unit, place])
+    values, known = frame.map_values(result, unit, place)
+    # Shares of a negative score are the larger the lower the value; of 0 there are none.
+    share = float(np.clip(threshold / score, -_FAR, _FAR)) if score else 0.0
+    if score > 0:
+        above = values - share
+    elif score < 0:
+        above = share - values
+    else:
+        above = np.full(values.shape, -threshold)
+    # The outline counts a place on the border as half inside, but one at the threshold is not above it.
+    return np.where(above > 0, above, np.minimum(above, -1e-6)), known
 
 
 def outline(

@@ -3,7 +3,8 @@ import pytest
 
 from netviz.errors import ImageError, LayerError, OutputError
 from netviz.questions.dissect.draw_matrix import dissection_matrix_figure, ordered
-from netviz.questions.dissect.draw_units import best_units, dissection_units_figure, masked_tiles
+from netviz.questions.dissect.draw_units import best_units, dissection_units_figure
+from netviz.questions.patches.tiles import cut_tiles
 from support.dissection import check_layout, counted, dissection, random, said
 from support.patches import coordinates, make_patches
 
@@ -71,7 +72,7 @@ def test_masks_are_where_the_interpolated_map_is_above_the_units_threshold():
     maps[:, 0, 1, 1] = 1
     score = np.array([[2], [2], [-2]], dtype=np.float32)
     patches = make_patches(np.tile([8, 8, 56, 56], (3, 1, 1)), maps=maps, score=score)
-    tiles = masked_tiles(patches, np.array([0.5, 3.0, -1.0]), lambda _: gray, [0, 1, 2], 4, 96)
+    tiles = cut_tiles(patches, lambda _: gray, [0, 1, 2], 96, top=4, thresholds=np.array([0.5, 3.0, -1.0]))
     # Cells of 32 tile pixels; a quarter of the peak is reached 0.75 cells away.
     row = tiles.pixels[0, 0, 48].astype(int)
     assert (row[30:67] == 200).all()
@@ -86,7 +87,7 @@ def test_masks_are_where_the_interpolated_map_is_above_the_units_threshold():
     assert (row[:29] == 200).all()
     assert (row[36:60] == 130).all()
     flat = make_patches([[[8, 8, 56, 56]]], maps=np.zeros((1, 1, 3, 3), np.float16))
-    assert (masked_tiles(flat, np.zeros(1), lambda _: gray, [0], 1, 96).pixels == 130).all()
+    assert (cut_tiles(flat, lambda _: gray, [0], 96, top=1, thresholds=np.zeros(1)).pixels == 130).all()
 
 
 def test_units_are_drawn_with_their_patches():
