@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from netviz.errors import OutputError
-from netviz.paper.raster import encode_png
+from netviz.paper.raster import encode_jpeg, encode_png
 
 
 def decode(data):
@@ -54,3 +54,19 @@ def test_same_pixels_same_bytes():
 def test_other_arrays_are_refused(pixels):
     with pytest.raises(OutputError, match="give uint8"):
         encode_png(pixels)
+
+
+def test_jpeg_of_pixels_and_of_a_png():
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 48, 3), dtype=np.uint8)
+    fine, coarse = encode_jpeg(pixels, 80), encode_jpeg(pixels, 80, coarse=True)
+    assert len(coarse) < len(fine)
+    for data, sampling in ((fine, (1, 1)), (coarse, (2, 2))):
+        image = decode(data)
+        assert (image.format, image.size, image.mode) == ("JPEG", (48, 40), "RGB")
+        assert image.layer[0][1:3] == sampling
+    assert encode_jpeg(encode_png(pixels), 80) == fine
+    assert len(encode_jpeg(pixels, 80, optimize=True)) < len(fine)
+    np.testing.assert_array_equal(decode(encode_jpeg(pixels, 80, optimize=True)), decode(fine))
+    smooth = np.repeat(np.linspace(0, 255, 64).astype(np.uint8)[:, None], 64, axis=1)
+    drawn = np.asarray(decode(encode_jpeg(smooth, 95))).astype(int)
+    assert abs(drawn - smooth).max() <= 3
