@@ -1,4 +1,4 @@
-"""Parts of an image that are no boxes: their outlines, and what lies outside of them bleached."""
+"""Parts of an image that are no boxes: their outlines, and the image pale or in greys below or around them."""
 
 from typing import Any, Final
 
@@ -9,8 +9,6 @@ from netviz.paper import style
 from netviz.paper.layout import Box, Canvas
 from netviz.paper.scales import Floats, Pixels
 
-_GREY: Final = (0.299, 0.587, 0.114)
-_PALE: Final = 0.68
 _HALO: Final = 1.8
 
 
@@ -64,17 +62,27 @@ def draw_edges(
             canvas.lines([((x, y, u, v), colours) for x, y, u, v in (placed + reach).tolist()], thick)
 
 
+def pale(image: Pixels, share: float = 0.68) -> Pixels:
+    """Mix an image with white, so that what lies over it or beside it stands out; `share` is that of the white."""
+    mixed: Pixels = np.rint(image * (1 - share) + 255 * share).astype(np.uint8)
+    return mixed
+
+
 def outside_pale(image: Pixels, inside: NDArray[np.bool_]) -> Pixels:
-    """Bleach an image (H, W, 3) outside of a mask (H, W)."""
-    pale = np.rint(image * (1 - _PALE) + 255 * _PALE).astype(np.uint8)
-    shown: Pixels = np.where(inside[..., None], image, pale)
+    """Make an image (H, W, 3) pale outside of a mask (H, W)."""
+    shown: Pixels = np.where(inside[..., None], image, pale(image))
     return shown
+
+
+def brightness(image: Pixels) -> Floats:
+    """Return the brightness (H, W) of an image (H, W, 3), 0 … 255: Y of ITU-R BT.601."""
+    values: Floats = image.astype(np.float64) @ np.array((0.299, 0.587, 0.114))
+    return values
 
 
 def grey(image: Pixels) -> Pixels:
     """Return an image (H, W, 3) in greys, so that colour is left to what is laid over it."""
-    values = np.rint(image.astype(np.float64) @ np.array(_GREY))
-    return np.repeat(values[..., None], 3, axis=2).astype(np.uint8)
+    return np.repeat(np.rint(brightness(image))[..., None], 3, axis=2).astype(np.uint8)
 
 
 def over_grey(opacity: float) -> str:

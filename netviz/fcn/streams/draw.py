@@ -13,7 +13,7 @@ from netviz.fcn.streams.result import StreamsResult
 from netviz.paper import style, words
 from netviz.paper.classes import Legend, class_colour, class_colours, legend
 from netviz.paper.layout import MARGIN, Box, Canvas, Head, Panels, fit
-from netviz.paper.regions import grey, outside_pale
+from netviz.paper.regions import grey, pale
 from netviz.paper.scales import Floats, Pixels, Scale, finite_range, scale_for
 from netviz.paper.words import TIMES
 
@@ -51,7 +51,7 @@ def stream_rasters(result: StreamsResult) -> list[Raster]:
         The streams first. Classes have the colours of `class_colour`, maps those of `stream_scale`.
     """
     if result.form == "classes":
-        faded = outside_pale(grey(result.image), np.zeros(result.image.shape[:2], dtype=np.bool_))
+        faded = pale(grey(result.image))
         found = [Raster(name, "", class_colours(result.predicted(name))) for name in result.names]
         for name, change in result.changed.items():
             before = str(change["from"])
@@ -228,7 +228,7 @@ def _draw(result: StreamsResult) -> Figure:
         void = f"void {_percent(result.void_share)}, grey" if result.void_share else "nothing is void"
         place(0, columns - 1, class_colours(result.truth), "truth", void)
     row = 1
-    faded = outside_pale(grey(result.image), np.zeros(shape, dtype=np.bool_))
+    faded = pale(grey(result.image))
     if len(result.names) > 1:
         say(row, "What each stream changed: the new class where it is another one, the rest faded.")
         for number, name in enumerate(result.names[1:], start=2):

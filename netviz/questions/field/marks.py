@@ -12,6 +12,7 @@ from matplotlib.patheffects import withStroke
 
 from netviz.paper import style, words
 from netviz.paper.layout import Box, Canvas
+from netviz.paper.regions import brightness, pale
 from netviz.paper.scales import Floats, Pixels
 from netviz.paper.style import LEVELS, colour_table
 
@@ -22,7 +23,6 @@ MEASURED: Final = "#ffffff"
 _LINE: Final = 1.6
 _HALO: Final = 3.4
 _WASH: Final = 0.62
-_GREY: Final = (0.299, 0.587, 0.114)
 _SAMPLE: Final = 22
 _BAR: Final = (190, 9)
 
@@ -55,13 +55,13 @@ class Plate:
 
 
 def wash(image: Pixels, box: tuple[int, int, int, int] | None) -> Pixels:
-    """Bleach an image outside of a box (top, left, bottom, right), so that what lies inside stands out."""
+    """Make an image pale outside of a box (top, left, bottom, right), so that what lies inside stands out."""
     if box is None:
         return image
     top, left, bottom, right = box
-    pale: Pixels = np.rint(image * (1 - _WASH) + 255 * _WASH).astype(np.uint8)
-    pale[top:bottom, left:right] = image[top:bottom, left:right]
-    return pale
+    washed = pale(image, _WASH)
+    washed[top:bottom, left:right] = image[top:bottom, left:right]
+    return washed
 
 
 def heat(image: Pixels, shares: Floats) -> Pixels:
@@ -81,7 +81,7 @@ def heat(image: Pixels, shares: Floats) -> Pixels:
     root = np.sqrt(np.clip(np.nan_to_num(shares), 0.0, 1.0))
     rows = np.clip(np.floor(root * LEVELS), 0, LEVELS - 1).astype(np.intp)
     opacity = np.minimum(1.0, 1.4 * root)[..., None]
-    grey = (image @ np.array(_GREY))[..., None] * 0.75 + 48
+    grey = brightness(image)[..., None] * 0.75 + 48
     mixed: Pixels = np.rint(grey * (1 - opacity) + colour_table("sequential")[rows] * opacity).astype(
         np.uint8
     )

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from netviz.paper import style, words
 from netviz.paper.layout import MARGIN, Box, Canvas, Head, fit, layer_name
-from netviz.paper.scales import Pixels, Scale, colourise, peak
+from netviz.paper.regions import pale
+from netviz.paper.scales import Scale, colourise, peak
 from netviz.paper.words import MINUS, TIMES
 from netviz.questions.sift.result import SiftResult
 
@@ -24,7 +25,6 @@ MARK: Final = "#0096c7"
 POSITIVE: Final = "#b2182b"
 NEGATIVE: Final = "#2166ac"
 _SCALE: Final = Scale(-1.0, 1.0, "diverging", True)
-_PALE: Final = 0.66
 _ARROW_HEAD: Final = (4.5, 2.3)
 _SHAFT: Final = 0.5
 _PEN: Final = 72 / style.DPI
@@ -85,12 +85,6 @@ def clip_to(canvas: Canvas, artist: Any, box: Box) -> None:
     """Let an artist show only inside a box."""
     left, top, width, height = box
     artist.set_clip_path(Rectangle((left, top), width, height, transform=canvas.axes.transData))
-
-
-def pale(pixels: Pixels) -> Pixels:
-    """Bleach a picture, so that what lies over it stands out."""
-    faint: Pixels = np.rint(pixels * (1 - _PALE) + 255 * _PALE).astype(np.uint8)
-    return faint
 
 
 def glyphs(canvas: Canvas, box: Box, descriptor: NDArray[Any], longest: float) -> None:
