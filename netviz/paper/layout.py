@@ -246,6 +246,8 @@ class Panels:
         Pixels from one column to the next.
     above, below : int
         Pixels above and below a picture, for words.
+    left : int
+        Where the first column begins.
     """
 
     size: tuple[int, int]
@@ -254,11 +256,12 @@ class Panels:
     between: int
     above: int = 0
     below: int = 0
+    left: int = MARGIN
 
     @property
     def paper(self) -> int:
         """The width of the paper that holds the columns."""
-        return 2 * MARGIN + self.columns * (self.column + self.between) - self.between
+        return self.left + self.columns * (self.column + self.between) - self.between + MARGIN
 
     @property
     def each(self) -> int:
@@ -272,7 +275,7 @@ class Panels:
     def box(self, number: int, top: int) -> Box:
         """Return where a picture stands if the first row begins at `top`; they are counted row by row."""
         row, column = divmod(number, self.columns)
-        left = MARGIN + column * (self.column + self.between)
+        left = self.left + column * (self.column + self.between)
         return left, top + row * self.each + self.above, *self.size
 
     def draw(

@@ -1,13 +1,13 @@
 """The picture of measured fields: what makes each unit of a layer change, a small map for every unit."""
 
-import math
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from netviz.paper import style, words
-from netviz.paper.layout import MARGIN, Box, Canvas, Head, layer_name
+from netviz.paper.layout import MARGIN, Box, Canvas, Head, Panels, layer_name
 from netviz.paper.scales import Scale
 from netviz.paper.tiles import columns_for
 from netviz.paper.words import TIMES
@@ -45,26 +45,23 @@ def _draw(result: MeasuredResult) -> Figure:
     rows, cols = result.maps.shape[1:]
     zoom = max(1, _TILE // max(rows, cols, 1))
     height, width = rows * zoom, cols * zoom
-    cell = max(width, int(words.width("unit 0000: 000 px", style.LABEL))) + _GAP, height + _LINE + _GAP
-    across = columns_for(len(shown), cell[1], cell[0])
-    paper = max(_LEAST, 2 * MARGIN + across * cell[0] - _GAP)
-    across = max(1, (paper - 2 * MARGIN + _GAP) // cell[0])
+    column = max(width, int(words.width("unit 0000: 000 px", style.LABEL)))
+    across = columns_for(len(shown), height + _LINE + _GAP, column + _GAP)
+    panels = Panels((width, height), across, column, _GAP, _LINE, _GAP)
+    paper = max(_LEAST, panels.paper)
+    panels = replace(panels, columns=max(1, (paper - 2 * MARGIN + _GAP) // (column + _GAP)))
     level = (result.threshold, f"{100 * result.threshold:.0f} %")
     scale = Scale(0.0, 1.0, "sequential", True, ((0.0, "0"), level, (1.0, "largest")))
     head = _header(result, scale, len(shown), len(alive), paper)
-    canvas = Canvas(paper, head.height + math.ceil(len(shown) / across) * cell[1] + MARGIN)
+    canvas = Canvas(paper, head.height + panels.height(len(shown)) + MARGIN)
     head.draw(canvas)
-    tiles: list[Box] = []
+    tiles = [panels.box(place, head.height) for place in range(len(shown))]
     boxes: list[Box] = []
-    for place, row in enumerate(shown):
-        down, right = divmod(place, across)
-        left, top = MARGIN + right * cell[0], head.height + down * cell[1]
+    for tile, row in zip(tiles, shown, strict=True):
         size = words.number(float(result.sizes[row]))
         label = f"unit {result.units[row]}: {size} px"
-        canvas.text(left, top + _LINE - 4, label, style.LABEL, style.MUTED)
-        tile = (left, top + _LINE, width, height)
+        canvas.text(tile[0], tile[1] - 4, label, style.LABEL, style.MUTED)
         canvas.values(result.maps[row] / 255, tile, scale)
-        tiles.append(tile)
         boxes += _theory(result, tile, zoom / result.cell)
     canvas.frames(tiles)
     canvas.frames(boxes, THEORY, 1.5, -0.75)

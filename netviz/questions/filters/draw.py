@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from netviz.paper import style, words
-from netviz.paper.layout import MARGIN, Box, Canvas, Head, bad_values, drawn_of, layer_name
+from netviz.paper.layout import MARGIN, Box, Canvas, Head, Panels, bad_values, drawn_of, layer_name
 from netviz.paper.scales import colourise
 from netviz.paper.tiles import columns_for
 from netviz.paper.words import TIMES
@@ -219,23 +219,18 @@ def _draw_tiles(result: FiltersResult, view: FilterView) -> Figure:
     count, _, height, width = view.shares.shape
     for target in (80 if count <= 40 else 64, 56, 48, 40, 32, 24, 16, 8):
         zoom = max(1, min(32, max(target, min(112, target * max(height, width) // 8)) // max(height, width)))
-        cell_height = height * zoom + _LINE + _GAP
-        cell_width = max(width * zoom, int(widest) + 1) + _GAP
-        columns = columns_for(count, cell_height, cell_width, 1.6)
-        rows = -(-count // columns)
-        if max(columns * cell_width, rows * cell_height + 150) + 2 * MARGIN <= style.LARGEST:
+        column = max(width * zoom, int(widest) + 1)
+        columns = columns_for(count, _LINE + height * zoom + _GAP, column + _GAP, 1.6)
+        panels = Panels((width * zoom, height * zoom), columns, column, _GAP, _LINE, _GAP)
+        if max(panels.paper + _GAP, panels.height(count) + 150 + 2 * MARGIN) <= style.LARGEST:
             break
-    paper = max(_LEAST_WIDTH, columns * cell_width - _GAP + 2 * MARGIN)
+    paper = max(_LEAST_WIDTH, panels.paper)
     head = _header(result, view, paper, None)
-    canvas = Canvas(paper, head.height + rows * cell_height + MARGIN)
+    canvas = Canvas(paper, head.height + panels.height(count) + MARGIN)
     head.draw(canvas)
-    boxes = []
-    for index, label in enumerate(labels):
-        row, column = divmod(index, columns)
-        left, top = MARGIN + column * cell_width, head.height + row * cell_height
-        box = (left, top + _LINE, width * zoom, height * zoom)
-        boxes.append(box)
-        canvas.text(left, top + _LINE - 4, label, style.LABEL, _colour(result, view.units[index]))
+    boxes = [panels.box(index, head.height) for index in range(count)]
+    for index, (box, label) in enumerate(zip(boxes, labels, strict=True)):
+        canvas.text(box[0], box[1] - 4, label, style.LABEL, _colour(result, view.units[index]))
         if view.layout == "rgb":
             canvas.image(colourise(np.moveaxis(view.shares[index], 0, -1), "rgb"), box)
         else:

@@ -1,13 +1,23 @@
 """The picture of a layer's maps beside the image they answer to."""
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from netviz.paper import style, words
-from netviz.paper.layout import MARGIN, Canvas, Head, bad_values, drawn_of, fit, layer_name, seen_size
+from netviz.paper.layout import (
+    MARGIN,
+    Box,
+    Canvas,
+    Head,
+    Panels,
+    bad_values,
+    drawn_of,
+    fit,
+    layer_name,
+    seen_size,
+)
 from netviz.paper.tiles import columns_for
 from netviz.paper.words import TIMES
 from netviz.questions.maps.result import MapsResult
@@ -20,16 +30,6 @@ _GAP = 8
 _LINE = 14
 _IMAGE_TEXT = 2 * 16
 NORMALIZED: Final = {"lcn": "after local contrast normalization", "lrn": "after local response normalization"}
-
-
-@dataclass(frozen=True)
-class _Grid:
-    zoom: int
-    limit: int
-    columns: int
-    rows: int
-    cell_width: int
-    cell_height: int
 
 
 def maps_figure(result: MapsResult) -> Figure:
@@ -53,13 +53,12 @@ def maps_figure(result: MapsResult) -> Figure:
 def _draw(result: MapsResult) -> Figure:
     picture_width, picture_height = fit(result.image.shape, _IMAGE)
     side = max(picture_width, 150)
-    room = style.LARGEST - 2 * MARGIN - side - _BETWEEN
-    grid = _arrange(result, room)
-    view = view_maps(result, grid.limit)
-    paper = max(_LEAST_WIDTH, 2 * MARGIN + side + _BETWEEN + grid.columns * grid.cell_width - _GAP)
+    panels, limit = _arrange(result, MARGIN + side + _BETWEEN)
+    view = view_maps(result, limit)
+    paper = max(_LEAST_WIDTH, panels.paper)
     head = _header(result, view, paper)
     top = head.height
-    body = max(picture_height + _LINE + _IMAGE_TEXT, grid.rows * grid.cell_height)
+    body = max(picture_height + _LINE + _IMAGE_TEXT, panels.height(len(view.units)))
     canvas = Canvas(paper, top + body + MARGIN)
     head.draw(canvas)
 
@@ -71,25 +70,28 @@ def _draw(result: MapsResult) -> Figure:
     for row, line in enumerate(words.wrap([seen_size(result.image)], side, style.LABEL)):
         canvas.text(MARGIN, under + 15 + 13 * row, line, style.LABEL, style.MUTED)
 
-    boxes = [box]
+    boxes: list[Box] = [box]
     for index, unit in enumerate(view.units):
-        row, column = divmod(index, grid.columns)
-        left = MARGIN + side + _BETWEEN + column * grid.cell_width
-        y = top + row * grid.cell_height
-        tile_height, tile_width = (length * grid.zoom for length in view.values[index].shape)
-        tile = (left, y + _LINE, tile_width, tile_height)
+        left, y, _, height = tile = panels.box(index, top)
         boxes.append(tile)
         canvas.values(view.values[index], tile, view.scale, float(view.peaks[index]))
-        canvas.text(left, y + _LINE - 4, str(unit), style.LABEL, style.MUTED)
+        canvas.text(left, y - 4, str(unit), style.LABEL, style.MUTED)
         if view.scale.per_tile:
-            under = y + _LINE + tile_height + 11
-            canvas.text(left, under, _own(view, index), style.SMALL, style.FAINT)
+            canvas.text(left, y + height + 11, _own(view, index), style.SMALL, style.FAINT)
     canvas.frames(boxes)
     return canvas.figure
 
 
-def _arrange(result: MapsResult, room: int) -> _Grid:
-    """Choose the size of a map's tile: large for a few maps, as small as needed for many."""
+def _arrange(result: MapsResult, left: int) -> tuple[Panels, int]:
+    """Choose the size of a map's tile: large for a few maps, as small as needed for many.
+
+    Returns
+    -------
+    Panels
+        To the right of `left`.
+    int
+        The longest side of a map that is not averaged.
+    """
     count, (height, width) = len(result.units), result.maps.shape[1:]
     side = max(height, width)
     each = result.scale == "each"
@@ -100,14 +102,13 @@ def _arrange(result: MapsResult, room: int) -> _Grid:
         zoom = max(1, min(48, target // side))
         reduction = max(1, -(-side // limit))
         tile_height, tile_width = (-(-length // reduction) * zoom for length in (height, width))
-        cell_width = max(tile_width, int(widest)) + _GAP
-        cell_height = tile_height + _LINE + (_LINE if each else 0) + _GAP
-        columns = columns_for(count, cell_height, cell_width)
-        rows = -(-count // columns)
-        grid = _Grid(zoom, limit, columns, rows, cell_width, cell_height)
-        if columns * cell_width <= room and rows * cell_height + 170 <= style.LARGEST:
+        column = max(tile_width, int(widest))
+        below = (_LINE if each else 0) + _GAP
+        columns = columns_for(count, _LINE + tile_height + below, column + _GAP)
+        panels = Panels((tile_width, tile_height), columns, column, _GAP, _LINE, below, left)
+        if panels.paper + _GAP <= style.LARGEST and panels.height(count) + 170 <= style.LARGEST:
             break
-    return grid
+    return panels, limit
 
 
 def _own(view: MapView, index: int) -> str:
