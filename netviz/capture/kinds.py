@@ -1,55 +1,23 @@
 """What kind of layer a module or function is, and what the names of torch functions tell."""
 
+import operator
 from typing import Any
 
 from torch import nn
 from torch.nn.modules import activation, batchnorm, conv, dropout, instancenorm
 
-_FUNCTIONS = {
-    "conv2d": "conv",
-    "conv_transpose2d": "deconv",
-    "max_pool2d": "pool",
-    "avg_pool2d": "pool",
-    "lp_pool2d": "pool",
-    "fractional_max_pool2d": "pool",
-    "adaptive_max_pool2d": "pool",
-    "adaptive_avg_pool2d": "pool",
-    "batch_norm": "norm",
-    "layer_norm": "norm",
-    "group_norm": "norm",
-    "instance_norm": "norm",
-    "local_response_norm": "norm",
-    "interpolate": "upsample",
-    "upsample": "upsample",
-    "pixel_shuffle": "upsample",
-    "relu": "relu",
-    "relu6": "relu",
-    "leaky_relu": "leaky_relu",
-    "prelu": "prelu",
-    "elu": "elu",
-    "selu": "selu",
-    "celu": "celu",
-    "gelu": "gelu",
-    "silu": "silu",
-    "mish": "mish",
-    "softplus": "softplus",
-    "hardswish": "hardswish",
-    "hardsigmoid": "hardsigmoid",
-    "hardtanh": "hardtanh",
-    "sigmoid": "sigmoid",
-    "tanh": "tanh",
-}
+from netviz.capture.operations import OPERATIONS
 
 
 def function_name(name: str) -> str | None:
     """Return the plain name of a torch function that makes a layer (``relu_`` is ``relu``), or None."""
     plain = name.partition(".")[0].strip("_").removesuffix("_with_indices")
-    return plain if plain in _FUNCTIONS else None
+    return plain if plain in OPERATIONS and OPERATIONS[plain].layer else None
 
 
 def function_kind(name: str) -> str:
     """Return the kind of layer that a function named by `function_name` makes."""
-    return _FUNCTIONS[name]
+    return OPERATIONS[name].layer
 
 
 def module_kind(module: nn.Module, functions: tuple[str, ...] = ()) -> str:
@@ -80,16 +48,6 @@ def module_kind(module: nn.Module, functions: tuple[str, ...] = ()) -> str:
     return function_kind(functions[0]) if foreign and len(functions) == 1 else name
 
 
-_LIKE = ("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "randint_like")
-
-
-_NEW = ("new_zeros", "new_ones", "new_full", "new_empty", "new_tensor", "new_empty_strided")
-
-
-# What these return does not depend on the values of the tensor that they are called with.
-CONSTANTS = frozenset(_LIKE + _NEW)
-
-
 # These hand the values of a tensor to Python, where they cannot be followed.
 READS = frozenset(("item", "tolist", "numpy", "float", "int", "complex", "array", "index", "dlpack"))
 
@@ -114,6 +72,8 @@ def plain_name(function: Any) -> str:
         return str(getattr(getattr(function, "__self__", None), "__name__", "a property"))
     if name in _IN_PLACE:
         return name[3:-2]
+    if getattr(operator, name, None) is function and name.startswith("i") and hasattr(operator, name[1:]):
+        return name[1:]  # operator.iadd
     return name.partition(".")[0].strip("_") or name
 
 

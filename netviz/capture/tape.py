@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from netviz.capture.kinds import ALIASED, CONSTANTS, READS, UNSEEN, plain_name, writes
+from netviz.capture.kinds import ALIASED, READS, UNSEEN, plain_name, writes
+from netviz.capture.operations import names
 from netviz.capture.tensors import main_tensor, tensors_in, version_of
 from netviz.capture.watch import Event, Key, evaluation, forward, unwrap, watch
 
@@ -136,6 +137,10 @@ def _refer(value: Any, known: Any) -> Any:
     return value
 
 
+# What these return does not depend on the values of the tensor that they are called with.
+_CONSTANTS = names("constant")
+
+
 _HOLDERS = (Tensor, dict, list, tuple)
 
 
@@ -188,7 +193,7 @@ class _Recording:
         if self.tainted:
             for tensor, _ in versions:
                 self._meet(tensor, module)
-        if name in CONSTANTS or not any(tensor in self.known for tensor, _ in versions):
+        if name in _CONSTANTS or not any(tensor in self.known for tensor, _ in versions):
             for tensor in made:
                 self.constant[tensor] = None
             return

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from netviz.capture.kinds import function_kind, module_kind
+from netviz.capture.operations import OPERATIONS, arguments, names
 from netviz.capture.tensors import main_tensor, tensors_in
 from netviz.capture.watch import Event, evaluation, forward, is_leaf, unwrap, watch
 from netviz.errors import ModelError
@@ -17,7 +18,7 @@ from netviz.models.layers import Kernel, Layer, LayerIndex
 
 SIZES = ((224, 224), (299, 299), (256, 256), (227, 227), (64, 64), (32, 32), (28, 28), (96, 96), (512, 512))
 _DECISIVE = ("linear", "conv2d", "conv_transpose2d", "batch_norm", "layer_norm")
-_CONVOLVING = ("conv1d", "conv2d", "conv3d", "conv_transpose2d", "linear")
+_CONVOLVING = names("convolution", "transposed convolution", "linear")
 
 
 class _Seen(NamedTuple):
@@ -201,20 +202,17 @@ def _channel_axis(
     name: str, source: Tensor, axis: int, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor
 ) -> int | None:
     """Return where a function puts the channels of its output, given where they were; None if that is lost."""
+    given = arguments(name, args, kwargs) if name in OPERATIONS else {}
     if name == "permute":
-        dims: tuple[int, ...] = args[1:] if len(args) > 2 else (args[1] if len(args) > 1 else kwargs["dims"])
-        return [dim % source.ndim for dim in dims].index(axis % source.ndim)
-    if name in ("transpose", "swapaxes") and len(args) == 3:
-        swap: dict[int, int] = {
-            args[1] % source.ndim: args[2] % source.ndim,
-            args[2] % source.ndim: args[1] % source.ndim,
-        }
-        return swap.get(axis, axis)
+        return [dim % source.ndim for dim in given["dims"]].index(axis % source.ndim)
+    if name in ("transpose", "swapaxes", "swapdims"):
+        one, other = (int(given[dim]) % source.ndim for dim in ("dim0", "dim1"))
+        return {one: other, other: one}.get(axis, axis)
     if name == "linear":
         return output.ndim - 1
     if name in ("conv2d", "conv_transpose2d"):
         return 1
-    if name == "layer_norm" and len(args) > 1 and len(args[1]) == 1:
+    if name == "layer_norm" and len(given["normalized_shape"]) == 1:
         return output.ndim - 1
     return axis if output.ndim == source.ndim else None
 

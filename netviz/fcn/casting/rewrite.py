@@ -3,7 +3,6 @@
 What the rules get is one node at a time, and names for operations, whichever way they were written.
 """
 
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -11,74 +10,41 @@ import torch
 from torch import Tensor, fx, nn
 
 from netviz.capture.kinds import plain_name
+from netviz.capture.operations import MODULES, arguments, names
 from netviz.fcn.casting.forms import Cell, Form, Maps, UnfollowedError, Whole, cell_of, layout, shaped
 from netviz.fcn.casting.graph import example
-from netviz.geometry.rules.elementwise import RULES, one_by_one
-
-# Each number of the output comes from the same place of the input.
-ONE_BY_ONE = frozenset(name for name, rule in RULES.items() if rule is one_by_one) | {"stochastic_depth"}
-
-
-_SHAPES = """
-    view reshape flatten unflatten squeeze unsqueeze permute transpose movedim moveaxis swapaxes swapdims
-    t T mT getitem select narrow chunk split tensor_split unbind expand expand_as view_as reshape_as ravel flip roll
-"""
-
-
-_PRODUCTS = "matmul bmm baddbmm einsum addbmm mm dot tensordot bilinear cdist outer"
-
-
-_STATISTICS = """
-    std var std_mean var_mean norm logsumexp prod min amin median argmax argmin linalg_vector_norm softmax
-    log_softmax softmin normalize cumsum cumprod sort argsort topk kthvalue
-"""
-
 
 # These only move numbers.
-SHAPES = frozenset(_SHAPES.split())
+SHAPES = names(
+    "view",
+    "squeeze",
+    "unsqueeze",
+    "permutation",
+    "transposition",
+    "moving",
+    "expansion",
+    "getitem",
+    "narrow",
+    "slice",
+    "select",
+    "unbind",
+    "split",
+    "reordering",
+)
 
 
 # These weigh the values of some positions by those of others; products do if both factors come from the image.
-ATTENTION = frozenset(("scaled_dot_product_attention", "multi_head_attention_forward", "attention"))
+ATTENTION = names("attention", "multi-head attention", "any attention")
 
 
-PRODUCTS = frozenset(_PRODUCTS.split())
+PRODUCTS = names("matmul", "einsum", "product")
 
 
 # These make one number of many that a window can make as well, those do not.
-REDUCTIONS = frozenset(("mean", "sum", "amax", "max"))
+REDUCTIONS = names("reduction")
 
 
-STATISTICS = frozenset(_STATISTICS.split())
-
-
-_MODULES: dict[type[nn.Module], str] = {
-    nn.Linear: "linear",
-    nn.Flatten: "flatten",
-    nn.Unflatten: "unflatten",
-    nn.Conv2d: "conv2d",
-    nn.AvgPool2d: "avg_pool2d",
-    nn.MaxPool2d: "max_pool2d",
-    nn.AdaptiveAvgPool1d: "adaptive_avg_pool1d",
-    nn.AdaptiveAvgPool2d: "adaptive_avg_pool2d",
-    nn.AdaptiveMaxPool2d: "adaptive_max_pool2d",
-    nn.LayerNorm: "layer_norm",
-    nn.BatchNorm1d: "batch_norm",
-    nn.BatchNorm2d: "batch_norm",
-    nn.SyncBatchNorm: "batch_norm",
-    nn.Softmax: "softmax",
-    nn.LogSoftmax: "log_softmax",
-    nn.Identity: "clone",
-    nn.MultiheadAttention: "attention",
-    nn.Transformer: "attention",
-    nn.TransformerEncoder: "attention",
-    nn.TransformerEncoderLayer: "attention",
-    nn.TransformerDecoderLayer: "attention",
-    nn.PReLU: "module PReLU",
-    nn.GLU: "module GLU",
-    nn.Softmax2d: "module Softmax2d",
-    nn.Softmin: "softmin",
-}
+STATISTICS = names("statistic", "vector norm", "softmax", "normalize", "scan", "ranking")
 
 
 _ELEMENTWISE = ("torch.nn.modules.activation", "torch.nn.modules.dropout")
@@ -87,7 +53,7 @@ _ELEMENTWISE = ("torch.nn.modules.activation", "torch.nn.modules.dropout")
 def name_of(node: fx.Node, module: nn.Module | None) -> str:
     """Return what a node does, in one word: ``flatten`` for a function, a method or a layer."""
     if module is not None:
-        found = next((_MODULES[one] for one in type(module).__mro__ if one in _MODULES), None)
+        found = next((MODULES[one] for one in type(module).__mro__ if one in MODULES), None)
         if found is not None:
             return found
         return "clone" if type(module).__module__ in _ELEMENTWISE else f"module {type(module).__name__}"
@@ -97,11 +63,7 @@ def name_of(node: fx.Node, module: nn.Module | None) -> str:
     if node.target is getattr:
         return str(node.args[1])
     name = plain_name(node.target)
-    if "attention" in name:
-        return "attention"
-    if getattr(operator, name, None) is node.target and name.startswith("i") and hasattr(operator, name[1:]):
-        return name[1:]
-    return name
+    return "attention" if "attention" in name else name
 
 
 def words(node: fx.Node, module: nn.Module | None) -> str:
@@ -113,13 +75,6 @@ def words(node: fx.Node, module: nn.Module | None) -> str:
     # The trace keeps, for each node, the modules that were running: the innermost comes last.
     place = next(reversed(stack.values()))[0] if stack else ""
     return f"{name} in {place}" if isinstance(place, str) and place else f"{name} in its forward"
-
-
-def option(node: fx.Node, place: int, name: str, default: Any = None) -> Any:
-    """Return an argument of a function, given by its place or by its name."""
-    if len(node.args) > place:
-        return node.args[place]
-    return node.kwargs.get(name, default)
 
 
 def holds_tensor(value: Any) -> bool:
@@ -173,11 +128,13 @@ class Step:
         """Return what it is called in a message."""
         return words(self.node, self.module)
 
-    def option(self, place: int, name: str, default: Any = None) -> Any:
-        """Return an argument of a function, by place or name, or a layer's attribute of that name."""
-        if self.module is not None:
-            return getattr(self.module, name, default)
-        return example(option(self.node, place, name, default))
+    def given(self, name: str) -> Any:
+        """Return an argument by the name that the table of operations gives it, or a layer's attribute: as called."""
+        return arguments(self.name, self.node.args, self.node.kwargs, self.module)[name]
+
+    def option(self, name: str) -> Any:
+        """Return an argument, with the example's value of what is a node."""
+        return example(self.given(name))
 
     def cells(self) -> list[Cell]:
         """Return the cells among its inputs, in order."""
@@ -391,9 +348,7 @@ class Writer:
         try:
             if step.name in SHAPES:
                 return self._moved_cell(step)
-            rule = self.rules.get(step.name) or (
-                self.rules["elementwise"] if step.name in ONE_BY_ONE else None
-            )
+            rule = self.rules.get(step.name)
             if rule is None:
                 raise UnfollowedError("has no counterpart that works position by position")
             return rule(step)

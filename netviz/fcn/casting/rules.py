@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
+from netviz.capture.operations import names
 from netviz.fcn.casting.forms import Cell, Form, Maps, UnfollowedError, Whole, fresh, summed
 from netviz.fcn.casting.rewrite import REDUCTIONS, STATISTICS, Rule, Step
+from netviz.geometry.rules.elementwise import ONE_BY_ONE
 
 
 def linear(step: Step) -> Cell:
@@ -28,7 +30,7 @@ def linear(step: Step) -> Cell:
         key = (str(step.node.target), *shape, *index.tolist())
         made = step.writer.once(key, partial(convolution, step.module, shape, index), step.new())
     else:
-        weight, bias = (one() if one is not None else None for one in _parameters(step))
+        weight, bias = _parameters(step)
         if not torch.equal(index, torch.arange(size)):
             raise UnfollowedError("takes the numbers in another order")
         turned = step.writer.graph.call_method("reshape", (weight, step.shape[-1], *shape))
@@ -38,14 +40,13 @@ def linear(step: Step) -> Cell:
 
 
 def _parameters(step: Step) -> list[Any]:
-    """Return how to write the weight and the bias of a functional linear layer."""
+    """Return what stands for the weight and the bias of a functional layer in the new graph."""
     found = []
-    for place, name in ((1, "weight"), (2, "bias")):
-        given = step.node.args[place] if len(step.node.args) > place else step.node.kwargs.get(name)
+    for name in ("weight", "bias"):
+        given = step.given(name)
         if isinstance(given, fx.Node) and step.writer.forms.get(given) is not None:
             raise UnfollowedError("has weights that depend on the image")
-        known = step.writer.known.get(given) if isinstance(given, fx.Node) else given
-        found.append(None if known is None else (lambda known=known: known))
+        found.append(step.writer.known.get(given) if isinstance(given, fx.Node) else given)
     return found
 
 
@@ -87,14 +88,12 @@ def pooled(step: Step, cell: Cell, new: Any, dims: list[int], keep: bool, kind: 
 def reduction(step: Step) -> Cell:
     """``mean``, ``sum``, ``amax`` and ``max`` over rows and columns."""
     cell = step.cell()
-    return pooled(
-        step, cell, step.new(), dims_of(step), bool(step.option(2, "keepdim", False)), kind_of(step)
-    )
+    return pooled(step, cell, step.new(), dims_of(step), bool(step.option("keepdim")), kind_of(step))
 
 
 def dims_of(step: Step) -> list[int]:
     """Return the dimensions over which a reduction goes, counted from the front."""
-    dims = step.option(1, "dim")
+    dims = step.option("dim")
     if not isinstance(dims, int | tuple | list):
         raise UnfollowedError("sums up everything")
     rank = len(step.sources[0].meta["value"].shape)
@@ -183,7 +182,7 @@ def batch_norm(step: Step) -> Cell:
 def layer_norm(step: Step) -> Cell:
     """Over the channels of each position."""
     cell = step.cell()
-    over = step.option(1, "normalized_shape")
+    over = step.option("normalized_shape")
     count = over if isinstance(over, int) else int(torch.Size(over).numel())
     if not cell.straight or count != cell.channels:
         raise UnfollowedError("normalizes over positions")
@@ -197,23 +196,13 @@ def layer_norm(step: Step) -> Cell:
             setattr(layer, name, held)
         made = step.place(layer.train(old.training), last)
     else:
-        weight, bias = (None if one is None else one() for one in _scale(step))
-        eps = step.option(4, "eps", 1e-5)
-        made = step.call(functional.layer_norm, last, (count,), weight, bias, eps)
+        weight, bias = (
+            None if one is None else step.writer.graph.call_method("reshape", (one, -1))
+            for one in _parameters(step)
+        )
+        made = step.call(functional.layer_norm, last, (count,), weight, bias, step.option("eps"))
     step.writer.known[step.node] = step.writer.graph.call_method("permute", (made, 0, 3, 1, 2))
     return cell
-
-
-def _scale(step: Step) -> list[Any]:
-    found: list[Any] = []
-    for place, name in ((2, "weight"), (3, "bias")):
-        given = step.node.args[place] if len(step.node.args) > place else step.node.kwargs.get(name)
-        if isinstance(given, fx.Node):
-            known = step.writer.known[given]
-            found.append(lambda known=known: step.writer.graph.call_method("reshape", (known, -1)))
-        else:
-            found.append(None)
-    return found
 
 
 def prelu(step: Step) -> Cell:
@@ -229,15 +218,12 @@ def over_channels(step: Step) -> Cell:
     """``softmax`` and its like over the channels of each position."""
     cell = step.cell()
     rank = len(step.shape)
-    place = {"normalize": 2}.get(step.name, 1)
-    dim = step.option(place, "dim")
+    dim = step.option("dim")
     dim = 1 if dim is None else dim
     if not isinstance(dim, int) or not cell.straight or step.shape[dim % rank] != cell.channels:
         raise UnfollowedError("goes over something else than the channels of one position")
     if step.name == "normalize":
-        made = step.call(
-            functional.normalize, step.new(), step.option(1, "p", 2.0), 1, step.option(3, "eps", 1e-12)
-        )
+        made = step.call(functional.normalize, step.new(), step.option("p"), 1, step.option("eps"))
     else:
         made = step.call(getattr(functional, step.name), step.new(), dim=1)
     step.writer.known[step.node] = made
@@ -272,7 +258,7 @@ def conv2d(step: Step) -> Cell:
 def joined(step: Step) -> Cell:
     """``cat`` and ``stack``: the channels of several maps one after the other."""
     cells = step.cells()
-    tensors = step.node.args[0] if step.node.args else step.node.kwargs["tensors"]
+    tensors = step.given("tensors")
     if not isinstance(tensors, tuple | list) or any(one not in step.sources for one in tensors):
         raise UnfollowedError("puts constants beside values of the network")
     by_node = dict(zip(step.sources, cells, strict=True))
@@ -283,7 +269,7 @@ def joined(step: Step) -> Cell:
             raise UnfollowedError("puts together windows of different sizes")
         pieces.append(cell.index + start)
         start += cell.channels * cell.window[0] * cell.window[1]
-    dim = step.option(1, "dim", 0) % len(step.shape)
+    dim = step.option("dim") % len(step.shape)
     if dim == 0:
         raise UnfollowedError("mixes the images of a batch")
     index = (torch.cat if step.name != "stack" else torch.stack)(pieces, dim - 1)
@@ -293,16 +279,16 @@ def joined(step: Step) -> Cell:
 
 
 RULES: dict[str, Rule] = {
-    "elementwise": elementwise,
+    **dict.fromkeys(ONE_BY_ONE, elementwise),
     "linear": linear,
     "conv2d": conv2d,
     "batch_norm": batch_norm,
     "layer_norm": layer_norm,
-    **dict.fromkeys(("prelu", "module PReLU"), prelu),
+    "prelu": prelu,
     **dict.fromkeys(("mean", "sum", "amax"), reduction),
     **dict.fromkeys(("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool2d"), adaptive),
-    **dict.fromkeys(("softmax", "log_softmax", "softmin", "normalize"), over_channels),
-    **dict.fromkeys(("cat", "concat", "concatenate", "stack"), joined),
+    **dict.fromkeys(names("softmax", "normalize"), over_channels),
+    **dict.fromkeys(names("concatenation", "stack"), joined),
 }
 
 
@@ -343,7 +329,7 @@ def _like(step: Step, form: Maps) -> Form:
         ):
             return found
     if step.name == "stack":
-        dim = step.option(1, "dim", 0) % rank
+        dim = step.option("dim") % rank
         return Maps(form.y + (dim <= form.y), form.x + (dim <= form.x))
     if rank >= 4:
         return Maps(rank - 2, rank - 1)
@@ -400,7 +386,7 @@ def _covers(step: Step, form: Maps) -> bool:
     if isinstance(step.value, tuple) or (form.y, form.x) != (2, 3) or tuple(step.shape[2:]) != (1, 1):
         return False
     before = tuple(step.sources[0].meta["value"].shape[2:])
-    return _pair(step.option(1, "kernel_size")) == before and _pair(step.option(3, "padding", 0)) == (0, 0)
+    return _pair(step.option("kernel_size")) == before and _pair(step.option("padding")) == (0, 0)
 
 
 def _pair(value: Any) -> tuple[int, ...]:
@@ -409,11 +395,11 @@ def _pair(value: Any) -> tuple[int, ...]:
 
 def _has_dims(step: Step) -> bool:
     """Return whether a reduction names the dimensions over which it goes."""
-    return isinstance(step.option(1, "dim"), int | tuple | list)
+    return isinstance(step.option("dim"), int | tuple | list)
 
 
 def _reduction(step: Step, form: Maps) -> Form:
-    dims, keep = dims_of(step), bool(step.option(2, "keepdim", False))
+    dims, keep = dims_of(step), bool(step.option("keepdim"))
     if not {form.y, form.x} & set(dims):
         step.writer.known[step.node] = step.copy()
         if keep:
@@ -424,8 +410,7 @@ def _reduction(step: Step, form: Maps) -> Form:
 
 def _statistic(step: Step, form: Maps) -> Form:
     """Keep maps where channels are measured; over rows and columns it is one value for the image."""
-    second = "norm" in step.name or step.name in ("topk", "kthvalue")
-    dim = step.option(2 if second else 1, "dim", 1 if step.name == "normalize" else None)
+    dim = step.option("dim")
     dims = [dim] if isinstance(dim, int) else list(dim) if isinstance(dim, tuple | list) else None
     rank = len(step.sources[0].meta["value"].shape)
     if dims is None or {form.y, form.x} & {one % rank for one in dims}:

@@ -11,45 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from netviz.capture.operations import arguments, names
 from netviz.capture.tape import Node, Ref
 from netviz.capture.tensors import tensors_in
 from netviz.geometry.incremental.windows import Slide
-
-_ARGUMENTS = {
-    "conv2d": ("input", "weight", "bias", "stride", "padding", "dilation", "groups"),
-    "max_pool2d": (
-        "input",
-        "kernel_size",
-        "stride",
-        "padding",
-        "dilation",
-        "ceil_mode",
-        "return_indices",
-    ),
-    "avg_pool2d": (
-        "input",
-        "kernel_size",
-        "stride",
-        "padding",
-        "ceil_mode",
-        "count_include_pad",
-        "divisor_override",
-    ),
-    "batch_norm": (
-        "input",
-        "running_mean",
-        "running_var",
-        "weight",
-        "bias",
-        "training",
-        "momentum",
-        "eps",
-    ),
-    "pad": ("input", "pad", "mode", "value"),
-    "mean": ("input", "dim", "keepdim"),
-    "flatten": ("input", "start_dim", "end_dim"),
-    "prelu": ("input", "weight"),
-}
 
 
 @dataclass(frozen=True)
@@ -89,10 +54,9 @@ class Moved:
     offsets: tuple[int, int]
 
 
-def arguments(node: Node, name: str | None = None) -> dict[str, Any]:
-    """Return a node's arguments by name."""
-    names = _ARGUMENTS[name or node.name]
-    return {**dict(zip(names, node.args, strict=False)), **node.kwargs}
+def given(node: Node) -> dict[str, Any]:
+    """Return a node's arguments, by the names that the table of operations gives them."""
+    return arguments(node.name, node.args, node.kwargs)
 
 
 def pair(value: Any) -> tuple[int, int]:
@@ -103,19 +67,16 @@ def pair(value: Any) -> tuple[int, int]:
 
 def convolution(node: Node, result: torch.Size) -> Local | None:
     """Return how a convolution works on windows; None if it cannot."""
-    given = arguments(node)
-    weight, bias = given["weight"], given.get("bias")
-    if not isinstance(given["input"], Ref) or not isinstance(weight, Tensor) or isinstance(bias, Ref):
+    told = given(node)
+    weight, bias, groups = told["weight"], told["bias"], int(told["groups"])
+    if not isinstance(told["input"], Ref) or not isinstance(weight, Tensor) or isinstance(bias, Ref):
         return None
-    stride, dilation = pair(given.get("stride", 1)), pair(given.get("dilation", 1))
-    groups = int(given.get("groups", 1))
+    stride, dilation, pad = pair(told["stride"]), pair(told["dilation"]), told["padding"]
     extents = [d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[-2:], strict=True)]
-    given_pad = given.get("padding", 0)
-    if given_pad == "same":
-        given_pad = [(extent - 1) // 2 for extent in extents]
-    pad = (0, 0) if given_pad == "valid" else pair(given_pad)
+    if pad == "same":
+        pad = [(extent - 1) // 2 for extent in extents]
     return Local(
-        _slides(extents, stride, pad, result),
+        _slides(extents, stride, (0, 0) if pad == "valid" else pair(pad), result),
         0.0,
         lambda halo: torch.conv2d(halo, weight, bias, stride, 0, dilation, groups),
         None,
@@ -125,14 +86,11 @@ def convolution(node: Node, result: torch.Size) -> Local | None:
 
 def pooling(node: Node, result: torch.Size) -> Local | None:
     """Return how a pooling works on windows; None if it cannot."""
-    given = arguments(node)
-    if len(node.outputs) != 1 or given.get("return_indices"):
+    told = given(node)
+    if len(node.outputs) != 1 or told.get("return_indices"):
         return None
-    kernel = pair(given["kernel_size"])
-    step = given.get("stride")
-    stride = kernel if step is None or step == () or step == [] else pair(step)
-    pad = pair(given.get("padding", 0))
-    dilation = pair(given.get("dilation", 1))
+    kernel, pad, dilation = pair(told["kernel_size"]), pair(told["padding"]), pair(told.get("dilation", 1))
+    stride = kernel if told["stride"] in (None, (), []) else pair(told["stride"])
     extents = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
     slides = _slides(extents, stride, pad, result)
     work = float(result[1] * math.prod(kernel))
@@ -144,12 +102,10 @@ def pooling(node: Node, result: torch.Size) -> Local | None:
             None,
             work,
         )
-    divisor = given.get("divisor_override")
+    divisor, beyond = told["divisor_override"], told["count_include_pad"]
     share = None
-    if divisor is None and (
-        given.get("ceil_mode") or (any(pad) and not given.get("count_include_pad", True))
-    ):
-        share = pad if given.get("count_include_pad", True) else (0, 0)
+    if divisor is None and (told["ceil_mode"] or (any(pad) and not beyond)):
+        share = pad if beyond else (0, 0)
     return Local(
         slides,
         0.0,
@@ -161,10 +117,9 @@ def pooling(node: Node, result: torch.Size) -> Local | None:
 
 def padding(node: Node, source: torch.Size) -> Moved | None:
     """Return where padding by a constant moves windows to; None for another padding."""
-    given = arguments(node)
-    amounts = list(given["pad"])
-    value = given.get("value")
-    constant = given.get("mode", "constant") == "constant" and not isinstance(value, Tensor | Ref)
+    told = given(node)
+    amounts = list(told["pad"])
+    constant = told["mode"] == "constant" and not isinstance(told["value"], Tensor | Ref)
     if not constant or min(amounts) < 0 or any(amounts[4:]) or len(source) != 4:
         return None
     amounts += [0] * (4 - len(amounts))
@@ -178,106 +133,32 @@ def _slides(
     return rows, cols
 
 
-UNARY = frozenset(
-    [
-        "relu",
-        "relu6",
-        "hardtanh",
-        "silu",
-        "sigmoid",
-        "hardswish",
-        "hardsigmoid",
-        "gelu",
-        "elu",
-        "selu",
-        "celu",
-        "leaky_relu",
-        "rrelu",
-        "tanh",
-        "softplus",
-        "softsign",
-        "mish",
-        "logsigmoid",
-        "threshold",
-        "hardshrink",
-        "softshrink",
-        "tanhshrink",
-        "clamp",
-        "clip",
-        "clamp_min",
-        "clamp_max",
-        "abs",
-        "neg",
-        "exp",
-        "log",
-        "sqrt",
-        "rsqrt",
-        "pow",
-        "square",
-        "reciprocal",
-        "sin",
-        "cos",
-        "erf",
-        "clone",
-        "contiguous",
-        "detach",
-        "dropout",
-        "dropout2d",
-        "alpha_dropout",
-        "feature_dropout",
-        "feature_alpha_dropout",
-        "local_response_norm",
-    ]
-)
+# Of one value, at every place alike.
+UNARY = names("activation", "unary", "copy", "dropout", "local response norm")
 
 
-BINARY = frozenset(
-    [
-        "add",
-        "sub",
-        "subtract",
-        "mul",
-        "multiply",
-        "div",
-        "divide",
-        "truediv",
-        "true_divide",
-        "maximum",
-        "minimum",
-        "rsub",
-    ]
-)
+# Of several values, at every place alike.
+BINARY = names("arithmetic")
 
 
-POOLS = frozenset(["max_pool2d", "avg_pool2d"])
+POOLS = frozenset(("max_pool2d", "avg_pool2d"))
 
 
-_JOINING = frozenset(["cat", "concat", "concatenate"])
+_JOINING = names("concatenation")
 
 
-_RESHAPING = frozenset(["view", "reshape", "flatten", "unflatten"])
+_RESHAPING = frozenset(("view", "reshape", "flatten", "unflatten"))
 
 
-_SWAPPING = frozenset(["transpose", "swapaxes", "swapdims", "permute"])
+_SWAPPING = frozenset(("transpose", "swapaxes", "swapdims"))
 
 
-_PARTING = frozenset(["chunk", "split", "narrow"])
+_PARTING = frozenset(("chunk", "split", "narrow"))
 
 
-_BATCHED = frozenset(
-    [
-        "conv_transpose2d",
-        "linear",
-        "adaptive_avg_pool2d",
-        "adaptive_max_pool2d",
-        "lp_pool2d",
-        "group_norm",
-        "instance_norm",
-        "pixel_shuffle",
-        "pixel_unshuffle",
-        "channel_shuffle",
-    ]
-)
+_BATCHED = names(
+    "linear", "group norm", "instance norm", "pixel shuffle", "pixel unshuffle", "adaptive pooling"
+) | {"conv_transpose2d", "lp_pool2d", "channel_shuffle"}
 
 
 Shapes = list[torch.Size]
@@ -349,11 +230,11 @@ def batched(node: Node, shapes: Shapes) -> bool:
     if node.name in _BATCHED:
         return len(ins[0]) >= 2 and len(ins) == 1
     if node.name == "mean":
-        dims = arguments(node).get("dim")
+        dims = given(node)["dim"]
         listed = [dims] if isinstance(dims, int) else list(dims or ())
         return bool(listed) and all(int(dim) % len(ins[0]) != 0 for dim in listed)
     if node.name == "flatten":
-        return int(arguments(node).get("start_dim", 0)) % len(ins[0]) != 0
+        return int(given(node)["start_dim"]) % len(ins[0]) != 0
     return len(ins[0]) == 4 and (_pointwise(node, ins) or _of_channels(node, ins[0]))
 
 
@@ -361,9 +242,8 @@ def _pointwise(node: Node, ins: list[torch.Size]) -> bool:
     """Return whether a function acts at every place alike."""
     constants = list(tensors_in((node.args, node.kwargs)))
     if node.name == "batch_norm":
-        given = arguments(node)
-        fixed = not given.get("training", False) and given.get("running_mean") is not None
-        return fixed and len(node.inputs) == 1
+        told = given(node)
+        return not told["training"] and told["running_mean"] is not None and len(node.inputs) == 1
     if node.name == "prelu":
         return len(node.inputs) == 1
     if "dropout" in node.name and (node.kwargs.get("training", False) or True in node.args):
@@ -375,8 +255,7 @@ def _pointwise(node: Node, ins: list[torch.Size]) -> bool:
         lower = all(one.ndim <= len(ins[0]) for one in constants)
         return even and lower and all(len(shape) == len(ins[0]) for shape in ins)
     if node.name in _JOINING:
-        dim = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
-        return not constants and _inner(dim, len(ins[0]))
+        return not constants and _inner(given(node)["dim"], len(ins[0]))
     return False
 
 
@@ -386,16 +265,12 @@ def _of_channels(node: Node, source: torch.Size) -> bool:
     if len(node.inputs) != 1:
         return False
     if node.name in _PARTING:
-        where = 1 if node.name == "narrow" else 2
-        dim = node.args[where] if len(node.args) > where else node.kwargs.get("dim", 0)
-        return _inner(dim, ndim)
+        return _inner(given(node)["dim"], ndim)
     if node.name in _SWAPPING:
-        dims = list(node.args[1:]) or list(node.kwargs.values())
-        if node.name == "permute":
-            dims = list(dims[0]) if isinstance(dims[0], tuple | list) else dims
-            dims = [dim % ndim for dim in dims]
-            return dims[0] == 0 and dims[-2:] == [ndim - 2, ndim - 1]
-        return len(dims) == 2 and all(_inner(dim, ndim) for dim in dims)
+        return all(_inner(given(node)[one], ndim) for one in ("dim0", "dim1"))
+    if node.name == "permute":
+        dims = [dim % ndim for dim in given(node)["dims"]]
+        return dims[0] == 0 and dims[-2:] == [ndim - 2, ndim - 1]
     if node.name == "getitem":
         key = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
         if not all(isinstance(one, slice) for one in key):

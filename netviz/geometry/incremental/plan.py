@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from netviz.capture.tape import Node, Ref, Tape
-from netviz.geometry.incremental.operations import Local, Moved, Rule, arguments, rule_for
+from netviz.geometry.incremental.operations import Local, Moved, Rule, given, rule_for
 from netviz.geometry.incremental.windows import Ints, Span, Track, groups, taking
 
 Axes: TypeAlias = tuple[Span, Span]
@@ -210,15 +210,14 @@ def _together(conv: Node, norm: Node) -> Node | None:
     """Return a convolution that also normalizes, in the place of the normalization; None if these are others."""
     if conv.name != "conv2d" or norm.name != "batch_norm" or len(norm.inputs) != 1:
         return None
-    left, right = arguments(conv), arguments(norm)
-    weight, bias = left["weight"], left.get("bias")
-    mean, var = right.get("running_mean"), right.get("running_var")
-    if right.get("training", False) or mean is None or var is None:
+    left, right = given(conv), given(norm)
+    weight, bias = left["weight"], left["bias"]
+    mean, var, gain, shift = (right[name] for name in ("running_mean", "running_var", "weight", "bias"))
+    if right["training"] or mean is None or var is None:
         return None
     if isinstance(bias, Ref) or not isinstance(weight, Tensor) or len(conv.outputs) != 1:
         return None
-    gain, shift = right.get("weight"), right.get("bias")
-    scale = (var.double() + right.get("eps", 1e-5)).rsqrt()
+    scale = (var.double() + right["eps"]).rsqrt()
     if gain is not None:
         scale = scale * gain.double()
     offset = -mean.double() if bias is None else bias.double() - mean.double()

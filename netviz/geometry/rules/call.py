@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from netviz.capture.operations import arguments
 from netviz.capture.tape import Node, Ref
 from netviz.geometry.axes import LostError, Spread
 
@@ -23,38 +24,30 @@ class Call:
         """The shape of the first output."""
         return self.shapes[0]
 
-    def get(self, place: int, name: str, default: Any) -> Any:
-        """Return an argument given by place or by name."""
-        if place < len(self.node.args):
-            return self.node.args[place]
-        return self.node.kwargs.get(name, default)
-
-    def rest(self, place: int, name: str) -> list[int]:
-        """Return whole numbers given one by one, or as a sequence, from `place` on."""
-        if len(self.node.args) > place + 1:
-            return integers(self.node.args[place:])
-        return integers(self.get(place, name, ()))
+    def get(self, name: str) -> Any:
+        """Return an argument, by the name that the table of operations gives it."""
+        return arguments(self.node.name, self.node.args, self.node.kwargs)[name]
 
     def is_tensor(self, place: int) -> bool:
         """Return whether the argument at a place is a tensor, of the image or not."""
         return place < len(self.node.args) and isinstance(self.node.args[place], Tensor | Ref)
 
-    def maybe(self, place: int, name: str) -> Spread | None:
+    def maybe(self, name: str) -> Spread | None:
         """Return the geometry of an argument; None if it does not come from the image."""
-        value = self.get(place, name, None)
+        value = self.get(name)
         return self.known[value.number] if isinstance(value, Ref) else None
 
-    def spread(self, place: int) -> Spread:
-        """Return the geometry of the argument at a place."""
-        found = self.maybe(place, "input")
+    def first(self) -> Spread:
+        """Return the geometry of the first argument."""
+        found = self.maybe("input")
         if found is None:
             raise LostError("of something else than the image")
         return found
 
     def only(self) -> Spread:
         """Return the geometry of the first argument; weights must not come from the image, or from all of it."""
-        spread = self.spread(0)
-        first = self.get(0, "input", None)
+        spread = self.first()
+        first = self.get("input")
         others = [self.known[number] for number in self.node.inputs if number != first.number]
         if not others:
             return spread
@@ -63,18 +56,14 @@ class Call:
         y, x = (axis.everything() for axis in spread.axes)
         return Spread(spread.dims, (y, x))
 
-    def shape_of(self, place: int, name: str) -> tuple[int, ...]:
-        """Return the shape of an argument, of the image or not; () if it is no tensor."""
-        value = self.get(place, name, None)
-        return () if value is None else self.weight_shape(value)
-
-    def weight_shape(self, weight: Any) -> tuple[int, ...]:
-        """Return the shape of a weight, which may itself come from the image."""
-        if isinstance(weight, Ref):
-            return self.known[weight.number].shape
-        if not isinstance(weight, Tensor):
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        """Return the shape of an argument that is a tensor, of the image or not."""
+        value = self.get(name)
+        if isinstance(value, Ref):
+            return self.known[value.number].shape
+        if not isinstance(value, Tensor):
             raise LostError("without weights")
-        return tuple(weight.shape)
+        return tuple(value.shape)
 
     def spreads(self) -> list[Spread]:
         """Return the geometry of everything that it reads."""

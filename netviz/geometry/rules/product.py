@@ -1,5 +1,6 @@
 """Geometry of matrix products: matmul and einsum."""
 
+from netviz.capture.operations import names
 from netviz.capture.tape import Ref
 from netviz.geometry.axes import Dim, LostError, Spread, contracted, neutral
 from netviz.geometry.join import joined
@@ -29,9 +30,7 @@ def summed(spreads: list[tuple[Spread, str]], letters: str, shape: tuple[int, ..
 
 def einsum(call: Call) -> Spread:
     """Any equation, written with letters; an ellipsis stands for leading dimensions that all share."""
-    equation, operands = call.get(0, "equation", None), list(call.node.args[1:])
-    if len(operands) == 1 and isinstance(operands[0], list | tuple):
-        operands = list(operands[0])
+    equation, operands = call.get("equation"), call.get("operands")
     if not isinstance(equation, str) or "." in equation or "->" not in equation:
         raise LostError("without a plain equation")
     sources, letters = equation.replace(" ", "").split("->")
@@ -45,9 +44,8 @@ def einsum(call: Call) -> Spread:
 
 def matmul(call: Call) -> Spread:
     """Rows by columns, for matrices and stacks of them."""
-    left = call.maybe(0, "input")
-    right = call.maybe(1, "other") or call.maybe(1, "mat2")
-    ranks = [len(call.shape_of(0, "input")), len(call.shape_of(1, "other") or call.shape_of(1, "mat2"))]
+    left, right = call.maybe("input"), call.maybe("other")
+    ranks = [len(call.shape_of("input")), len(call.shape_of("other"))]
     if min(ranks) < 2:
         raise LostError("of a vector")
     leading = "abcdefgh"[: max(ranks) - 2]
@@ -68,7 +66,7 @@ def rmatmul(call: Call) -> Spread:
 
 
 PRODUCTS: dict[str, Rule] = {
-    **dict.fromkeys(("matmul", "bmm", "mm"), matmul),
+    **dict.fromkeys(names("matmul"), matmul),
     "rmatmul": rmatmul,
     "einsum": einsum,
 }

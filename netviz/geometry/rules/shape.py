@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
+from netviz.capture.operations import names
 from netviz.capture.tape import Ref
 from netviz.geometry.axes import (
     Atom,
@@ -71,13 +72,13 @@ def _merged(atoms: Sequence[Atom]) -> list[Atom]:
 
 def view(call: Call) -> Spread:
     """Give the values, in the same order, the shape that came out."""
-    return regrouped(call.spread(0), call.shape)
+    return regrouped(call.first(), call.shape)
 
 
 def squeeze(call: Call) -> Spread:
     """Drop dimensions of length 1."""
-    spread = call.spread(0)
-    dim = call.get(1, "dim", None)
+    spread = call.first()
+    dim = call.get("dim")
     rank = spread.rank
     ats = range(rank) if dim is None else [one % rank for one in integers(dim)]
     return spread.with_dims(tuple(d for at, d in enumerate(spread.dims) if at not in ats or total(d) != 1))
@@ -85,37 +86,37 @@ def squeeze(call: Call) -> Spread:
 
 def unsqueeze(call: Call) -> Spread:
     """Add a dimension of length 1."""
-    spread = call.spread(0)
-    at = integers(call.get(1, "dim", 0))[0] % (spread.rank + 1)
+    spread = call.first()
+    at = integers(call.get("dim"))[0] % (spread.rank + 1)
     return spread.with_dims((*spread.dims[:at], (), *spread.dims[at:]))
 
 
 def permute(call: Call) -> Spread:
     """Reorder the dimensions."""
-    spread = call.spread(0)
-    return spread.with_dims(tuple(spread.dims[one] for one in call.rest(1, "dims")))
+    spread = call.first()
+    return spread.with_dims(tuple(spread.dims[one] for one in integers(call.get("dims"))))
 
 
 def transpose(call: Call) -> Spread:
     """Swap two dimensions; ``.T`` turns round all, ``.mT`` the last two."""
-    spread, name = call.spread(0), call.node.name
+    spread, name = call.first(), call.node.name
     order = list(range(spread.rank))
     if name in ("T", "t"):
         order.reverse()
     else:
         first, second = -1, -2
         if name not in ("mT", "H", "mH", "adjoint"):
-            first = call.get(1, "dim0", call.node.kwargs.get("axis0"))
-            second = call.get(2, "dim1", call.node.kwargs.get("axis1"))
+            first = call.get("dim0")
+            second = call.get("dim1")
         order[first], order[second] = order[second], order[first]
     return spread.with_dims(tuple(spread.dims[one] for one in order))
 
 
 def movedim(call: Call) -> Spread:
     """Move dimensions to other places."""
-    spread = call.spread(0)
-    source = [one % spread.rank for one in integers(call.get(1, "source", ()))]
-    target = [one % spread.rank for one in integers(call.get(2, "destination", ()))]
+    spread = call.first()
+    source = [one % spread.rank for one in integers(call.get("source"))]
+    target = [one % spread.rank for one in integers(call.get("destination"))]
     order = [one for one in range(spread.rank) if one not in source]
     for place, one in sorted(zip(target, source, strict=True)):
         order.insert(place, one)
@@ -124,12 +125,12 @@ def movedim(call: Call) -> Spread:
 
 def expand(call: Call) -> Spread:
     """Repeat dimensions of length 1."""
-    return joined([call.spread(0)], call.shape)
+    return joined([call.first()], call.shape)
 
 
 def repeat(call: Call) -> Spread:
     """Tile: fine along what is no axis of the image."""
-    spread = call.spread(0)
+    spread = call.first()
     dims: list[Dim] = [*([()] * (len(call.shape) - spread.rank)), *spread.dims]
     for at, size in enumerate(call.shape):
         if total(dims[at]) != size:
@@ -141,7 +142,7 @@ def repeat(call: Call) -> Spread:
 
 def repeat_interleave(call: Call) -> Spread:
     """Repeat every position where it stands, as upsampling by nearest neighbours does."""
-    spread, times, dim = call.only(), call.get(1, "repeats", None), call.get(2, "dim", None)
+    spread, times, dim = call.only(), call.get("repeats"), call.get("dim")
     if not isinstance(times, int) or dim is None:
         raise LostError("of positions")
     return spread.with_dim(dim % spread.rank, (*spread.dims[dim], *neutral(times)))
@@ -149,7 +150,7 @@ def repeat_interleave(call: Call) -> Spread:
 
 def concatenate(call: Call) -> Spread:
     """Branches one behind the other: channels, or rows and columns."""
-    parts, at = call.get(0, "tensors", ()), call.get(1, "dim", call.node.kwargs.get("axis", 0))
+    parts, at = call.get("tensors"), call.get("dim")
     at %= len(call.shape)
     tracked = [call.known[part.number] for part in parts if isinstance(part, Ref)]
     if not any(spatial(one.dims[at]) for one in tracked if one.rank == len(call.shape)):
@@ -188,7 +189,7 @@ def _behind(parts: Sequence[Spread], at: int, call: Call) -> Spread:
 
 def stack(call: Call) -> Spread:
     """Branches under a new dimension."""
-    parts, at = call.get(0, "tensors", ()), call.get(1, "dim", 0) % len(call.shape)
+    parts, at = call.get("tensors"), call.get("dim") % len(call.shape)
     tracked = [call.known[part.number] for part in parts if isinstance(part, Ref)]
     found = joined(tracked, (*call.shape[:at], *call.shape[at + 1 :]))
     return found.with_dims((*found.dims[:at], neutral(call.shape[at]), *found.dims[at:]))
@@ -196,23 +197,23 @@ def stack(call: Call) -> Spread:
 
 def copy(call: Call) -> Spread:
     """``x.copy_(y)``: nothing of x is left."""
-    found = call.maybe(1, "src")
+    found = call.maybe("src")
     if found is None or found.shape != call.shape:
         raise LostError("of a constant or another shape")
     return found
 
 
 SHAPES: dict[str, Rule] = {
-    **dict.fromkeys(("view", "reshape", "flatten", "unflatten", "view_as", "reshape_as", "ravel"), view),
+    **dict.fromkeys(names("view"), view),
     "squeeze": squeeze,
     "unsqueeze": unsqueeze,
     "permute": permute,
-    **dict.fromkeys(("transpose", "swapaxes", "swapdims", "T", "mT", "t", "H", "mH", "adjoint"), transpose),
-    **dict.fromkeys(("movedim", "moveaxis"), movedim),
-    **dict.fromkeys(("expand", "expand_as", "broadcast_to"), expand),
-    **dict.fromkeys(("repeat", "tile"), repeat),
+    **dict.fromkeys(names("transposition"), transpose),
+    **dict.fromkeys(names("moving"), movedim),
+    **dict.fromkeys(names("expansion"), expand),
+    **dict.fromkeys(names("repetition"), repeat),
     "repeat_interleave": repeat_interleave,
-    **dict.fromkeys(("cat", "concat", "concatenate"), concatenate),
+    **dict.fromkeys(names("concatenation"), concatenate),
     "stack": stack,
     "copy": copy,
 }
@@ -239,7 +240,7 @@ def picked(spread: Spread, at: int, place: int) -> Spread:
 
 def getitem(call: Call) -> Spread:
     """``x[…]`` with whole numbers, slices, None and an ellipsis; with a list, not along the image."""
-    spread, key = call.spread(0), call.get(1, "indices", None)
+    spread, key = call.first(), call.get("indices")
     items = list(key) if isinstance(key, tuple) else [key]
     if any(isinstance(item, Ref) for item in items):
         raise LostError("by values of the network")
@@ -274,28 +275,28 @@ def getitem(call: Call) -> Spread:
 def narrow(call: Call) -> Spread:
     """Take a run of positions along one dimension."""
     spread = call.only()
-    at, start = call.get(1, "dim", 0) % spread.rank, call.get(2, "start", 0)
+    at, start = call.get("dim") % spread.rank, call.get("start")
     return cut(spread, at, start % max(total(spread.dims[at]), 1), 1, call.shape[at])
 
 
 def sliced(call: Call) -> Spread:
     """Take every n-th position of a run, as exported programs write a slice."""
     spread = call.only()
-    at, ends = call.get(1, "dim", 0) % spread.rank, (call.get(2, "start", None), call.get(3, "end", None))
-    start, stop, step = slice(*ends, call.get(4, "step", 1)).indices(total(spread.dims[at]))
+    at, ends = call.get("dim") % spread.rank, (call.get("start"), call.get("end"))
+    start, stop, step = slice(*ends, call.get("step")).indices(total(spread.dims[at]))
     return cut(spread, at, start, step, len(range(start, stop, step)))
 
 
 def select(call: Call) -> Spread:
     """One position of a dimension."""
     spread = call.only()
-    return picked(spread, call.get(1, "dim", 0) % spread.rank, call.get(2, "index", 0))
+    return picked(spread, call.get("dim") % spread.rank, call.get("index"))
 
 
 def split(call: Call) -> list[Spread]:
     """Parts one after the other along a dimension: chunk, split."""
-    spread = call.spread(0)
-    at = call.get(2, "dim", 0) % spread.rank
+    spread = call.first()
+    at = call.get("dim") % spread.rank
     starts = np.cumsum([0, *(shape[at] for shape in call.shapes)])
     return [
         cut(spread, at, int(start), 1, shape[at])
@@ -305,8 +306,8 @@ def split(call: Call) -> list[Spread]:
 
 def unbind(call: Call) -> list[Spread]:
     """Every position of a dimension for itself."""
-    spread = call.spread(0)
-    at = call.get(1, "dim", 0) % spread.rank
+    spread = call.first()
+    at = call.get("dim") % spread.rank
     return [picked(spread, at, place) for place in range(len(call.shapes))]
 
 
@@ -314,8 +315,7 @@ def moved(call: Call) -> Spread:
     """Reorder within a dimension that is no axis of the image: flip, roll, index_select."""
     spread = call.only()
     name = call.node.name
-    place, word = (2, "dims") if name == "roll" else (1, "dims" if name == "flip" else "dim")
-    dims = call.rest(1, "dims") if name == "flip" else call.get(place, word, None)
+    dims = call.get("dim" if name == "index_select" else "dims")
     if dims is None or dims in ((), []):
         raise LostError("of positions")
     for at in integers(dims):
@@ -340,8 +340,7 @@ SLICES: dict[str, Rule] = {
     "slice": sliced,
     "select": select,
     "unbind": unbind,
-    **dict.fromkeys(("chunk", "split", "split_with_sizes"), split),
-    **dict.fromkeys(("unsafe_chunk", "unsafe_split", "tensor_split"), split),
-    **dict.fromkeys(("flip", "roll", "index_select"), moved),
-    **dict.fromkeys(("channel_shuffle", "native_channel_shuffle"), shuffle),
+    **dict.fromkeys(names("split"), split),
+    **dict.fromkeys(names("reordering", "indexing"), moved),
+    **dict.fromkeys(names("channel shuffle"), shuffle),
 }

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from netviz.capture.operations import arguments, names
 from netviz.geometry.axes import Atom, LostError, Spread, contracted, line, neutral, settled, spatial
 from netviz.geometry.axes import total as length_of
 from netviz.geometry.rules.call import Call, Rule, each, integers
@@ -57,18 +58,18 @@ def _rank(name: str) -> int:
 def convolution(call: Call) -> Spread:
     """Any stride, dilation, padding and groups; transposed too."""
     rank = _rank(call.node.name)
-    spread, weight = call.only(), call.get(1, "weight", None)
-    kernel = [int(one) for one in call.weight_shape(weight)[2:]]
+    spread = call.only()
+    kernel = [int(one) for one in call.shape_of("weight")[2:]]
     transposed = "transpose" in call.node.name
-    stride = each(call.get(3, "stride", 1), rank)
-    dilation = each(call.get(7 if transposed else 5, "dilation", 1), rank)
-    padding = call.get(4, "padding", 0)
+    stride = each(call.get("stride"), rank)
+    dilation = each(call.get("dilation"), rank)
+    padding = call.get("padding")
     if padding == "same":
         before = [d * (k - 1) // 2 for k, d in zip(kernel, dilation, strict=True)]
     else:
         before = [0] * rank if padding == "valid" else each(padding, rank)
     channel = spread.rank - rank - 1
-    if spatial(spread.dims[channel]) and call.get(6, "groups", 1) != 1:
+    if spatial(spread.dims[channel]) and call.get("groups") != 1:
         spread = spread.loosened()
     spread = contracted(spread, channel, keep=True).with_dim(channel, neutral(call.shape[channel]))
     for i in range(rank):
@@ -99,28 +100,22 @@ def _transposed(kernel: int, stride: int, padding: int, dilation: int) -> Window
     return Window(min(low), 1 / stride, max(high) - min(low), exact)
 
 
-def pooling(size: int, stride: int, padding: int | None, dilation: int | None) -> Rule:
-    """Make the rule for a pooling whose arguments are at these places."""
-
-    def rule(call: Call) -> Spread:
-        spread = call.spread(0)
-        rank = _rank(call.node.name)
-        kernel = each(call.get(size, "kernel_size", None), rank)
-        steps = call.get(stride, "stride", None)
-        step = kernel if steps is None or steps in ((), []) else each(steps, rank)
-        before = [0] * rank if padding is None else each(call.get(padding, "padding", 0), rank)
-        wide = [1] * rank if dilation is None else each(call.get(dilation, "dilation", 1), rank)
-        for i in range(rank):
-            at = spread.rank - rank + i
-            spread = slid(spread, at, _plain(kernel[i], step[i], before[i], wide[i]), call.shape[at])
-        return spread
-
-    return rule
+def pooling(call: Call) -> Spread:
+    """Maxima, averages and L_p norms of windows; without a stride, one beside the other."""
+    spread, given = call.first(), arguments(call.node.name, call.node.args, call.node.kwargs)
+    rank = _rank(call.node.name)
+    kernel = each(given["kernel_size"], rank)
+    step = kernel if given["stride"] in (None, (), []) else each(given["stride"], rank)
+    before, wide = each(given.get("padding", 0), rank), each(given.get("dilation", 1), rank)
+    for i in range(rank):
+        at = spread.rank - rank + i
+        spread = slid(spread, at, _plain(kernel[i], step[i], before[i], wide[i]), call.shape[at])
+    return spread
 
 
 def adaptive(call: Call) -> Spread:
     """Plain windows where the input is a multiple of the output; all positions where the output is one."""
-    spread = call.spread(0)
+    spread = call.first()
     ats = range(spread.rank - _rank(call.node.name), spread.rank)
     for at in ats:
         if call.shape[at] == 1 and spatial(spread.dims[at]):
@@ -139,26 +134,26 @@ def _areas(call: Call, spread: Spread, ats: Iterable[int]) -> Spread:
 
 def interpolation(call: Call) -> Spread:
     """Nearest, linear and cubic, at any scale."""
-    spread = call.spread(0)
-    scales = call.get(2, "scale_factor", None)
-    mode = call.get(3, "mode", "nearest")
+    spread = call.first()
+    scales = call.get("scale_factor")
+    mode = call.get("mode")
     rank = spread.rank - 2
     scale = list(scales) if isinstance(scales, list | tuple) else [scales] * rank
-    if call.get(5, "recompute_scale_factor", None):
+    if call.get("recompute_scale_factor"):
         scale = [None] * rank
     if mode == "area":
         return _areas(call, spread, range(2, spread.rank))
     for i in range(rank):
         at = 2 + i
         inside, outside = length_of(spread.dims[at]), call.shape[at]
-        corners = bool(call.get(4, "align_corners", None))
+        corners = bool(call.get("align_corners"))
         if corners:
             ratio = (inside - 1) / (outside - 1) if outside > 1 else 0.0
         else:
             ratio = inside / outside if scale[i] is None else 1 / float(scale[i])
         if ratio == 1.0 and inside == outside:
             continue
-        antialias = bool(call.get(6, "antialias", False))
+        antialias = bool(call.get("antialias"))
         low, high = _taps(mode, ratio, outside, corners, antialias)
         spread = slid(spread, at, hull(low, high, ratio), outside)
     return spread
@@ -199,8 +194,8 @@ def _taps(
 
 def padding(call: Call) -> Spread:
     """Zeros shift the axis; reflected and repeated pixels are read from inside."""
-    spread = call.spread(0)
-    amounts, mode = integers(call.get(1, "pad", ())), call.get(2, "mode", "constant")
+    spread = call.first()
+    amounts, mode = integers(call.get("pad")), call.get("mode")
     for i in range(len(amounts) // 2):
         at, before, after = spread.rank - 1 - i, amounts[2 * i], amounts[2 * i + 1]
         if (before, after) == (0, 0):
@@ -231,7 +226,7 @@ def _border(mode: str, positions: NDArray[Any], inside: int) -> NDArray[Any]:
 
 def pixel_shuffle(call: Call) -> Spread:
     """Each position becomes r × r: all channels of one position are read, r outputs each."""
-    spread, times = call.only(), int(call.get(1, "upscale_factor", 1))
+    spread, times = call.only(), int(call.get("upscale_factor"))
     channel = spread.rank - 3
     spread = contracted(spread, channel, keep=True).with_dim(channel, neutral(call.shape[channel]))
     for at in (channel + 1, channel + 2):
@@ -242,7 +237,7 @@ def pixel_shuffle(call: Call) -> Spread:
 
 def pixel_unshuffle(call: Call) -> Spread:
     """Each r × r positions become channels of one: a unit sees one of them, the layer all."""
-    spread, times = call.only(), int(call.get(1, "downscale_factor", 1))
+    spread, times = call.only(), int(call.get("downscale_factor"))
     channel = spread.rank - 3
     if spatial(spread.dims[channel]):
         raise LostError("of positions cut into windows")
@@ -253,21 +248,11 @@ def pixel_unshuffle(call: Call) -> Spread:
     return spread
 
 
-_CONVOLUTIONS = [f"conv{t}{n}d" for t in ("", "_transpose") for n in (1, 2, 3)]
-
-
 WINDOWS: dict[str, Rule] = {
-    **dict.fromkeys(_CONVOLUTIONS, convolution),
-    **{f"max_pool{n}d{tail}": pooling(1, 2, 3, 4) for n in (1, 2, 3) for tail in ("", "_with_indices")},
-    **{f"avg_pool{n}d": pooling(1, 2, 3, None) for n in (1, 2, 3)},
-    **{f"lp_pool{n}d": pooling(2, 3, None, None) for n in (1, 2, 3)},
-    **{
-        f"adaptive_{kind}_pool{n}d{tail}": adaptive
-        for kind in ("avg", "max")
-        for n in (1, 2, 3)
-        for tail in ("", "_with_indices")
-    },
-    **dict.fromkeys(("interpolate", "upsample"), interpolation),
+    **dict.fromkeys(names("convolution", "transposed convolution"), convolution),
+    **dict.fromkeys(names("pooling"), pooling),
+    **dict.fromkeys(names("adaptive pooling"), adaptive),
+    **dict.fromkeys(names("interpolation"), interpolation),
     "pad": padding,
     "pixel_shuffle": pixel_shuffle,
     "pixel_unshuffle": pixel_unshuffle,

@@ -7,19 +7,12 @@ from typing import Any
 import torch
 
 from netviz.capture import Node, Ref, Tape
+from netviz.capture.operations import names
 from netviz.capture.watch import Key
 from netviz.models import Layer, LayerIndex
+from netviz.models.layers import WEIGHTED
 
-WEIGHTED = ("conv", "deconv", "fc")
-
-
-_NONLINEAR = (
-    "relu leaky_relu prelu rrelu elu selu celu gelu silu mish softplus softsign hardswish hardsigmoid hardtanh "
-    "hardshrink softshrink tanhshrink threshold sigmoid logsigmoid tanh abs clamp"
-)
-
-
-NONLINEAR = frozenset(_NONLINEAR.split())
+NONLINEAR = names("activation", "prelu") | {"abs", "clamp"}
 """Kinds of stage that count as a network's own non-linearity."""
 
 
@@ -29,19 +22,25 @@ _BARE = {
 }  # fmt: skip
 
 
-_MOVES = frozenset(("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis"))
+_JOINING = names("concatenation")
 
 
-_LOOKED_THROUGH = _MOVES | {"contiguous", "clone", "detach", "to", "float", "pad", "getitem", "dropout"}
+_MOVES = names("permutation", "transposition", "moving")
 
 
-_WEIGHTS = (
-    "conv1d conv2d conv3d conv_transpose2d linear matmul bmm einsum addmm scaled_dot_product_attention "
-    "multi_head_attention_forward"
+_LOOKED_THROUGH = _MOVES | names("copy", "padding", "getitem", "dropout")
+
+
+_MIXES = names(
+    "convolution",
+    "transposed convolution",
+    "linear",
+    "matmul",
+    "einsum",
+    "product",
+    "attention",
+    "multi-head attention",
 )
-
-
-_MIXES = frozenset(_WEIGHTS.split())
 
 
 @dataclass(frozen=True)
@@ -235,7 +234,7 @@ class Follower:
             kind = _BARE.get(reader.last.name, "")
             around = kind == "sum" and self._is_around(reader)
             return kind if after == before and not around else ""
-        if reader.layer.kind in WEIGHTED or reader.last.name in ("cat", "concat"):
+        if reader.layer.kind in WEIGHTED or reader.last.name in _JOINING:
             return ""
         places = [size for axis, size in enumerate(after) if axis not in (0, reader.axis)]
         vanishes = places == [1, 1] and after != before
