@@ -24,7 +24,7 @@ from netviz.geometry.axes import (
     total,
 )
 from netviz.geometry.rules.call import Call
-from netviz.geometry.rules.elementwise import RULES
+from netviz.geometry.rules.table import RULES
 from netviz.models.layers import Layer, LayerIndex
 
 Status = Literal["exact", "upper_bound", "global", "unknown"]

@@ -8,15 +8,15 @@ from torch.nn import functional
 from netviz.capture import trace
 from netviz.capture.operations import MODULES, OPERATIONS, arguments, names
 from netviz.fcn.casting import rewrite, rules
-from netviz.geometry.incremental import operations
-from netviz.geometry.rules.elementwise import RULES
+from netviz.geometry.incremental import rules as windowed
+from netviz.geometry.rules.table import RULES
 from netviz.questions.stages import chain
 
 ROOMS = {
     "geometry": set(RULES),
     "incremental inference": {
-        *operations.UNARY, *operations.BINARY, *operations.POOLS, *operations._JOINING, *operations._RESHAPING,
-        *operations._SWAPPING, *operations._PARTING, *operations._BATCHED,
+        *windowed.UNARY, *windowed.BINARY, *windowed.POOLS, *windowed._JOINING, *windowed._RESHAPING,
+        *windowed._SWAPPING, *windowed._PARTING, *windowed._BATCHED,
         "conv2d", "pad", "batch_norm", "prelu", "contiguous", "permute", "getitem", "mean", "flatten",
     },
     "casting": {

@@ -15,7 +15,7 @@ from torch.nn import functional
 from netviz.capture.operations import names
 from netviz.fcn.casting.forms import Cell, Form, Maps, UnfollowedError, Whole, fresh, summed
 from netviz.fcn.casting.rewrite import REDUCTIONS, STATISTICS, Rule, Step
-from netviz.geometry.rules.elementwise import ONE_BY_ONE
+from netviz.geometry.rules.table import ONE_BY_ONE
 
 
 def linear(step: Step) -> Cell:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from netviz.capture.tape import Node, Ref, Tape
-from netviz.geometry.incremental.operations import Local, Moved, Rule, given, rule_for
+from netviz.geometry.incremental.rules import Local, Moved, Rule, given, rule_for
 from netviz.geometry.incremental.windows import Ints, Span, Track, groups, taking
 
 Axes: TypeAlias = tuple[Span, Span]

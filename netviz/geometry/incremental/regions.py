@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from netviz.capture.tape import Tape
-from netviz.geometry.incremental.operations import Local
 from netviz.geometry.incremental.plan import LEAST, SHARE, Axes, Plan, Take, Tracks, shares_of, split
+from netviz.geometry.incremental.rules import Local
 from netviz.geometry.incremental.run import Batch
 from netviz.geometry.incremental.windows import Ints, Span, groups
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from netviz.capture.tape import Node, Ref
 from netviz.capture.tensors import tensors_in
-from netviz.geometry.incremental.operations import Local, Moved, batched, call
 from netviz.geometry.incremental.plan import Group, Plan, Step, Tracks, UnfollowableError
+from netviz.geometry.incremental.rules import Local, Moved, batched, call
 from netviz.geometry.incremental.windows import flat_map
 
 
