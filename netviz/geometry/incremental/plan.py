@@ -257,8 +257,8 @@ class UnfollowableError(Exception):
 
 
 @dataclass(frozen=True)
-class Step:
-    """One node for one group of positions: on windows if it has tracks, else on whole maps."""
+class NodePlan:
+    """How one node is computed for one group of positions: on windows if it has tracks, else on whole maps."""
 
     node: Node
     rule: Rule | None
@@ -274,7 +274,7 @@ class Group:
     rows: Ints
     cols: Ints
     image: Tracks
-    steps: tuple[Step, ...]
+    nodes: tuple[NodePlan, ...]
     last: Take | None
 
 
@@ -372,7 +372,7 @@ class Plan:
         picked = self._picked(spans, rows, cols)
         tracks: dict[int, Tracks] = {0: tracks_of(picked[0])}
         expanded: set[int] = set()
-        steps: list[Step] = []
+        made: list[NodePlan] = []
         for node in self.nodes:
             rule = self.rules[node.index]
             inside = rule is not None and all(number in tracks for number in node.inputs)
@@ -382,8 +382,8 @@ class Plan:
             if out is None or rule is None:
                 fresh = [number for number in node.inputs if number in tracks and number not in expanded]
                 expanded.update(fresh)
-                steps.append(
-                    Step(
+                made.append(
+                    NodePlan(
                         node,
                         None,
                         None,
@@ -409,12 +409,12 @@ class Plan:
                 for number in node.inputs
             }
             tracks.update(dict.fromkeys(node.outputs, out))
-            steps.append(Step(node, rule, out, sources, shares))
+            made.append(NodePlan(node, rule, out, sources, shares))
         last = None
         if self.target in tracks:
             top, left, bottom, right = self.focus or (0, 0, *self.shapes[self.target][-2:])
             last = self._take(tracks[self.target], fixed(tracks[self.target], top, left, bottom, right))
-        return Group(rows, cols, tracks[0], tuple(steps), last)
+        return Group(rows, cols, tracks[0], tuple(made), last)
 
     def _batches(self, rows: Ints, cols: Ints, spans: dict[int, Axes]) -> list[tuple[Ints, Ints]]:
         """Part a group of positions until the values of each part fit the budget."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from netviz.capture.tape import Node, Ref
 from netviz.capture.tensors import tensors_in
-from netviz.geometry.incremental.plan import Group, Plan, Step, Tracks, UnfollowableError
+from netviz.geometry.incremental.plan import Group, NodePlan, Plan, Tracks, UnfollowableError
 from netviz.geometry.incremental.rules import Local, Moved, batched, call
 from netviz.geometry.incremental.windows import flat_map
 
@@ -89,14 +89,14 @@ class Batch:
     def run(self) -> Tensor:
         """Return the target for every position, (P, …)."""
         self.windows[0] = self.changed(self.group.image)
-        for step in self.group.steps:
-            made = self._on_whole(step) if step.tracks is None else self._on_windows(step)
-            kept = self.whole if step.tracks is None else self.windows
-            if len(made) != len(step.node.outputs):
-                raise UnfollowableError(f"{step.node.name} in {step.node.module or 'the network'}")
-            kept.update(zip(step.node.outputs, made, strict=True))
-            for number in step.node.inputs:
-                if self._last(number, step.node):
+        for planned in self.group.nodes:
+            made = self._on_whole(planned) if planned.tracks is None else self._on_windows(planned)
+            kept = self.whole if planned.tracks is None else self.windows
+            if len(made) != len(planned.node.outputs):
+                raise UnfollowableError(f"{planned.node.name} in {planned.node.module or 'the network'}")
+            kept.update(zip(planned.node.outputs, made, strict=True))
+            for number in planned.node.inputs:
+                if self._last(number, planned.node):
                     self.windows.pop(number, None)
                     self.whole.pop(number, None)
         target = self.plan.target
@@ -126,32 +126,32 @@ class Batch:
         windows = torch.where(mask[..., None].to(image.device), baseline, image)
         return windows.flatten(0, 1).permute(0, 3, 1, 2)
 
-    def _on_windows(self, step: Step) -> list[Tensor]:
-        node, rule = step.node, step.rule
+    def _on_windows(self, planned: NodePlan) -> list[Tensor]:
+        node, rule = planned.node, planned.rule
         outside = rule.outside if isinstance(rule, Local) else 0.0
         taken = {
             number: self.windows[number]
             if way is None
             else way(self._base(number, outside), self.windows[number])
-            for number, way in step.sources.items()
+            for number, way in planned.sources.items()
         }
         if isinstance(rule, Moved):
             return [taken[node.inputs[0]]]
         if isinstance(rule, Local):
             result = rule.run(taken[node.inputs[0]])
-            if step.shares is not None:
-                result = result / step.shares.to(result)
+            if planned.shares is not None:
+                result = result / planned.shares.to(result)
             self.own.update(node.outputs)
             return [result]
         assert rule is not None
         if node.in_place:
-            gathered = {number for number, way in step.sources.items() if way is not None}
+            gathered = {number for number, way in planned.sources.items() if way is not None}
             self._protect(node, taken, gathered)
         return self._owned(node, taken, list(tensors_in(rule.run(taken))))
 
-    def _on_whole(self, step: Step) -> list[Tensor]:
-        node = step.node
-        for number, way in step.sources.items():
+    def _on_whole(self, planned: NodePlan) -> list[Tensor]:
+        node = planned.node
+        for number, way in planned.sources.items():
             if way is not None:
                 self.whole[number] = way(self._base(number, 0.0), self.windows[number])
                 self.own.discard(number)
