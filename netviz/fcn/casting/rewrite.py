@@ -84,7 +84,7 @@ def holds_tensor(value: Any) -> bool:
     )
 
 
-class Step:
+class GraphCall:
     """One node of the old graph on its way into the new one; what the rules get.
 
     Attributes
@@ -152,7 +152,7 @@ class Step:
         """Return what stands for a node of the old graph (this one's first input) in the new one."""
         return self.writer.known[node or self.sources[0]]
 
-    def call(self, function: Any, *args: Any, **kwargs: Any) -> fx.Node:
+    def add(self, function: Any, *args: Any, **kwargs: Any) -> fx.Node:
         """Add a function call to the new graph."""
         return self.writer.graph.call_function(function, args, kwargs)
 
@@ -165,8 +165,8 @@ class Step:
         return self.writer.copy(self.node)
 
 
-Rule = Callable[[Step], Cell]
-"""Writes what becomes of a cell, as ``step.writer.known[step.node]``, and returns its form."""
+Rule = Callable[[GraphCall], Cell]
+"""Writes what becomes of a cell, as ``call.writer.known[call.node]``, and returns its form."""
 
 
 class Writer:
@@ -177,9 +177,9 @@ class Writer:
     network : nn.Module
         A copy of the classifier, in evaluation mode.
     rules : dict of str to Rule
-        What becomes of a cell in each operation; the rule writes the new node under ``writer.known[step.node]``.
+        What becomes of a cell in each operation; the rule writes the new node under ``writer.known[call.node]``.
     maps_rule : callable
-        What becomes of maps, given a Step and the form of the first of them.
+        What becomes of maps, given a GraphCall and the form of the first of them.
     inner : dict of Node to str
         Where positions are given up for something that returns to maps: it stays what it is. With the reason.
     """
@@ -188,7 +188,7 @@ class Writer:
         self,
         network: nn.Module,
         rules: dict[str, Rule],
-        maps_rule: Callable[[Step, Maps], Form],
+        maps_rule: Callable[[GraphCall, Maps], Form],
         inner: dict[fx.Node, str],
     ) -> None:
         self.network = network
@@ -236,17 +236,17 @@ class Writer:
 
     def take(self, node: fx.Node) -> None:
         """Write one node of the old graph."""
-        step = Step(self, node)
+        call = GraphCall(self, node)
         if node.op == "placeholder":
             self.known[node], self.forms[node] = self.copy(node), Maps(2, 3)
         elif gathers(node):
             self.known[node] = None
-        elif not step.sources:
+        elif not call.sources:
             self.known[node] = self.copy(node)
-        elif not holds_tensor(step.value):
-            self._number(step)
+        elif not holds_tensor(call.value):
+            self._number(call)
         else:
-            self.forms[node] = self._tensor(step)
+            self.forms[node] = self._tensor(call)
 
     def maps(self, node: fx.Node) -> tuple[Cell, Any]:
         """Return maps as a cell that holds all of them, and the new node that gives them as (N, C, H, W)."""
@@ -263,70 +263,70 @@ class Writer:
             new = self.graph.call_method("flatten", (new, 1, len(rest)))
         return cell_of(form, shape, node), new
 
-    def _number(self, step: Step) -> None:
+    def _number(self, call: GraphCall) -> None:
         """Sizes of maps are asked for anew; those of a cell are the classifier's."""
-        if step.name == "_assert" or step.value is None:
-            self.known[step.node] = None
-        elif step.name not in ("device", "dtype") and step.cells():
-            self.known[step.node] = step.value
+        if call.name == "_assert" or call.value is None:
+            self.known[call.node] = None
+        elif call.name not in ("device", "dtype") and call.cells():
+            self.known[call.node] = call.value
         else:
-            self.known[step.node] = step.copy()
+            self.known[call.node] = call.copy()
 
-    def _tensor(self, step: Step) -> Form:
-        forms = [self.forms[one] for one in step.sources]
-        weighs = step.name in ATTENTION or (step.name in PRODUCTS and step.reads > 1)
+    def _tensor(self, call: GraphCall) -> Form:
+        forms = [self.forms[one] for one in call.sources]
+        weighs = call.name in ATTENTION or (call.name in PRODUCTS and call.reads > 1)
         if weighs and not self.attention:
-            self.attention = f"{step.words()} weighs all positions by each other (attention)"
+            self.attention = f"{call.words()} weighs all positions by each other (attention)"
         lost = next((one for one in forms if isinstance(one, Whole) and one.final), None)
         if lost is not None:
-            return self._whole(step, lost.reason, final=True)
+            return self._whole(call, lost.reason, final=True)
         live = [one for one in forms if not isinstance(one, Whole)]
         if live and weighs:
-            return self._whole(step, self.attention, final=True)
+            return self._whole(call, self.attention, final=True)
         if all(isinstance(one, Maps) for one in forms):
-            return self._maps(step, forms[0])
+            return self._maps(call, forms[0])
         if not live:
             reason = next(one.reason for one in forms if isinstance(one, Whole))
-            return self._whole(step, reason)
+            return self._whole(call, reason)
         if any(isinstance(one, Cell | tuple) for one in forms) and all(
             isinstance(one, Cell | tuple) or (isinstance(one, Maps) and self._single(node, one))
-            for node, one in zip(step.sources, forms, strict=True)
+            for node, one in zip(call.sources, forms, strict=True)
         ):
-            return self._cell(step)
-        return self._joined(step, forms)
+            return self._cell(call)
+        return self._joined(call, forms)
 
     def _single(self, node: fx.Node, maps: Maps) -> bool:
         shape = node.meta["value"].shape
         return bool(shape[maps.y] == shape[maps.x] == 1)
 
-    def _maps(self, step: Step, form: Form) -> Form:
+    def _maps(self, call: GraphCall, form: Form) -> Form:
         if not isinstance(form, Maps):
             raise TypeError("not maps")
-        if step.name in SHAPES and step.node.args and step.node.args[0] is step.sources[0]:
-            return self._moved_maps(step, form)
-        return self.maps_rule(step, form)
+        if call.name in SHAPES and call.node.args and call.node.args[0] is call.sources[0]:
+            return self._moved_maps(call, form)
+        return self.maps_rule(call, form)
 
-    def _moved_maps(self, step: Step, form: Maps) -> Form:
+    def _moved_maps(self, call: GraphCall, form: Maps) -> Form:
         """Follow views, permutations and slices of maps: to maps, or to a cell if rows or columns vanish."""
-        source = step.sources[0]
+        source = call.sources[0]
         value = source.meta["value"]
         if isinstance(value, tuple | list):
-            self.known[step.node] = step.copy()
+            self.known[call.node] = call.copy()
             return form
         try:
-            pieces = shaped(cell_of(form, tuple(value.shape), step.node), self._mover(step))
+            pieces = shaped(cell_of(form, tuple(value.shape), call.node), self._mover(call))
         except UnfollowedError as error:
-            return self._whole(step, f"{step.words()} {error}", final=True)
+            return self._whole(call, f"{call.words()} {error}", final=True)
         kept = layout(pieces[0])
-        if kept is not None or step.node in self.inner:
-            self.known[step.node] = step.copy()
-            return kept or Whole(self.inner[step.node])
-        self.known[step.node] = self.maps(source)[1]
-        return pieces if isinstance(step.value, tuple | list) else pieces[0]
+        if kept is not None or call.node in self.inner:
+            self.known[call.node] = call.copy()
+            return kept or Whole(self.inner[call.node])
+        self.known[call.node] = self.maps(source)[1]
+        return pieces if isinstance(call.value, tuple | list) else pieces[0]
 
-    def _mover(self, step: Step) -> Callable[[Tensor], Any]:
+    def _mover(self, call: GraphCall) -> Callable[[Tensor], Any]:
         """Return what a node does to its first argument, the others as they were for the example."""
-        node, module = step.node, step.module
+        node, module = call.node, call.module
         if module is not None:
             return lambda index: module.forward(index)
         rest, kwargs = example((node.args[1:], node.kwargs))
@@ -335,31 +335,31 @@ class Writer:
         target: Any = node.target
         return lambda index: target(index, *rest, **kwargs)
 
-    def _cell(self, step: Step) -> Form:
+    def _cell(self, call: GraphCall) -> Form:
         """Apply the rule for cells; where there is none, try to leave positions alone from their source on."""
-        for node in step.sources:
+        for node in call.sources:
             form = self.forms[node]
             if isinstance(form, Maps):
                 self.forms[node], self.known[node] = self.maps(node)
-        first = self.forms[step.sources[0]]
+        first = self.forms[call.sources[0]]
         if isinstance(first, tuple):
-            self.known[step.node] = self.known[step.sources[0]]
-            return first[int(example(step.node.args[1]))] if step.name == "getitem" else first
+            self.known[call.node] = self.known[call.sources[0]]
+            return first[int(example(call.node.args[1]))] if call.name == "getitem" else first
         try:
-            if step.name in SHAPES:
-                return self._moved_cell(step)
-            rule = self.rules.get(step.name)
+            if call.name in SHAPES:
+                return self._moved_cell(call)
+            rule = self.rules.get(call.name)
             if rule is None:
                 raise UnfollowedError("has no counterpart that works position by position")
-            return rule(step)
+            return rule(call)
         except UnfollowedError as error:
-            return self._give_up(step, f"{step.words()} {error}")
+            return self._give_up(call, f"{call.words()} {error}")
 
-    def _moved_cell(self, step: Step) -> Form:
-        cell = step.cell()
-        pieces = shaped(cell, self._mover(step))
-        self.known[step.node] = self.known[step.sources[0]]
-        if isinstance(step.value, tuple | list):
+    def _moved_cell(self, call: GraphCall) -> Form:
+        cell = call.cell()
+        pieces = shaped(cell, self._mover(call))
+        self.known[call.node] = self.known[call.sources[0]]
+        if isinstance(call.value, tuple | list):
             return pieces
         moved = pieces[0]
         shape = (cell.channels, *cell.window)
@@ -368,33 +368,33 @@ class Writer:
             return Maps(2, 3) if torch.equal(moved.index, whole) else moved
         return moved
 
-    def _give_up(self, step: Step, reason: str) -> Whole:
-        sources = {one for cell in step.cells() for one in cell.sources}
+    def _give_up(self, call: GraphCall, reason: str) -> Whole:
+        sources = {one for cell in call.cells() for one in cell.sources}
         for one in sources:
             self.found.setdefault(one, reason)
-        return self._whole(step, reason, final=not sources)
+        return self._whole(call, reason, final=not sources)
 
-    def _joined(self, step: Step, forms: list[Form]) -> Form:
+    def _joined(self, call: GraphCall, forms: list[Form]) -> Form:
         """One value for the image meets maps: it scales or shifts them, and so stays one value for the image."""
         pieces = [one for form in forms for one in (form if isinstance(form, tuple) else (form,))]
         for cell in pieces:
             for one in cell.sources if isinstance(cell, Cell) else ():
-                self.found.setdefault(one, f"{step.words()} mixes values of the whole image with maps")
-        self.known[step.node] = step.copy()
+                self.found.setdefault(one, f"{call.words()} mixes values of the whole image with maps")
+        self.known[call.node] = call.copy()
         maps = [one for one in forms if isinstance(one, Maps)]
         if (
-            isinstance(forms[0], Whole) and step.name in SHAPES
+            isinstance(forms[0], Whole) and call.name in SHAPES
         ):  # spread over maps, of which it takes the shape
             return forms[0]
         if not maps:
             reasons = [one.reason for one in forms if isinstance(one, Whole)]
             return Whole(
-                reasons[0] if reasons else f"{step.words()} mixes values of the whole image with others"
+                reasons[0] if reasons else f"{call.words()} mixes values of the whole image with others"
             )
-        return same_rank(maps, len(step.shape)) or Maps(len(step.shape) - 2, len(step.shape) - 1)
+        return same_rank(maps, len(call.shape)) or Maps(len(call.shape) - 2, len(call.shape) - 1)
 
-    def _whole(self, step: Step, reason: str, *, final: bool = False) -> Whole:
-        self.known[step.node] = step.copy()
+    def _whole(self, call: GraphCall, reason: str, *, final: bool = False) -> Whole:
+        self.known[call.node] = call.copy()
         return Whole(reason, final)
 
 
