@@ -23,7 +23,7 @@ _SHORT = {"dropout": "drop"}
 
 
 @dataclass(frozen=True)
-class Step:
+class LayerCall:
     """What naming needs to know of one layer call.
 
     Attributes
@@ -31,15 +31,15 @@ class Step:
     kind : str
         The layer's kind: ``conv``, ``pool``, ``relu``, ….
     chained : bool
-        Whether its input is exactly the output of the step before.
+        Whether its input is exactly the output of the call before.
     """
 
     kind: str
     chained: bool
 
 
-def name_steps(steps: Sequence[Step]) -> list[tuple[str, ...]]:
-    """Name every step by the convolution that it is or follows.
+def name_calls(calls: Sequence[LayerCall]) -> list[tuple[str, ...]]:
+    """Name every call by the convolution that it is or follows.
 
     A convolution or linear layer takes the next number; what comes after it shares that number (``pool2`` is the
     pooling after ``conv2``), and a second of its kind gets a letter (``relu4b``). In a VGG-like network the number
@@ -47,73 +47,73 @@ def name_steps(steps: Sequence[Step]) -> list[tuple[str, ...]]:
 
     Parameters
     ----------
-    steps : sequence of Step
+    calls : sequence of LayerCall
         In the order in which they run.
 
     Returns
     -------
     list of tuple of str
-        For each step its names, the first being the one to show; all first names differ.
+        For each call its names, the first being the one to show; all first names differ.
     """
-    flat = list(_flat_names(steps))
-    staged = _stage_names(steps)
+    flat = list(_flat_names(calls))
+    staged = _stage_names(calls)
     taken: set[str] = set()
     names = []
-    for step, plain, stage in zip(steps, flat, staged, strict=True):
+    for call, plain, stage in zip(calls, flat, staged, strict=True):
         first = _unused(stage or plain, taken)
         taken.add(first)
-        also = (plain,) if stage and step.kind in ("conv", "deconv") else ()
+        also = (plain,) if stage and call.kind in ("conv", "deconv") else ()
         names.append((first, *also))
     shown = {first for first, *_ in names}
     return [(first, *(name for name in also if name not in shown)) for first, *also in names]
 
 
-def _flat_names(steps: Sequence[Step]) -> Iterator[str]:
+def _flat_names(calls: Sequence[LayerCall]) -> Iterator[str]:
     number = 0
-    for step in steps:
-        number += step.kind in WEIGHTED
-        yield f"{_SHORT.get(step.kind, step.kind)}{number}"
+    for call in calls:
+        number += call.kind in WEIGHTED
+        yield f"{_SHORT.get(call.kind, call.kind)}{number}"
 
 
-def _stage_names(steps: Sequence[Step]) -> list[str]:
-    """Name the steps of a VGG-like network by stage; empty strings where plain numbering holds.
+def _stage_names(calls: Sequence[LayerCall]) -> list[str]:
+    """Name the calls of a VGG-like network by stage; empty strings where plain numbering holds.
 
     VGG-like: from the image on, a plain chain whose stages end in pooling, at least two of them with more than one
     convolution, holding at least half of the network's convolutions.
     """
-    end = next((i for i, step in enumerate(steps) if i and not step.chained), len(steps))
+    end = next((i for i, call in enumerate(calls) if i and not call.chained), len(calls))
     stages = [0]
-    for step in steps[:end]:
-        if step.kind in ("conv", "deconv"):
+    for call in calls[:end]:
+        if call.kind in ("conv", "deconv"):
             stages[-1] += 1
-        elif step.kind == "pool" and stages[-1]:
+        elif call.kind == "pool" and stages[-1]:
             stages.append(0)
     pooled = stages[:-1]
-    total = sum(step.kind in ("conv", "deconv") for step in steps)
+    total = sum(call.kind in ("conv", "deconv") for call in calls)
     if sum(count > 1 for count in pooled) < 2 or 2 * sum(stages) < total:
-        return [""] * len(steps)
-    return list(_walk_stages(steps, end))
+        return [""] * len(calls)
+    return list(_walk_stages(calls, end))
 
 
-def _walk_stages(steps: Sequence[Step], end: int) -> Iterator[str]:
+def _walk_stages(calls: Sequence[LayerCall], end: int) -> Iterator[str]:
     stage, position, closed = 1, 0, False
     linear = 0
-    for i, step in enumerate(steps):
-        name = _SHORT.get(step.kind, step.kind)
-        if step.kind == "fc":
+    for i, call in enumerate(calls):
+        name = _SHORT.get(call.kind, call.kind)
+        if call.kind == "fc":
             linear += 1
-        if i >= end and step.kind in ("conv", "deconv"):
+        if i >= end and call.kind in ("conv", "deconv"):
             end = -1
         if end < 0:
             yield ""
         elif linear:
             yield f"{name}{stage + linear}"
-        elif step.kind in ("conv", "deconv"):
+        elif call.kind in ("conv", "deconv"):
             if closed:
                 stage, position, closed = stage + 1, 0, False
             position += 1
             yield f"{name}{stage}_{position}"
-        elif step.kind == "pool" or closed:
+        elif call.kind == "pool" or closed:
             closed = True
             yield f"{name}{stage}"
         else:
@@ -244,10 +244,10 @@ class LayerIndex(Sequence[Layer]):
     def __init__(
         self, layers: Sequence[Layer], chained: Sequence[bool], input_shape: tuple[int, ...] | None = None
     ) -> None:
-        steps = [Step(layer.kind, link) for layer, link in zip(layers, chained, strict=True)]
+        calls = [LayerCall(layer.kind, link) for layer, link in zip(layers, chained, strict=True)]
         self._layers = tuple(
             replace(layer, alias=names[0], aliases=names)
-            for layer, names in zip(layers, name_steps(steps), strict=True)
+            for layer, names in zip(layers, name_calls(calls), strict=True)
         )
         self.input_shape = input_shape
 

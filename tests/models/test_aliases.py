@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netviz.capture import index_layers
-from netviz.models.layers import Step, name_steps
+from netviz.models.layers import LayerCall, name_calls
 
 
 def conv_pool_fc(network, size=(224, 224)):
@@ -38,7 +38,7 @@ def test_branched_networks_number_by_convolution(builder):
 
 def test_second_of_a_kind_gets_a_letter():
     kinds = ["conv", "relu", "relu", "pool", "relu"]
-    assert [names[0] for names in name_steps([Step(kind, True) for kind in kinds])] == [
+    assert [names[0] for names in name_calls([LayerCall(kind, True) for kind in kinds])] == [
         "conv1",
         "relu1",
         "relu1b",
@@ -47,12 +47,14 @@ def test_second_of_a_kind_gets_a_letter():
     ]
 
 
-steps = st.builds(Step, st.sampled_from(["conv", "relu", "pool", "norm", "fc", "dropout"]), st.booleans())
+calls = st.builds(
+    LayerCall, st.sampled_from(["conv", "relu", "pool", "norm", "fc", "dropout"]), st.booleans()
+)
 
 
-@given(st.lists(steps, max_size=60))
+@given(st.lists(calls, max_size=60))
 def test_first_names_are_unique_and_no_second_name_takes_one(listed):
-    names = name_steps(listed)
+    names = name_calls(listed)
     first = [one for one, *_ in names]
     assert len(set(first)) == len(first) == len(listed)
     assert not {name for _, *also in names for name in also} & set(first)
