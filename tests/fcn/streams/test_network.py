@@ -14,7 +14,14 @@ from netviz.fcn.streams.network import FCN, choose_taps
 from netviz.models import Preprocessing, load
 from netviz.models.builders import build_torchvision
 from netviz.models.known.skips.file import OwnFile, pack
-from netviz.models.known.skips.network import SkipNetwork, Step, Tap, linear_kernel, linear_matrix, to_pixels
+from netviz.models.known.skips.network import (
+    Refinement,
+    SkipNetwork,
+    Tap,
+    linear_kernel,
+    linear_matrix,
+    to_pixels,
+)
 from netviz.questions.opening import layers
 from support.network import state_of
 
@@ -116,7 +123,7 @@ def test_a_ramp_stays_a_ramp(centers):
     coarse, fine = Tap("a", 32, centers[0], 1), Tap("b", 16, centers[1], 1)
     ramp = [torch.arange(n) * 32.0 + c for n, c in zip((6, 7), centers[0], strict=True)]
     scores = (3 * ramp[0][:, None] - 2 * ramp[1])[None, None]
-    step = Step(coarse, fine, 1, learned=False)
+    step = Refinement(coarse, fine, 1, learned=False)
     found = step(scores, (11, 13))[0, 0].numpy()
     inside = [np.arange(n) * 16.0 + c for n, c in zip((11, 13), centers[1], strict=True)]
     clipped = [np.clip(p, r[0], r[-1]) for p, r in zip(inside, [r.numpy() for r in ramp], strict=True)]
@@ -150,7 +157,7 @@ def test_taps_of_known_networks(name, centers, kernel):
     taps = choose_taps(load(build_torchvision(name, meta=True).eval()))
     assert [tap.stride for tap in taps] == [32, 16, 8]
     assert [tap.center for tap in taps] == [(c, c) for c in centers]
-    assert all(Step(a, b, 1, False).kernel.shape[-1] == kernel for a, b in pairwise(taps))
+    assert all(Refinement(a, b, 1, False).kernel.shape[-1] == kernel for a, b in pairwise(taps))
 
 
 def test_skips_start_at_zero_and_the_backbone_is_left_alone(awkward):

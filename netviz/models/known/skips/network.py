@@ -130,7 +130,7 @@ class Tap:
         return f"{self.stride}s"
 
 
-class Step(nn.Module):
+class Refinement(nn.Module):
     """Brings scores from a coarse tap's positions to a finer one's: a transposed convolution for each class.
 
     At first it interpolates linearly between the coarse positions, wherever the fine ones lie between them; beyond
@@ -218,7 +218,7 @@ class SkipNetwork(nn.Module):
             nn.init.zeros_(conv.weight)  # type: ignore[arg-type]
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
         self.step = nn.ModuleDict(
-            {fine.stream: Step(coarse, fine, classes, learned) for coarse, fine in pairwise(taps)}
+            {fine.stream: Refinement(coarse, fine, classes, learned) for coarse, fine in pairwise(taps)}
         )
 
     @property
