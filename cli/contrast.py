@@ -1,8 +1,10 @@
 """``netviz contrast``."""
 
+from typing import Any
+
 import click
 
-from .options import debug_option, json_option, model_option, model_options, out_option, size_option
+from .options import layer_option, model_option, result_options, size_option, units_option
 from .output import deliver
 
 
@@ -15,7 +17,7 @@ def odd(ctx: click.Context, param: click.Parameter, value: int) -> int:
 
 @click.command()
 @click.argument("image", metavar="IMAGE")
-@click.option("--layer", "-l", required=True, help="The layer: name, alias, glob, or -1 for the last.")
+@layer_option()
 @model_option
 @click.option(
     "--method",
@@ -52,31 +54,10 @@ def odd(ctx: click.Context, param: click.Parameter, value: int) -> int:
     show_default=True,
     help="Whose constants lrn has: Krizhevsky's, or the defaults of torch.nn.LocalResponseNorm.",
 )
-@click.option(
-    "--units", help="Which units to draw: 0:16 (a range as in Python) or 3,7.  [default: 36 at most]"
-)
+@units_option("36 at most")
 @size_option
-@out_option("Picture (.png, .svg, .pdf) or arrays (.npz).  [default: contrast.png]")
-@json_option
-@model_options
-@debug_option
-def contrast(
-    image: str,
-    layer: str,
-    model: str,
-    method: str,
-    window: int,
-    sigma: float | None,
-    across: str,
-    constants: str,
-    units: str | None,
-    size: tuple[int, int] | None,
-    out: str | None,
-    as_json: bool,
-    trust: bool,
-    weights: str,
-    seed: int,
-) -> None:
+@result_options("contrast.png")
+def contrast(out: str | None, as_json: bool, **options: Any) -> None:
     """Draw a layer's maps before and after contrast normalization.
 
     IMAGE is a file, or skimage:NAME for a photograph that comes with scikit-image.
@@ -86,19 +67,4 @@ def contrast(
     """
     from netviz.questions.contrast.measure import contrast as take_contrast
 
-    result = take_contrast(
-        image,
-        layer=layer,
-        model=model,
-        method=method,
-        window=window,
-        sigma=sigma,
-        across=across,
-        constants=constants,
-        units=units,
-        size=size,
-        trust=trust,
-        weights=weights,
-        seed=seed,
-    )
-    deliver(result, out, "contrast.png", as_json)
+    deliver(take_contrast(**options), out, "contrast.png", as_json)

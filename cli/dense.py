@@ -1,8 +1,10 @@
 """``netviz dense``."""
 
+from typing import Any
+
 import click
 
-from .options import debug_option, json_option, model_option, model_options, out_option
+from .options import model_option, result_options
 from .output import Progress, deliver
 
 
@@ -75,24 +77,16 @@ def short_side(ctx: click.Context, param: click.Parameter, text: str | None) -> 
     show_default=True,
     help="With --compare: how many regions are measured; their cost is scaled to 2000.",
 )
-@out_option("Picture (.png, .svg, .pdf) or arrays (.npz).  [default: dense.png]")
-@json_option
-@model_options
-@debug_option
+@result_options("dense.png")
 def dense(
-    image: str,
-    model: str,
     classes: tuple[str, ...],
     top: int,
     pyramid: tuple[float, ...],
-    short_side: int | str | None,
     compare: bool,
     regions: int,
     out: str | None,
     as_json: bool,
-    trust: bool,
-    weights: str,
-    seed: int,
+    **options: Any,
 ) -> None:
     """Run a network over a whole image and draw where in it each class scores how high.
 
@@ -115,31 +109,11 @@ def dense(
             raise click.UsageError("--compare takes one --class")
         from netviz.fcn.dense.compare import dense_compare
 
-        compared = dense_compare(
-            image,
-            model=model,
-            target=classes[0] if classes else None,
-            regions=regions,
-            short_side=short_side,
-            trust=trust,
-            weights=weights,
-            seed=seed,
-            progress=Progress(),
-        )
+        target = classes[0] if classes else None
+        compared = dense_compare(target=target, regions=regions, **options, progress=Progress())
         deliver(compared, out, "dense.png", as_json)
         return
     from netviz.fcn.dense.measure import dense as run_dense
 
-    result = run_dense(
-        image,
-        model=model,
-        classes=classes,
-        top=top,
-        pyramid=pyramid,
-        short_side=short_side,
-        trust=trust,
-        weights=weights,
-        seed=seed,
-        progress=Progress(),
-    )
+    result = run_dense(classes=classes, top=top, pyramid=pyramid, **options, progress=Progress())
     deliver(result, out, "dense.png", as_json)

@@ -4,16 +4,16 @@ from typing import Any
 
 import click
 
-from .options import debug_option, model_options, run_options, size_option
+from .options import (
+    check_address,
+    debug_option,
+    label_values,
+    model_options,
+    run_option,
+    run_options,
+    size_option,
+)
 from .output import Progress, say
-
-
-def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...]:
-    """Read ``11,255``."""
-    parts = [part.strip() for part in (value or "").split(",") if part.strip()]
-    if not all(part.isdecimal() for part in parts):
-        raise click.BadParameter(f"{value!r} is no list of label values; write 11 or 11,255")
-    return tuple(sorted({int(part) for part in parts}))
 
 
 @click.command()
@@ -50,7 +50,7 @@ def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
 )
 @click.option(
     "--void",
-    callback=numbers,
+    callback=label_values,
     metavar="VALUES",
     help="Label values that count nowhere, such as 11,30; 255 and classes called void never do.",
 )
@@ -71,12 +71,10 @@ def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
     is_flag=True,
     help="Stop at an image that cannot be read or whose labels do not fit, instead of noting it.",
 )
-@click.option("-o", "--out", required=True, metavar="RUN", help="The run's folder: new or empty.")
+@run_option
 @model_options
 @debug_option
-def dissect(
-    model: str, layer: tuple[str, ...], out: str, address: str | None, engine: str, **options: Any
-) -> None:
+def dissect(address: str | None, engine: str, **options: Any) -> None:
     """Measure which labelled concepts the units of some layers detect (Network Dissection).
 
     A unit is active in a pixel of the network's input where its map, interpolated between the centres of its
@@ -84,14 +82,13 @@ def dissect(
     images. RUN holds images.txt, run.json, for each layer an NPZ with `iou` (units, concepts), `threshold`, `best`
     and more, the same as CSV, and in patches/ the units' top patches. Print it with: netviz report RUN
     """
-    if address is not None and engine != "ray":
-        raise click.BadParameter("an address is for --engine ray", param_hint="'--address'")
+    check_address(address, engine)
     import shlex
 
     from netviz.questions.dissect.measure import dissect as measure
     from netviz.questions.dissect.run import open_dissection
 
-    folder = measure(model, out, layer=layer, address=address, engine=engine, progress=Progress(), **options)
+    folder = measure(address=address, engine=engine, **options, progress=Progress())
     facts = open_dissection(folder).summary()
     counts = facts["images"]
     skipped = f", {counts['skipped']} skipped (see run.json)" if counts["skipped"] else ""

@@ -1,8 +1,10 @@
 """``netviz field``."""
 
+from typing import Any
+
 import click
 
-from .options import debug_option, json_option, model_options, out_option, size_option
+from .options import images_option, layer_option, result_options, size_option
 from .output import Progress, deliver, say
 
 
@@ -16,7 +18,7 @@ def place(text: str) -> tuple[int, int]:
 
 @click.command()
 @click.argument("model", default="mobilenet_v2")
-@click.option("--layer", "-l", required=True, help="The layer: name, alias, glob, or -1 for the last.")
+@layer_option()
 @click.option(
     "--unit",
     "-u",
@@ -38,12 +40,8 @@ def place(text: str) -> tuple[int, int]:
     metavar="ROW,COL",
     help="Which position of the layer's map.  [default: its middle]",
 )
-@click.option(
-    "--images",
-    "-i",
-    multiple=True,
-    metavar="PATH",
-    help="Image file or folder; may be given several times; the first is drawn.  [default: scikit-image's "
+@images_option(
+    "Image file or folder; may be given several times; the first is drawn.  [default: scikit-image's "
     "photographs]",
 )
 @click.option(
@@ -63,26 +61,8 @@ def place(text: str) -> tuple[int, int]:
     "of their mean.",
 )
 @size_option
-@out_option("Picture (.png, .svg, .pdf) or arrays (.npz).  [default: field.png]")
-@json_option
-@model_options
-@debug_option
-def field(
-    model: str,
-    layer: str,
-    unit: str | None,
-    kind: str,
-    position: tuple[int, int] | None,
-    images: tuple[str, ...],
-    top: int,
-    gradient: str,
-    size: tuple[int, int] | None,
-    out: str | None,
-    as_json: bool,
-    trust: bool,
-    weights: str,
-    seed: int,
-) -> None:
+@result_options("field.png")
+def field(out: str | None, as_json: bool, **options: Any) -> None:
     """Draw the receptive field of a layer's units on an image.
 
     The NPZ holds `theoretical` (rows size, stride, start; columns y, x; in pixels of the network's input) and, where
@@ -90,21 +70,7 @@ def field(
     """
     from netviz.questions.field.measure import field as find_field
 
-    result = find_field(
-        model,
-        layer=layer,
-        unit=unit,
-        kind=kind,
-        position=position,
-        images=images,
-        top=top,
-        gradient=gradient,
-        size=size,
-        trust=trust,
-        weights=weights,
-        seed=seed,
-        progress=Progress(),
-    )
+    result = find_field(**options, progress=Progress())
     for note in result.notes:
         say(f"netviz: {note}")
     deliver(result, out, "field.png", as_json)

@@ -1,8 +1,10 @@
 """``netviz hypercolumn``."""
 
+from typing import Any
+
 import click
 
-from .options import debug_option, json_option, model_option, model_options, out_option, size_option
+from .options import model_option, result_options, size_option
 from .output import deliver
 
 
@@ -25,22 +27,8 @@ from .output import deliver
     help="How many clusters the places are parted into.",
 )
 @size_option
-@out_option("Picture (.png, .svg, .pdf) or arrays (.npz).  [default: hypercolumn.png]")
-@json_option
-@model_options
-@debug_option
-def hypercolumn(
-    image: str,
-    layers: str,
-    model: str,
-    clusters: int,
-    size: tuple[int, int] | None,
-    out: str | None,
-    as_json: bool,
-    trust: bool,
-    weights: str,
-    seed: int,
-) -> None:
+@result_options("hypercolumn.png")
+def hypercolumn(out: str | None, as_json: bool, **options: Any) -> None:
     """Stack maps of several depths at every place of an image, as PCA colours and as clusters.
 
     Maps are read between the centres of what their positions see; each layer is scaled to the same summed variance,
@@ -52,14 +40,4 @@ def hypercolumn(
     """
     from netviz.questions.hypercolumn.measure import hypercolumn as take
 
-    result = take(
-        image,
-        layers=layers,
-        model=model,
-        clusters=clusters,
-        size=size,
-        trust=trust,
-        weights=weights,
-        seed=seed,
-    )
-    deliver(result, out, "hypercolumn.png", as_json)
+    deliver(take(**options), out, "hypercolumn.png", as_json)

@@ -1,6 +1,6 @@
 """``netviz layers``."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,9 +22,7 @@ _MARKS = {"exact": "", "upper_bound": "≤ ", "global": "all ", "unknown": "?"}
 @json_option
 @model_options
 @debug_option
-def layers(
-    model: str, size: tuple[int, int] | None, as_json: bool, trust: bool, weights: str, seed: int
-) -> None:
+def layers(model: str, size: tuple[int, int] | None, as_json: bool, **options: Any) -> None:
     """List the layers of a network, in the order in which they run.
 
     Every name in the table can be given to --layer: the dotted name, the alias, a glob, or -1 for the last.
@@ -37,7 +35,7 @@ def layers(
     from netviz.questions.opening import describe_field, layer_fields
     from netviz.questions.opening import layers as list_layers
 
-    opened = load(model, trust=trust, weights=weights, seed=seed)
+    opened = load(model, **options)
     index = list_layers(opened, size=size)
     fields = layer_fields(opened, index)
     if as_json:

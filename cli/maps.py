@@ -1,18 +1,18 @@
 """``netviz maps``."""
 
+from typing import Any
+
 import click
 
-from .options import debug_option, json_option, model_option, model_options, out_option, size_option
-from .output import out_for, print_json, say
+from .options import layer_option, model_option, result_options, size_option, units_option
+from .output import deliver_each
 
 
 @click.command()
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
-@click.option("--layer", "-l", required=True, help="The layer: name, alias, glob, or -1 for the last.")
+@layer_option()
 @model_option
-@click.option(
-    "--units", help="Which units to draw: 0:16 (a range as in Python) or 3,7.  [default: 64 at most]"
-)
+@units_option("64 at most")
 @click.option(
     "--sort",
     type=click.Choice(["index", "max"]),
@@ -34,24 +34,17 @@ from .output import out_for, print_json, say
     "contrast).",
 )
 @size_option
-@out_option("Picture (.png, .svg, .pdf) or arrays (.npz).  [default: maps.png]")
-@json_option
-@model_options
-@debug_option
+@result_options("maps.png")
 def maps(
     images: tuple[str, ...],
-    layer: str,
     model: str,
-    units: str | None,
-    sort: str,
-    scale: str,
     normalize: str | None,
-    size: tuple[int, int] | None,
     out: str | None,
     as_json: bool,
     trust: bool,
     weights: str,
     seed: int,
+    **options: Any,
 ) -> None:
     """Draw the feature maps of a layer beside the image.
 
@@ -63,31 +56,9 @@ def maps(
     """
     from netviz.images import list_images
     from netviz.models import load
-    from netviz.questions.drawing import draw
     from netviz.questions.maps.measure import maps as take_maps
 
     opened = load(model, trust=trust, weights=weights, seed=seed)
     sources = list_images(images)
-    facts = []
-    taken: set[str] = set()
-    for source in sources:
-        result = take_maps(
-            source,
-            layer=layer,
-            model=opened,
-            units=units,
-            sort=sort,
-            scale=scale,
-            normalize=normalize or "",
-            size=size,
-        )
-        facts.append(result.summary())
-        if out is None and as_json:
-            continue
-        name, number = result.image_name, 2
-        while name in taken:
-            name, number = f"{result.image_name}-{number}", number + 1
-        taken.add(name)
-        say(f"wrote {draw(result, out_for(out, 'maps.png', name, len(sources) > 1))}")
-    if as_json:
-        print_json(facts if len(sources) > 1 else facts[0])
+    results = (take_maps(source, model=opened, normalize=normalize or "", **options) for source in sources)
+    deliver_each(results, len(sources), out, "maps.png", as_json)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import debug_option, json_option, model_option, model_options, out_option, size_option
+from .options import images_option, model_option, result_options, size_option
 from .output import Progress, deliver, say
 
 if TYPE_CHECKING:
@@ -34,36 +34,18 @@ if TYPE_CHECKING:
     show_default=True,
     help="What a removed segment shows: the image blurred, its surroundings continued, or the image's mean colour.",
 )
-@click.option(
-    "--images",
-    "-i",
-    multiple=True,
-    metavar="DIR",
-    help="Instead of IMAGE: many images, file or folder; may be given several times. Gives the average share of the "
+@images_option(
+    "Instead of IMAGE: many images, file or folder; may be given several times. Gives the average share of the "
     "image that is needed, by class.",
+    metavar="DIR",
 )
 @click.option(
     "--strict", is_flag=True, help="With --images: stop at an image that cannot serve, instead of naming it."
 )
 @size_option
-@out_option("Picture (.png, .svg, .pdf) or arrays (.npz).  [default: minimal.png]")
-@json_option
-@model_options
-@debug_option
+@result_options("minimal.png")
 def minimal(
-    image: str | None,
-    model: str,
-    target: str | None,
-    segments: int,
-    fill: str,
-    images: tuple[str, ...],
-    strict: bool,
-    size: tuple[int, int] | None,
-    out: str | None,
-    as_json: bool,
-    trust: bool,
-    weights: str,
-    seed: int,
+    image: str | None, images: tuple[str, ...], strict: bool, out: str | None, as_json: bool, **options: Any
 ) -> None:
     """Remove segments of an image as long as the prediction stays: what is left is its minimal image.
 
@@ -82,17 +64,7 @@ def minimal(
     from netviz.questions.minimal.measure import minimal as find
     from netviz.questions.minimal.measure import minimal_set as find_all
 
-    options: dict[str, Any] = {
-        "model": model,
-        "target": target,
-        "segments": segments,
-        "fill": fill,
-        "size": size,
-        "trust": trust,
-        "weights": weights,
-        "seed": seed,
-        "progress": Progress(),
-    }
+    options["progress"] = Progress()
     if image is not None:
         deliver(find(image, **options), out, "minimal.png", as_json)
         return

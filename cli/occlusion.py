@@ -1,8 +1,10 @@
 """``netviz occlusion``."""
 
+from typing import Any
+
 import click
 
-from .options import debug_option, json_option, model_option, model_options, out_option, size_option
+from .options import model_option, result_options, size_option
 from .output import Progress, deliver
 
 
@@ -34,24 +36,8 @@ from .output import Progress, deliver
     "own units.",
 )
 @size_option
-@out_option("Picture (.png, .svg, .pdf) or arrays (.npz).  [default: occlusion.png]")
-@json_option
-@model_options
-@debug_option
-def occlusion(
-    image: str,
-    model: str,
-    target: str | None,
-    patch: int,
-    stride: int,
-    fill: str,
-    size: tuple[int, int] | None,
-    out: str | None,
-    as_json: bool,
-    trust: bool,
-    weights: str,
-    seed: int,
-) -> None:
+@result_options("occlusion.png")
+def occlusion(patch: int, stride: int, out: str | None, as_json: bool, **options: Any) -> None:
     """Cover an image patch by patch and draw how a class score falls.
 
     IMAGE is a file, or skimage:NAME for a photograph that comes with scikit-image. Only what a patch can change is
@@ -67,17 +53,5 @@ def occlusion(
             f"{stride} leaves pixels between patches of {patch} uncovered; give at most {patch}",
             param_hint="'--stride'",
         )
-    result = take_occlusion(
-        image,
-        model=model,
-        target=target,
-        patch=patch,
-        stride=stride,
-        fill=fill,
-        size=size,
-        trust=trust,
-        weights=weights,
-        seed=seed,
-        progress=Progress(),
-    )
+    result = take_occlusion(patch=patch, stride=stride, **options, progress=Progress())
     deliver(result, out, "occlusion.png", as_json)

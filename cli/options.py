@@ -16,8 +16,16 @@ def size(text: str) -> tuple[int, int]:
     return int(numbers[0]), int(numbers[-1])
 
 
+def label_values(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...]:
+    """Read values of masks, such as ``11,255``."""
+    parts = [part.strip() for part in (value or "").split(",") if part.strip()]
+    if not all(part.isdecimal() for part in parts):
+        raise click.BadParameter(f"{value!r} is no list of label values; write 11 or 11,255")
+    return tuple(sorted({int(part) for part in parts}))
+
+
 def model_options(command: F) -> F:
-    """Add how a MODEL may be opened."""
+    """Add how a MODEL may be opened: the keywords of `netviz.load`."""
     for option in (
         click.option("--seed", default=0, show_default=True, help="Seed of untrained weights."),
         click.option(
@@ -45,6 +53,36 @@ def model_option(command: F) -> F:
         show_default=True,
         help="A checkpoint file, a known network (mobilenet_v2, hed, pnet, fcn_camvid), a torchvision builder, "
         "timm:NAME or module:factory.",
+    )(command)
+
+
+def layer_option(help: str = "The layer: name, alias, glob, or -1 for the last.") -> Callable[[F], F]:
+    """Add ``--layer``, for commands that need one."""
+    return click.option("--layer", "-l", required=True, help=help)
+
+
+def units_option(default: str) -> Callable[[F], F]:
+    """Add ``--units``: which of a layer's units are drawn."""
+    return click.option(
+        "--units",
+        help=f"Which units to draw: 0:16 (a range as in Python) or 3,7.  [default: {default}]",
+    )
+
+
+def images_option(help: str, metavar: str = "PATH") -> Callable[[F], F]:
+    """Add ``--images``, for questions over many images."""
+    return click.option("--images", "-i", multiple=True, metavar=metavar, help=help)
+
+
+def fit_option(command: F) -> F:
+    """Add ``--fit``: how images of any aspect are brought to the network."""
+    return click.option(
+        "--fit",
+        type=click.Choice(["crop", "resize", "full"]),
+        default="crop",
+        show_default=True,
+        help="Show the network the middle of an image, all of it squeezed to the network's size, or all of it at its "
+        "own aspect.",
     )(command)
 
 
@@ -95,9 +133,38 @@ def run_options(command: F) -> F:
     return command
 
 
+def check_address(address: str | None, engine: str) -> None:
+    """Refuse the address of a cluster for an engine that has none."""
+    if address is not None and engine != "ray":
+        raise click.BadParameter("an address is for --engine ray", param_hint="'--address'")
+
+
+def run_option(command: F) -> F:
+    """Add ``-o``, for commands that write the folder of a run."""
+    return click.option("-o", "--out", required=True, metavar="RUN", help="The run's folder: new or empty.")(
+        command
+    )
+
+
 def out_option(help: str) -> Callable[[F], F]:
     """Add ``-o``."""
     return click.option("-o", "--out", metavar="OUT", help=help)
+
+
+def result_options(default: str) -> Callable[[F], F]:
+    """Add what every command has that makes a picture: ``-o``, ``--json``, a MODEL's options and ``--debug``."""
+
+    def add(command: F) -> F:
+        for option in (
+            debug_option,
+            model_options,
+            json_option,
+            out_option(f"Picture (.png, .svg, .pdf) or arrays (.npz).  [default: {default}]"),
+        ):
+            command = option(command)
+        return command
+
+    return add
 
 
 def json_option(command: F) -> F:

@@ -4,13 +4,17 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from netviz.results.names import unique_name
+
 if TYPE_CHECKING:
+    from netviz.fcn.streams.result import StreamsResult
+    from netviz.questions.maps.result import MapsResult
     from netviz.results.base import Result
 
 
@@ -34,10 +38,32 @@ def deliver(result: "Result", out: str | None, default: str, as_json: bool) -> N
         say(f"wrote {draw(result, out or default)}")
 
 
-def out_for(out: str | None, default: str, name: str, several: bool) -> str:
-    """Return the file for one image of several: the image's name is put before the suffix."""
+def deliver_each(
+    results: "Iterable[MapsResult | StreamsResult]", count: int, out: str | None, default: str, as_json: bool
+) -> None:
+    """Write the results of several images, each to a file of its own, and print their facts if asked.
+
+    Parameters
+    ----------
+    results : iterable of MapsResult or StreamsResult
+        Each is written before the next is made.
+    count : int
+        How many there are. Where there are several, an image's name is put before the suffix of its file.
+    out, default, as_json
+        As for `deliver`.
+    """
+    facts: list[Any] = []
+    taken: set[str] = set()
     path = Path(out or default)
-    return str(path.with_name(f"{path.stem}-{name}{path.suffix}")) if several else str(path)
+    for result in results:
+        facts.append(result.summary())
+        if out is not None or not as_json:
+            from netviz.questions.drawing import draw
+
+            name = f"-{unique_name(result.image_name, taken)}" if count > 1 else ""
+            say(f"wrote {draw(result, path.with_name(path.stem + name + path.suffix))}")
+    if as_json:
+        print_json(facts if count > 1 else facts[0])
 
 
 class Progress:

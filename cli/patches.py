@@ -1,19 +1,26 @@
 """``netviz patches``."""
 
+from typing import Any
+
 import click
 
-from .options import debug_option, model_options, run_options, size_option
+from .options import (
+    check_address,
+    debug_option,
+    fit_option,
+    images_option,
+    model_options,
+    run_option,
+    run_options,
+    size_option,
+)
 from .output import Progress, say
 
 
 @click.command()
 @click.argument("model", default="mobilenet_v2")
-@click.option(
-    "--images",
-    "-i",
-    multiple=True,
-    metavar="PATH",
-    help="Image file or folder; may be given several times.  [default: scikit-image's photographs]",
+@images_option(
+    "Image file or folder; may be given several times.  [default: scikit-image's photographs]",
 )
 @click.option(
     "--layer",
@@ -40,42 +47,14 @@ from .output import Progress, say
     help="Patches that each unit keeps for each class besides, where images lie in a folder for each class or are "
     "named by it.",
 )
-@click.option(
-    "--fit",
-    type=click.Choice(["crop", "resize", "full"]),
-    default="crop",
-    show_default=True,
-    help="Show the network the middle of an image, all of it squeezed to the network's size, or all of it at its own "
-    "aspect.",
-)
+@fit_option
 @size_option
 @run_options
 @click.option("--strict", is_flag=True, help="Stop at an image that cannot be read, instead of noting it.")
-@click.option("-o", "--out", required=True, metavar="RUN", help="The run's folder: new or empty.")
+@run_option
 @model_options
 @debug_option
-def patches(
-    model: str,
-    images: tuple[str, ...],
-    layer: tuple[str, ...],
-    top: int,
-    per_image: int,
-    per_class: int,
-    fit: str,
-    size: tuple[int, int] | None,
-    batch: int,
-    engine: str,
-    address: str | None,
-    workers: int | None,
-    device: str | None,
-    dtype: str,
-    resume: bool,
-    strict: bool,
-    out: str,
-    trust: bool,
-    weights: str,
-    seed: int,
-) -> None:
+def patches(address: str | None, engine: str, **options: Any) -> None:
     """Find the patches of images that excite each unit most, and what units do over all images.
 
     RUN holds images.txt, run.json (options, counts, skipped images with reasons) and for each layer an NPZ with
@@ -83,36 +62,13 @@ def patches(
     original, `mean`, `max`, `nonzero`, `quantile_levels`, `quantiles` and more. Draw it with: netviz draw RUN
     --layer LAYER.
     """
-    if address is not None and engine != "ray":
-        raise click.BadParameter("an address is for --engine ray", param_hint="'--address'")
+    check_address(address, engine)
     import shlex
 
     from netviz.questions.patches.measure import patches as find
     from netviz.questions.patches.run import open_run
 
-    folder = find(
-        model,
-        out,
-        images=images,
-        layer=layer,
-        top=top,
-        per_image=per_image,
-        per_class=per_class,
-        fit=fit,
-        size=size,
-        batch=batch,
-        engine=engine,
-        workers=workers,
-        address=address,
-        device=device,
-        dtype=dtype,
-        resume=resume,
-        strict=strict,
-        trust=trust,
-        weights=weights,
-        seed=seed,
-        progress=Progress(),
-    )
+    folder = find(address=address, engine=engine, **options, progress=Progress())
     run = open_run(folder)
     counts = run.facts["images"]
     skipped = f", {counts['skipped']} skipped (see run.json)" if counts["skipped"] else ""

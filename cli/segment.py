@@ -1,8 +1,10 @@
 """``netviz segment``."""
 
+from typing import Any
+
 import click
 
-from .options import debug_option, json_option, model_option, model_options, out_option, size_option
+from .options import images_option, layer_option, model_option, result_options, size_option
 from .output import Progress, deliver, say
 
 
@@ -24,7 +26,7 @@ def _threshold(text: str) -> str | float:
 @click.command()
 @click.argument("image", metavar="IMAGE")
 @model_option
-@click.option("--layer", "-l", required=True, help="Layer: name, alias, glob, or -1 for the last with maps.")
+@layer_option("Layer: name, alias, glob, or -1 for the last with maps.")
 @click.option("--unit", "-u", type=int, required=True, help="Number of the unit; -1 is the last.")
 @click.option(
     "--threshold",
@@ -41,35 +43,20 @@ def _threshold(text: str) -> str | float:
     show_default=True,
     help="Which quantile.",
 )
-@click.option(
-    "--images",
-    "-i",
-    multiple=True,
-    metavar="PATH",
-    help="Over which images the quantile is taken: file or folder; may be given several times.  [default: "
+@images_option(
+    "Over which images the quantile is taken: file or folder; may be given several times.  [default: "
     "scikit-image's photographs]",
 )
 @click.option("--run", metavar="RUN", help="Folder of a finished run of netviz patches: take its quantile.")
 @size_option
-@out_option("Picture (.png, .svg, .pdf) or arrays (.npz).  [default: segment.png]")
-@json_option
-@model_options
-@debug_option
+@result_options("segment.png")
 def segment(
-    image: str,
-    model: str,
-    layer: str,
-    unit: int,
     threshold: str | float,
-    quantile: float,
     images: tuple[str, ...],
     run: str | None,
-    size: tuple[int, int] | None,
     out: str | None,
     as_json: bool,
-    trust: bool,
-    weights: str,
-    seed: int,
+    **options: Any,
 ) -> None:
     """Outline the part of an image that a unit answers to.
 
@@ -90,21 +77,7 @@ def segment(
         )
     from netviz.questions.segment.measure import segment as take
 
-    result = take(
-        image,
-        layer=layer,
-        unit=unit,
-        model=model,
-        threshold=threshold,
-        quantile=quantile,
-        images=images,
-        run=run,
-        size=size,
-        trust=trust,
-        weights=weights,
-        seed=seed,
-        progress=Progress(),
-    )
+    result = take(threshold=threshold, images=images, run=run, **options, progress=Progress())
     for name, reason in result.skipped:
         say(f"left out {name}: {reason}")
     deliver(result, out, "segment.png", as_json)

@@ -1,14 +1,16 @@
 """``netviz sift``."""
 
+from typing import Any
+
 import click
 
-from .options import debug_option, json_option, model_option, model_options, out_option, size_option
+from .options import layer_option, model_option, result_options, size_option
 from .output import Progress, deliver
 
 
 @click.command()
 @click.argument("image", metavar="IMAGE")
-@click.option("--layer", "-l", required=True, help="The layer: name, alias, glob, or -1 for the last.")
+@layer_option()
 @model_option
 @click.option(
     "--match",
@@ -28,23 +30,9 @@ from .output import Progress, deliver
     help="Side of the contrast normalization's Gaussian window, in positions of the layer; odd.",
 )
 @size_option
-@out_option("Picture (.png, .svg, .pdf) or arrays (.npz).  [default: sift.png; with --match: match.png]")
-@json_option
-@model_options
-@debug_option
+@result_options("sift.png; with --match: match.png")
 def sift(
-    image: str,
-    layer: str,
-    model: str,
-    match: bool,
-    keypoints: int | None,
-    window: int,
-    size: tuple[int, int] | None,
-    out: str | None,
-    as_json: bool,
-    trust: bool,
-    weights: str,
-    seed: int,
+    match: bool, keypoints: int | None, window: int, out: str | None, as_json: bool, **options: Any
 ) -> None:
     """Compare SIFT's descriptors of an image with a layer's.
 
@@ -70,30 +58,10 @@ def sift(
     if match:
         from netviz.questions.sift.match import match as take_match
 
-        measured = take_match(
-            image,
-            layer=layer,
-            model=model,
-            size=size,
-            window=window,
-            trust=trust,
-            weights=weights,
-            seed=seed,
-            progress=Progress(),
-        )
+        measured = take_match(window=window, **options, progress=Progress())
         deliver(measured, out, "match.png", as_json)
         return
     from netviz.questions.sift.measure import sift as take_sift
 
-    described = take_sift(
-        image,
-        layer=layer,
-        model=model,
-        keypoints=12 if keypoints is None else keypoints,
-        size=size,
-        window=window,
-        trust=trust,
-        weights=weights,
-        seed=seed,
-    )
+    described = take_sift(keypoints=12 if keypoints is None else keypoints, window=window, **options)
     deliver(described, out, "sift.png", as_json)

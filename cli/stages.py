@@ -1,10 +1,11 @@
 """``netviz stages``."""
 
 from collections.abc import Callable
+from typing import Any
 
 import click
 
-from .options import debug_option, json_option, model_option, model_options, out_option, size_option
+from .options import layer_option, model_option, result_options, size_option, units_option
 from .output import deliver
 
 _NONLINEARITIES = ("relu", "tanh", "sigmoid", "leaky_relu", "elu", "gelu", "silu")
@@ -26,12 +27,9 @@ def _some_of(allowed: tuple[str, ...]) -> Callable[..., tuple[str, ...]]:
 
 @click.command()
 @click.argument("image", metavar="IMAGE")
-@click.option("--layer", "-l", required=True, help="The convolution: name, alias, glob, or -1 for the last.")
+@layer_option("The convolution: name, alias, glob, or -1 for the last.")
 @model_option
-@click.option(
-    "--units",
-    help="Which units to draw: 0:16 (a range as in Python) or 3,7.  [default: the 8 with the largest maxima]",
-)
+@units_option("the 8 with the largest maxima")
 @click.option(
     "--nonlinearity",
     metavar="NAME,...",
@@ -59,26 +57,8 @@ def _some_of(allowed: tuple[str, ...]) -> Callable[..., tuple[str, ...]]:
     help="Step of the window of --pool; windows overlap if it is smaller than the window.",
 )
 @size_option
-@out_option("Picture (.png, .svg, .pdf) or arrays (.npz).  [default: stages.png]")
-@json_option
-@model_options
-@debug_option
-def stages(
-    image: str,
-    layer: str,
-    model: str,
-    units: str | None,
-    nonlinearity: tuple[str, ...],
-    pool: tuple[str, ...],
-    window: int,
-    step: int,
-    size: tuple[int, int] | None,
-    out: str | None,
-    as_json: bool,
-    trust: bool,
-    weights: str,
-    seed: int,
-) -> None:
+@result_options("stages.png")
+def stages(out: str | None, as_json: bool, **options: Any) -> None:
     """Draw what follows a convolution: normalization, non-linearity, pooling, as the network runs them.
 
     IMAGE is a file, or skimage:NAME for a photograph that comes with scikit-image. Units are rows, stages are
@@ -91,18 +71,4 @@ def stages(
     """
     from netviz.questions.stages.measure import stages as take_stages
 
-    result = take_stages(
-        image,
-        layer=layer,
-        model=model,
-        units=units,
-        nonlinearity=nonlinearity,
-        pool=pool,
-        window=window,
-        step=step,
-        size=size,
-        trust=trust,
-        weights=weights,
-        seed=seed,
-    )
-    deliver(result, out, "stages.png", as_json)
+    deliver(take_stages(**options), out, "stages.png", as_json)

@@ -4,19 +4,15 @@ from typing import Any
 
 import click
 
-from .options import debug_option, json_option, model_options, out_option, size_option
+from .options import fit_option, images_option, layer_option, result_options, size_option
 from .output import Progress, deliver, say
 
 
 @click.command()
 @click.argument("model", default="mobilenet_v2")
-@click.option("--layer", "-l", required=True, help="Layer: name, alias, glob, or -1 for the last with maps.")
-@click.option(
-    "--images",
-    "-i",
-    multiple=True,
-    metavar="PATH",
-    help="Image file or folder; may be given several times. Of folders by class the selectivity for classes is told "
+@layer_option("Layer: name, alias, glob, or -1 for the last with maps.")
+@images_option(
+    "Image file or folder; may be given several times. Of folders by class the selectivity for classes is told "
     "too.  [default: scikit-image's photographs]",
 )
 @click.option(
@@ -24,14 +20,7 @@ from .output import Progress, deliver, say
     type=click.IntRange(min=1),
     help="How many patches of two units are compared.  [default: 9, or a third of the images]",
 )
-@click.option(
-    "--fit",
-    type=click.Choice(["crop", "resize", "full"]),
-    default="crop",
-    show_default=True,
-    help="Show the network the middle of an image, all of it squeezed to the network's size, or all of it at its own "
-    "aspect.",
-)
+@fit_option
 @size_option
 @click.option(
     "--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Images in one forward pass."
@@ -41,27 +30,8 @@ from .output import Progress, deliver, say
 )
 @click.option("--device", help="Such as cuda or cpu.  [default: a GPU if there is one]")
 @click.option("--strict", is_flag=True, help="Stop at an image that cannot be read, instead of naming it.")
-@out_option("Picture (.png, .svg, .pdf) or arrays (.npz).  [default: units.png]")
-@json_option
-@model_options
-@debug_option
-def units(
-    model: str,
-    layer: str,
-    images: tuple[str, ...],
-    top: int | None,
-    fit: str,
-    size: tuple[int, int] | None,
-    batch: int,
-    workers: int,
-    device: str | None,
-    strict: bool,
-    out: str | None,
-    as_json: bool,
-    trust: bool,
-    weights: str,
-    seed: int,
-) -> None:
+@result_options("units.png")
+def units(out: str | None, as_json: bool, **options: Any) -> None:
     """Tell what the units of a layer are like: selective for a class, sparse, correlated, with the same patches.
 
     The NPZ holds `selectivity`, `sparsity` and `zeros` (units,), `class_means` (units, classes), `correlation` and
@@ -69,22 +39,7 @@ def units(
     """
     from netviz.questions.units.measure import units as tell
 
-    result = tell(
-        model,
-        layer,
-        images=images,
-        top=top,
-        fit=fit,
-        size=size,
-        batch=batch,
-        workers=workers,
-        device=device,
-        strict=strict,
-        trust=trust,
-        weights=weights,
-        seed=seed,
-        progress=Progress(),
-    )
+    result = tell(**options, progress=Progress())
     for name, reason in result.skipped:
         say(f"left out {name}: {reason}")
     if not as_json:
