@@ -20,14 +20,11 @@ from netviz.questions.places import interpolation, open_layer, require_places
 STARTS = 4
 
 
-STEPS = 100
-
-
 Floats = NDArray[np.float64]
 
 
 def k_means(points: Floats, count: int, seed: int) -> tuple[NDArray[np.int32], list[float]]:
-    """Part points into clusters: Lloyd's steps from four k-means++ starts; the tightest parting is kept.
+    """Part points into clusters: SciPy's k-means from four k-means++ starts; the tightest parting is kept.
 
     Parameters
     ----------
@@ -47,10 +44,16 @@ def k_means(points: Floats, count: int, seed: int) -> tuple[NDArray[np.int32], l
     ----------
     Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007.
     """
+    from scipy.cluster.vq import kmeans, vq
+
     random = np.random.default_rng(seed)
-    best, labels = np.inf, np.zeros(len(points), dtype=np.intp)
+    points = np.ascontiguousarray(points)
+    best, labels = np.inf, np.zeros(len(points), dtype=np.int32)
     for _ in range(STARTS):
-        found, spread = _lloyd(points, _start(points, count, random))
+        # SciPy's own starts are not for fewer different points than clusters; its steps go on while anything moves.
+        centres, _ = kmeans(points, _start(points, count, random), thresh=1e-12, check_finite=False)
+        found, away = vq(points, centres, check_finite=False)
+        spread = float((away**2).sum())
         # Another start must be better by more than rounding, so that the choice is the same everywhere.
         if spread < best * (1 - 1e-9) or not np.isfinite(best):
             best, labels = spread, found
@@ -72,25 +75,6 @@ def _start(points: Floats, count: int, random: np.random.Generator) -> Floats:
         chosen.append(points[min(place, len(points) - 1)])
         far = np.minimum(far, ((points - chosen[-1]) ** 2).sum(axis=1))
     return np.array(chosen)
-
-
-def _lloyd(points: Floats, centres: Floats) -> tuple[NDArray[np.intp], float]:
-    """Move centres to the means of the points nearest to them until nothing changes; return labels and spread."""
-    labels = np.full(len(points), -1, dtype=np.intp)
-    for _ in range(STEPS):
-        # |p - c|² less |p|², which is the same for every centre.
-        new = np.argmin((centres**2).sum(axis=1) - 2 * (points @ centres.T), axis=1)
-        if np.array_equal(new, labels):
-            break
-        labels = new
-        sizes = np.bincount(labels, minlength=len(centres))
-        sums = np.stack(
-            [np.bincount(labels, weights=one, minlength=len(centres)) for one in points.T], axis=1
-        )
-        held = sizes > 0
-        centres = centres.copy()
-        centres[held] = sums[held] / sizes[held, None]
-    return labels, float(((points - centres[labels]) ** 2).sum())
 
 
 LARGEST_GRID = 256

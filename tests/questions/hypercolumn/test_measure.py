@@ -146,6 +146,12 @@ def test_clusters_by_hand():
     labels, shares = k_means(points, 3, seed=5)
     assert labels.tolist() == np.repeat([0, 1, 2], sizes).tolist()
     assert shares == [0.5, 0.3, 0.2]
+    # Where nothing moves any more, every point is with the mean that is nearest to it.
+    points = random.normal(size=(500, 4))
+    labels, _ = k_means(points, 6, seed=0)
+    means = np.array([points[labels == number].mean(axis=0) for number in range(6)])
+    away = np.linalg.norm(points[:, None] - means, axis=2)
+    np.testing.assert_array_equal(labels, away.argmin(axis=1))
     labels, shares = k_means(np.repeat(places, 4, axis=0), 7, seed=0)
     assert len(shares) == 3
     assert len(set(labels.tolist())) == 3
