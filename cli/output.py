@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from netviz.results.names import unique_name
-
 if TYPE_CHECKING:
     from netviz.fcn.streams.result import StreamsResult
     from netviz.questions.maps.result import MapsResult
@@ -52,16 +50,18 @@ def deliver_each(
     out, default, as_json
         As for `deliver`.
     """
+    from netviz.questions.drawing import draw
+    from netviz.results.names import unique_name
+
     facts: list[Any] = []
     taken: set[str] = set()
     path = Path(out or default)
     for result in results:
         facts.append(result.summary())
         if out is not None or not as_json:
-            from netviz.questions.drawing import draw
-
-            name = f"-{unique_name(result.image_name, taken)}" if count > 1 else ""
-            say(f"wrote {draw(result, path.with_name(path.stem + name + path.suffix))}")
+            name = unique_name(result.image_name, taken)
+            file = path.with_name(f"{path.stem}-{name}{path.suffix}") if count > 1 else path
+            say(f"wrote {draw(result, file)}")
     if as_json:
         print_json(facts if count > 1 else facts[0])
 
