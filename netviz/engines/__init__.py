@@ -4,7 +4,7 @@ from netviz.engines.accumulators.top import Top
 from netviz.engines.accumulators.units import Units, UnitsPlan
 from netviz.engines.batches import Batch, Files, Item, Source
 from netviz.engines.checkpoint import Checkpoint
-from netviz.engines.job import Accumulator, Job, Tally
+from netviz.engines.job import Accumulator, Job, Progress, Tally
 from netviz.engines.local import run_local
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Files",
     "Item",
     "Job",
+    "Progress",
     "Source",
     "Tally",
     "Top",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from netviz.engines.batches import Batch, Chunk, Source
 from netviz.errors import ModelError
 from netviz.models import Layer
 from netviz.models.preprocessing import Preprocessing
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Told what is being done, how many steps of it are done, and of how many."""
 
 
 class NotFiniteError(ModelError):

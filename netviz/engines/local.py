@@ -6,11 +6,10 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 
 from netviz.engines.batches import Chunk, Source, load_chunk
-from netviz.engines.job import Accumulator, Job, Tally
+from netviz.engines.job import Accumulator, Job, Progress, Tally
 from netviz.engines.runner import runner
 from netviz.errors import ImageError
 
-Progress = Callable[[str, int, int], None]
 Save = Callable[[Accumulator, Tally], None]
 
 

@@ -1,6 +1,6 @@
 """Whole images with a class for every pixel, checked before training, and changed before they are learned from."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from netviz.engines import Progress
 from netviz.errors import ImageError
 from netviz.fcn.metrics import VOID
 from netviz.images import read_image
@@ -95,9 +96,6 @@ class Augmentation:
         image[down : down + rows, right : right + cols] = np.asarray(part)
         labels[down : down + rows, right : right + cols] = truth[places[0][:, None], places[1]]
         return image, labels
-
-
-Progress = Callable[[str, int, int], None]
 
 
 _ORIENTATION = 0x0112  # EXIF; from 5 on rows and columns are exchanged

@@ -53,6 +53,11 @@ def _closest(text: str, labels: Sequence[str]) -> str:
     return f"the closest: {', '.join(names)}"
 
 
+def class_label(model: Model, number: int) -> str:
+    """Return the name of a class; "" where names are not known."""
+    return model.labels[number] if model.labels else ""
+
+
 def scores_on(model: Model, tape: Tape, question: str = "occlusion") -> tuple[Tensor, str]:
     """Return the score of every class on a taped image, and what a score is.
 

@@ -9,14 +9,11 @@ import torch
 from typing_extensions import Unpack
 
 from netviz._version import __version__
-from netviz.engines import Accumulator, Files, Job, Tally, run_local
+from netviz.engines import Accumulator, Files, Job, Progress, Tally, run_local
 from netviz.engines.batches import Source
 from netviz.errors import ImageError
 from netviz.models import Model, ModelOptions, ModelSpec, load
 from netviz.questions.opening import SHORT_SIDE, Opened, chosen_layers, open_model
-
-Progress = Callable[[str, int, int], None]
-
 
 Save = Callable[[Accumulator, Tally], None]
 
@@ -146,6 +143,11 @@ def default_device(device: str | None) -> str:
     return device or ("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def default_workers(workers: int | None) -> int:
+    """Return how many processes read images: as many as are asked for, or one per core, at most 8."""
+    return min(8, torch.get_num_threads()) if workers is None else workers
+
+
 def feed(
     job: Job,
     accumulator: Fed,
@@ -179,8 +181,15 @@ def feed(
             progress=progress,
         )
     else:
-        readers = min(8, torch.get_num_threads()) if workers is None else workers
-        run_local(job, accumulator, tally, workers=readers, strict=strict, save=save, progress=progress)
+        run_local(
+            job,
+            accumulator,
+            tally,
+            workers=default_workers(workers),
+            strict=strict,
+            save=save,
+            progress=progress,
+        )
     return accumulator
 
 

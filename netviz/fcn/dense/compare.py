@@ -18,6 +18,7 @@ from typing_extensions import Unpack
 
 from netviz.capture import evaluation, unwrap
 from netviz.capture.tensors import main_tensor
+from netviz.engines import Progress
 from netviz.errors import ModelError
 from netviz.fcn.dense.levels import Level, run_level
 from netviz.fcn.dense.measure import check_large_enough, highest
@@ -140,9 +141,6 @@ BATCH = 16
 
 
 REPEATS = 3
-
-
-Progress = Callable[[str, int, int], None]
 
 
 Maps = NDArray[np.float32]

@@ -1,6 +1,6 @@
 """A network over a whole image at once: where in it does each class have how high a score."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import Unpack
 
+from netviz.engines import Progress
 from netviz.errors import ImageError, ModelError
 from netviz.fcn.dense.detector import is_detector, open_detector
 from netviz.fcn.dense.levels import Level, finest, merged, run_level
@@ -31,7 +32,7 @@ def dense(
     top: int = TOP,
     pyramid: Sequence[float] = (),
     short_side: int | str | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
     **options: Unpack[ModelOptions],
 ) -> DenseResult:
     """Run a network over a whole image and place its score maps on it.

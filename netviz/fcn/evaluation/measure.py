@@ -17,14 +17,15 @@ from torch.nn import functional
 from typing_extensions import Unpack
 
 from netviz.capture import brief, evaluation, network_device
+from netviz.engines import Progress
 from netviz.errors import ImageError, ModelError
-from netviz.fcn.data import Progress, Segmentation, open_segmentation
+from netviz.fcn.data import Segmentation, open_segmentation
 from netviz.fcn.evaluation.result import SegmentationResult
 from netviz.fcn.metrics import Confusion, metrics
 from netviz.images import normalize_batch, prepare_pixels
 from netviz.models import Model, ModelOptions, ModelSpec, Preprocessing, load
 from netviz.models.known.skips.network import SkipNetwork
-from netviz.questions.runs import default_device
+from netviz.questions.runs import default_device, default_workers
 
 WIDTH = 20
 """The widest band that is looked at, in pixels."""
@@ -213,11 +214,10 @@ def confusions(
     dict of str to Confusion
         By stream, coarse to fine.
     """
-    readers = min(8, torch.get_num_threads()) if workers is None else workers
     items = torch.utils.data.DataLoader(
         _Prepared(data, preprocessing, bands),
         batch_size=None,
-        num_workers=readers,
+        num_workers=default_workers(workers),
         generator=torch.Generator(),  # else the caller's random numbers would move on
     )
     tables: dict[str, Confusion] = {}

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from netviz.engines import Progress
 from netviz.errors import ModelError
-from netviz.fcn.data import Augmentation, Examples, Progress, Segmentation, batches, load_batches
+from netviz.fcn.data import Augmentation, Examples, Segmentation, batches, load_batches
 from netviz.fcn.evaluation.measure import autocast, confusions
 from netviz.fcn.metrics import VOID, metrics
 from netviz.fcn.training.recipes import Recipe, Stage

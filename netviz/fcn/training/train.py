@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from netviz._version import __version__
+from netviz.engines import Progress
 from netviz.errors import ModelError
-from netviz.fcn.data import Augmentation, Progress, Segmentation, check, held_out, open_segmentation
+from netviz.fcn.data import Augmentation, Segmentation, check, held_out, open_segmentation
 from netviz.fcn.evaluation.measure import check_precision
 from netviz.fcn.streams.network import STRIDES, choose_taps
 from netviz.fcn.training.loop import Plan, Trainer
@@ -25,7 +26,7 @@ from netviz.models.builders import torchvision_names
 from netviz.models.known.skips.file import pack
 from netviz.models.known.skips.network import SkipNetwork
 from netviz.models.recognition.recognise import recognise
-from netviz.questions.runs import default_device, weights_print
+from netviz.questions.runs import default_device, default_workers, weights_print
 from netviz.results.files import write_bytes
 from netviz.results.ledger import RUN, bytes_of, digest, full_name, run_folder
 
@@ -225,7 +226,7 @@ def train(
         seed=seed,
         device=default_device(device),
         precision=precision,
-        workers=min(8, torch.get_num_threads()) if workers is None else workers,
+        workers=default_workers(workers),
     )
     network = SkipNetwork(model.runnable(), found, len(everything.classes), learned=learned)
     network = network.to(plan.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

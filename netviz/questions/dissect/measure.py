@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from typing_extensions import Unpack
 
-from netviz.engines import Checkpoint, Tally, Units, UnitsPlan
+from netviz.engines import Checkpoint, Progress, Tally, Units, UnitsPlan
 from netviz.engines.accumulators.concepts import Concepts, ConceptsPlan
 from netviz.images.labelled.folder import open_labelled
 from netviz.images.labelled.labels import LabelSet
@@ -24,7 +24,6 @@ from netviz.questions.patches.measure import map_windows, write_patches
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.reader import load_result
 from netviz.questions.runs import (
-    Progress,
     check_options,
     feed,
     image_facts,

@@ -1,7 +1,7 @@
 """The receptive field of a layer's units: what they can see, what they use, what they react to."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from netviz.capture import brief
+from netviz.engines import Progress
 from netviz.errors import ImageError, ModelError
 from netviz.geometry.effective import GRADIENTS, effective_field, extent, locate
 from netviz.geometry.field import Field
@@ -27,9 +28,6 @@ KINDS = ("theoretical", "effective", "empirical", "all")
 
 UNITS = 8
 """How many units the empirical field is measured for if none is named."""
-
-
-Progress = Callable[[str, int, int], None]
 
 
 def field(

@@ -1,7 +1,7 @@
 """The minimal image: as few segments as a network needs to go on predicting the same class."""
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ from skimage.restoration import inpaint_biharmonic
 from skimage.segmentation import slic
 from typing_extensions import Unpack
 
+from netviz.engines import Progress
 from netviz.errors import ImageError, ModelError
 from netviz.images import Photo, images_or_photographs, normalize, read_image
 from netviz.models import Model, ModelSpec
-from netviz.questions.classes import find_class, scores_on
+from netviz.questions.classes import class_label, find_class, scores_on
 from netviz.questions.minimal.result import MinimalResult, MinimalSetResult
 from netviz.questions.minimal.search import search
 from netviz.questions.opening import InputOptions, Opened, open_model
@@ -105,9 +106,6 @@ def _rounded(values: NDArray[np.float64]) -> Pixels:
 
 THUMBNAIL = 112
 """Side in pixels of the small images that a set keeps."""
-
-
-Progress = Callable[[str, int, int], None]
 
 
 def minimal(
@@ -282,7 +280,7 @@ def _minimal(
         network=opened.model.name,
         image_name=photo.name,
         class_index=chosen,
-        label=_label(model, chosen),
+        label=class_label(model, chosen),
         score=float(scores[chosen]),
         score_of=score_of,
         fill=fill,
@@ -293,7 +291,7 @@ def _minimal(
         share=float(1 - gone.mean()),
         flipped=found.flipped,
         end_index=end,
-        end_label=_label(model, end),
+        end_label=class_label(model, end),
         evaluations=found.evaluations,
         full_passes=found.why_full,
     )
@@ -304,7 +302,7 @@ def _predicted(model: Model, name: str, target: str | int | None, scores: torch.
     chosen, predicted = find_class(target, scores, model), find_class(None, scores, model)
     if chosen != predicted:
         asked, seen = (
-            f"{label!r} (class {one})" if (label := _label(model, one)) else f"class {one}"
+            f"{label!r} (class {one})" if (label := class_label(model, one)) else f"class {one}"
             for one in (chosen, predicted)
         )
         raise ImageError(
@@ -312,10 +310,6 @@ def _predicted(model: Model, name: str, target: str | int | None, scores: torch.
             f"give another image"
         )
     return chosen
-
-
-def _label(model: Model, number: int) -> str:
-    return model.labels[number] if model.labels else ""
 
 
 def _by_class(found: list[MinimalResult]) -> tuple[dict[str, Any], ...]:

@@ -1,6 +1,5 @@
 """Which part of an image a class score depends on: cover it patch by patch."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +7,12 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
+from netviz.engines import Progress
 from netviz.errors import ImageError
 from netviz.geometry.occlusion import covered_mean, grid, occlude
 from netviz.images import Photo, Prepared, normalize, read_image
 from netviz.models import ModelSpec, Preprocessing
-from netviz.questions.classes import class_scores, find_class, scores_on
+from netviz.questions.classes import class_label, class_scores, find_class, scores_on
 from netviz.questions.occlusion.result import OcclusionResult
 from netviz.questions.opening import InputOptions, open_model
 
@@ -27,7 +27,7 @@ def occlusion(
     patch: int = 16,
     stride: int = 8,
     fill: str = "mean",
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
     **options: Unpack[InputOptions],
 ) -> OcclusionResult:
     """Cover an image by a square patch, at every place of a grid, and measure how a class score falls.
@@ -102,7 +102,7 @@ def occlusion(
         network=opened.model.name,
         image_name=photo.name,
         class_index=chosen,
-        label=opened.model.labels[chosen] if opened.model.labels else "",
+        label=class_label(opened.model, chosen),
         predicted=target is None,
         score=float(found.clean),
         score_of=score_of,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Unpack
 
-from netviz.engines import Checkpoint, Tally, Top, Units, UnitsPlan
+from netviz.engines import Checkpoint, Progress, Tally, Top, Units, UnitsPlan
 from netviz.errors import ImageError
 from netviz.geometry.field import Field
 from netviz.images import class_names, images_or_photographs
@@ -20,7 +20,6 @@ from netviz.questions.opening import InputOptions, Opened
 from netviz.questions.patches.boxes import cell_boxes, patch_boxes
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.runs import (
-    Progress,
     check_options,
     feed,
     image_facts,

@@ -4,7 +4,7 @@ The threshold is the unit's quantile over many images: from a finished run, or b
 """
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from typing_extensions import Unpack
 
-from netviz.engines import Tally, Units, UnitsPlan, run_local
+from netviz.engines import Progress, Tally, Units, UnitsPlan, run_local
 from netviz.errors import ImageError, LayerError, ResultError
 from netviz.images import Photo, images_or_photographs, read_image
 from netviz.models import ModelSpec
@@ -93,7 +93,7 @@ def quantile_over_images(
     reader: Reader,
     unit: int,
     level: float,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Quantile:
     """Run the network on images, prepared as the reader's own, and take a unit's quantile over all positions.
 
@@ -128,9 +128,6 @@ def quantile_over_images(
 
 QUANTILE = 0.995
 """Of all values of a unit, these are below its threshold (Network Dissection)."""
-
-
-Progress = Callable[[str, int, int], None]
 
 
 def segment(

@@ -1,6 +1,6 @@
 """How well SIFT, a layer, and the layer after contrast normalization find a place again in a warped image."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Unpack
 
+from netviz.engines import Progress
 from netviz.images import Photo
 from netviz.models import ModelSpec
 from netviz.questions.contrast.normalize import check_window
@@ -66,7 +67,7 @@ def match(
     layer: str,
     model: ModelSpec = "mobilenet_v2",
     window: int = 7,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
     **options: Unpack[InputOptions],
 ) -> MatchResult:
     """Warp an image in known ways and match its keypoints, by SIFT, by a layer, and by the normalized layer.

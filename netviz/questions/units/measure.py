@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from typing_extensions import Unpack
 
-from netviz.engines import Tally, Units, UnitsPlan, run_local
+from netviz.engines import Progress, Tally, Units, UnitsPlan, run_local
 from netviz.engines.accumulators.classes import ClassMeans, Together
 from netviz.errors import ImageError, LayerError
 from netviz.images import class_names, images_or_photographs
@@ -15,7 +15,6 @@ from netviz.models import ModelSpec
 from netviz.questions.opening import InputOptions
 from netviz.questions.patches.measure import layer_patches, map_windows
 from netviz.questions.runs import (
-    Progress,
     check_options,
     make_job,
     open_network,
