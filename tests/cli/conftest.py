@@ -1,7 +1,10 @@
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from netviz.cli.main import run
 
@@ -23,3 +26,11 @@ def netviz(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
         return Done(int(stop.value.code or 0), *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """Noise, 64 by 80 pixels."""
+    path = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)).save(path)
+    return path

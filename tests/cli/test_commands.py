@@ -4,9 +4,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
-import torch
-from PIL import Image
 
 from netviz.cli.main import netviz as group
 from netviz.cli.reference import reference, stub
@@ -108,93 +105,6 @@ def test_the_reference_in_docs_is_the_commands_own():
 
 def test_the_types_of_netviz_are_the_tables_own():
     assert (ROOT / "netviz" / "__init__.pyi").read_text(encoding="utf-8") == stub()
-
-
-@pytest.mark.parametrize(
-    "args",
-    [
-        ["maps", "a.png"],
-        ["maps", "--layer", "conv1"],
-        ["filters", "--scale", "other"],
-        ["layers", "alexnet", "--size", "0x3"],
-        ["nonsense"],
-        ["filters", "--max", "0"],
-    ],
-)
-def test_wrong_usage_is_2(netviz, args):
-    done = netviz(*args)
-    assert done.status == 2
-    assert done.out == ""
-    assert "Usage:" in done.err
-
-
-def bad(folder: Path) -> dict[str, tuple[list[object], str]]:
-    image = folder / "image.png"
-    Image.new("RGB", (9, 9)).save(image)
-    junk = folder / "junk.pth"
-    junk.write_bytes(b"\x00\x01junk" * 50)
-    torch.save({"a": 1}, folder / "empty.pth")
-    (folder / "file").write_text("x")
-    (folder / "bad.npz").write_bytes(b"PK\x03\x04 no zip")
-    np.savez(folder / "other.npz", a=np.zeros(3))
-    return {
-        "no such layer": (["filters", "mobilenet_v2", "-l", "conv99"], "conv"),
-        "corrupt checkpoint": (["filters", junk], "junk.pth"),
-        "checkpoint without tensors": (["layers", folder / "empty.pth"], "empty.pth"),
-        "no such file": (["layers", folder / "none.pth"], "none.pth"),
-        "no such network": (["layers", "resnet19"], "resnet18"),
-        "no image": (["maps", folder / "file", "-l", "conv1"], "file"),
-        "no such image": (["maps", folder / "imagee.png", "-l", "conv1"], "image.png"),
-        "image too small": (["maps", image, "-l", "conv1", "--model", "pnet"], "9×9"),
-        "no maps": (["maps", image, "-l", "fc53"], "no maps"),
-        "no such unit": (["maps", image, "-l", "conv1", "--units", "32"], "0 to 31"),
-        "unwritable": (["filters", "mobilenet_v2", "-o", folder / "file" / "x.png"], "x.png"),
-        "unknown suffix": (["filters", "mobilenet_v2", "-o", folder / "x.jpeg"], ".png"),
-        "site in a file": (["gallery", "pnet", "-i", "skimage:coins", "-o", folder / "file"], "file"),
-        "site in a full folder": (["gallery", "pnet", "-i", "skimage:coins", "-o", folder], str(folder)),
-        "damaged result": (["draw", folder / "bad.npz"], "bad.npz"),
-        "no result": (["report", folder / "other.npz"], "other.npz"),
-        "missing result": (["report", folder / "nothing.npz"], "nothing.npz"),
-        "size too small": (["layers", "alexnet", "--weights", "none", "--size", "9"], "3×9×9"),
-        "unknown factory": (["layers", "no.module:net"], "no.module"),
-    }
-
-
-BAD = [
-    "no such layer",
-    "corrupt checkpoint",
-    "checkpoint without tensors",
-    "no such file",
-    "no such network",
-    "no image",
-    "no such image",
-    "image too small",
-    "no maps",
-    "no such unit",
-    "unwritable",
-    "unknown suffix",
-    "site in a file",
-    "site in a full folder",
-    "damaged result",
-    "no result",
-    "missing result",
-    "size too small",
-    "unknown factory",
-]
-
-
-@pytest.mark.parametrize("kind", BAD)
-def test_bad_input_is_one_line_and_leaves_nothing(netviz, tmp_path, kind):
-    args, message = bad(tmp_path)[kind]
-    before = sorted(tmp_path.rglob("*"))
-    done = netviz(*args)
-    assert done.status == 1
-    assert done.out == ""
-    assert done.err.startswith("netviz: ")
-    assert len(done.err.splitlines()) == 1
-    assert message in done.err
-    assert "unexpected" not in done.err
-    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_debug_shows_the_traceback(netviz):

@@ -49,37 +49,3 @@ def test_comparison(netviz, tmp_path, photo):
         assert saved["evaluations"][0] == 1
         assert len(saved["boxes"]) == saved["evaluations"][3] <= 2
     assert netviz("draw", tmp_path / "a.npz", "-o", tmp_path / "a.png").status == 0
-
-
-@pytest.mark.parametrize(
-    ("arguments", "status", "message"),
-    [
-        ((*PNET, "--pyramid", "1,half"), 2, "positive numbers, such as 1,0.7,0.5"),
-        ((*PNET, "--pyramid", "1,-2"), 2, "'1,-2'"),
-        ((*PNET, "--pyramid", ""), 2, "positive numbers"),
-        ((*PNET, "--pyramid", "nan"), 2, "positive numbers"),
-        ((*PNET, "--pyramid", "0.1"), 1, "leave that scale out"),
-        ((*PNET, "--short-side", "0"), 2, "a number of pixels"),
-        ((*PNET, "--short-side", "8"), 1, "--short-side"),
-        ((*PNET, "--top", 0), 2, "0 is not in the range"),
-        ((*PNET, "--class", "fase"), 1, "the closest: face"),
-        ((*PNET, "--class", "7"), 1, "its classes are 0 to 1"),
-        ((*PNET, "--compare"), 1, "compare a classifier"),
-        ((*PNET, "--compare", "--pyramid", "1"), 2, "leave --pyramid out"),
-        ((*PNET, "--compare", "--class", "0", "--class", "1"), 2, "one --class"),
-        (("--model", "squeezenet1_1", "--weights", "none"), 1, "40×48, smaller than the window"),
-        (
-            ("--model", "ssdlite320_mobilenet_v3_large", "--weights", "none", "--compare"),
-            1,
-            "detection network",
-        ),
-    ],
-)
-def test_bad_input_is_one_line(netviz, tmp_path, photo, arguments, status, message):
-    done = netviz("dense", photo, *arguments, "-o", tmp_path / "a.png")
-    assert done.status == status
-    assert message in done.err
-    assert "Traceback" not in done.err
-    if status == 1:
-        assert len(done.err.strip().splitlines()) == 1
-    assert not (tmp_path / "a.png").exists()

@@ -92,26 +92,6 @@ def test_a_network_whose_positions_see_everything_says_so(netviz, tmp_path, scen
     assert "is not spatial: its maps are 1×1" in done.err
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("--quantile", "2"),
-        ("--iou", "-1"),
-        ("--void", "sky"),
-        ("--top", "0"),
-        ("--fit", "stretch"),
-        ("--engine", "spark"),
-        ("--address", "auto"),
-    ],
-)
-def test_wrong_options_are_2(netviz, tmp_path, arguments):
-    done = netviz("dissect", *arguments, "-d", tmp_path, "-l", "conv1", "-o", tmp_path / "run")
-    assert done.status == 2
-    assert "Usage:" in done.err
-    assert netviz("dissect", "-o", tmp_path / "run").status == 2
-    assert netviz("report").status == 2
-
-
 def test_a_table_is_told_without_torch(tmp_path):
     (tmp_path / "a.csv").write_text(
         "unit,category,label,score\n1,object,\x1b[31msky,0.5\n2,object,sea,0.01\n"
@@ -147,26 +127,8 @@ def test_pictures_of_a_run_have_names_of_their_own(netviz, tmp_path, monkeypatch
         (tmp_path / name).unlink()
 
 
-def test_what_cannot_be_drawn_of_a_run_is_one_line(netviz, tmp_path):
+def test_pictures_that_have_gone(netviz, tmp_path):
     run, out = make_dissection_run(tmp_path / "run"), tmp_path / "a.png"
-    for arguments, message in (
-        (
-            (run, "--show", "units"),
-            "holds 2 layers: features.0 (conv1), features.3 (conv2); choose one with --layer",
-        ),
-        ((run, "-l", "conv1", "--units", "0"), "--units chooses for --show units and --show matrix"),
-        ((run, "-l", "conv1", "--show", "matrix", "--units", "7"), "has no unit 7"),
-        ((run / "patches", run), "does not tell of dissection"),
-        ((tmp_path / "gone.npz",), "no such file"),
-        ((tmp_path / "gone", run), "no such file"),
-    ):
-        done = netviz("draw", *arguments, "-o", out)
-        assert done.status == 1
-        assert message in done.err
-        assert len(done.err.splitlines()) == 1
-    assert netviz("draw", run, "--show", "everything").status == 2
-    assert netviz("draw").status == 2
-    assert not out.exists()
     pictures = sorted((run / "pictures").iterdir())
     pictures[0].unlink()
     arguments = ("draw", run, "-l", "conv1", "--show", "units", "-o", out)

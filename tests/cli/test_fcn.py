@@ -69,38 +69,3 @@ def test_a_trained_network_is_a_model(netviz, run):
     done = netviz("layers", run / "best.safetensors", "--json")
     assert done.status == 0, done.err
     assert {"score.16s", "score.8s", "score.4s"} <= {layer["name"] for layer in json.loads(done.out)}
-
-
-def test_mistakes_are_told_in_one_line(netviz, tmp_path, data, run):
-    for arguments, message in (
-        (
-            ("train", "-d", data, *SMALL[:4], "-o", tmp_path / "a"),
-            "no layer of stride 32: its strides are 2, 4, 8, 16",
-        ),
-        (("train", "-d", data, *SMALL, "-o", run), "exists already and is not empty; name a new folder"),
-        (("train", "-d", tmp_path / "no", *SMALL, "-o", tmp_path / "a"), "is no folder"),
-        (("train", "-d", data / "images", *SMALL, "-o", tmp_path / "a"), "no mask of class numbers"),
-        (("eval", "-d", data, "--model", run), "is a folder: name a checkpoint in it"),
-        (("eval", "-d", data / "images", "--model", run / "best.safetensors"), "no mask of class numbers"),
-    ):
-        done = netviz("fcn", *arguments)
-        assert done.status == 1, done.err
-        assert message in done.err
-        assert len([line for line in done.err.splitlines() if line.startswith("netviz: ")]) == 1
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("train", "-o", "run"),
-        ("train", "-d", "a", "-o", "run", "--stages", "32s", "--at-once"),
-        ("train", "-d", "a", "-o", "run", "--strides", "a"),
-        ("train", "-d", "a", "-o", "run", "--stages", ","),
-        ("train", "-d", "a", "-o", "run", "--recipe", "old"),
-        ("eval",),
-    ],
-)
-def test_wrong_usage_is_2(netviz, arguments):
-    done = netviz("fcn", *arguments)
-    assert done.status == 2
-    assert "Usage:" in done.err

@@ -4,31 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-NETWORK = """
-import torch
-from torch import nn
-
-
-class Dense(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.scores = nn.Conv2d(3, 4, 1)
-
-    def forward(self, x):
-        fine = self.scores(x)
-        coarse = nn.functional.interpolate(fine[..., ::4, ::4], size=x.shape[-2:], mode="bilinear")
-        return {"2s": fine, "8s": coarse}
-
-
-def build():
-    return Dense()
-"""
-
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    (tmp_path / "dense_here.py").write_text(NETWORK)
-    monkeypatch.syspath_prepend(tmp_path)
+def folder(tmp_path):
     random = np.random.default_rng(0)
     for part in ("images", "labels"):
         (tmp_path / part).mkdir()
@@ -42,7 +20,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-MODEL = ("--model", "dense_here:build")
+MODEL = ("--model", "support.network:Labeller")
 
 
 def test_picture_arrays_and_facts(netviz, folder):
@@ -76,31 +54,3 @@ def test_several_images_and_a_folder_of_masks(netviz, folder):
     assert [one["image_name"] for one in json.loads(done.out)] == ["one", "two"]
     assert (folder / "s-one.png").is_file()
     assert (folder / "s-two.png").is_file()
-
-
-@pytest.mark.parametrize(
-    ("options", "status", "said"),
-    [
-        (("--truth", "labels/one.png"), 1, "--void"),
-        (("--truth", "images/one.jpg"), 1, "picture in colour"),
-        (("--truth", "a.png", "--truth", "b.png"), 2, "2 for 1 images"),
-        (("--short-side", "0"), 2, "--short-side"),
-        (("--void", "x"), 2, "no list"),
-    ],
-)
-def test_mistakes_in_one_line(netviz, folder, monkeypatch, options, status, said):
-    monkeypatch.chdir(folder)
-    done = netviz("fcn", "show", "images/one.jpg", *MODEL, *options)
-    assert done.status == status
-    assert said in done.err
-    if status == 1:
-        assert len(done.err.strip().splitlines()) == 1
-
-
-def test_a_classifier_is_told_where_to_go(netviz, folder):
-    done = netviz(
-        "fcn", "show", folder / "images" / "one.jpg", "--model", "squeezenet1_1", "--weights", "none",
-        "--short-side", "64",
-    )  # fmt: skip
-    assert done.status == 1
-    assert "netviz dense" in done.err

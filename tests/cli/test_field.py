@@ -1,7 +1,6 @@
 import json
 
 import numpy as np
-import pytest
 from PIL import Image
 
 
@@ -61,32 +60,6 @@ def test_theoretical_is_the_default_and_position_is_row_column(netviz):
     assert facts["box"] == [6, 100, 18, 112]
     assert facts["effective"] is None
     assert done.err == ""
-
-
-@pytest.mark.parametrize(
-    ("words", "status", "message"),
-    [
-        (("--position", "7"), 2, "no position; write ROW,COL"),
-        (("--position", "900,3"), 1, "position 900,3 is outside the map of layer conv3"),
-        (("--position", "-1,3"), 1, "position -1,3 is outside the map of layer conv3"),
-        (("--unit", "32"), 1, "has no unit 32: its units are 0 to 31"),
-        (("--kind", "real"), 2, "theoretical"),
-        (("--top", "0"), 2, "top"),
-        (("--images", "nowhere.png"), 1, "no such image"),
-    ],
-)
-def test_mistakes_are_told_in_one_line(netviz, words, status, message):
-    done = netviz("field", "pnet", "-l", "conv3", *words)
-    assert done.status == status
-    assert message in done.err
-    assert done.out == ""
-    assert "Traceback" not in done.err
-
-
-def test_layer_without_maps(netviz):
-    done = netviz("field", "alexnet", "--weights", "none", "-l", "fc6")
-    assert done.status == 1
-    assert "has no maps" in done.err
 
 
 def test_notes_go_to_stderr(netviz, tmp_path, monkeypatch):

@@ -99,13 +99,6 @@ def test_from_takes_no_options_of_a_survey(netviz, made, options):
     assert not (made / "other").exists()
 
 
-def test_from_nowhere(netviz, tmp_path):
-    done = netviz("gallery", "--from", tmp_path / "nothing", "-o", tmp_path / "site")
-    assert (done.status, done.err.count("\n")) == (1, 1)
-    assert "no run.json" in done.err
-    assert not (tmp_path / "site").exists()
-
-
 CHILD = """
 import os, signal, sys
 from pathlib import Path

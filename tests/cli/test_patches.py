@@ -100,43 +100,6 @@ def test_the_picture_is_named_after_the_layer(netviz, tmp_path, monkeypatch):
     assert (tmp_path / "features.3.png").exists()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "status", "message"),
-    [
-        ((), 1, "choose one with --layer"),
-        (("-l", "conv9"), 1, "the closest: conv2, conv1"),
-        (("-l", "conv1", "--units", "2"), 1, "no unit 2"),
-        (("-l", "conv1", "--units", "x"), 1, "no list of units"),
-        (("-l", "conv1", "-o", "a.xyz"), 1, "use one of"),
-    ],
-)
-def test_wrong_choices_are_one_line(netviz, tmp_path, arguments, status, message):
-    done = netviz("draw", make_run(tmp_path / "run"), *arguments)
-    assert done.status == status
-    assert message in done.err
-    assert len(done.err.splitlines()) == 1
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("--top", "0"),
-        ("--per-image", "0"),
-        ("--per-class", "-1"),
-        ("--fit", "stretch"),
-        ("--engine", "spark"),
-        ("--address", "auto"),
-        ("--dtype", "int8"),
-        ("--batch", "0"),
-    ],
-)
-def test_wrong_options_are_2(netviz, tmp_path, arguments):
-    done = netviz("patches", *arguments, "-o", tmp_path / "run")
-    assert done.status == 2
-    assert "Usage:" in done.err
-    assert not (tmp_path / "run").exists()
-
-
 def test_a_run_from_elsewhere_steers_neither_terminal_nor_files(netviz, tmp_path):
     run = make_run(tmp_path / "run")
     facts = facts_of(("features.0", "conv1", 2))

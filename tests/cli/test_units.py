@@ -57,26 +57,3 @@ def test_a_damaged_image_is_named_or_stops(netviz, tmp_path, folder):
     done = netviz("units", *asked, "--strict")
     assert done.status == 1
     assert "z.png" in done.err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "status", "message"),
-    [
-        (("-l", "relu*"), 1, "name one of them"),
-        (("-l", "nowhere"), 1, "nowhere"),
-        (("-l", "relu1", "--top", 0), 2, "0 is not in the range"),
-        (("-l", "-1", "-i", "ONE"), 1, "give more images"),
-        ((), 2, "Missing option '--layer'"),
-    ],
-)
-def test_bad_input_is_one_line(netviz, tmp_path, folder, arguments, status, message):
-    one = folder / "cat" / "0.png"
-    done = netviz(
-        "units", *FAST, *[one if each == "ONE" else each for each in arguments], "-o", tmp_path / "a.png"
-    )
-    assert done.status == status
-    assert message in done.err
-    assert "Traceback" not in done.err
-    if status == 1:
-        assert len(done.err.strip().splitlines()) == 1
-    assert not (tmp_path / "a.png").exists()

@@ -47,3 +47,16 @@ class Awkward(nn.Module):
         y = torch.nn.functional.relu(y - 0.1, inplace=True)
         y = torch.nn.functional.max_pool2d(y, 2)
         return self.head(y.mean((2, 3)))
+
+
+class Labeller(nn.Module):
+    """Two streams of four classes at the input's size; on the command line ``support.network:Labeller``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scores = nn.Conv2d(3, 4, 1)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        fine = self.scores(x)
+        coarse = nn.functional.interpolate(fine[..., ::4, ::4], size=x.shape[-2:], mode="bilinear")
+        return {"2s": fine, "8s": coarse}
