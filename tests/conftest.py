@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from torch import nn
 
 from netviz.models.torchvision_import import import_torchvision
@@ -41,19 +39,6 @@ def builder() -> Callable[..., nn.Module]:
         return models.get_model(name, weights=None, **arguments).eval()
 
     return build
-
-
-@pytest.fixture(autouse=True)
-def one_renderer_for_a_figure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Artists of a figure without a canvas make a renderer each to measure themselves: most of these tests' time."""
-    own = Figure._get_renderer
-
-    def renderer(figure: Figure) -> Any:
-        if not hasattr(figure.canvas, "get_renderer"):
-            FigureCanvasAgg(figure)
-        return own(figure)
-
-    monkeypatch.setattr(Figure, "_get_renderer", renderer)
 
 
 @pytest.fixture

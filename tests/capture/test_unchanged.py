@@ -32,8 +32,10 @@ class Small(nn.Module):
         self.bn2 = nn.BatchNorm2d(8)
         self.pool = nn.MaxPool2d(2)
         self.head = head
+        self.register_buffer("passes", torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
+        self.passes.add_(1)
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.relu(self.bn2(self.conv2(x)))
         return self.head(self.pool(nn.functional.relu(x - 0.1, inplace=True)))
