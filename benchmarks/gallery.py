@@ -29,13 +29,14 @@ from PIL import Image
 import netviz
 from netviz.gallery.build import build
 from netviz.images.read import PHOTOGRAPHS, read_image
+from netviz.results.survey import Form
 
 # Processes that draw load this file too: what loads torch is imported where it is needed.
 if TYPE_CHECKING:
     from netviz.models import Model
 
 PHOTOS, BATCH, ROUNDS, VISITS = 64, 16, 3, 5
-FORMS = ("quick", "standard", "full")
+FORMS: tuple[Form, ...] = ("quick", "standard", "full")
 IDLE = "() => new Promise((done) => requestIdleCallback(() => done(performance.now())))"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -153,14 +154,11 @@ def timed(work: Callable[[], Path]) -> tuple[Path, float]:
     return work(), time.perf_counter() - start
 
 
-def row(form: str, photos: Path, folder: Path, bare: float) -> str:
+def row(form: Form, photos: Path, folder: Path, bare: float) -> str:
     """Survey and build in one of the forms, twice the latter; return a line of the table."""
     model = netviz.load("mobilenet_v2")
-    finish = None if form == "quick" else partial(finish_fcn, form == "full")
     workers = os.cpu_count() or 1
-    run, surveyed = timed(
-        lambda: netviz.survey(model, folder / "run", images=[photos], form=form, finish=finish)
-    )
+    run, surveyed = timed(lambda: netviz.survey(model, folder / "run", images=[photos], form=form))
     site, built = timed(lambda: build([run], folder / "site", workers=workers).index.parent)
     _, again = timed(lambda: build([run], site, workers=workers).index.parent)
     files = sum(path.is_file() for path in site.rglob("*"))
@@ -170,14 +168,7 @@ def row(form: str, photos: Path, folder: Path, bare: float) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def finish_fcn(compare: bool, out: Path, model: "Model", tell: Callable[[str, int, int], None]) -> None:
-    """Add what the command adds to a survey."""
-    from netviz.surveys.steps.fcn import survey_fcn
-
-    survey_fcn(out, model, compare=compare, progress=tell)
-
-
-def table(count: int, forms: Sequence[str]) -> str:
+def table(count: int, forms: Sequence[Form]) -> str:
     """Measure some of the forms; the pages are those of the last."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -209,4 +200,9 @@ def table(count: int, forms: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    print(table(int(sys.argv[1]) if len(sys.argv) > 1 else PHOTOS, sys.argv[2:] or FORMS))
+    print(
+        table(
+            int(sys.argv[1]) if len(sys.argv) > 1 else PHOTOS,
+            [form for form in FORMS if form in sys.argv[2:]] or FORMS,
+        )
+    )

@@ -2,9 +2,9 @@
 
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -14,9 +14,7 @@ from .output import WholeProgress, say
 
 if TYPE_CHECKING:
     from netviz.gallery.build import BuildReport
-    from netviz.models import Model
-
-Tell: TypeAlias = Callable[[str, int, int], None]
+    from netviz.results.survey import Form
 
 SURVEYING = ("images", "only", "data", "form", "resume", "size", "trust", "weights", "seed")
 """Options that say how runs are made: they mean nothing where only the site is built."""
@@ -94,7 +92,7 @@ def gallery(
     images: tuple[str, ...],
     only: tuple[str, ...],
     data: str | None,
-    form: str | None,
+    form: "Form | None",
     resume: bool,
     runs: tuple[str, ...],
     added: tuple[str, ...],
@@ -115,12 +113,13 @@ def gallery(
     RUN... -o SITE` builds from such folders alone, without running a network.
     """
     from netviz.gallery.build import build
-    from netviz.gallery.runs import read_run
     from netviz.gallery.site import check_site
+    from netviz.results.ledger import STEPS
+    from netviz.results.survey import read_survey
 
     check_site(out)
     for one in added:
-        read_run(one)
+        read_survey(one)
     if workers is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         workers = cores if cores > 1 else 0
@@ -133,11 +132,7 @@ def gallery(
         _tell(report)
         return
 
-    from netviz.surveys.steps.fcn import survey_fcn
     from netviz.surveys.survey import survey
-
-    def fcn(run: Path, model: "Model", tell: Tell) -> None:
-        survey_fcn(run, model, compare=form == "full", progress=tell)
 
     specs = models or ("mobilenet_v2",)
     folders = run_folders(out, specs)
@@ -152,8 +147,7 @@ def gallery(
                 data=data,
                 size=size,
                 form=form or "standard",
-                resume=resume and (folder / "steps.json").exists(),
-                finish=None if form == "quick" else fcn,
+                resume=resume and (folder / STEPS).exists(),
                 trust=trust,
                 weights=weights,
                 seed=seed,

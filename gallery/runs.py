@@ -1,42 +1,30 @@
-"""Reading a run folder: what a survey of one network left behind.
+"""The record of a survey as the pages know it."""
 
-::
-
-    RUN/run.json                          the network, its images, every layer in execution order
-    RUN/images/NAME.png                   each image as the network saw it
-    RUN/filters/SLUG.npz                  a FiltersResult, for a layer with "filters"
-    RUN/maps/SLUG/NAME.npz                a MapsResult, for a layer with "maps" and each image
-    RUN/patches/                          what netviz patches found for the same layers, if noted under "patches"
-    RUN/units/SLUG.npz                    a NearestResult: which units act alike, for a layer with patches
-    RUN/fields/SLUG.npz                   a FieldResult with the effective field, for a layer with a page
-    RUN/measured/SLUG.npz                 a MeasuredResult: what changes each unit, for a layer with a page
-    RUN/components/SLUG/NAME-VERB.npz     a StagesResult, ContrastResult or SiftResult, as noted under "components"
-    RUN/concepts/                         what netviz dissect found, and masks/SLUG.png, as noted under "concepts"
-    RUN/minimal/NAME.npz                  a MinimalResult, as noted under "minimal"
-    RUN/hypercolumns/NAME.npz             a HypercolumnResult, as noted under "hypercolumns"
-    RUN/fcn/NAME-WHAT.npz                 a StreamsResult, DenseResult or CompareResult, as noted under "fcn"
-
-Nothing in ``run.json`` is believed: a path that would leave the folder is refused here.
-"""
-
-import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from netviz.errors import ResultError
+from netviz.questions.dissect.run import open_dissection
+from netviz.results.survey import (
+    ComponentOnImage,
+    ComponentsRecord,
+    ConceptsRecord,
+    FcnRecord,
+    HypercolumnsRecord,
+    MinimalRecord,
+    Missing,
+    OnImage,
+    PatchesRecord,
+    StreamsOnImage,
+    SurveyRecord,
+    read_survey,
+)
 
-from .checks import count, inside, pair, size, text, whole
 from .manifest import Field
-from .run_concepts import RunConcepts, RunMinimals, read_concepts, read_minimal, read_missing
-from .run_images import RunFcn, RunHypercolumns, read_fcn, read_hypercolumns, read_options
-from .run_parts import RunComponents, RunPatches, read_components, read_patches_entry
-
-STATUSES = ("exact", "upper_bound", "global", "unknown")
-"""What a receptive field may be."""
-
-FORMS = ("quick", "standard", "full")
-"""Whether some units of each layer are shown, or all."""
+from .run_concepts import RunConcepts, RunMasks, RunMinimal, RunMinimals, RunSeen
+from .run_images import RunFcn, RunHypercolumns, RunOn
+from .run_parts import RunComponent, RunComponents, RunPatches, RunShown
 
 
 @dataclass(frozen=True)
@@ -142,112 +130,126 @@ class Run:
 
 
 def read_run(folder: str | Path) -> Run:
-    """Read a run folder's ``run.json``.
-
-    Parameters
-    ----------
-    folder : str or Path
-        A folder that a survey wrote.
-
-    Returns
-    -------
-    Run
-        With every path inside the folder; the files themselves are not opened.
-
-    Raises
-    ------
-    ResultError
-        If ``run.json`` is missing, damaged, or names a file outside the folder.
-    """
+    """Read a survey's record."""
+    record = read_survey(folder)
     folder = Path(folder)
-    path = folder / "run.json"
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        if facts["kind"] != "survey":
-            raise ValueError(f"its kind is {facts['kind']!r}, not 'survey'")
-        patches = read_patches_entry(folder, facts)
-        layers = tuple(_layer(folder, entry, patches) for entry in facts["layers"])
-        images = tuple(_image(folder, entry) for entry in facts["images"])
-        return Run(
-            folder=folder,
-            network=text(facts, "network"),
-            model=text(facts, "model" if "model" in facts else "network"),
-            netviz=text(facts, "netviz"),
-            origin=text(facts, "origin"),
-            parameters=count(facts, "parameters"),
-            input=text(facts, "input"),
-            images=images,
-            layers=layers,
-            size=size(facts),
-            patches=patches,
-            components=read_components(folder, facts, [layer.name for layer in layers], len(images)),
-            concepts=read_concepts(folder, facts, [layer.name if layer.slug else None for layer in layers]),
-            minimal=read_minimal(folder, facts, len(images)),
-            without=read_missing(facts),
-            hypercolumns=read_hypercolumns(folder, facts, len(images)),
-            fcn=read_fcn(folder, facts, len(images)),
-            options=read_options(facts),
-            form=_form(facts),
+    without = tuple(
+        (name, part.missing)
+        for name, part in (("concepts", record.concepts), ("minimal", record.minimal))
+        if isinstance(part, Missing)
+    )
+    return Run(
+        folder=folder,
+        network=record.network,
+        model=record.model,
+        netviz=record.netviz,
+        origin=record.origin,
+        parameters=record.parameters,
+        input=record.input,
+        images=tuple(RunImage(one.name, one.file, one.source, one.size) for one in record.images),
+        layers=tuple(
+            RunLayer(
+                one.name,
+                one.alias,
+                one.kind,
+                one.channels,
+                one.shape or (),
+                one.parameters,
+                one.calls,
+                one.slug,
+                one.filters,
+                one.maps,
+                None if one.receptive_field is None else Field(**vars(one.receptive_field)),
+                one.patches,
+                one.units,
+                one.fields,
+                one.measured,
+            )
+            for one in record.layers
+        ),
+        size=record.size,
+        patches=RunPatches(record.patches.folder, record.patches.images, {}, record.patches.searched)
+        if isinstance(record.patches, PatchesRecord)
+        else None,
+        components=RunComponents(
+            tuple(RunComponent(one.layer, one.which, _shown(one.shown)) for one in record.components.layers),
+            record.components.missing,
         )
-    except (FileNotFoundError, NotADirectoryError):
-        raise ResultError(f"{folder} holds no run.json; name a folder that a survey wrote") from None
-    except KeyError as error:
-        raise ResultError(f"{path} is damaged: {error} is missing; run the survey again") from error
-    except RecursionError:
-        raise ResultError(f"{path} is damaged: nested too deep; run the survey again") from None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise ResultError(f"{path} is damaged: {error}; run the survey again") from error
-
-
-def _form(facts: dict[str, Any]) -> str:
-    """Read ``form``: whether all units are shown."""
-    form = text(facts, "form") if "form" in facts else "quick"
-    if form not in FORMS:
-        raise ValueError(f"'form' is {form[:60]!r}, none of {', '.join(FORMS)}")
-    return form
-
-
-def _image(folder: Path, entry: dict[str, Any]) -> RunImage:
-    """Read one entry of ``images``."""
-    path = inside(folder, text(entry, "file"))
-    source = text(entry, "source") if "source" in entry else None
-    return RunImage(text(entry, "name"), path, source, size(entry))
-
-
-def _layer(folder: Path, entry: dict[str, Any], patches: RunPatches | None) -> RunLayer:
-    """Read one entry of ``layers``."""
-    slug = None if entry["slug"] is None else text(entry, "slug")
-    has_filters, has_maps = (slug is not None and entry[key] is True for key in ("filters", "maps"))
-    return RunLayer(
-        name=text(entry, "name"),
-        alias=text(entry, "alias"),
-        kind=text(entry, "kind"),
-        channels=None if entry["channels"] is None else count(entry, "channels"),
-        shape=tuple(whole(size, "shape") for size in entry["shape"] or ()),
-        parameters=count(entry, "parameters"),
-        calls=count(entry, "calls"),
-        slug=slug,
-        filters=inside(folder, f"filters/{slug}.npz") if has_filters else None,
-        maps=inside(folder, f"maps/{slug}") if has_maps else None,
-        field=None if entry.get("receptive_field") is None else _field(entry["receptive_field"]),
-        patches=None if patches is None or slug is None else patches.files.get(text(entry, "name")),
-        units=None if slug is None else _present(inside(folder, f"units/{slug}.npz")),
-        fields=None if slug is None else _present(inside(folder, f"fields/{slug}.npz")),
-        measured=None if slug is None else _present(inside(folder, f"measured/{slug}.npz")),
+        if isinstance(record.components, ComponentsRecord)
+        else None,
+        concepts=_concepts(record) if isinstance(record.concepts, ConceptsRecord) else None,
+        minimal=RunMinimals(
+            tuple(RunMinimal(one.image, one.file, one.missing) for one in record.minimal.shown),
+            record.minimal.segments,
+        )
+        if isinstance(record.minimal, MinimalRecord)
+        else None,
+        without=without,
+        hypercolumns=RunHypercolumns(record.hypercolumns.layers, _on(record.hypercolumns.shown))
+        if isinstance(record.hypercolumns, HypercolumnsRecord)
+        else RunHypercolumns((), (), record.hypercolumns.missing),
+        fcn=RunFcn(
+            _on(record.fcn.streams),
+            _on(record.fcn.dense),
+            None if record.fcn.compare is None else _on([record.fcn.compare])[0],
+        )
+        if isinstance(record.fcn, FcnRecord)
+        else RunFcn((), (), None, record.fcn.missing),
+        options=_options(record),
+        form=record.form,
     )
 
 
-def _present(path: Path) -> Path | None:
-    """Return a file that a run may have."""
-    return path if path.is_file() else None
+def _on(some: Sequence[OnImage]) -> tuple[RunOn, ...]:
+    return tuple(
+        RunOn(one.image, one.file, one.missing, one.views, one.form)
+        if isinstance(one, StreamsOnImage)
+        else RunOn(one.image, one.file, one.missing)
+        for one in some
+    )
 
 
-def _field(entry: dict[str, Any]) -> Field:
-    """Read a layer's ``receptive_field``."""
-    status = text(entry, "status")
-    if status not in STATUSES:
-        raise ValueError(f"'status' is {status[:60]!r}, none of {', '.join(STATUSES)}")
-    size, stride, start = (pair(entry, key) for key in ("size", "stride", "start"))
-    if status != "unknown" and (size is None or stride is None or start is None):
-        raise ValueError("a receptive field that is known has no size")
-    return Field(size, stride, start, status, text(entry, "reason") if "reason" in entry else "")
+def _shown(some: Sequence[ComponentOnImage]) -> tuple[RunShown, ...]:
+    return tuple(
+        RunShown(
+            image,
+            {one.verb: one.file for one in some if one.image == image and one.file is not None},
+            {one.verb: one.missing for one in some if one.image == image and one.file is None},
+        )
+        for image in dict.fromkeys(one.image for one in some)
+    )
+
+
+def _concepts(record: SurveyRecord) -> RunConcepts:
+    found = record.concepts
+    assert isinstance(found, ConceptsRecord)
+    run = open_dissection(found.folder)
+    if [record.layers[one.layer].name for one in found.masks] != [layer.name for layer in run.layers]:
+        raise ResultError(
+            f"{run.folder}: the masks of the concepts are of other layers; run the survey again"
+        )
+    sizes = [layer.channels for layer in run.layers]
+    if any(unit >= size for one, size in zip(found.masks, sizes, strict=True) for unit in one.units) or any(
+        at >= len(sizes) or unit >= sizes[at] for one in found.best for at, unit in one.units
+    ):
+        raise ResultError(f"{run.folder} has no such unit as run.json names; run the survey again")
+    return RunConcepts(
+        run,
+        tuple(RunMasks(one.layer, one.file, one.units, one.images) for one in found.masks),
+        tuple(RunSeen(one.name, one.file, one.source) for one in found.images),
+        tuple((one.concept, one.units) for one in found.best),
+        found.data,
+        found.surveyed,
+    )
+
+
+def _options(record: SurveyRecord) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return each option that was given, as a command line spells it, with its values; none for a mere switch."""
+    told = []
+    for name, value in sorted(
+        (field.name, getattr(record.options, field.name)) for field in fields(record.options)
+    ):
+        if value not in (None, False, ()):
+            values = value if isinstance(value, tuple) else () if value is True else (value,)
+            told.append((name, tuple(map(str, values))))
+    return tuple(told)

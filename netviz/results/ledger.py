@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from netviz.errors import ImageError, OutputError, ResultError
 from netviz.results.files import is_part, write_bytes
+from netviz.results.records import from_json, to_json
 
 RUN = "run.json"
 """What finished work tells of itself."""
@@ -191,13 +192,31 @@ class Ledger:
         self.done = facts["steps"] if isinstance(facts.get("steps"), dict) else {}
         clear_parts(folder)
 
-    def __call__(self, name: str, make: Callable[[], Any]) -> Any:
-        """Do a step unless it is done; return what it has left to say, as JSON knows it."""
+    def __call__(self, name: str, kind: Any, make: Callable[[], Any]) -> Any:
+        """Do a step unless it is done; return what it notes.
+
+        Parameters
+        ----------
+        name : str
+            The step's.
+        kind
+            The type of what it notes: see `netviz.results.records`.
+        make : callable
+            Does the step; returns what it notes.
+
+        Raises
+        ------
+        OutputError
+            If what an earlier process noted of it is damaged.
+        """
         if name not in self.done:
-            # As it would be read back: a survey that goes on must not differ from one that never stopped.
-            self.done[name] = json.loads(json.dumps(make()))
+            self.done[name] = to_json(make(), self.folder)
             self._write()
-        return self.done[name]
+        try:
+            # Also what was just made is read back: a survey that goes on must not differ.
+            return from_json(kind, self.done[name], self.folder, name)
+        except ValueError as error:
+            raise OutputError(f"{self.folder / STEPS} is damaged: {error}; remove the folder") from error
 
     def finish(self) -> None:
         """Note that everything is done."""

@@ -1,44 +1,182 @@
-"""How far a survey has come: what it is made of, and what each finished step has left to say."""
+"""What a survey is of, and what one of its steps is: a name, what it costs, and a function that makes a record."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from netviz._version import __version__
 from netviz.errors import NetvizError, OutputError
-from netviz.images.labelled.folder import open_labelled
-from netviz.models import Layer, Model
-from netviz.questions.runs import weights_print
+from netviz.images import Photo, Prepared, prepare, read_image
+from netviz.models import Layer, LayerIndex, Model, Preprocessing
+from netviz.questions.opening import layer_slugs
 from netviz.results.base import Result
-from netviz.results.ledger import bytes_of, digest, full_name
-
-Noted = dict[str, Any]
-"""What a survey's part has to say, as JSON knows it."""
-
+from netviz.results.survey import Form, ImageRecord
 
 Report = Callable[[str, int, int], None]
+"""Called with what is being done, how much is done, and how much there is."""
+
+
+PAIR = 2
+"""On how many photographs components, minimal images and hypercolumns are shown: the first ones."""
+
+
+class Shown(NamedTuple):
+    """A photograph, its place, what its files are called, and the input height and width to ask for, if any."""
+
+    photo: Photo
+    image: int
+    stem: str
+    size: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a survey is of, and what its finished steps have noted.
+
+    Attributes
+    ----------
+    given : Model
+        The network as it was opened.
+    model : Model
+        The same, with the size to which the survey brings images.
+    index : LayerIndex
+        Its layers.
+    chosen : sequence of Layer
+        The surveyed ones.
+    only : sequence of str
+        By which names they were chosen.
+    typed : tuple of str
+        What was asked for as images; nothing for those that netviz takes by default.
+    sources, shown : sequence of str or Path
+        All images, and the first of them, on which the network is shown.
+    preprocessing : Preprocessing
+        How an image is brought to the network.
+    size : (int, int) or None
+        Input height and width in pixels, if asked for.
+    own_size : bool
+        Whether each image is seen at a size of its own.
+    form : str
+        ``"quick"``, ``"standard"`` or ``"full"``.
+    data : str, Path or None
+        The folder of labelled images.
+    device : str or None
+        Where the network is.
+    out : Path
+        The survey's folder.
+    made : dict of str to record
+        What each finished step has noted, by its name.
+    """
+
+    given: Model
+    model: Model
+    index: LayerIndex
+    chosen: Sequence[Layer]
+    only: Sequence[str]
+    typed: tuple[str, ...]
+    sources: Sequence[str | Path]
+    shown: Sequence[str | Path]
+    preprocessing: Preprocessing
+    size: tuple[int, int] | None
+    own_size: bool
+    form: Form
+    data: str | Path | None
+    device: str | None
+    out: Path
+    made: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def full(self) -> bool:
+        """Whether this is the full form."""
+        return self.form == "full"
+
+    @cached_property
+    def slugs(self) -> dict[Layer, str]:
+        """What the files of each surveyed layer are called."""
+        return layer_slugs(self.chosen)
+
+    @property
+    def images(self) -> tuple[ImageRecord, ...]:
+        """What the first step has noted of the photographs; nothing before."""
+        found: tuple[ImageRecord, ...] = self.made.get("images", ())
+        return found
+
+    @property
+    def units(self) -> dict[Layer, tuple[int, ...]]:
+        """Of each layer with maps the units that are shown on every photograph."""
+        return {layer: shown for layer, (shown, _) in self._picked.items()}
+
+    @property
+    def drawn(self) -> dict[Layer, tuple[int, ...]]:
+        """Of each layer with maps the units whose components are drawn."""
+        return {layer: drawn for layer, (_, drawn) in self._picked.items()}
+
+    @property
+    def _picked(self) -> dict[Layer, tuple[tuple[int, ...], tuple[int, ...]]]:
+        pairs = zip(self.chosen, self.made["units"], strict=True)
+        return {layer: some for layer, some in pairs if some is not None}
+
+    def read(self, image: int) -> tuple[Photo, Prepared]:
+        """Return a photograph by the name that it has in the survey, and as the network sees it."""
+        photo = read_image(self.shown[image])
+        if self.images:
+            photo = replace(photo, name=self.images[image].name)
+        return photo, prepare(photo.pixels, self.preprocessing)
+
+    def photos(self) -> list[Shown]:
+        """Return the photographs of which there are components, minimal images and hypercolumns."""
+        return [
+            Shown(self.read(place)[0], place, one.stem, one.size)
+            for place, one in enumerate(self.images[:PAIR])
+        ]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a survey.
+
+    Attributes
+    ----------
+    name : str
+        Also that of its entry in ``run.json``, if it has one.
+    record
+        The type of what it notes: see `netviz.results.records`.
+    cost : callable
+        About how much work it is, in forward passes.
+    make : callable
+        Does it; called with the scope and with what to call for progress. It keeps the files that an interrupted
+        survey has left, or makes them again with the same bytes.
+    quick : bool
+        Whether the quick form has it.
+    """
+
+    name: str
+    record: Any
+    cost: Callable[[Scope], int]
+    make: Callable[[Scope, Report], Any]
+    quick: bool = False
 
 
 def made(
-    make: Callable[[], Result], out: Path, file: str, *, beyond: tuple[type[NetvizError], ...] = ()
-) -> Noted:
+    make: Callable[[], Result], file: Path, *, beyond: tuple[type[NetvizError], ...] = ()
+) -> tuple[Path | None, str]:
     """Make a result and save it, unless its file is there: an earlier run of the survey wrote it in one step.
 
     Parameters
     ----------
     make : callable
         Makes the result.
-    out : Path
-        The survey's folder.
-    file : str
-        Where the result goes, inside it.
+    file : Path
+        Where it goes.
     beyond : tuple of type
         Errors that say more than that there is no such result: they are raised.
 
     Returns
     -------
-    dict
-        ``file``; or ``missing``, why there is none.
+    Path or None
+        The file.
+    str
+        Why there is none.
 
     Raises
     ------
@@ -46,24 +184,24 @@ def made(
         If it cannot be written.
     """
     try:
-        if not (out / file).is_file():
-            make().save(out / file)
+        if not file.is_file():
+            make().save(file)
     except NetvizError as error:
         if isinstance(error, (OutputError, *beyond)):
             raise
-        return {"missing": str(error)}
-    return {"file": file}
+        return None, str(error)
+    return file, ""
 
 
 class Work:
-    """Counts the steps of several parts as one: the whole is known beforehand, and never begins again.
+    """Counts the work of several steps as one: the whole is known beforehand, and never begins again.
 
     Parameters
     ----------
     report : callable
         Called with what is being done, how much work is done, and how much there is.
     parts : iterable of (str, int)
-        Each part's name and its work, in about the time of one forward pass.
+        Each step's name and its work, in about the time of one forward pass.
     """
 
     def __init__(self, report: Report, parts: Iterable[tuple[str, int]]) -> None:
@@ -76,7 +214,7 @@ class Work:
         self._told = 0
 
     def part(self, name: str) -> Report:
-        """Return what a part is to call with its own steps."""
+        """Return what a step is to call with its own progress."""
         begin, end = self.ends[name]
 
         def tell(what: str, done: int, of: int) -> None:
@@ -86,75 +224,3 @@ class Work:
             self.report(what, self._told, self.total)
 
         return tell
-
-    def steps(self, name: str, of: int) -> Callable[[str, int], None]:
-        """Return what a part is to call that has so many steps."""
-        tell = self.part(name)
-        return lambda what, done: tell(what, done, of)
-
-
-def survey_print(
-    model: Model,
-    *,
-    typed: str | None,
-    sources: Sequence[str | Path],
-    given: Sequence[str | Path],
-    data: str | Path | None,
-    layers: Sequence[Layer],
-    **options: Any,
-) -> dict[str, str]:
-    """Return the fingerprint of a survey: what must be the same for its folder to serve again.
-
-    Parameters
-    ----------
-    model : Model
-    typed : str, optional
-        What a command calls it.
-    sources, given : sequence of str or Path
-        The images, and what was asked for.
-    data : str or Path, optional
-        The folder of labelled images.
-    layers : sequence of Layer
-        The surveyed ones.
-    **options
-        What else the survey depends on, ready for JSON.
-    """
-    seen: list[Any] = [[str(source), full_name(source), bytes_of(full_name(source))] for source in sources]
-    labelled: Any = None
-    if data is not None:
-        labels = open_labelled(data)
-        files = [
-            [str(path), bytes_of(str(path))]
-            for number, image in enumerate(labels.images)
-            for path in (image, *labels.files(number))
-        ]
-        labelled = [str(data), labels.kind, labels.concepts, files]
-    return {
-        "netviz version": __version__,
-        "model": digest([typed, weights_print(model), str(model.preprocessing), list(model.labels)]),
-        "images": digest([seen, [str(one) for one in given], labelled]),
-        "options": digest({**options, "layers": [one.name for one in layers]}),
-    }
-
-
-def survey_parts(
-    photos: int, shown: int, layers: Sequence[Layer], form: str, named: bool, finish: bool
-) -> list[tuple[str, int]]:
-    """Return the parts of a survey and about how much work each is, in forward passes."""
-    full, pairs = form == "full", min(2, shown)
-    parts = [
-        ("images", shown),
-        ("patches", 6 * photos),
-        ("units", shown),
-        ("maps", 4 * shown),
-    ]
-    if form != "quick":
-        parts += [
-            ("components", 40 * pairs),
-            ("minimal", named * (600 if full else 150) * pairs),
-            ("hypercolumns", 10 * pairs),
-            ("concepts", (20 if full else 10) * shown),
-            ("fields", len(layers) * (9 if full else 2)),
-            ("measured", 250 * min(9 if full else 2, shown)),
-        ]
-    return [*parts, ("finish", 100 if finish else 0)]

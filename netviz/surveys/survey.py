@@ -1,48 +1,93 @@
 """A whole network at once: the result folder that a gallery is built from."""
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
+from types import NoneType
+from typing import Any
 
 from netviz._version import __version__
 from netviz.geometry.field import Field
 from netviz.images import PHOTOGRAPHS, list_images
-from netviz.models import Layer, LayerIndex, Model, ModelSpec, load
-from netviz.questions.filters.measure import layer_filters
+from netviz.images.labelled.folder import open_labelled
+from netviz.models import Layer, Model, ModelSpec, load
 from netviz.questions.opening import (
     SHORT_SIDE,
     chosen_layers,
-    describe_field,
     input_preprocessing,
     layer_fields,
-    layer_slugs,
     layers,
     require_channels,
 )
-from netviz.results.files import write_bytes
-from netviz.results.ledger import RUN, Ledger
-from netviz.surveys.more import QUICK, Scope, survey_more
-from netviz.surveys.step import Noted, Work, survey_parts, survey_print
-from netviz.surveys.steps.components import DRAWN
-from netviz.surveys.steps.maps import Photos, patch_peaks, strongest
+from netviz.questions.runs import weights_print
+from netviz.results.ledger import Ledger, bytes_of, digest, full_name
+from netviz.results.survey import (
+    ComponentsRecord,
+    ConceptsRecord,
+    FcnRecord,
+    FieldRecord,
+    FieldsRecord,
+    Form,
+    HypercolumnsRecord,
+    ImageRecord,
+    LayerRecord,
+    MeasuredRecord,
+    MinimalRecord,
+    Missing,
+    OptionsRecord,
+    PatchesRecord,
+    SurveyRecord,
+    write_survey,
+)
+from netviz.surveys.step import PAIR, Report, Scope, Step, Work
+from netviz.surveys.steps.components import survey_components
+from netviz.surveys.steps.concepts import survey_concepts
+from netviz.surveys.steps.fcn import survey_fcn
+from netviz.surveys.steps.fields import survey_fields
+from netviz.surveys.steps.filters import survey_filters
+from netviz.surveys.steps.hypercolumns import survey_hypercolumns
+from netviz.surveys.steps.images import survey_images
+from netviz.surveys.steps.maps import Picked, pick_units, survey_maps
+from netviz.surveys.steps.measured import survey_measured
+from netviz.surveys.steps.minimal import survey_minimal
 from netviz.surveys.steps.patches import survey_patches
 
-FORMS = ("quick", "standard", "full")
-
-
-SHOWN = {"quick": 4, "standard": 16, "full": 16}
+SHOWN: dict[Form, int] = {"quick": 4, "standard": 16, "full": 16}
 """How many images the network is shown on; all are searched for patches."""
 
 
-UNITS = 16
-"""How many units of each layer are shown on every photograph."""
-
-
-Progress = Callable[[str, int, int], None]
-
-
-Finish = Callable[[Path, Model, Progress], object]
+STEPS = (
+    Step("images", tuple[ImageRecord, ...], lambda of: len(of.shown), survey_images, quick=True),
+    Step("patches", PatchesRecord | Missing, lambda of: 6 * len(of.sources), survey_patches, quick=True),
+    Step("units", tuple[Picked | None, ...], lambda of: len(of.shown), pick_units, quick=True),
+    Step("maps", NoneType, lambda of: 4 * len(of.shown), survey_maps, quick=True),
+    Step("filters", NoneType, lambda _: 0, survey_filters, quick=True),
+    Step("components", ComponentsRecord | Missing, lambda of: 40 * _pair(of), survey_components),
+    Step(
+        "minimal",
+        MinimalRecord | Missing,
+        lambda of: (600 if of.full else 150) * _pair(of) if of.model.labels else 0,
+        survey_minimal,
+    ),
+    Step("hypercolumns", HypercolumnsRecord | Missing, lambda of: 10 * _pair(of), survey_hypercolumns),
+    Step(
+        "concepts",
+        ConceptsRecord | Missing,
+        lambda of: (20 if of.full else 10) * len(of.shown),
+        survey_concepts,
+    ),
+    Step("fields", FieldsRecord | Missing, lambda of: (9 if of.full else 2) * len(of.chosen), survey_fields),
+    Step(
+        "measured",
+        MeasuredRecord | Missing,
+        lambda of: 250 * min(9 if of.full else 2, len(of.shown)),
+        survey_measured,
+    ),
+    Step("fcn", FcnRecord | Missing, lambda of: 400 if of.full else 100, survey_fcn),
+)
+"""The steps of a survey, in their order: each may read what earlier ones have noted."""
 
 
 def survey(
@@ -53,13 +98,12 @@ def survey(
     only: Sequence[str] = (),
     data: str | Path | None = None,
     size: tuple[int, int] | None = None,
-    form: str = "standard",
+    form: Form = "standard",
     resume: bool = False,
-    finish: Finish | None = None,
     trust: bool = False,
     weights: str | Path = "default",
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> Path:
     """Gather what a gallery shows of a network's layers in a folder: filters, maps, patches, components, concepts.
 
@@ -71,10 +115,10 @@ def survey(
     of at least 14×14 positions and a stage after it). The concepts that units detect are measured on labelled images
     if there are any, in all layers; else they are colours, measured on the images shown, and of more than eight
     layers only every fourth (and those with components) is dissected. Of the first two images there are hypercolumns
-    and, for a classifier, the minimal images; of each layer there is the effective field. What cannot be made is left
-    out, and ``run.json`` says why.
+    and, for a classifier, the minimal images and dense heat maps; of a network with streams, those on the first four
+    images; of each layer there is the effective field. What cannot be made is left out, and ``run.json`` says why.
 
-    Each part is noted when it is done (``steps.json``, gone in the end): a survey that is killed goes on with
+    Each step is noted when it is done (``steps.json``, gone in the end): a survey that is killed goes on with
     `resume`, and leaves the same bytes. Images that all have one size are run through the network once for the
     patches and once for the maps.
 
@@ -97,12 +141,10 @@ def survey(
     form : {"standard", "quick", "full"}
         The quick form has filters, patches, neighbours, and maps of the first four images: what a forward pass gives.
         The full form shows all units, dissects all layers, cuts photographs for minimal images into
-        100 segments and not 40, and averages the effective field over nine photographs and not two.
+        100 segments and not 40, averages the effective field over nine photographs and not two, and measures what
+        dense evaluation saves.
     resume : bool
         Go on with an unfinished survey in `out`.
-    finish : callable, optional
-        Called with the folder, the network and a progress function when everything else is there; it may add to
-        the folder, and must do so again with the same bytes.
     trust, weights, seed
         As for `netviz.load`.
     progress : callable, optional
@@ -111,8 +153,7 @@ def survey(
     Returns
     -------
     Path
-        The folder: ``run.json``, ``images/``, ``filters/``, ``maps/``, ``patches/``, ``units/``, ``components/``,
-        ``concepts/``, ``minimal/``, ``hypercolumns/`` and ``fields/``.
+        The folder: ``run.json`` (see `netviz.results.survey`) and the results that it names.
 
     Raises
     ------
@@ -122,134 +163,179 @@ def survey(
     ValueError
         If `form` is none of the values named here.
     """
-    if form not in FORMS:
-        raise ValueError(f"form must be one of {', '.join(FORMS)}, not {form!r}")
     typed = str(model) if isinstance(model, str | Path) else None
-    given_model = model = load(model, trust=trust, weights=weights, seed=seed)
-    model.runnable()
-    own = model.preprocessing.resize is None and size is None
-    if own:
-        model = replace(model, preprocessing=replace(model.preprocessing, resize=SHORT_SIDE))
-    index = layers(model, size=size)
-    require_channels(model, index)
-    chosen = chosen_layers(model, index, only)
-    given = [images] if isinstance(images, str | Path) else list(images)
-    sources = list_images(given) or [f"skimage:{name}" for name in PHOTOGRAPHS]
-    # What a command would have to be given besides the images, the labelled images and the size.
-    asked = {
-        "layers": list(only),
-        "quick": form == "quick",
-        "full": form == "full",
-        "trust": trust,
-        "weights": None if weights == "default" else str(weights),
-        "seed": seed or None,
-    }
-    print_of = survey_print(
-        model,
-        typed=typed,
-        sources=sources,
-        given=given,
+    scope = open_scope(
+        load(model, trust=trust, weights=weights, seed=seed),
+        out,
+        images=images,
+        only=only,
         data=data,
-        layers=chosen,
-        size=size,
-        asked=asked,
-        more=finish is not None,
-    )
-    out = Path(out)
-    steps = Ledger(out, print_of, resume)
-    if steps.finished:
-        return out
-    shown_sources = sources[: SHOWN[form]]
-    work = Work(
-        progress or (lambda *_: None),
-        survey_parts(len(sources), len(shown_sources), chosen, form, bool(model.labels), finish is not None),
-    )
-    slugs = layer_slugs(chosen)
-    photos = Photos(model, shown_sources, input_preprocessing(model.preprocessing, index, size))
-    entries: list[Noted] = steps("images", lambda: photos.save(out, size, own, work.part("images")))
-    photos.names = [entry["name"] for entry in entries]
-    patches = steps(
-        "patches",
-        lambda: survey_patches(model, out, sources, only, size=size, report=work.part("patches")),
-    )
-
-    def pick() -> list[list[list[int]] | None]:
-        # Where every image is of one size, the search for patches has seen the same pixels.
-        if "folder" in patches and (size is not None or model.preprocessing.crop is not None):
-            peaks = patch_peaks(out / patches["folder"], chosen)
-        else:
-            peaks = photos.peaks(chosen, work.part("units"))
-        return [
-            [strongest(peaks[layer], most) for most in (UNITS, DRAWN)] if layer in peaks else None
-            for layer in chosen
-        ]
-
-    picked = {
-        layer: some for layer, some in zip(chosen, steps("units", pick), strict=True) if some is not None
-    }
-    units = {layer: shown for layer, (shown, _) in picked.items()}
-    steps("maps", lambda: photos.save_maps(out, entries, slugs, units, work.part("maps")))
-    steps("filters", lambda: _save_filters(model, chosen, slugs, out))
-    scope = Scope(
-        index=index,
-        chosen=chosen,
-        slugs=slugs,
-        units=units,
-        drawn={layer: drawn for layer, (_, drawn) in picked.items()},
-        photos=photos,
-        entries=entries,
         size=size,
         form=form,
-        data=data,
     )
-    more = QUICK if form == "quick" else survey_more(scope, out, steps, work)
-    theory = layer_fields(model, index)
-    run = {
-        "kind": "survey",
-        "netviz": __version__,
-        "form": form,
-        "options": asked,
-        "fingerprint": print_of,
-        "network": model.name,
-        "model": typed or model.name,
-        "origin": model.origin,
-        "parameters": sum(value.numel() for value in model.runnable().parameters()),
-        "input": _input(model, index, size),
-        "size": None if size is None else list(size),
-        "images": entries,
-        "layers": [_row(layer, theory.get(layer), slugs.get(layer), layer in units, out) for layer in index],
-        "patches": {**patches, "images": [str(one) for one in given]},
-        **more,
-    }
-    write_bytes(out / RUN, json.dumps(run, indent=1, ensure_ascii=False).encode())
-    if finish is not None:
-        finish(out, given_model, work.part("finish"))
-    steps.finish()
-    work.report(model.name, work.total, work.total)
-    return out
+    asked = OptionsRecord(
+        layers=tuple(only),
+        quick=form == "quick",
+        full=form == "full",
+        trust=trust,
+        weights=None if weights == "default" else str(weights),
+        seed=seed or None,
+    )
+    fingerprint = _fingerprint(scope, typed, asked)
+    ledger = Ledger(scope.out, fingerprint, resume)
+    if ledger.finished:
+        return scope.out
+    steps = [step for step in STEPS if step.quick or form != "quick"]
+    work = Work(progress or (lambda *_: None), [(step.name, step.cost(scope)) for step in steps])
+    for step in STEPS:
+        scope.made[step.name] = (
+            ledger(step.name, step.record, partial(step.make, scope, work.part(step.name)))
+            if step in steps
+            else Missing("the quick form leaves this out")
+        )
+    known = scope.given
+    record = SurveyRecord(
+        kind="survey",
+        netviz=__version__,
+        form=scope.form,
+        options=asked,
+        fingerprint=fingerprint,
+        network=known.name,
+        model=typed or known.name,
+        origin=known.origin,
+        parameters=sum(value.numel() for value in known.runnable().parameters()),
+        input=_input(scope),
+        size=size,
+        layers=_layers(scope),
+        **{name: found for name, found in scope.made.items() if name in SurveyRecord.__dataclass_fields__},
+    )
+    write_survey(scope.out, record)
+    ledger.finish()
+    work.report(known.name, work.total, work.total)
+    return scope.out
 
 
-def _input(model: Model, index: LayerIndex, size: tuple[int, int] | None) -> str:
-    """Say what becomes of the images, and for which size the layers' shapes hold where images differ."""
-    text = str(model.preprocessing if size is None else model.preprocessing.sized(*size))
-    if model.preprocessing.crop is not None or size is not None or index.input_shape is None:
-        return text
-    return f"{text}; layer shapes for {index.input_shape[1]}×{index.input_shape[2]} pixels"
+def open_scope(
+    model: Model,
+    out: str | Path,
+    *,
+    images: Iterable[str | Path] = (),
+    only: Sequence[str] = (),
+    data: str | Path | None = None,
+    size: tuple[int, int] | None = None,
+    form: Form = "standard",
+) -> Scope:
+    """Find out what a survey is of; see `survey`.
+
+    Raises
+    ------
+    NetvizError
+        If MODEL, the images or a layer cannot serve.
+    ValueError
+        If `form` is none of the values named there.
+    """
+    if form not in SHOWN:
+        raise ValueError(f"form must be one of {', '.join(SHOWN)}, not {form!r}")
+    network = model.runnable()
+    own_size = model.preprocessing.resize is None and size is None
+    brought = model.preprocessing
+    if own_size:
+        brought = replace(brought, resize=SHORT_SIDE)
+    surveyed = replace(model, preprocessing=brought)
+    index = layers(surveyed, size=size)
+    require_channels(surveyed, index)
+    typed = [images] if isinstance(images, str | Path) else list(images)
+    sources = list_images(typed) or [f"skimage:{name}" for name in PHOTOGRAPHS]
+    return Scope(
+        given=model,
+        model=surveyed,
+        index=index,
+        chosen=chosen_layers(surveyed, index, only),
+        only=only,
+        typed=tuple(map(str, typed)),
+        sources=sources,
+        shown=sources[: SHOWN[form]],
+        preprocessing=input_preprocessing(brought, index, size),
+        size=size,
+        own_size=own_size,
+        form=form,
+        data=data,
+        device=next((str(value.device) for value in network.parameters()), None),
+        out=Path(out),
+    )
 
 
-def _save_filters(model: Model, chosen: Sequence[Layer], slugs: Mapping[Layer, str], out: Path) -> None:
-    for layer in chosen:
-        if layer.kernel is not None:
-            layer_filters(model, layer).save(out / "filters" / f"{slugs[layer]}.npz")
-
-
-def _row(layer: Layer, field: Field | None, page: str | None, has_maps: bool, out: Path) -> Noted:
+def _fingerprint(scope: Scope, typed: str | None, asked: OptionsRecord) -> dict[str, str]:
+    """Return what must be the same for a survey's folder to serve again."""
+    model = scope.model
+    seen: list[Any] = [[str(one), full_name(one), bytes_of(full_name(one))] for one in scope.sources]
+    labelled: Any = None
+    if scope.data is not None:
+        labels = open_labelled(scope.data)
+        files = [
+            [str(path), bytes_of(str(path))]
+            for number, image in enumerate(labels.images)
+            for path in (image, *labels.files(number))
+        ]
+        labelled = [str(scope.data), labels.kind, labels.concepts, files]
     return {
-        **layer.describe(),
-        "receptive_field": describe_field(field),
-        "slug": page,
-        "filters": page is not None and layer.kernel is not None,
-        "maps": page is not None and has_maps,
-        "units": page is not None and (out / "units" / f"{page}.npz").is_file(),
-        "field": page is not None and (out / "fields" / f"{page}.npz").is_file(),
+        "netviz version": __version__,
+        "model": digest([typed, weights_print(model), str(model.preprocessing), list(model.labels)]),
+        "images": digest([seen, scope.typed, labelled]),
+        "options": digest([scope.size, asdict(asked), [one.name for one in scope.chosen]]),
     }
+
+
+def _input(scope: Scope) -> str:
+    """Say what becomes of the images, and for which size the layers' shapes hold where images differ."""
+    known, size, shape = scope.model.preprocessing, scope.size, scope.index.input_shape
+    text = str(known if size is None else known.sized(*size))
+    if known.crop is not None or size is not None or shape is None:
+        return text
+    return f"{text}; layer shapes for {shape[1]}×{shape[2]} pixels"
+
+
+def _layers(scope: Scope) -> tuple[LayerRecord, ...]:
+    """Return every layer with the files that there are of it."""
+    theory = layer_fields(scope.model, scope.index)
+
+    def record(layer: Layer) -> LayerRecord:
+        slug, field = scope.slugs.get(layer), theory.get(layer)
+
+        def there(file: str) -> Path | None:
+            return scope.out / file if slug is not None and (scope.out / file).exists() else None
+
+        return LayerRecord(
+            name=layer.name,
+            alias=layer.alias,
+            kind=layer.kind,
+            type=layer.type,
+            channels=layer.channels,
+            shape=layer.shape,
+            parameters=layer.parameters,
+            calls=layer.calls,
+            call=layer.call,
+            receptive_field=None if field is None else _field(field),
+            slug=slug,
+            filters=there(f"filters/{slug}.npz"),
+            maps=there(f"maps/{slug}"),
+            patches=there(f"patches/layers/{slug}.npz"),
+            units=there(f"units/{slug}.npz"),
+            fields=there(f"fields/{slug}.npz"),
+            measured=there(f"measured/{slug}.npz"),
+        )
+
+    return tuple(map(record, scope.index))
+
+
+def _field(field: Field) -> FieldRecord:
+    """Return a receptive field with None for what is not known."""
+
+    def known(pair: tuple[float, float]) -> tuple[float, float] | None:
+        return pair if all(map(math.isfinite, pair)) else None
+
+    return FieldRecord(known(field.size), known(field.stride), known(field.start), field.status, field.reason)
+
+
+def _pair(scope: Scope) -> int:
+    return min(PAIR, len(scope.shown))

@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
@@ -17,6 +18,19 @@ from netviz.questions.maps.result import MapsResult
 from netviz.questions.sift.result import SiftResult
 from netviz.questions.stages.result import Column, StagesResult
 from netviz.results.base import Result
+from netviz.results.survey import (
+    ComponentOnImage,
+    ComponentRecord,
+    ComponentsRecord,
+    ImageRecord,
+    LayerRecord,
+    Missing,
+    OptionsRecord,
+    PatchesRecord,
+    SurveyRecord,
+    read_survey,
+    write_survey,
+)
 from support.concepts import add_concepts
 from support.fields import add_fields
 from support.images import add_images
@@ -95,49 +109,61 @@ def make_run(
     rng = np.random.default_rng(7)
     images, layers = [], []
     for place, name in enumerate(photos):
-        stem = name if name.isalnum() else f"image{place}"
         pixels = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
-        (folder / "images").mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(folder / "images" / f"{stem}.png")
-        images.append((name, stem, pixels))
+        file = folder / "images" / f"{name if name.isalnum() else f'image{place}'}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(file)
+        source = name if "." in name else f"{name}.png"
+        images.append((ImageRecord(name, source, file, 48, 64, None), pixels))
     for place, (name, alias, kind, shape, weight, groups) in enumerate(LAYERS):
         name, alias = (names[place], names[place]) if place < len(names) else (name, alias)
         slug = None if shape is None or len(shape) != 3 else f"layer{place}"
-        if slug and weight:
-            filters(rng, name, alias, weight, groups).save(folder / "filters" / f"{slug}.npz")
-        if slug and shape:
-            for label, stem, pixels in images:
-                result = maps(rng, name, alias, shape, pixels, label)
-                result.save(folder / "maps" / slug / f"{stem}.npz")
+        weights = folder / "filters" / f"{slug}.npz" if slug and weight else None
+        drawn = folder / "maps" / str(slug) if slug else None
+        if weights and weight:
+            filters(rng, name, alias, weight, groups).save(weights)
+        if drawn and shape:
+            for image, pixels in images:
+                maps(rng, name, alias, shape, pixels, image.name).save(drawn / f"{image.stem}.npz")
         layers.append(
-            {
-                "name": name,
-                "alias": alias,
-                "kind": kind,
-                "channels": None if shape is None else shape[0],
-                "shape": shape,
-                "parameters": 0 if weight is None else int(np.prod(weight)),
-                "calls": 1,
-                "slug": slug,
-                "filters": bool(slug and weight),
-                "maps": bool(slug and shape),
-            }
+            LayerRecord(
+                name=name,
+                alias=alias,
+                kind=kind,
+                type=kind,
+                channels=None if shape is None else shape[0],
+                shape=None if shape is None else tuple(shape),
+                parameters=0 if weight is None else int(np.prod(weight)),
+                calls=1,
+                call=1,
+                receptive_field=None,
+                slug=slug,
+                filters=weights,
+                maps=drawn,
+                **dict.fromkeys(("patches", "units", "fields", "measured")),
+            )
         )
-    run = {
-        "kind": "survey",
-        "netviz": "0.1.0",
-        "network": network,
-        "origin": "random weights",
-        "parameters": 3504872,
-        "input": "48 × 64, RGB",
-        "images": [
-            {"name": name, "file": f"images/{stem}.png", "height": 48, "width": 64}
-            for name, stem, _ in images
-        ],
-        "layers": layers,
-    }
-    (folder / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    record = SurveyRecord(
+        kind="survey",
+        netviz="0.1.0",
+        form="standard",
+        options=OptionsRecord((), False, False, False, None, None),
+        fingerprint={},
+        network=network,
+        model=network,
+        origin="random weights",
+        parameters=3504872,
+        input="48 × 64, RGB",
+        size=None,
+        images=tuple(image for image, _ in images),
+        layers=tuple(layers),
+        **dict.fromkeys(PARTS, Missing("this run has none")),
+    )
+    write_survey(folder, record)
     return folder
+
+
+PARTS = ("patches", "components", "minimal", "hypercolumns", "concepts", "fields", "measured", "fcn")
 
 
 def component(verb: str, layer: str, alias: str, image: str, rng: np.random.Generator) -> Result:
@@ -180,48 +206,51 @@ def component(verb: str, layer: str, alias: str, image: str, rng: np.random.Gene
 
 def add_parts(folder: Path, photos: int = 2) -> Path:
     """Add to a run of two or more photographs patches of every convolution, and components of one or two of them."""
-    path = folder / "run.json"
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    files = [folder / image["file"] for image in facts["images"][:2]]
-    (folder / "patches").mkdir()
-    (folder / "patches" / "images.txt").write_text("".join(f"{file.absolute()}\n" for file in files))
-    noted = []
-    for place, layer in enumerate(facts["layers"]):
-        if not layer["filters"]:
+    record = read_survey(folder)
+    files = [image.file for image in record.images[:2]]
+    patches = folder / "patches"
+    patches.mkdir()
+    (patches / "images.txt").write_text("".join(f"{file.absolute()}\n" for file in files))
+    noted, layers = [], []
+    for layer in record.layers:
+        if layer.filters is None:
+            layers.append(layer)
             continue
-        units = layer["channels"]
+        units = layer.channels or 0
         box = np.tile(np.array([10, 20, 30, 44]), (units, 2, 1)) + np.arange(units)[:, None, None] % 16
         result = make_patches(
-            box, layer=layer["name"], alias=layer["alias"], size=np.full((units, 2, 2), (48, 64), dtype=np.int32),
+            box, layer=layer.name, alias=layer.alias, size=np.full((units, 2, 2), (48, 64), dtype=np.int32),
             field_size=(9.0, 9.0), dead=(2,), always_on=(0,),
         )  # fmt: skip
-        result.save(folder / "patches" / "layers" / f"layer{place}.npz")
-        noted.append(
-            {
-                **facts_of((layer["name"], layer["alias"], units))["layers"][0],
-                "file": f"layers/layer{place}.npz",
-            }
-        )
-    (folder / "patches" / "run.json").write_text(json.dumps({**facts_of(), "layers": noted}))
+        file = f"layers/{layer.slug}.npz"
+        layers.append(replace(layer, patches=result.save(patches / file)))
+        noted.append({**facts_of((layer.name, layer.alias, units))["layers"][0], "file": file})
+    (patches / "run.json").write_text(json.dumps({**facts_of(), "layers": noted}))
     rng = np.random.default_rng(3)
-    shown = []
+    components = []
     for which, place in (("first", 1), ("deeper", 3)):
-        layer = facts["layers"][place]
-        on = []
-        for image, noted_image in enumerate(facts["images"][:photos]):
-            entry: dict[str, Any] = {"image": image}
+        layer = layers[place]
+        shown = []
+        for image, known in enumerate(record.images[:photos]):
             for verb in ("stages", "contrast", "sift"):
-                file = f"components/layer{place}/{image}-{verb}.npz"
-                component(verb, layer["name"], layer["alias"], noted_image["name"], rng).save(folder / file)
-                entry[verb] = {"file": file}
-            on.append(entry)
-        shown.append({"layer": layer["name"], "which": which, "shown": on})
-    if photos > 1:
-        shown[1]["shown"][1]["sift"] = {"missing": "SIFT finds no keypoint in <b>coffee</b>"}
-    facts["patches"] = {"folder": "patches", "images": ["my photos/<x>"]}
-    facts["components"] = {"layers": shown, "missing": []}
-    facts["images"] = [{**image, "size": [48, 64]} for image in facts["images"]]
-    path.write_text(json.dumps(facts), encoding="utf-8")
+                if which == "deeper" and image and verb == "sift":
+                    missing = "SIFT finds no keypoint in <b>coffee</b>"
+                    shown.append(ComponentOnImage(image, missing=missing, verb=verb))
+                    continue
+                made = component(verb, layer.name, layer.alias, known.name, rng)
+                file = made.save(folder / "components" / f"layer{place}" / f"{image}-{verb}.npz")
+                shown.append(ComponentOnImage(image, file, verb=verb))
+        components.append(ComponentRecord(place, which, tuple(shown)))
+    write_survey(
+        folder,
+        replace(
+            record,
+            images=tuple(replace(image, size=(48, 64)) for image in record.images),
+            layers=tuple(layers),
+            patches=PatchesRecord(patches, ("my photos/<x>",), 3),
+            components=ComponentsRecord(tuple(components), ()),
+        ),
+    )
     return folder
 
 

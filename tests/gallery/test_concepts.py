@@ -19,20 +19,22 @@ from netviz.gallery.panels.overview import Manifest
 from netviz.gallery.panels.table import FOLDERS, files
 from netviz.gallery.runs import read_run
 from netviz.questions.reader import load_result
-from support.pages import Page, changed, tree
+from support.pages import Page, changed, leave_out, tree
 
 
 @pytest.fixture(scope="module")
 def told_run(told_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same without components: figures take long to draw, and are tested elsewhere."""
-    return changed(told_run, tmp_path_factory.mktemp("told") / "run", lambda facts: facts.pop("components"))
+    return changed(
+        told_run, tmp_path_factory.mktemp("told") / "run", lambda facts: leave_out(facts, "components")
+    )
 
 
 @pytest.fixture(scope="module")
 def hostile_told_run(hostile_told_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same whose names are hostile."""
     folder = tmp_path_factory.mktemp("hostile-told") / "run"
-    return changed(hostile_told_run, folder, lambda facts: facts.pop("components"))
+    return changed(hostile_told_run, folder, lambda facts: leave_out(facts, "components"))
 
 
 @pytest.fixture(scope="module")
@@ -208,11 +210,15 @@ def test_two_builds_are_identical(told_run: Path, hostile_told_run: Path, site: 
 
 
 def test_a_run_without_them_has_neither(whole_run: Path, tmp_path: Path) -> None:
-    run = changed(whole_run, tmp_path / "run", lambda facts: facts.pop("components"))
+    run = changed(whole_run, tmp_path / "run", lambda facts: leave_out(facts, "components"))
     build([run], tmp_path / "site")
     assert not list((tmp_path / "site").rglob("concepts*")) + list((tmp_path / "site").rglob("minimal*"))
-    text = Page(tmp_path / "site" / "index.html").text + Page(tmp_path / "site" / "toy" / "layer1.html").text
-    assert not re.search("concept|minimal", text, re.IGNORECASE)
+    assert not re.search("concept|minimal", Page(tmp_path / "site/toy/layer1.html").text, re.IGNORECASE)
+    index = Page(tmp_path / "site" / "index.html").text
+    # Only the reasons.
+    assert len(re.findall("concept|minimal", index, re.IGNORECASE)) == 2
+    assert "No concepts: this run has none." in index
+    assert "No minimal images: this run has none." in index
 
 
 def test_the_overview_says_why_there_are_none(told_run: Path, tmp_path: Path) -> None:
@@ -229,8 +235,8 @@ def test_the_overview_says_why_there_are_none(told_run: Path, tmp_path: Path) ->
 
 def test_a_layer_may_be_called_concepts(told_run: Path, tmp_path: Path) -> None:
     def change(facts: dict[str, Any]) -> None:
-        facts["layers"][2].update(slug="concepts", maps=False)
-        facts["layers"][4].update(slug="minimal", maps=False, filters=False)
+        facts["layers"][2].update(slug="concepts", maps=None)
+        facts["layers"][4].update(slug="minimal", maps=None, filters=None, patches=None)
 
     build([changed(told_run, tmp_path / "run", change)], tmp_path / "site")
     assert "Concepts of toy" in Page(tmp_path / "site/toy/concepts.html").text
@@ -240,7 +246,9 @@ def test_a_layer_may_be_called_concepts(told_run: Path, tmp_path: Path) -> None:
 
 def test_without_patches_a_concept_leads_to_its_unit(told_run: Path, tmp_path: Path) -> None:
     def change(facts: dict[str, Any]) -> None:
-        del facts["patches"]
+        leave_out(facts, "patches")
+        for layer in facts["layers"]:
+            layer["patches"] = None
 
     build([changed(told_run, tmp_path / "run", change)], tmp_path / "site")
     links = [link["href"] for link in Page(tmp_path / "site/toy/concepts.html").all("a")]
@@ -258,8 +266,8 @@ BROKEN: dict[str, Callable[[dict[str, Any]], object]] = {
     "no dissection": lambda f: told(f).update(folder="patches"),
     "no masks": lambda f: told(f).update(masks=[]),
     "layers the other way": lambda f: told(f)["masks"].reverse(),
-    "unknown layer": lambda f: told(f)["masks"][0].update(layer="nowhere"),
-    "layer without page": lambda f: told(f)["masks"][0].update(layer="classifier"),
+    "unknown layer": lambda f: told(f)["masks"][0].update(layer=99),
+    "layer without page": lambda f: told(f)["masks"][0].update(layer=5),
     "mask outside": lambda f: told(f)["masks"][0].update(file="../../x.png"),
     "no such mask": lambda f: told(f)["masks"][0].update(file="concepts/masks/none.png"),
     "another picture": lambda f: told(f)["masks"][0].update(file="images/cat.png"),

@@ -102,7 +102,7 @@ def test_the_same_run_gives_the_same_bytes(site: Path, dense_run: Path, streams_
 def test_a_network_that_cannot_be_cast_has_no_page_and_says_why(run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(run, tmp_path / "run")
     facts = json.loads((copy / "run.json").read_text(encoding="utf-8"))
-    facts["fcn"] = {"dense": {"missing": "toy cannot be cast: <b>attention</b>"}}
+    facts["fcn"] = {"missing": "toy cannot be cast: <b>attention</b>"}
     (copy / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     build([copy], tmp_path / "site")
     assert not (tmp_path / "site" / "toy" / "fcn.html").exists()
@@ -114,7 +114,7 @@ def test_a_network_that_cannot_be_cast_has_no_page_and_says_why(run: Path, tmp_p
 def test_fewer_views_than_announced_are_refused(streams_run: Path, tmp_path: Path) -> None:
     run = shutil.copytree(streams_run, tmp_path / "run")
     facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    facts["fcn"]["streams"]["shown"][0]["views"] = 3
+    facts["fcn"]["streams"][0]["views"] = 3
     (run / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     with pytest.raises(ResultError, match="damaged"):
         build([run], tmp_path / "site")

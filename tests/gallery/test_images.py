@@ -116,7 +116,7 @@ def test_photographs_beyond_the_first_say_why_they_have_less(new_run: MakeRun, t
     assert "../../about.html#toy" in {link["href"] for link in page.all("a")}
 
 
-def test_an_older_run_has_pages_too(run: Path, tmp_path: Path) -> None:
+def test_a_run_without_hypercolumns_has_pages_too(run: Path, tmp_path: Path) -> None:
     build([run], tmp_path)
     page = Page(tmp_path / "toy" / "images" / "cat.html")
     assert any(one.get("id") == "by-layer" for _, one in page.elements)
@@ -140,10 +140,10 @@ def test_hostile_names_stay_text(new_run: MakeRun, hostile: list[str], tmp_path:
     [
         ("hypercolumns", {"layers": ["x"], "shown": [{"image": 9, "file": "a.npz"}]}, "no image 9"),
         ("hypercolumns", {"layers": ["x"], "shown": [{"image": 0, "file": "../a.npz"}]}, "no path inside"),
-        ("fcn", {"dense": {"shown": [{"image": 0, "file": "a"}, {"image": 0, "file": "a"}]}}, "twice"),
-        ("fcn", {"streams": {"shown": [{"image": 0, "file": "a", "views": 999}]}}, "views"),
-        ("fcn", {"dense": {"shown": [{"image": 0, "file": "hypercolumns/0.npz"}]}}, "not dense"),
-        ("fcn", {"dense": {"shown": [{"image": 0, "file": "nothing.npz"}]}}, "no such file"),
+        ("fcn", {"streams": [], "dense": [{"image": 0, "file": "a"}, {"image": 0, "file": "a"}]}, "twice"),
+        ("fcn", {"streams": [{"image": 0, "file": "a", "views": 999}], "dense": []}, "views"),
+        ("fcn", {"streams": [], "dense": [{"image": 0, "file": "hypercolumns/0.npz"}]}, "not dense"),
+        ("fcn", {"streams": [], "dense": [{"image": 0, "file": "nothing.npz"}]}, "no such file"),
     ],
 )
 def test_a_damaged_run_is_refused_in_one_line(

@@ -1,5 +1,6 @@
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from netviz.gallery.build import build
 from netviz.gallery.manifest import Field
 from netviz.gallery.panels.fields import middle, outline
 from netviz.questions.field.result import FieldResult
-from support.fields import FIELD, effective, measured, place_units
-from support.pages import Page, changed
+from netviz.results.survey import FieldRecord
+from support.fields import FIELD, add_results, effective, measured, place_units
+from support.pages import Page, changed, leave_out
 
 
 def inside(path: str, size: int) -> np.ndarray:
@@ -65,7 +67,7 @@ def prepared(run: Path, folder: Path, field: Any = FIELD, form: str = "full") ->
     def change(facts: dict[str, Any]) -> None:
         facts["form"] = form
         # Figures take long to draw, and are tested elsewhere.
-        del facts["components"], facts["minimal"]
+        leave_out(facts, "components", "minimal")
 
     return place_units(changed(run, folder, change), field)
 
@@ -74,8 +76,7 @@ def prepared(run: Path, folder: Path, field: Any = FIELD, form: str = "full") ->
 def site(told_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fields")
     run = prepared(told_run, folder / "run")
-    effective().save(run / "fields" / "layer1.npz")
-    measured().save(run / "measured" / "layer1.npz")
+    add_results(run, fields=effective(), measured=measured())
     build([run], folder / "site")
     return folder / "site"
 
@@ -144,9 +145,9 @@ def test_a_unit_without_a_measured_field_says_why(site, unit, why):
 
 
 @pytest.mark.parametrize("form", ["quick", "full"])
-def test_an_older_run_tells_two_fields(told_run, tmp_path, form):
+def test_a_run_without_measured_fields_tells_two(told_run, tmp_path, form):
     run = prepared(told_run, tmp_path / "run", form=form)
-    effective().save(run / "fields" / "layer1.npz")
+    add_results(run, fields=effective())
     build([run], tmp_path / "site")
     units = sorted((tmp_path / "site" / "toy" / "layer1").glob("*.html"))
     text = section(tmp_path / "site", int(units[0].stem))
@@ -164,23 +165,23 @@ def test_a_run_with_neither_has_no_such_section(told_run, tmp_path):
 @pytest.mark.parametrize(
     ("field", "said"),
     [
-        ({**FIELD, "status": "upper_bound"}, "at most 9 × 9 px"),
-        ({"size": [48, 64], "stride": [0, 0], "start": [0, 0], "status": "global"}, "the whole input"),
-        ({**FIELD, "size": [99, 99], "start": [-49, -49]}, "goes on beyond the picture"),
+        (replace(FIELD, status="upper_bound"), "at most 9 × 9 px"),
+        (FieldRecord((48.0, 64.0), (0.0, 0.0), (0.0, 0.0), "global"), "the whole input"),
+        (replace(FIELD, size=(99.0, 99.0), start=(-49.0, -49.0)), "goes on beyond the picture"),
         (
-            {"size": None, "stride": None, "start": None, "status": "unknown", "reason": "<b>fft2</b>"},
+            FieldRecord(None, None, None, "unknown", "<b>fft2</b>"),
             "cannot follow &lt;b&gt;fft2&lt;/b&gt;",
         ),
     ],
 )
 def test_fields_that_are_no_box_in_the_picture(told_run, tmp_path, field, said):
     run = prepared(told_run, tmp_path / "run", field)
-    status, box = field["status"], effective().box
+    status, box = field.status, effective().box
     unknown = status == "unknown"
-    effective(status=status, center=None if unknown else (24.0, 32.0), box=None if unknown else box).save(
-        run / "fields" / "layer1.npz"
+    center, box = (None, None) if unknown else ((24.0, 32.0), box)
+    add_results(
+        run, fields=effective(status=status, center=center, box=box), measured=measured(status=status)
     )
-    measured(status=status).save(run / "measured" / "layer1.npz")
     build([run], tmp_path / "site")
     text = section(tmp_path / "site", 4).replace("\N{NO-BREAK SPACE}", " ")
     assert said in text
@@ -201,13 +202,13 @@ def test_fields_that_are_no_box_in_the_picture(told_run, tmp_path, field, said):
 )
 def test_a_file_of_another_layer_is_refused(told_run, tmp_path, result):
     run = prepared(told_run, tmp_path / "run")
-    result.save(run / ("fields" if isinstance(result, FieldResult) else "measured") / "layer1.npz")
+    add_results(run, **{"fields" if isinstance(result, FieldResult) else "measured": result})
     with pytest.raises(ResultError, match="does not fit its layer"):
         build([run], tmp_path / "site")
 
 
 def test_another_result_is_refused(told_run, tmp_path):
     run = prepared(told_run, tmp_path / "run")
-    effective().save(run / "measured" / "layer1.npz")
+    add_results(run, measured=effective())
     with pytest.raises(ResultError, match="holds field, not measured"):
         build([run], tmp_path / "site")

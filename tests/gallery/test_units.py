@@ -18,7 +18,8 @@ from netviz.questions.filters.result import FiltersResult
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.reader import load_result
 from netviz.questions.units.result import NearestResult
-from support.pages import Page, changed
+from support.fields import add_results
+from support.pages import Page, changed, leave_out
 
 
 def neighbours(layer: str, channels: int, **changes: Any) -> NearestResult:
@@ -46,12 +47,12 @@ def full_run(told_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     def change(facts: dict[str, Any]) -> None:
         facts["form"] = "full"
         # Figures take long to draw, and are tested elsewhere.
-        del facts["components"], facts["minimal"]
+        leave_out(facts, "components", "minimal")
         for layer in facts["layers"]:
             layer["receptive_field"] = field
 
     folder = changed(told_run, tmp_path_factory.mktemp("full") / "run", change)
-    neighbours("features.0", 8).save(folder / "units" / "layer1.npz")
+    add_results(folder, units=neighbours("features.0", 8))
     path = folder / "patches" / "layers" / "layer1.npz"
     patches = load_result(path)
     assert isinstance(patches, PatchesResult)
@@ -253,7 +254,7 @@ BROKEN: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("how", BROKEN)
 def test_neighbours_that_do_not_fit_are_one_line(how: str, full_run: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(full_run, tmp_path / "run")
-    neighbours("features.0", 8, **BROKEN[how]).save(folder / "units" / "layer1.npz")
+    add_results(folder, units=neighbours("features.0", 8, **BROKEN[how]))
     with pytest.raises(ResultError, match=r"layer1\.npz does not fit its layer") as caught:
         build([folder], tmp_path / "site")
     assert "\n" not in str(caught.value)
@@ -277,8 +278,8 @@ def test_more_units_than_any_layer_has_are_refused(told_run: Path, tmp_path: Pat
 
 def test_a_layer_may_be_called_as_a_folder_of_the_site(told_run: Path, tmp_path: Path) -> None:
     def change(facts: dict[str, Any]) -> None:
-        del facts["components"], facts["minimal"]
-        facts["layers"][2].update(slug="patches", maps=False)
+        leave_out(facts, "components", "minimal")
+        facts["layers"][2].update(slug="patches", maps=None)
 
     build([changed(told_run, tmp_path / "run", change)], tmp_path / "site")
     assert (tmp_path / "site/toy/patches-2.html").is_file()

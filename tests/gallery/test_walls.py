@@ -14,6 +14,7 @@ from PIL import Image
 
 from netviz.gallery.build import build
 from support.browser import chromium
+from support.pages import leave_out
 from support.patches import facts_of, make_patches
 
 pytestmark = pytest.mark.browser
@@ -29,7 +30,7 @@ def told(told_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("told")
     shutil.copytree(told_run, folder / "run")
     facts = json.loads((folder / "run" / "run.json").read_text())
-    del facts["components"], facts["minimal"]
+    leave_out(facts, "components", "minimal")
     (folder / "run" / "run.json").write_text(json.dumps({**facts, "form": "full"}))
     build([folder / "run"], folder / "site")
     return folder / "site"
@@ -64,10 +65,11 @@ def wide(new_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
         **facts["layers"][1],
         "channels": UNITS,
         "shape": [UNITS, 24, 32],
-        "filters": False,
-        "maps": False,
+        "filters": None,
+        "maps": None,
+        "patches": "patches/layers/wide.npz",
     }
-    facts.update(layers=[first], form="full", patches={"folder": "patches", "images": []})
+    facts.update(layers=[first], form="full", patches={"folder": "patches", "images": [], "searched": 4})
     path.write_text(json.dumps(facts))
     build([folder / "run"], folder / "site")
     return folder / "site"

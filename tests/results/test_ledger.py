@@ -78,11 +78,14 @@ def test_steps_are_done_once(tmp_path):
         made.append(1)
         return {"units": (1, 2)}
 
+    kind = dict[str, tuple[int, ...]]
     first = Ledger(tmp_path / "run", {"model": "a"}, resume=False)
-    assert first("maps", step) == first("maps", step) == {"units": [1, 2]}
+    assert first("maps", kind, step) == first("maps", kind, step) == {"units": (1, 2)}
     again = Ledger(tmp_path / "run", {"model": "a"}, resume=True)
-    assert again("maps", step) == {"units": [1, 2]}
+    assert again("maps", kind, step) == {"units": (1, 2)}
     assert made == [1]
+    with pytest.raises(OutputError, match=r"steps.json is damaged: maps is \{'units': \[1, 2\]\}, no text"):
+        again("maps", str, step)
     with pytest.raises(OutputError, match="go on with --resume, or remove it"):
         Ledger(tmp_path / "run", {"model": "a"}, resume=False)
     with pytest.raises(OutputError, match="a survey with other model; remove it"):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,16 @@ from PIL import Image
 from netviz.questions.dissect.csv import write_table
 from netviz.questions.dissect.result import DissectionResult
 from netviz.questions.minimal.result import MinimalResult
+from netviz.results.survey import (
+    BestRecord,
+    ConceptsRecord,
+    MasksRecord,
+    MinimalRecord,
+    OnImage,
+    SeenRecord,
+    read_survey,
+    write_survey,
+)
 
 NAMES = ("red", "blue", "grey")
 
@@ -84,28 +95,21 @@ def mask_of(unit: int) -> Any:
 
 def add_concepts(folder: Path, names: Sequence[str] = NAMES, label: str = "tabby") -> Path:
     """Add to a run of two photographs what two layers of eight units detect, and one minimal image."""
-    path = folder / "run.json"
-    facts = json.loads(path.read_text(encoding="utf-8"))
+    record = read_survey(folder)
     layers = []
     masks = []
     for at, shares in SHARES.items():
-        layer = facts["layers"][at]
-        result = make_dissection(shares, names[:3], layer=layer["name"], alias=layer["alias"])
+        layer = record.layers[at]
+        result = make_dissection(shares, names[:3], layer=layer.name, alias=layer.alias)
         file = f"layers/layer{at}.npz"
-        result.save(folder / "concepts" / file)
-        (folder / "concepts" / file).with_suffix(".csv").write_bytes(write_table(result))
-        layers.append(
-            {"name": layer["name"], "alias": layer["alias"], "kind": "conv", "channels": 8, "file": file}
-        )
-        units = list(range(8)) if at == 1 else list(range(6))
-        (folder / "concepts" / "masks").mkdir(exist_ok=True)
+        result.save(folder / "concepts" / file).with_suffix(".csv").write_bytes(write_table(result))
+        layers.append({"name": layer.name, "alias": layer.alias, "kind": "conv", "channels": 8, "file": file})
+        units = tuple(range(8)) if at == 1 else tuple(range(6))
         stack = np.concatenate([mask_of(unit) for unit in units])
-        file = f"concepts/masks/layer{at}.png"
-        Image.fromarray(stack.astype(np.uint8) * 255).convert("1", dither=Image.Dither.NONE).save(
-            folder / file
-        )
-        of = [unit % 2 for unit in units]
-        masks.append({"layer": layer["name"], "file": file, "units": units, "images": of})
+        path = folder / "concepts" / "masks" / f"layer{at}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(stack.astype(np.uint8) * 255).convert("1", dither=Image.Dither.NONE).save(path)
+        masks.append(MasksRecord(at, path, units, tuple(unit % 2 for unit in units)))
     run = {
         "kind": "dissection",
         "netviz": "0.1.0",
@@ -119,25 +123,17 @@ def add_concepts(folder: Path, names: Sequence[str] = NAMES, label: str = "tabby
         "layers": layers,
     }
     (folder / "concepts" / "run.json").write_text(json.dumps(run), encoding="utf-8")
-    facts["concepts"] = {
-        "folder": "concepts",
-        "data": None,
-        "surveyed": 4,
-        "images": [{"name": one["name"], "file": one["file"]} for one in facts["images"][:2]],
-        "masks": masks,
-        "best": [
-            {"concept": 0, "units": [[0, 7], [0, 6], [0, 5]]},
-            {"concept": 1, "units": [[1, 2]]},
-        ],
-    }
-    image = np.asarray(Image.open(folder / facts["images"][0]["file"]).convert("RGB"))
-    make_minimal(image, label, facts["images"][0]["name"]).save(folder / "minimal" / "0.npz")
-    facts["minimal"] = {
-        "segments": 40,
-        "shown": [
-            {"image": 0, "file": "minimal/0.npz"},
-            {"image": 1, "missing": "coffee has fewer pixels <b>than segments</b>"},
-        ],
-    }
-    path.write_text(json.dumps(facts), encoding="utf-8")
+    concepts = ConceptsRecord(
+        folder=folder / "concepts",
+        data=None,
+        surveyed=4,
+        best=(BestRecord(0, ((0, 7), (0, 6), (0, 5))), BestRecord(1, ((1, 2),))),
+        images=tuple(SeenRecord(one.name, one.file) for one in record.images[:2]),
+        masks=tuple(masks),
+    )
+    first = record.images[0]
+    image = np.asarray(Image.open(first.file).convert("RGB"))
+    file = make_minimal(image, label, first.name).save(folder / "minimal" / "0.npz")
+    shown = (OnImage(0, file), OnImage(1, missing="coffee has fewer pixels <b>than segments</b>"))
+    write_survey(folder, replace(record, concepts=concepts, minimal=MinimalRecord(40, shown)))
     return folder

@@ -1,7 +1,7 @@
 """Fields of a layer's units for a run folder of the gallery's tests."""
 
-import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,10 @@ import numpy as np
 from netviz.questions.field.result import FieldResult, MeasuredResult
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.reader import load_result
+from netviz.results.base import Result
+from netviz.results.survey import FieldRecord, read_survey, write_survey
 
-FIELD = {"size": [9, 9], "stride": [2, 2], "start": [-4, -4], "status": "exact"}
+FIELD = FieldRecord((9.0, 9.0), (2.0, 2.0), (-4.0, -4.0), "exact")
 
 
 def effective(**changes: Any) -> FieldResult:
@@ -85,10 +87,7 @@ def measured(**changes: Any) -> MeasuredResult:
 
 def place_units(folder: Path, field: Any = FIELD) -> Path:
     """Give the first convolution a theoretical field; unit u is strongest at row 8, column 5 + u, of its map."""
-    path = folder / "run.json"
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    facts["layers"][1]["receptive_field"] = field
-    path.write_text(json.dumps(facts), encoding="utf-8")
+    change_first(folder, receptive_field=field)
     file = folder / "patches" / "layers" / "layer1.npz"
     patches = load_result(file)
     assert isinstance(patches, PatchesResult)
@@ -102,6 +101,18 @@ def place_units(folder: Path, field: Any = FIELD) -> Path:
 def add_fields(folder: Path) -> Path:
     """Add all three fields of the units of the first convolution."""
     place_units(folder)
-    effective().save(folder / "fields" / "layer1.npz")
-    measured().save(folder / "measured" / "layer1.npz")
+    return add_results(folder, fields=effective(), measured=measured())
+
+
+def add_results(folder: Path, **results: Result) -> Path:
+    """Add results of the first convolution, by their entries in the record: ``units``, ``fields``, ``measured``."""
+    change_first(folder, **{name: one.save(folder / name / "layer1.npz") for name, one in results.items()})
     return folder
+
+
+def change_first(folder: Path, **changes: Any) -> None:
+    """Change what the run tells of the first convolution."""
+    record = read_survey(folder)
+    layers = list(record.layers)
+    layers[1] = replace(layers[1], **changes)
+    write_survey(folder, replace(record, layers=tuple(layers)))

@@ -1,17 +1,24 @@
 """Hypercolumns, heat maps and streams for a run folder of the gallery's tests."""
 
 import itertools
-import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from netviz.fcn.dense.result import CompareResult, DenseResult
 from netviz.fcn.streams.result import StreamsResult
 from netviz.questions.hypercolumn.result import HypercolumnResult
-from netviz.results.base import Result
+from netviz.results.survey import (
+    FcnRecord,
+    HypercolumnsRecord,
+    OnImage,
+    OptionsRecord,
+    StreamsOnImage,
+    read_survey,
+    write_survey,
+)
 
 SIDE = (36, 48)
 NAMES = ("32s", "16s", "8s")
@@ -93,41 +100,36 @@ def make_edges(image: str) -> StreamsResult:
 
 def add_images(folder: Path, streams: bool = False, classes: Sequence[str] = ("sky", "road", "car")) -> Path:
     """Add to a run of two or more photographs hypercolumns, and heat maps or streams."""
-    path = folder / "run.json"
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    names = [image["name"] for image in facts["images"]]
-    layers = [layer["name"] for layer in facts["layers"] if layer["filters"]][:2]
-
-    def on(image: int, file: str, result: Result, **more: Any) -> dict[str, Any]:
-        result.save(folder / file)
-        return {"image": image, "file": file, **more}
-
-    facts["hypercolumns"] = {
-        "layers": layers,
-        "shown": [
-            on(0, "hypercolumns/0.npz", make_hypercolumn(names[0], layers)),
-            {"image": 1, "missing": f"nothing varies on {names[1]}"},
-        ],
-    }
+    record = read_survey(folder)
+    names = [image.name for image in record.images]
+    layers = tuple(layer.name for layer in record.layers if layer.filters)[:2]
+    stacked = make_hypercolumn(names[0], layers).save(folder / "hypercolumns" / "0.npz")
+    fcn = folder / "fcn"
     if streams:
-        facts["fcn"] = {
-            "streams": {
-                "shown": [
-                    on(0, "fcn/0-streams.npz", make_streams(names[0], classes), form="classes", views=5),
-                    on(1, "fcn/1-streams.npz", make_edges(names[1]), form="edges", views=3),
-                ]
-            }
-        }
+        found = FcnRecord(
+            streams=(
+                StreamsOnImage(
+                    0, make_streams(names[0], classes).save(fcn / "0-streams.npz"), form="classes", views=5
+                ),
+                StreamsOnImage(1, make_edges(names[1]).save(fcn / "1-streams.npz"), form="edges", views=3),
+            ),
+            dense=(),
+        )
     else:
-        facts["fcn"] = {
-            "dense": {
-                "shown": [
-                    on(0, "fcn/0-dense.npz", make_dense(names[0], classes)),
-                    {"image": 1, "missing": f"{names[1]} is smaller than the window"},
-                ]
-            },
-            "compare": on(0, "fcn/0-compare.npz", make_compare(names[0], classes[0])),
-        }
-    facts["options"] = {"layers": ["conv*"], "full": True, "trust": False, "weights": None, "seed": 3}
-    path.write_text(json.dumps(facts), encoding="utf-8")
+        found = FcnRecord(
+            streams=(),
+            dense=(
+                OnImage(0, make_dense(names[0], classes).save(fcn / "0-dense.npz")),
+                OnImage(1, missing=f"{names[1]} is smaller than the window"),
+            ),
+            compare=OnImage(0, make_compare(names[0], classes[0]).save(fcn / "0-compare.npz")),
+        )
+    shown = (OnImage(0, stacked), OnImage(1, missing=f"nothing varies on {names[1]}"))
+    record = replace(
+        record,
+        hypercolumns=HypercolumnsRecord(layers, shown),
+        fcn=found,
+        options=OptionsRecord(("conv*",), quick=False, full=True, trust=False, weights=None, seed=3),
+    )
+    write_survey(folder, record)
     return folder

@@ -40,3 +40,9 @@ def changed(run: Path, folder: Path, change: Callable[[dict[str, Any]], object])
     change(facts)
     (folder / "run.json").write_text(json.dumps(facts))
     return folder
+
+
+def leave_out(facts: dict[str, Any], *parts: str) -> None:
+    """Say that a run has none of these parts."""
+    for part in parts:
+        facts[part] = {"missing": "this run has none"}

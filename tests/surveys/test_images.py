@@ -1,17 +1,21 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import netviz
-from netviz.images import Photo
 from netviz.models import Model, Preprocessing
 from netviz.questions.hypercolumn.result import HypercolumnResult
 from netviz.questions.reader import load_result
-from netviz.surveys.steps.components import Shown
+from netviz.results.survey import HypercolumnsRecord, Missing, OnImage
+from netviz.surveys.step import Scope
 from netviz.surveys.steps.hypercolumns import choose_depths, survey_hypercolumns
+from netviz.surveys.steps.images import survey_images
+from netviz.surveys.survey import open_scope
 
 PLAIN = Preprocessing(resize=None, crop=None, mean=(0.5,) * 3, std=(0.5,) * 3)
 
@@ -28,9 +32,17 @@ def stack(count: int, *, units: int = 4, tail: tuple[nn.Module, ...] = ()) -> Mo
     return opened(nn.Sequential(*layers, *tail))
 
 
-def photo(side: int = 32, constant: bool = False) -> Photo:
-    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    return Photo("noise", np.full_like(pixels, 127) if constant else pixels)
+def surveyed(model: Model, out: Path, *sides: int, constant: bool = False) -> Scope:
+    """A survey of pictures of these sides, each seen at its own size, whose first step is done."""
+    rng = np.random.default_rng(0)
+    files = []
+    for place, side in enumerate(sides):
+        pixels = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
+        files.append(out / f"noise{place}.png")
+        Image.fromarray(np.full_like(pixels, 127) if constant else pixels).save(files[-1])
+    scope = replace(open_scope(model, out / "run", images=files), model=model, own_size=False)
+    scope.made["images"] = survey_images(scope, lambda *_: None)
+    return scope
 
 
 @pytest.mark.parametrize(
@@ -62,34 +74,27 @@ def test_too_many_units_leave_out_the_late_layers() -> None:
 
 def test_saves_what_hypercolumn_gives_and_keeps_what_is_there(tmp_path: Path) -> None:
     model = stack(4)
-    index = netviz.layers(model)
-    shown = [Shown(photo(), "a", None), Shown(photo(24), "b", None)]
+    scope = surveyed(model, tmp_path, 32, 24)
     told = []
-    noted = survey_hypercolumns(model, index, shown, tmp_path, report=lambda what, done: told.append(done))
-    assert noted == {
-        "layers": ["0", "4", "6"],
-        "shown": [
-            {"image": 0, "file": "hypercolumns/a.npz"},
-            {"image": 1, "file": "hypercolumns/b.npz"},
-        ],
-    }
+    noted = survey_hypercolumns(scope, lambda what, done, of: told.append(done))
+    files = [tmp_path / "run" / "hypercolumns" / f"{image.stem}.npz" for image in scope.images]
+    assert noted == HypercolumnsRecord(("0", "4", "6"), (OnImage(0, files[0]), OnImage(1, files[1])))
     assert told == [0, 1]
-    stored = load_result(tmp_path / "hypercolumns" / "b.npz")
+    stored = load_result(files[1])
     assert isinstance(stored, HypercolumnResult)
-    wanted = netviz.hypercolumn(photo(24), layers=["0", "4", "6"], model=model)
+    wanted = netviz.hypercolumn(tmp_path / "noise1.png", layers=["0", "4", "6"], model=model)
     np.testing.assert_array_equal(stored.components, wanted.components)
-    (tmp_path / "hypercolumns" / "b.npz").write_bytes(b"mine")
-    assert survey_hypercolumns(model, index, shown, tmp_path) == noted
-    assert (tmp_path / "hypercolumns" / "b.npz").read_bytes() == b"mine"
+    files[1].write_bytes(b"mine")
+    assert survey_hypercolumns(scope, lambda *_: None) == noted
+    assert files[1].read_bytes() == b"mine"
 
 
 def test_says_why_there_is_none(tmp_path: Path) -> None:
     model = opened(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(3, 4, 1)))
-    noted = survey_hypercolumns(model, netviz.layers(model), [Shown(photo(), "a", None)], tmp_path)
-    assert noted == {"missing": "no convolution of net has maps with a place in the image"}
+    noted = survey_hypercolumns(surveyed(model, tmp_path, 32), lambda *_: None)
+    assert noted == Missing("no convolution of net has maps with a place in the image")
     model = opened(nn.Sequential(nn.Conv2d(3, 4, 1)))
-    noted = survey_hypercolumns(
-        model, netviz.layers(model), [Shown(photo(constant=True), "a", None)], tmp_path
-    )
-    assert "constant on noise" in noted["shown"][0]["missing"]
-    assert not (tmp_path / "hypercolumns").exists()
+    noted = survey_hypercolumns(surveyed(model, tmp_path, 32, constant=True), lambda *_: None)
+    assert isinstance(noted, HypercolumnsRecord)
+    assert "constant on noise" in noted.shown[0].missing
+    assert not (tmp_path / "run" / "hypercolumns").exists()

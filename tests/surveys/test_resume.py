@@ -13,7 +13,6 @@ from torch import nn
 import netviz
 from netviz.errors import OutputError
 from netviz.gallery.build import build
-from netviz.results.files import write_bytes
 from netviz.results.ledger import Ledger
 
 IMAGES = ["skimage:chelsea", "skimage:coffee", "skimage:rocket"]
@@ -42,16 +41,8 @@ def classifier(seed=0):
     )
 
 
-def add_more(folder, model, tell):
-    """What a caller may add in the end."""
-    tell("more", 0, 1)
-    facts = json.loads((folder / "run.json").read_text())
-    write_bytes(folder / "more.txt", model.name.encode())
-    write_bytes(folder / "run.json", json.dumps({**facts, "more": True}).encode())
-
-
 def survey(out, **options):
-    return netviz.survey(classifier(), out, images=IMAGES, finish=add_more, **options)
+    return netviz.survey(classifier(), out, images=IMAGES, **options)
 
 
 def tree(folder):
@@ -128,10 +119,10 @@ def test_a_finished_survey_is_not_made_again(whole, monkeypatch):
     ):
         with pytest.raises(OutputError, match=f"a survey with other {other}; remove it"):
             survey(folder, **options)
-    with pytest.raises(OutputError, match="other images and options"):
+    with pytest.raises(OutputError, match="other images; remove it"):
         netviz.survey(classifier(), folder, images=IMAGES[:2])
     with pytest.raises(OutputError, match="other model; remove it"):
-        netviz.survey(classifier(seed=1), folder, images=IMAGES, finish=add_more, resume=True)
+        netviz.survey(classifier(seed=1), folder, images=IMAGES, resume=True)
     assert tree(folder) == files
 
 
@@ -159,7 +150,9 @@ def test_neighbours_are_those_of_the_patches_own_sample(tmp_path):
     run = netviz.survey(classifier(), tmp_path / "run", images=IMAGES)
     facts = json.loads((run / "run.json").read_text())
     rows = [row for row in facts["layers"] if row["slug"]]
-    assert [(row["units"], row["field"]) for row in rows] == [(True, True)] * 2
+    assert [(row["units"], row["fields"]) for row in rows] == [
+        (f"units/{layer}.npz", f"fields/{layer}.npz") for layer in ("0", "2")
+    ]
     found = netviz.load_result(run / "units" / "0.npz")
     # All positions fit into the sample.
     values = np.concatenate(

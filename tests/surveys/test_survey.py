@@ -103,11 +103,16 @@ def test_components_and_patches_are_what_the_commands_give(tmp_path):
     # Chelsea is 300 by 451 pixels, and brought to a short side of 256.
     assert facts["images"][0]["size"] == [256, 384]
     first, deeper = facts["components"]["layers"]
-    assert (first["layer"], first["which"], deeper["layer"], deeper["which"]) == ("0", "first", "2", "deeper")
-    assert [entry["image"] for entry in deeper["shown"]] == [0, 1]
+    assert [(facts["layers"][one["layer"]]["name"], one["which"]) for one in (first, deeper)] == [
+        ("0", "first"),
+        ("2", "deeper"),
+    ]
+    assert [(one["image"], one["verb"]) for one in deeper["shown"]] == [
+        (image, verb) for image in (0, 1) for verb in ("stages", "contrast", "sift")
+    ]
     size = tuple(facts["images"][0]["size"])
-    for verb in ("stages", "contrast", "sift"):
-        saved = load_result(run / deeper["shown"][0][verb]["file"])
+    for place, verb in enumerate(("stages", "contrast", "sift")):
+        saved = load_result(run / deeper["shown"][place]["file"])
         options = {"units": saved.units} if verb == "contrast" else {}
         typed = getattr(netviz, verb)("skimage:chelsea", layer="2", model=model, size=size, **options)
         assert saved.facts() == typed.facts()
@@ -118,7 +123,7 @@ def test_components_and_patches_are_what_the_commands_give(tmp_path):
         load_result(run / "maps" / "0" / f"{stem}.npz").maps,
         netviz.maps("skimage:chelsea", layer="0", model=model, size=size).maps,
     )
-    assert facts["patches"] == {"folder": "patches", "images": images}
+    assert facts["patches"] == {"folder": "patches", "images": images, "searched": 3}
     found = open_run(run / "patches")
     assert [layer.name for layer in found.layers] == ["0", "2", "5"]
     result = found.result(found.layers[0])
@@ -138,8 +143,9 @@ def test_what_cannot_be_made_says_why(tmp_path):
     )
     facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
     (first,) = facts["components"]["layers"]
-    assert "no keypoint" in first["shown"][0]["sift"]["missing"]
-    assert (run / first["shown"][0]["stages"]["file"]).is_file()
+    stages, _, sift = first["shown"]
+    assert "no keypoint" in sift["missing"]
+    assert (run / stages["file"]).is_file()
     assert "no deeper convolution" in facts["components"]["missing"][0]
     assert facts["size"] == facts["images"][0]["size"] == [48, 64]
     site = build([run], tmp_path / "site").index.parent

@@ -1,10 +1,8 @@
 """A survey's components: two convolutions of a network, followed through their stages on two photographs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import NamedTuple
 
 from netviz.capture import brief, unwrap
 from netviz.capture.tape import Tape, record
@@ -16,26 +14,12 @@ from netviz.questions.sift.measure import sift
 from netviz.questions.stages.chain import Follower, key
 from netviz.questions.stages.measure import stages
 from netviz.results.base import Result
-from netviz.surveys.step import Noted, made
-
-PHOTOS = 2
-"""On how many photographs components are shown: the first ones."""
-
+from netviz.results.survey import ComponentOnImage, ComponentRecord, ComponentsRecord, Verb, Which
+from netviz.surveys.step import Report, Scope, made
+from netviz.surveys.steps.maps import DRAWN
 
 LEAST = 14
 """Fewest positions along a side of the deeper convolution's maps: fewer are hard to recognise."""
-
-
-DRAWN = 12
-"""How many units are drawn before and after contrast normalization."""
-
-
-class Shown(NamedTuple):
-    """A photograph, what its files are called, and the input height and width to ask for, if any."""
-
-    photo: Photo
-    stem: str
-    size: tuple[int, int] | None
 
 
 @dataclass(frozen=True)
@@ -55,9 +39,9 @@ class Pair:
     missing: tuple[str, ...]
 
     @property
-    def layers(self) -> list[tuple[str, Layer]]:
+    def layers(self) -> list[tuple[Which, Layer]]:
         """Those that there are, with what they are: ``"first"`` or ``"deeper"``."""
-        both = (("first", self.first), ("deeper", self.deeper))
+        both: tuple[tuple[Which, Layer | None], ...] = (("first", self.first), ("deeper", self.deeper))
         return [(which, layer) for which, layer in both if layer is not None]
 
 
@@ -118,58 +102,29 @@ def _deeper(
     return convolutions[min(ranks)[2]] if ranks else None
 
 
-def survey_components(
-    model: Model,
-    index: LayerIndex,
-    photos: Sequence[Shown],
-    slugs: Mapping[Layer, str],
-    units: Mapping[Layer, Sequence[int]],
-    out: Path,
-    *,
-    report: Callable[[str, int], None] | None = None,
-) -> Noted:
-    """Make the results of a gallery's page of components and save them.
-
-    Parameters
-    ----------
-    model : Model
-    index : LayerIndex
-        Of the same network.
-    photos : sequence of Shown
-        At least one.
-    slugs : mapping of Layer to str
-        What the folders of the surveyed layers are called.
-    units : mapping of Layer to sequence of int
-        Which units are drawn before and after contrast normalization; the first 12 of a layer that is not there.
-    out : Path
-        The survey's folder.
-    report : callable, optional
-        Called with what is being done and how many steps are done: one for each layer and photograph.
-
-    Returns
-    -------
-    dict
-        For ``run.json``. ``layers``: for each its name, which of the two it is, and what there is on each photograph:
-        the file, or why there is none; ``missing``: why there is no such layer.
-    """
-    pair = choose_pair(model, index, photos[0].photo, photos[0].size)
-    names = layer_slugs([*slugs, *(layer for _, layer in pair.layers if layer not in slugs)])
-    layers: list[Noted] = []
+def survey_components(scope: Scope, report: Report) -> ComponentsRecord:
+    """Save stages, contrast and SIFT of two convolutions on the first photographs in ``components/SLUG/``."""
+    model, photos = scope.model, scope.photos()
+    pair = choose_pair(model, scope.index, photos[0].photo, photos[0].size)
+    names = layer_slugs([*scope.chosen, *(one for _, one in pair.layers if one not in scope.slugs)])
+    places = {layer: place for place, layer in enumerate(scope.index)}
+    records: list[ComponentRecord] = []
     for which, layer in pair.layers:
-        chosen = list(units.get(layer, range(min(DRAWN, layer.channels))))
-        shown: list[Noted] = []
-        for place, (photo, stem, size) in enumerate(photos):
-            if report is not None:
-                done = len(layers) * len(photos) + place
-                report(f"{model.name}: {layer.alias or layer.name} on {photo.name}", done)
-            makers: dict[str, Callable[[], Result]] = {
-                "stages": partial(stages, photo, layer=layer.name, model=model, size=size),
-                "contrast": partial(contrast, photo, layer=layer.name, model=model, units=chosen, size=size),
-                "sift": partial(sift, photo, layer=layer.name, model=model, size=size),
-            }
-            entry: Noted = {"image": place}
-            for verb, make in makers.items():
-                entry[verb] = made(make, out, f"components/{names[layer]}/{stem}-{verb}.npz")
-            shown.append(entry)
-        layers.append({"layer": layer.name, "which": which, "shown": shown})
-    return {"layers": layers, "missing": list(pair.missing)}
+        units = list(scope.drawn.get(layer, range(min(DRAWN, layer.channels or 0))))
+        shown: list[ComponentOnImage] = []
+        for photo, place, stem, size in photos:
+            done = len(records) * len(photos) + place
+            report(f"{model.name}: {layer.alias or layer.name} on {photo.name}", done, 2 * len(photos))
+            verbs: tuple[tuple[Verb, Callable[..., Result]], ...] = (
+                ("stages", stages),
+                ("contrast", partial(contrast, units=units)),
+                ("sift", sift),
+            )
+            for verb, make in verbs:
+                file, missing = made(
+                    partial(make, photo, layer=layer.name, model=model, size=size),
+                    scope.out / f"components/{names[layer]}/{stem}-{verb}.npz",
+                )
+                shown.append(ComponentOnImage(place, file, missing, verb=verb))
+        records.append(ComponentRecord(places[layer], which, tuple(shown)))
+    return ComponentsRecord(tuple(records), pair.missing)

@@ -5,9 +5,8 @@ Each mask is on the image on which the unit is strongest.
 
 import io
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from netviz.engines.accumulators.concepts import Place
 from netviz.errors import NetvizError, OutputError
 from netviz.images import prepare, read_image
 from netviz.images.labelled.folder import open_labelled
-from netviz.models import Layer, Model
+from netviz.models import Layer
 from netviz.questions.dissect.layer import place
 from netviz.questions.dissect.measure import dissect
 from netviz.questions.dissect.result import DissectionResult
@@ -28,46 +27,41 @@ from netviz.questions.places import interpolation_matrix
 from netviz.questions.runs import open_network
 from netviz.results.files import write_bytes
 from netviz.results.ledger import TWO_PASSES, standing
-from netviz.surveys.step import Noted, Report
+from netviz.results.survey import BestRecord, ConceptsRecord, MasksRecord, Missing, SeenRecord
+from netviz.surveys.step import Report, Scope
 from netviz.surveys.steps.patches import FEW
 
 Masks = NDArray[np.bool_]
 
 
 def survey_masks(
+    scope: Scope,
     opened: Opened,
-    out: Path,
     run: DissectionRun,
     results: Sequence[DissectionResult],
     units: Sequence[Collection[int]],
-    *,
-    files: Mapping[str, str],
-    data: str | Path | None,
-) -> dict[str, Any]:
+) -> tuple[tuple[SeenRecord, ...], tuple[MasksRecord, ...]]:
     """Keep where units are above their thresholds, each on the image on which it is strongest.
+
+    Labelled images are kept too, as the network saw them.
 
     Parameters
     ----------
+    scope : Scope
     opened : Opened
         The network, as it was dissected.
-    out : Path
-        The survey's folder.
     run : DissectionRun
-        In a folder of that.
+        In a folder of the survey's.
     results : sequence of DissectionResult
         Of all of its layers.
     units : sequence of collection of int
         For each layer which units.
-    files : mapping of str to str
-        The survey's own images by their files' paths in its folder: what each is called.
-    data : str or Path, optional
-        The folder of labelled images; None if the survey's own were dissected. Such images are kept too, as the
-        network saw them.
 
     Returns
     -------
-    dict
-        For ``run.json``: ``images``, and for each layer ``masks``: the file, the units, and the image of each.
+    images : tuple of SeenRecord
+    masks : tuple of MasksRecord
+        For each layer.
     """
     seen = run.patches()
     wanted: dict[int, list[tuple[int, int]]] = {}
@@ -77,17 +71,18 @@ def survey_masks(
             wanted.setdefault(strongest[unit], []).append((at, unit))
     found: list[dict[int, tuple[int, Masks]]] = [{} for _ in opened.layers]
     names = image_names(run.folder, wanted)
-    images = []
+    own = {image.file.name: image for image in scope.images}
+    images: list[SeenRecord] = []
     for number, pairs in sorted(wanted.items()):
         photo = read_image(names[number])
         prepared = prepare(photo.pixels, opened.preprocessing)
-        if data is None:
-            file = f"images/{Path(names[number]).name}"
-            images.append({"name": files[file], "file": file})
+        if scope.data is None:
+            image = own[Path(names[number]).name]
+            images.append(SeenRecord(image.name, image.file))
         else:
-            file = f"{run.folder.name}/images/{number:06d}.png"
-            write_bytes(out / file, _png(Image.fromarray(prepared.image)))
-            images.append({"name": photo.name, "file": file, "source": _typed(names[number], data)})
+            file = run.folder / f"images/{number:06d}.png"
+            write_bytes(file, _png(Image.fromarray(prepared.image)))
+            images.append(SeenRecord(photo.name, file, _typed(names[number], scope.data)))
         layers = sorted({at for at, _ in pairs})
         maps = run_layers(opened.model, [opened.layers[at] for at in layers], prepared.tensor, photo.name)
         for at in layers:
@@ -100,20 +95,21 @@ def survey_masks(
                 (prepared.image.shape[0], prepared.image.shape[1]),
             )
             found[at].update({unit: (len(images) - 1, mask) for unit, mask in zip(mine, masks, strict=True)})
+    places = {layer.name: place for place, layer in enumerate(scope.index)}
     noted = []
     for layer, masks_of in zip(opened.layers, found, strict=True):
         kept = sorted(masks_of.items())
-        file = f"{run.folder.name}/masks/{opened.slugs[layer]}.png"
-        write_bytes(out / file, _png(_stacked([mask for _, (_, mask) in kept])))
+        file = run.folder / f"masks/{opened.slugs[layer]}.png"
+        write_bytes(file, _png(_stacked([mask for _, (_, mask) in kept])))
         noted.append(
-            {
-                "layer": layer.name,
-                "file": file,
-                "units": [unit for unit, _ in kept],
-                "images": [image for _, (image, _) in kept],
-            }
+            MasksRecord(
+                layer=places[layer.name],
+                file=file,
+                units=tuple(unit for unit, _ in kept),
+                images=tuple(image for _, (image, _) in kept),
+            )
         )
-    return {"images": images, "masks": noted}
+    return tuple(images), tuple(noted)
 
 
 def _typed(name: str, data: str | Path) -> str:
@@ -168,10 +164,6 @@ def _png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-FOLDER = "concepts"
-"""Of the dissection, inside the survey's."""
-
-
 ALL = 8
 """Up to so many layers all are dissected, also where nobody gave labelled images."""
 
@@ -214,97 +206,62 @@ def choose_layers(layers: Sequence[Layer], *, labelled: bool, also: Collection[s
     return [layer for at, layer in enumerate(spatial) if at % EVERY == 0 or layer.name in also]
 
 
-def survey_concepts(
-    model: Model,
-    out: Path,
-    layers: Sequence[Layer],
-    shown: Mapping[Layer, Sequence[int]],
-    *,
-    files: Mapping[str, str],
-    data: str | Path | None = None,
-    also: Collection[str] = (),
-    all_layers: bool = False,
-    size: tuple[int, int] | None = None,
-    report: Report | None = None,
-) -> Noted:
-    """Dissect surveyed layers in ``concepts/`` of the survey's folder, and keep masks of the units that are shown.
+def survey_concepts(scope: Scope, report: Report) -> ConceptsRecord | Missing:
+    """Dissect surveyed layers in ``concepts/``, and keep masks of the units that are shown.
 
     Without labelled images it is the survey's own, as the network saw them, and the concepts are colours. A mask is
-    where a unit is above its threshold, in pixels of the network's input, on the image on which it is strongest.
-
-    Parameters
-    ----------
-    model : Model
-    out : Path
-        The survey's folder.
-    layers : sequence of Layer
-        The surveyed ones.
-    shown : mapping of Layer to sequence of int
-        Which units of each have a mask besides those that are best for a concept.
-    files : mapping of str to str
-        The survey's own images by their files' paths in its folder: what each is called.
-    data : str or Path, optional
-        A folder of labelled images, as for `netviz.dissect`.
-    also : collection of str
-        Dotted names of layers to dissect in any case.
-    all_layers : bool
-        Whether all are dissected without labelled images too.
-    size : (int, int), optional
-        Input height and width in pixels, if asked for.
-    report : callable, optional
-        Called with what is being done, how many images are done, and how many there are; each image is looked at
-        twice, and counts twice.
-
-    Returns
-    -------
-    dict
-        For ``run.json``: the folder, the picked units of each concept, and the masks of each layer; or why there is
-        none.
+    where a unit is above its threshold, in pixels of the network's input, on the image on which it is strongest; of
+    the units that are shown on every photograph, and of those that are best for a concept.
     """
-    chosen = choose_layers(layers, labelled=all_layers or data is not None, also=also)
+    components = scope.made["components"]
+    also = [scope.index[one.layer].name for one in components.layers]
+    chosen = choose_layers(scope.chosen, labelled=scope.full or scope.data is not None, also=also)
     if not chosen:
-        return {"missing": "no layer has maps of several positions"}
+        return Missing("no layer has maps of several positions")
     names = [layer.name or layer.alias for layer in chosen]
-    folder = out / FOLDER
-    device = next((str(value.device) for value in model.runnable().parameters()), None)
+    folder, data = scope.out / "concepts", scope.data
     try:
-        count = len(files) if data is None else len(open_labelled(data).images)
+        count = len(scope.images) if data is None else len(open_labelled(data).images)
         found = standing(folder, TWO_PASSES)
         if found == "other":  # an earlier survey was killed while it removed it
             shutil.rmtree(folder)
         if found != "finished":
             dissect(
-                model,
+                scope.model,
                 folder,
-                data=out / "images" if data is None else data,
+                data=scope.out / "images" if data is None else data,
                 layer=names,
                 top=1,
-                size=size,
+                size=scope.size,
                 workers=0 if count <= FEW else None,
-                device=device,
+                device=scope.device,
                 resume=True,
-                progress=None if report is None else _two_passes(report),
+                progress=_two_passes(report),
             )
-        opened = open_network(model, names, fit="resize", size=size, trust=False, weights="default", seed=0)
+        opened = open_network(
+            scope.model, names, fit="resize", size=scope.size, trust=False, weights="default", seed=0
+        )
         run = open_dissection(folder)
         results = [run.result(layer) for layer in run.layers]
         picks = pick_units(results)
-        units = [set(shown.get(layer, ())) for layer in opened.layers]
+        units = [set(scope.units.get(layer, ())) for layer in opened.layers]
         for _, pairs in picks:
             for at, unit in pairs:
                 units[at].add(unit)
-        return {
-            "folder": FOLDER,
-            "data": None if data is None else str(data),
-            "surveyed": len(layers),
-            "best": [{"concept": one, "units": [list(pair) for pair in pairs]} for one, pairs in picks],
-            **survey_masks(opened, out, run, results, units, files=files, data=data),
-        }
+        images, masks = survey_masks(scope, opened, run, results, units)
     except OutputError:
         raise
     except NetvizError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        return {"missing": str(error)}
+        return Missing(str(error))
+    return ConceptsRecord(
+        folder=folder,
+        data=None if data is None else str(data),
+        surveyed=len(scope.chosen),
+        best=tuple(BestRecord(concept, tuple(pairs)) for concept, pairs in picks),
+        images=images,
+        masks=masks,
+    )
 
 
 def _two_passes(report: Report) -> Report:

@@ -1,6 +1,6 @@
 """A survey's fields: what the middle unit of each layer could see of an image, and what it uses of that."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,100 +14,53 @@ from netviz.models import Layer, LayerIndex, Model, Preprocessing
 from netviz.questions.field.measure import own_size, theoretical_result, with_effective
 from netviz.questions.field.result import FieldResult
 from netviz.questions.opening import input_preprocessing, layer_fields, layers
-from netviz.surveys.step import Noted, Report
-
-FOLDER = "fields"
-"""Of the layers' results, inside the survey's."""
-
+from netviz.results.survey import FieldsRecord, Missing
+from netviz.surveys.step import Report, Scope
 
 PHOTOS = {"standard": 2, "full": 9}
 """Over how many photographs a gradient is averaged."""
 
 
-def survey_fields(
-    model: Model,
-    chosen: Sequence[Layer],
-    slugs: Mapping[Layer, str],
-    sources: Sequence[str | Path],
-    names: Sequence[str],
-    out: Path,
-    *,
-    size: tuple[int, int] | None = None,
-    form: str = "standard",
-    report: Report | None = None,
-) -> Noted:
+def survey_fields(scope: Scope, report: Report) -> FieldsRecord | Missing:
     """Save of each layer the theoretical field and the effective field of all its units, ``fields/SLUG.npz``.
 
     Both are what `netviz.field` finds in the middle of the layer's map on the first photographs, but the network runs
-    once on each photograph and not once for each layer. Files that an interrupted survey has left are kept if all
-    are there.
-
-    Parameters
-    ----------
-    model : Model
-    chosen : sequence of Layer
-        The surveyed layers.
-    slugs : mapping of Layer to str
-        What their files are called.
-    sources, names : sequence of str or Path, sequence of str
-        The photographs, and what each is called.
-    out : Path
-        The survey's folder.
-    size : (int, int), optional
-        Input height and width in pixels, if asked for.
-    form : {"standard", "full"}
-        On two photographs, or on nine.
-    report : callable, optional
-        Called with what is being done, how many photographs are done, and how many there are.
-
-    Returns
-    -------
-    dict
-        For ``run.json``: the folder and how many photographs; or why there are no fields.
+    once on each photograph and not once for each layer.
     """
-    some = list(sources[: PHOTOS[form]])
-    noted: Noted = {"folder": FOLDER, "photos": len(some)}
-    files = {layer: out / FOLDER / f"{slugs[layer]}.npz" for layer in chosen}
+    folder = scope.out / "fields"
+    record = FieldsRecord(folder, min(PHOTOS[scope.form], len(scope.shown)))
+    files = {layer: folder / f"{slug}.npz" for layer, slug in scope.slugs.items()}
     if all(file.is_file() for file in files.values()):
-        return noted
+        return record
     try:
-        for layer, result in _fields(model, chosen, some, names, size, report).items():
+        for layer, result in _fields(scope, record.photos, report).items():
             result.save(files[layer])
     except OutputError:
         raise
     except NetvizError as error:
-        return {"missing": str(error)}
+        return Missing(str(error))
     except (RuntimeError, IndexError) as error:
-        return {"missing": f"{model.name} gives no gradient ({brief(error)})"}
-    return noted
+        return Missing(f"{scope.model.name} gives no gradient ({brief(error)})")
+    return record
 
 
-def _fields(
-    model: Model,
-    chosen: Sequence[Layer],
-    sources: Sequence[str | Path],
-    names: Sequence[str],
-    size: tuple[int, int] | None,
-    report: Report | None,
-) -> dict[Layer, FieldResult]:
-    index, preprocessing, pairs = at_one_size(model, chosen, sources[0], size)
+def _fields(scope: Scope, photos: int, report: Report) -> dict[Layer, FieldResult]:
+    model, names = scope.model, tuple(image.name for image in scope.images[:photos])
+    index, preprocessing, pairs = at_one_size(model, scope.chosen, scope.shown[0], scope.size)
     theory = layer_fields(model, index)
-    images = [prepare(read_image(source).pixels, preprocessing) for source in sources]
+    images = [prepare(read_image(source).pixels, preprocessing) for source in scope.shown[:photos]]
 
     def tensors() -> Iterator[Tensor]:
         for step, one in enumerate(images):
-            if report is not None:
-                report(f"{model.name}: fields on {names[step]}", step, len(images))
+            report(f"{model.name}: fields on {names[step]}", step, len(images))
             yield one.tensor
 
     found = effective_fields(model.runnable(), list(pairs.values()), tensors())
     results = {}
     for layer, one in pairs.items():
         result = theoretical_result(model, index, one, theory, locate(one, (one.shape or ())[1:], None), None)
-        result = replace(result, image=images[0].image, images=(names[0],))
-        if one in found:
-            result = with_effective(result, found[one], tuple(names[: len(sources)]))
-        results[layer] = result
+        result = replace(result, image=images[0].image, images=names[:1])
+        results[layer] = with_effective(result, found[one], names) if one in found else result
     return results
 
 

@@ -1,14 +1,12 @@
 """A survey's hypercolumns: what an early, a middle and a late layer together say of the first photographs."""
 
-from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 from netviz.models import Layer, LayerIndex, Model
 from netviz.questions.hypercolumn.measure import MOST_UNITS, hypercolumn
 from netviz.questions.opening import layer_fields
-from netviz.surveys.step import Noted, made
-from netviz.surveys.steps.components import Shown
+from netviz.results.survey import HypercolumnsRecord, Missing, OnImage
+from netviz.surveys.step import Report, Scope, made
 
 DEPTHS = (1 / 8, 1 / 2, 7 / 8)
 """Where in the network the stacked layers lie, as shares of its convolutions."""
@@ -53,43 +51,15 @@ def choose_depths(model: Model, index: LayerIndex) -> list[Layer]:
     return chosen
 
 
-def survey_hypercolumns(
-    model: Model,
-    index: LayerIndex,
-    photos: Sequence[Shown],
-    out: Path,
-    *,
-    report: Callable[[str, int], None] | None = None,
-) -> Noted:
-    """Make hypercolumns of some photographs and save them in ``hypercolumns/`` of the survey's folder.
-
-    A file that is there already is kept.
-
-    Parameters
-    ----------
-    model : Model
-    index : LayerIndex
-        Of the same network.
-    photos : sequence of Shown
-    out : Path
-        The survey's folder.
-    report : callable, optional
-        Called with what is being done and how many photographs are done.
-
-    Returns
-    -------
-    dict
-        For ``run.json``: the layers, and of each photograph the file, or why there is none; or why there are none at
-        all.
-    """
-    layers = choose_depths(model, index)
-    if not layers:
-        return {"missing": f"no convolution of {model.name} has maps with a place in the image"}
-    names = [layer.name for layer in layers]
-    shown: list[Noted] = []
-    for place, (photo, stem, size) in enumerate(photos):
-        if report is not None:
-            report(f"{model.name}: hypercolumns of {photo.name}", place)
+def survey_hypercolumns(scope: Scope, report: Report) -> HypercolumnsRecord | Missing:
+    """Make hypercolumns of the first photographs, ``hypercolumns/IMAGE.npz``."""
+    model = scope.model
+    names = tuple(layer.name for layer in choose_depths(model, scope.index))
+    if not names:
+        return Missing(f"no convolution of {model.name} has maps with a place in the image")
+    shown, photos = [], scope.photos()
+    for photo, place, stem, size in photos:
+        report(f"{model.name}: hypercolumns of {photo.name}", place, len(photos))
         make = partial(hypercolumn, photo, layers=names, model=model, size=size)
-        shown.append({"image": place, **made(make, out, f"hypercolumns/{stem}.npz")})
-    return {"layers": names, "shown": shown}
+        shown.append(OnImage(place, *made(make, scope.out / f"hypercolumns/{stem}.npz")))
+    return HypercolumnsRecord(names, tuple(shown))

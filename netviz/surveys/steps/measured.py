@@ -25,12 +25,9 @@ from netviz.questions.field.empirical.passes import (
 from netviz.questions.field.measure import own_size
 from netviz.questions.field.result import MeasuredResult
 from netviz.questions.opening import layer_fields
-from netviz.surveys.step import Noted, Report
+from netviz.results.survey import ConceptsRecord, MeasuredRecord, Missing
+from netviz.surveys.step import Report, Scope
 from netviz.surveys.steps.fields import PHOTOS, at_one_size
-
-FOLDER = "measured"
-"""Of the layers' results, inside the survey's."""
-
 
 HEAVY = 5e9
 """Multiply-adds of a forward pass above which the standard form measures on one photograph."""
@@ -44,87 +41,60 @@ AREA = 224 * 224
 """Pixels of the image where a network takes any size: each photograph is run hundreds of times."""
 
 
-def survey_measured(
-    model: Model,
-    chosen: Sequence[Layer],
-    units: Mapping[Layer, Sequence[int]],
-    slugs: Mapping[Layer, str],
-    sources: Sequence[str | Path],
-    names: Sequence[str],
-    out: Path,
-    *,
-    size: tuple[int, int] | None = None,
-    form: str = "standard",
-    report: Report | None = None,
-) -> Noted:
+def survey_measured(scope: Scope, report: Report) -> MeasuredRecord | Missing:
     """Measure the empirical field of many units at once, and save those of each layer in ``measured/SLUG.npz``.
 
     Photographs that a network takes at any size are brought to that of the first, and to the area of 224×224 pixels
     at most: fields are as large there. Each is covered by occluders of four sizes, one for every depth of the
     network: for a square image 740 forward passes, of which two thirds end early. A pass is read at the position of
     every unit of the layers that the size is for. The first photographs are taken, whichever units they activate:
-    `netviz.field` would search for those that activate a unit most. Files that an interrupted survey has left are
-    kept if all are there.
-
-    Parameters
-    ----------
-    model : Model
-    chosen : sequence of Layer
-        The surveyed layers.
-    units : mapping of Layer to sequence of int
-        Which units of each are measured; a layer without any is left out.
-    slugs : mapping of Layer to str
-        What their files are called.
-    sources, names : sequence of str or Path, sequence of str
-        The photographs, and what each is called.
-    out : Path
-        The survey's folder.
-    size : (int, int), optional
-        Input height and width in pixels, if asked for.
-    form : {"standard", "full"}
-        On two photographs (one, where a forward pass takes long), or on nine.
-    report : callable, optional
-        Called with what is being done, how many passes are done, and how many there are.
-
-    Returns
-    -------
-    dict
-        For ``run.json``: the folder, how many photographs, and how many forward passes; or why there are no fields.
+    `netviz.field` would search for those that activate a unit most. Files are kept if all are there.
     """
+    model, folder, units = scope.model, scope.out / "measured", measured_units(scope)
     try:
         index, preprocessing, there = at_one_size(
             model,
-            [layer for layer in chosen if units.get(layer)],
-            sources[0],
-            size or _moderate(own_size(model, read_image(sources[0]))),
+            [layer for layer in scope.chosen if units.get(layer)],
+            scope.shown[0],
+            scope.size or _moderate(own_size(model, read_image(scope.shown[0]))),
         )
         if not there:
-            return {"missing": "no layer has maps"}
+            return Missing("no layer has maps")
         theory = layer_fields(model, index)
         shape = index.input_shape or (0, 0, 0)
         hidden = Hidden(
             model, preprocessing, (shape[1], shape[2]), {one: list(units[own]) for own, one in there.items()}
         )
         parts = list(finest(choose_occluders(hidden.size), {one: theory[one] for one in there.values()}))
-        heavy = form == "standard" and _multiply_adds(index) > HEAVY
-        some = list(sources[: 1 if heavy else PHOTOS[form]])
+        heavy = scope.form == "standard" and _multiply_adds(index) > HEAVY
+        some = list(scope.shown[: 1 if heavy else PHOTOS[scope.form]])
+        names = [image.name for image in scope.images[: len(some)]]
         passes = len(some) * sum(occluder.passes for occluder, _ in parts)
-        files = {one: out / FOLDER / f"{slugs[own]}.npz" for own, one in there.items()}
+        files = {one: folder / f"{scope.slugs[own]}.npz" for own, one in there.items()}
         if not all(file.is_file() for file in files.values()):
             shots = _shots(hidden, parts, some, names, passes, report)
             for occluder, mine in parts:
                 for layer in mine:
                     if shots[layer]:
-                        _result(
-                            hidden, layer, theory[layer], occluder, shots[layer], names[: len(some)]
-                        ).save(files[layer])
+                        found = _result(hidden, layer, theory[layer], occluder, shots[layer], names)
+                        found.save(files[layer])
     except OutputError:
         raise
     except NetvizError as error:
-        return {"missing": str(error)}
+        return Missing(str(error))
     except (RuntimeError, ValueError, IndexError) as error:
-        return {"missing": f"{model.name} does not run on covered photographs ({brief(error)})"}
-    return {"folder": FOLDER, "photos": len(some), "passes": passes}
+        return Missing(f"{model.name} does not run on covered photographs ({brief(error)})")
+    return MeasuredRecord(folder, len(some), passes)
+
+
+def measured_units(scope: Scope) -> dict[Layer, Sequence[int]]:
+    """Return which units have a page: all of them in the full form, else those with maps or masks."""
+    if scope.full:
+        return {layer: range(layer.channels or 0) for layer in scope.units}
+    concepts, masked = scope.made["concepts"], {}
+    if isinstance(concepts, ConceptsRecord):
+        masked = {scope.index[one.layer].name: one.units for one in concepts.masks}
+    return {layer: sorted({*some, *masked.get(layer.name, ())}) for layer, some in scope.units.items()}
 
 
 def _moderate(size: tuple[int, int] | None) -> tuple[int, int] | None:
@@ -156,7 +126,7 @@ def _shots(
     sources: Sequence[str | Path],
     names: Sequence[str],
     passes: int,
-    report: Report | None,
+    report: Report,
 ) -> dict[Layer, list[Shot]]:
     """Cover each image by each occluder; return how much the units of each layer change."""
     network = hidden.model.runnable()
@@ -167,8 +137,7 @@ def _shots(
     def tell(name: str, more: int) -> None:
         nonlocal done
         done += more
-        if report is not None:
-            report(f"{hidden.model.name}: covering parts of {name}", done, passes)
+        report(f"{hidden.model.name}: covering parts of {name}", done, passes)
 
     for number, source in enumerate(sources):
         image = prepare(read_image(source).pixels, hidden.preprocessing).tensor.to(device)

@@ -1,21 +1,21 @@
-"""A survey's patches: a run of `netviz.patches` over the survey's own images and layers."""
+"""A survey's patches and neighbours: one search through all of its images for what excites each unit.
+
+The same forward passes tell which units act alike, from the positions that the search samples.
+"""
 
 import shutil
-from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+from netviz.engines import Units
 from netviz.errors import NetvizError, OutputError
-from netviz.models import Model
+from netviz.questions.opening import Opened
 from netviz.questions.patches.measure import patches
+from netviz.questions.patches.run import open_run
+from netviz.questions.units.result import NearestResult, nearest_units, sparsity
 from netviz.results.ledger import standing
-from netviz.surveys.steps.neighbours import FOLDER as UNITS
-from netviz.surveys.steps.neighbours import survey_units
-
-FOLDER = "patches"
-"""Of the run, inside the survey's."""
-
+from netviz.results.survey import Missing, PatchesRecord
+from netviz.surveys.step import Report, Scope
 
 TOP = 9
 """Patches that each unit keeps, where there are as many images."""
@@ -25,63 +25,68 @@ FEW = 64
 """Up to so many images, reading them takes less time than starting processes for it."""
 
 
-def survey_patches(
-    model: Model,
-    out: Path,
-    sources: Sequence[str | Path],
-    only: Sequence[str],
-    *,
-    size: tuple[int, int] | None = None,
-    report: Callable[[str, int, int], None] | None = None,
-) -> dict[str, Any]:
-    """Find the patches that excite each unit of the surveyed layers most, in ``patches/`` of the survey's folder.
+def survey_patches(scope: Scope, report: Report) -> PatchesRecord | Missing:
+    """Find the patches that excite each unit of the surveyed layers most, in ``patches/``; and ``units/SLUG.npz``.
 
-    What an interrupted survey has left there goes on. The same forward passes tell which units act alike: see
-    `netviz.surveys.steps.neighbours.survey_units`.
-
-    Parameters
-    ----------
-    model : Model
-    out : Path
-        The survey's folder.
-    sources : sequence of str or Path
-        The images.
-    only : sequence of str
-        Names, aliases or globs of the layers; if there are none, all convolutions.
-    size : (int, int), optional
-        Input height and width in pixels, if asked for.
-    report : callable, optional
-        Called with what is being done, how many images are done, and how many there are.
-
-    Returns
-    -------
-    dict
-        For ``run.json``: the folder, or why there is none.
+    What an interrupted survey has left there goes on.
     """
-    device = next((str(value.device) for value in model.runnable().parameters()), None)
-    folder = out / FOLDER
+    folder, units = scope.out / "patches", scope.out / "units"
     try:
         found = standing(folder)
         if found == "other":  # an earlier survey was killed while it removed it
             shutil.rmtree(folder)
         if found != "finished":
             patches(
-                model,
+                scope.model,
                 folder,
-                images=sources,
-                layer=only,
-                top=min(TOP, len(sources)),
-                size=size,
-                workers=0 if len(sources) <= FEW else None,
-                device=device,
+                images=scope.sources,
+                layer=scope.only,
+                top=min(TOP, len(scope.sources)),
+                size=scope.size,
+                workers=0 if len(scope.sources) <= FEW else None,
+                device=scope.device,
                 resume=True,
                 progress=report,
-                look=partial(survey_units, out=out),
+                look=partial(save_neighbours, folder=units),
             )
     except OutputError:
         raise
     except NetvizError as error:
-        for some in (folder, out / UNITS):
+        for some in (folder, units):
             shutil.rmtree(some, ignore_errors=True)
-        return {"missing": str(error)}
-    return {"folder": FOLDER}
+        return Missing(str(error))
+    return PatchesRecord(folder, scope.typed, open_run(folder).facts["images"]["counted"])
+
+
+def save_neighbours(found: Units, opened: Opened, folder: Path) -> None:
+    """Save for each layer which units are nearest to each; the network does not run.
+
+    A layer of which fewer than two positions were seen has none.
+
+    Parameters
+    ----------
+    found : Units
+        What the search for patches has accumulated: its sample holds all units at the same positions.
+    opened : Opened
+        The network that it searched.
+    folder : Path
+    """
+    for at, one in enumerate(opened.layers):
+        values = found.layers[one].sample.sorted()[1]
+        if len(values) < 2:
+            continue
+        nearest, similarity = nearest_units(values)
+        result = NearestResult(
+            nearest=nearest,
+            similarity=similarity,
+            sparsity=sparsity(values),
+            network=opened.model.name,
+            layer=one.name,
+            alias=one.alias,
+            layer_kind=one.kind,
+            channels=one.channels,
+            images=found.images,
+            positions=int(found.positions[at]),
+            samples=len(values),
+        )
+        result.save(folder / f"{opened.slugs[one]}.npz")

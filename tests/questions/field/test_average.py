@@ -1,7 +1,7 @@
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,9 +23,12 @@ from netviz.questions.field.empirical.passes import (
 )
 from netviz.questions.field.empirical.windows import empirical_field
 from netviz.questions.field.result import MeasuredResult
-from netviz.questions.opening import layer_slugs, layers
+from netviz.questions.opening import layers
 from netviz.questions.reader import load_result
-from netviz.surveys.steps.measured import FOLDER, survey_measured
+from netviz.results.survey import Form, ImageRecord, MeasuredRecord, Missing
+from netviz.surveys.step import Report, Scope
+from netviz.surveys.steps.measured import survey_measured
+from netviz.surveys.survey import open_scope
 from support.network import state_of
 
 PLAIN = Preprocessing(resize=None, crop=None, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), assumed=False)
@@ -155,25 +158,35 @@ def test_the_average_equals_a_loop_over_pixels(dtype):
     np.testing.assert_allclose(average.maps(), expected[:, 1:11], rtol=1e-6)
 
 
+FOLDER = "measured"
 IMAGES = ["skimage:chelsea", "skimage:coffee", "skimage:rocket"]
 
 
-def step(out: Path, **options: Any) -> dict[str, Any]:
+def scope_of(model: Model, out: Path, images: Sequence[str], names: Sequence[str], form: Form) -> Scope:
+    """A survey of some layers whose units 0 and 2 are shown."""
+    scope = open_scope(model, out, images=images, only=names, form=form)
+    scope.made["images"] = tuple(
+        ImageRecord(one.removeprefix("skimage:"), one, out / one, 0, 0, None) for one in images
+    )
+    scope.made["units"] = (((0, 2), ()),) * len(scope.chosen)
+    scope.made["concepts"] = Missing("no concepts")
+    return scope
+
+
+def step(out: Path, form: Form = "standard", report: Report = lambda *_: None) -> MeasuredRecord | Missing:
     """Measure two units of each layer on small photographs."""
     model = opened()
     model = replace(model, preprocessing=replace(PLAIN, resize=40, crop=(40, 40)))
-    index = layers(model)
-    some = [layer for layer in index if layer.spatial]
-    names = [one.removeprefix("skimage:") for one in IMAGES]
-    units = {layer: [0, 2] for layer in some}
-    return survey_measured(model, some, units, layer_slugs(some), IMAGES, names, out, **options)
+    some = [layer.name for layer in layers(model) if layer.spatial]
+    scope = scope_of(model, out, IMAGES, some, form)
+    return survey_measured(scope, report)
 
 
 def test_a_survey_measures_its_first_photographs(tmp_path):
     told: list[tuple[str, int, int]] = []
     noted = step(tmp_path / "one", report=lambda *one: told.append(one))
     passes = told[-1][2]
-    assert noted == {"folder": FOLDER, "photos": 2, "passes": passes}
+    assert noted == MeasuredRecord(tmp_path / "one" / FOLDER, 2, passes)
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
     assert told[-1][1] == passes
     files = sorted((tmp_path / "one" / FOLDER).iterdir())
@@ -196,7 +209,9 @@ def test_a_survey_measures_its_first_photographs(tmp_path):
 
 
 def test_the_full_form_takes_more_photographs(tmp_path):
-    assert step(tmp_path, form="full")["photos"] == 3
+    noted = step(tmp_path, form="full")
+    assert isinstance(noted, MeasuredRecord)
+    assert noted.photos == 3
 
 
 def test_what_does_not_run_is_said(tmp_path, monkeypatch):
@@ -204,7 +219,7 @@ def test_what_does_not_run_is_said(tmp_path, monkeypatch):
         raise RuntimeError("no such kernel")
 
     monkeypatch.setattr("netviz.surveys.steps.measured.find_changes", fail)
-    assert step(tmp_path) == {"missing": "net does not run on covered photographs (no such kernel)"}
+    assert step(tmp_path) == Missing("net does not run on covered photographs (no such kernel)")
     assert not (tmp_path / FOLDER).exists()
 
 
@@ -238,14 +253,12 @@ def test_the_saved_map_is_the_mean_change_in_255ths_of_the_largest():
 
 def test_images_of_any_size_are_brought_to_a_moderate_one(tmp_path):
     model = opened()
-    some = [layers(model, size=(64, 64)).resolve("conv1")]
-    noted = survey_measured(
-        model, some, {some[0]: [1]}, layer_slugs(some), IMAGES[:1], ["chelsea"], tmp_path, form="full"
-    )
+    noted = survey_measured(scope_of(model, tmp_path, IMAGES[:1], ["conv1"], "full"), lambda *_: None)
     result = load_result(next((tmp_path / FOLDER).iterdir()))
     assert isinstance(result, MeasuredResult)
     # The photograph has 300 by 451 pixels; its short side would be 256.
     height, width = result.input_shape
     assert height * width == pytest.approx(224**2, rel=0.01)
     assert width / height == pytest.approx(451 / 300, rel=0.01)
-    assert noted["photos"] == 1
+    assert isinstance(noted, MeasuredRecord)
+    assert noted.photos == 1
