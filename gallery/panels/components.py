@@ -133,21 +133,7 @@ def _file(addresses: Addresses, component: RunComponent, image: int, name: str) 
 
 
 def draw_components(addresses: Addresses, photos: tuple[Photo, ...], write: Write) -> Components | None:
-    """Draw the components of one network; None where there are none.
-
-    Parameters
-    ----------
-    addresses : Addresses
-    photos : tuple of Photo
-        The run's.
-    write : callable
-        Takes each file's path and bytes as soon as it is made.
-
-    Raises
-    ------
-    ResultError
-        If a file of the run is missing or damaged.
-    """
+    """Draw the components of one network; None where there are none."""
     found = addresses.run.components
     if found is None or not _shown(addresses):
         return None

@@ -192,23 +192,12 @@ def _unit(addresses: Addresses, layer: int, unit: int) -> str:
 def draw_concepts(addresses: Addresses, write: Write) -> tuple[Concepts | None, dict[int, LayerConcepts]]:
     """Draw the masks of one network's units.
 
-    Parameters
-    ----------
-    addresses : Addresses
-    write : callable
-        Takes each file's path and bytes as soon as it is made.
-
     Returns
     -------
     Concepts or None
         The page of concepts; None where there is none.
     dict of int to LayerConcepts
         What there is to say on the page of each layer, by its place among the run's.
-
-    Raises
-    ------
-    ResultError
-        If a file of the run is missing or damaged.
     """
     found = addresses.run.concepts
     if found is None:

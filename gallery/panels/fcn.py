@@ -239,21 +239,7 @@ def _view(addresses: Addresses, one: RunOn, view: int) -> str:
 
 
 def draw_fcn(addresses: Addresses, photos: tuple[Photo, ...], write: Write) -> Fcn | None:
-    """Draw what the FCN page of one network shows; None where there is nothing to show.
-
-    Parameters
-    ----------
-    addresses : Addresses
-    photos : tuple of Photo
-        The run's.
-    write : callable
-        Takes each file's path and bytes as soon as it is made.
-
-    Raises
-    ------
-    ResultError
-        If a file of the run is missing or damaged.
-    """
+    """Draw what the FCN page of one network shows; None where there is nothing to show."""
     found = addresses.run.fcn
     if found is None or not _shown(addresses):
         return None

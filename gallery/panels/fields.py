@@ -227,14 +227,6 @@ def find_spot(
 def read_fields(addresses: Addresses, place: int, write: Write) -> Fields | None:
     """Read the fields of a layer; None where the run has neither an effective nor a measured one.
 
-    Parameters
-    ----------
-    addresses : Addresses
-    place : int
-        The layer's place among the run's.
-    write : callable
-        Takes each file's path and bytes as soon as it is made.
-
     Raises
     ------
     ResultError

@@ -65,36 +65,31 @@ class Filters:
 
 def files(addresses: Addresses) -> Iterator[str]:
     """Yield the address of every file of the panel."""
-    for layer in addresses.paged:
-        if addresses.run.layers[layer].filters:
-            yield _sheet(addresses, layer)
-            for number in sprite_sheets(addresses.units[layer]):
-                yield _small(addresses, layer, number)
+    for place in addresses.paged:
+        if addresses.run.layers[place].filters:
+            yield _sheet(addresses, place)
+            for number in sprite_sheets(addresses.units[place]):
+                yield _small(addresses, place, number)
 
 
-def _sheet(addresses: Addresses, layer: int) -> str:
-    return f"{addresses.folder}/filters/{addresses.slugs[layer]}.png"
+def _sheet(addresses: Addresses, place: int) -> str:
+    return f"{addresses.folder}/filters/{addresses.slugs[place]}.png"
 
 
-def _small(addresses: Addresses, layer: int, sheet: int) -> str:
-    return addresses.beside(layer, f"filters-{sheet}.png")
+def _small(addresses: Addresses, place: int, sheet: int) -> str:
+    return addresses.beside(place, f"filters-{sheet}.png")
 
 
 def draw_filters(
-    result: FiltersResult, addresses: Addresses, layer: int, preview: str | None, write: Write
+    result: FiltersResult, addresses: Addresses, place: int, preview: str | None, write: Write
 ) -> tuple[Filters, Picture | None]:
     """Draw a layer's filters, and a preview of them where one is asked for.
 
     Parameters
     ----------
     result : FiltersResult
-    addresses : Addresses
-    layer : int
-        The layer's place among the run's.
     preview : str or None
         Where the preview goes.
-    write : callable
-        Takes each file's path and bytes as soon as it is made.
     """
     shown = replace(result, units=result.units[:UNITS])
     first = filter_sheet(replace(result, units=result.units[:1]), columns=1)
@@ -106,11 +101,11 @@ def draw_filters(
         sheet = filter_sheet(shown, columns=square(shown.units))
     total, inputs, *kernel = result.filters.shape
     run = addresses.run
-    words = ["--layer", run.layers[layer].name]
+    words = ["--layer", run.layers[place].name]
     words += [] if result.scale == "each" else ["--scale", result.scale]
     words += [] if result.sort == "index" else ["--sort", result.sort]
     filters = Filters(
-        sheet=write_sheet(sheet, _sheet(addresses, layer), write),
+        sheet=write_sheet(sheet, _sheet(addresses, place), write),
         total=total,
         inputs=inputs,
         kernel=tuple(kernel),
@@ -125,7 +120,7 @@ def draw_filters(
 
 
 def draw_small(
-    result: FiltersResult, addresses: Addresses, layer: int, write: Write
+    result: FiltersResult, addresses: Addresses, place: int, write: Write
 ) -> tuple[tuple[Sprites, ...], int]:
     """Draw the filter of each of a layer's units as a small square, one sheet after the other.
 
@@ -136,10 +131,10 @@ def draw_small(
         How many input channels of a filter are drawn.
     """
     sheets, inputs = [], 0
-    for number, chosen in enumerate(chunks(addresses.units[layer])):
+    for number, chosen in enumerate(chunks(addresses.units[place])):
         tiles, inputs = filter_tiles(result, chosen)
         pixels = side_by_side(tiles)
-        path = _small(addresses, layer, number)
+        path = _small(addresses, place, number)
         write(path, encode_png(pixels))
         side = tiles.shape[1]
         sheets.append(Sprites(Picture(path, pixels.shape[1], pixels.shape[0]), (side, side)))

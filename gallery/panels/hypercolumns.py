@@ -62,23 +62,10 @@ def draw_hypercolumns(
 ) -> dict[int, Hypercolumn]:
     """Draw the hypercolumns of one network's photographs.
 
-    Parameters
-    ----------
-    addresses : Addresses
-    photos : tuple of Photo
-        The run's.
-    write : callable
-        Takes each file's path and bytes as soon as it is made.
-
     Returns
     -------
     dict of int to Hypercolumn
         By the photograph's place among the run's.
-
-    Raises
-    ------
-    ResultError
-        If a file of the run is missing or damaged.
     """
     found = addresses.run.hypercolumns
     if found is None:

@@ -189,21 +189,8 @@ def draw_images(
 
     Parameters
     ----------
-    addresses : Addresses
-    photos, components, minimal, fcn
+    components, minimal, fcn
         All of the network's.
-    write : callable
-        Takes each file's path and bytes as soon as it is made.
-
-    Returns
-    -------
-    tuple of ImagePage
-        One for each photograph.
-
-    Raises
-    ------
-    ResultError
-        If a file of the run is missing or damaged.
     """
     columns = draw_hypercolumns(addresses, photos, write)
     parts = components.layers if components is not None else ()

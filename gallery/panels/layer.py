@@ -34,10 +34,10 @@ class Layer:
     preview: Picture | None
     filters: Filters | None
     maps: tuple[Maps, ...]
-    field: Field | None = None
-    patches: Patches | None = None
-    concepts: LayerConcepts | None = None
-    wall: Wall | None = None
+    field: Field | None
+    patches: Patches | None
+    concepts: LayerConcepts | None
+    wall: Wall | None
 
     @property
     def title(self) -> str:
@@ -70,22 +70,8 @@ def draw_layer(
 
     Parameters
     ----------
-    addresses : Addresses
-    place : int
-        The layer's place among the run's.
-    photos : sequence of Photo
-        The run's.
     detects : LayerConcepts or None
         What its units detect.
-    memory : Memory
-        Of this network.
-    write : callable
-        Takes each file's path and bytes as soon as it is made.
-
-    Raises
-    ------
-    ResultError
-        If a file of the run is missing or damaged.
     """
     run = addresses.run
     layer = run.layers[place]

@@ -34,20 +34,20 @@ class Maps:
 
 def files(addresses: Addresses) -> Iterator[str]:
     """Yield the address of every file of the panel."""
-    for layer in addresses.paged:
-        if addresses.run.layers[layer].maps:
+    for place in addresses.paged:
+        if addresses.run.layers[place].maps:
             for image in range(len(addresses.photos)):
-                yield _sheet(addresses, layer, image)
+                yield _sheet(addresses, place, image)
 
 
-def _sheet(addresses: Addresses, layer: int, image: int) -> str:
-    return f"{addresses.folder}/maps/{addresses.slugs[layer]}/{addresses.photos[image]}.png"
+def _sheet(addresses: Addresses, place: int, image: int) -> str:
+    return f"{addresses.folder}/maps/{addresses.slugs[place]}/{addresses.photos[image]}.png"
 
 
 def draw_maps(
     result: MapsResult,
     addresses: Addresses,
-    layer: int,
+    place: int,
     image: int,
     photo: Photo,
     preview: str | None,
@@ -58,25 +58,20 @@ def draw_maps(
     Parameters
     ----------
     result : MapsResult
-    addresses : Addresses
-    layer, image : int
-        The places of the layer and of the photograph among the run's.
-    photo : Photo
-        The photograph.
+    image, photo : int, Photo
+        The photograph's place among the run's, and the photograph.
     preview : str or None
         Where the preview goes.
-    write : callable
-        Takes each file's path and bytes as soon as it is made.
     """
     run = addresses.run
     units = result.units[:UNITS]
     sheet = map_sheet(replace(result, units=units), columns=square(units))
     drawn = ",".join(map(str, result.units.tolist()))
-    words = ["--model", run.model, "--layer", run.layers[layer].name, *sized(run.images[image].size)]
+    words = ["--model", run.model, "--layer", run.layers[place].name, *sized(run.images[image].size)]
     height, width = result.maps.shape[1:]
     maps = Maps(
         photo=photo,
-        sheet=write_sheet(sheet, _sheet(addresses, layer, image), write),
+        sheet=write_sheet(sheet, _sheet(addresses, place, image), write),
         shape=(height, width),
         scale=result.scale,
         sort=result.sort,

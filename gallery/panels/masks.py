@@ -109,9 +109,6 @@ def draw_masks(masks: RunMasks, images: Images, addresses: Addresses, write: Wri
     masks : RunMasks
     images : Images
         Of this run.
-    addresses : Addresses
-    write : callable
-        Takes each file's path and bytes.
 
     Raises
     ------

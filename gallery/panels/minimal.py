@@ -81,21 +81,7 @@ def _file(addresses: Addresses, image: int, suffix: str) -> str:
 
 
 def draw_minimal(addresses: Addresses, photos: tuple[Photo, ...], write: Write) -> Minimals | None:
-    """Draw the minimal images of one network; None where there are none.
-
-    Parameters
-    ----------
-    addresses : Addresses
-    photos : tuple of Photo
-        The run's.
-    write : callable
-        Takes each file's path and bytes as soon as it is made.
-
-    Raises
-    ------
-    ResultError
-        If a file of the run is missing or damaged.
-    """
+    """Draw the minimal images of one network; None where there are none."""
     found = addresses.run.minimal
     if found is None or not found.shown:
         return None

@@ -28,14 +28,14 @@ class Network:
     input: str
     photos: tuple[Photo, ...]
     layers: tuple[Layer, ...]
-    components: Components | None = None
-    concepts: Concepts | None = None
-    minimal: Minimals | None = None
-    without: tuple[tuple[str, str], ...] = ()
-    images: tuple[ImagePage, ...] = ()
-    fcn: Fcn | None = None
-    made: Origin | None = None
-    searched: int = 0
+    components: Components | None
+    concepts: Concepts | None
+    minimal: Minimals | None
+    without: tuple[tuple[str, str], ...]
+    images: tuple[ImagePage, ...]
+    fcn: Fcn | None
+    made: Origin
+    searched: int
 
     def component(self, layer: Layer) -> Component | None:
         """Return a layer's place on the components page, if it has one."""

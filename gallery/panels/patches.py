@@ -198,23 +198,7 @@ def _numbers(addresses: Addresses, place: int) -> str:
 
 
 def draw_patches(addresses: Addresses, place: int, memory: Memory, write: Write) -> Drawn | None:
-    """Draw the patches of a layer's units, one sheet after the other; None where the run has none.
-
-    Parameters
-    ----------
-    addresses : Addresses
-    place : int
-        The layer's place among the run's.
-    memory : Memory
-        Of this network.
-    write : callable
-        Takes each file's path and bytes as soon as it is made.
-
-    Raises
-    ------
-    ResultError
-        If a file of the run is missing or damaged.
-    """
+    """Draw the patches of a layer's units, one sheet after the other; None where the run has none."""
     run = addresses.run
     layer = run.layers[place]
     if layer.patches is None or run.patches is None or not addresses.units[place]:

@@ -97,19 +97,12 @@ def draw_wall(
 
     Parameters
     ----------
-    addresses : Addresses
-    place : int
-        The layer's place among the run's.
-    photos : sequence of Photo
-        The run's.
     filters : FiltersResult, optional
         The layer's filters.
     drawn : Drawn, optional
         The patches of the same units.
     shapes : sequence of (int, int)
         Rows and columns of the layer's maps on each photograph, as far as they are known.
-    write : callable
-        Takes each file's path and bytes as soon as it is made.
 
     Raises
     ------
