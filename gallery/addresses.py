@@ -3,21 +3,17 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from netviz.errors import ResultError
 from netviz.questions.maps.result import MapsResult
+from netviz.results.survey import ConceptsRecord, LayerRecord, SurveyRecord
 
 from .loading import load_kind
 from .names import safe_names
-from .runs import Run, RunLayer
 
 SITE = ("static", "index.html", "about.html", "site.json", "main", "about", "find", "found")
 """File names of the site, and ids of its pages: a network's folder is also its id."""
 
 UNITS = 16
 """Units that are shown of a layer that has no maps."""
-
-MOST = 1 << 17
-"""Units that no layer in use comes near: more is a damaged run."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +22,7 @@ class Addresses:
 
     Attributes
     ----------
-    run : Run
+    run : SurveyRecord
         What the survey left.
     folder : str
         The network's folder inside the site.
@@ -38,7 +34,7 @@ class Addresses:
         The units that get a page, for each layer of the run.
     """
 
-    run: Run
+    run: SurveyRecord
     folder: str
     photos: tuple[str, ...]
     slugs: tuple[str, ...]
@@ -62,12 +58,12 @@ class Addresses:
         return self.beside(layer, f"{unit}.html")
 
 
-def make_addresses(runs: Sequence[Run], reserved: Iterable[str]) -> list[Addresses]:
+def make_addresses(runs: Sequence[SurveyRecord], reserved: Iterable[str]) -> list[Addresses]:
     """Give every network, photograph and layer an address; equal or unfit names get one of their own.
 
     Parameters
     ----------
-    runs : sequence of Run
+    runs : sequence of SurveyRecord
     reserved : iterable of str
         Names in a network's folder that are no layer's.
 
@@ -93,12 +89,12 @@ def make_addresses(runs: Sequence[Run], reserved: Iterable[str]) -> list[Address
     return found
 
 
-def choose_units(run: Run, place: int) -> tuple[int, ...]:
+def choose_units(run: SurveyRecord, place: int) -> tuple[int, ...]:
     """Return the units of one layer that get a page: all in a full run, else those whose maps the run has.
 
     Parameters
     ----------
-    run : Run
+    run : SurveyRecord
         What the survey left.
     place : int
         The layer's place among the run's.
@@ -114,19 +110,18 @@ def choose_units(run: Run, place: int) -> tuple[int, ...]:
         If a file of the run is missing or damaged.
     """
     layer = run.layers[place]
-    masked = [masks.units for masks in run.concepts.masks if masks.layer == place] if run.concepts else []
+    masks = run.concepts.masks if isinstance(run.concepts, ConceptsRecord) else ()
+    masked = {unit for one in masks if one.layer == place for unit in one.units}
     if layer.slug is None or not (layer.filters or layer.maps or layer.patches or masked):
         return ()
     total = layer.channels or 0
-    if total > MOST:
-        raise ResultError(f"{run.folder / 'run.json'} is damaged: {total} units; run the survey again")
     if run.form == "full":
         return tuple(range(total))
     shown = _mapped(run, layer) or range(min(UNITS, total))
-    return tuple(sorted({*shown, *(unit for units in masked for unit in units)}))
+    return tuple(sorted({*shown, *masked}))
 
 
-def _mapped(run: Run, layer: RunLayer) -> list[int]:
+def _mapped(run: SurveyRecord, layer: LayerRecord) -> list[int]:
     """Return the units whose maps the run has; none where it has none."""
     if layer.maps is None or not run.images:
         return []

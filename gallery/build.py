@@ -6,6 +6,7 @@ from pathlib import Path
 
 from netviz._version import __version__
 from netviz.errors import ResultError
+from netviz.results.survey import read_survey
 
 from .addresses import make_addresses
 from .drawers import draw_network
@@ -13,7 +14,6 @@ from .drawing import bar_paths, write_bars
 from .pages import pages
 from .panels.overview import Manifest
 from .panels.table import FOLDERS, files
-from .runs import read_run
 from .site import SiteFolder
 
 STATIC = Path(__file__).with_name("static")
@@ -77,7 +77,7 @@ def build(
     """
     if not runs:
         raise ResultError("no run folder given; name at least one that a survey wrote")
-    networks = make_addresses([read_run(folder) for folder in runs], FOLDERS)
+    networks = make_addresses([read_survey(folder) for folder in runs], FOLDERS)
     static = sorted(STATIC.iterdir())
     expected = [path for addresses in networks for path in files(addresses)]
     expected += ["index.html", "about.html", *bar_paths(), *(f"static/{path.name}" for path in static)]

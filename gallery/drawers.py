@@ -9,6 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from netviz.errors import OutputError
+from netviz.results.survey import PatchesRecord
 
 from .addresses import Addresses
 from .drawing import Write
@@ -96,7 +97,7 @@ def draw_network(
         images=draw_images(addresses, photos, components, minimal, fcn, write),
         fcn=fcn,
         made=tell_origin(run),
-        searched=0 if run.patches is None else run.patches.searched,
+        searched=run.patches.searched if isinstance(run.patches, PatchesRecord) else 0,
     )
 
 

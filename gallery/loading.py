@@ -6,9 +6,8 @@ from typing import TypeVar
 from netviz.errors import ResultError
 from netviz.questions.reader import load_result
 from netviz.results.base import Result
+from netviz.results.survey import LayerRecord
 from netviz.results.validate import find_problem
-
-from .runs import RunLayer
 
 R = TypeVar("R", bound=Result)
 
@@ -16,7 +15,7 @@ DATA = 2_000_000
 """Largest file of arrays, in bytes, that is copied onto the site; the command makes the others."""
 
 
-def load_kind(path: Path, kind: type[R], layer: RunLayer | None = None) -> R:
+def load_kind(path: Path, kind: type[R], layer: LayerRecord | None = None) -> R:
     """Load a result that has to be of one kind: what the gallery draws has been checked here.
 
     Parameters
@@ -25,7 +24,7 @@ def load_kind(path: Path, kind: type[R], layer: RunLayer | None = None) -> R:
         Its file.
     kind : type
         Its class.
-    layer : RunLayer, optional
+    layer : LayerRecord, optional
         The layer whose units it is about.
 
     Raises

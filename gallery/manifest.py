@@ -126,24 +126,3 @@ class Sheet:
     legend: Legend
     reduction: int
     bad: int
-
-
-@dataclass(frozen=True)
-class Field:
-    """A layer's theoretical receptive field, in pixels of the network's input; each pair is (y, x).
-
-    Attributes
-    ----------
-    size, stride, start : (float, float) or None
-        Position i sees the pixels from ``start + i * stride`` on, `size` of them; None where it is not known.
-    status : str
-        ``"exact"``, ``"upper_bound"``, ``"global"`` or ``"unknown"``.
-    reason : str
-        Why, if there is something to say.
-    """
-
-    size: tuple[float, float] | None
-    stride: tuple[float, float] | None
-    start: tuple[float, float] | None
-    status: str
-    reason: str

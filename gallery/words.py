@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 from markupsafe import Markup
 
-from .manifest import Field, Legend, Made, Picture, Sheet
+from netviz.results.survey import FieldRecord
+
+from .manifest import Legend, Made, Picture, Sheet
 
 
 class Corner(Protocol):
@@ -120,7 +122,7 @@ def tied(text: str) -> str:
     return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
-def field_text(field: Field | None) -> str:
+def field_text(field: FieldRecord | None) -> str:
     """Say what part of the input a position of a layer can see, and how far its neighbour's part lies from it."""
     if field is None or field.size is None or field.stride is None:
         why = f" (cannot follow {field.reason})" if field is not None and field.reason else ""
@@ -131,7 +133,7 @@ def field_text(field: Field | None) -> str:
     return f"{most}{_pixels(field.size, always=True)} pixels, every {_pixels(field.stride)}"
 
 
-def field_short(field: Field) -> str:
+def field_short(field: FieldRecord) -> str:
     """Say how much of the input a position of a layer can see, in as few words as a card takes."""
     if field.size is None:
         return "field not known"

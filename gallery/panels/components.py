@@ -7,13 +7,13 @@ from netviz.questions.contrast.result import ContrastResult
 from netviz.questions.sift.result import SiftResult
 from netviz.questions.stages.result import StagesResult
 from netviz.results.base import Result
+from netviz.results.survey import ComponentOnImage, ComponentRecord, ComponentsRecord, Missing
 
 from ..addresses import Addresses
 from ..drawing import Write, write_copy, write_figure
 from ..loading import is_small, load_kind
 from ..manifest import Made, Photo
 from ..panel import Panel, Recipe
-from ..run_parts import VERBS, RunComponent, RunShown
 from ..words import command, counted, sized
 
 KINDS: dict[str, type[Result]] = {"stages": StagesResult, "contrast": ContrastResult, "sift": SiftResult}
@@ -107,47 +107,49 @@ class Components:
 def files(addresses: Addresses) -> Iterator[str]:
     """Yield the address of every file of the panel."""
     found = addresses.run.components
-    if found is None or not _shown(addresses):
+    if isinstance(found, Missing) or not _shown(addresses):
         return
     yield _page(addresses)
     for component in found.layers:
-        for shown in component.shown:
-            for verb, path in shown.files.items():
-                yield _file(addresses, component, shown.image, f"{verb}.jpg")
-                if is_small(path):
-                    yield _file(addresses, component, shown.image, f"{verb}.npz")
+        for one in component.shown:
+            if one.file is not None:
+                yield _file(addresses, component, one, "jpg")
+                if is_small(one.file):
+                    yield _file(addresses, component, one, "npz")
 
 
 def _shown(addresses: Addresses) -> bool:
     """Return whether there is anything to show."""
     found = addresses.run.components
-    return found is not None and any(component.shown for component in found.layers)
+    return isinstance(found, ComponentsRecord) and any(component.shown for component in found.layers)
 
 
 def _page(addresses: Addresses) -> str:
     return f"{addresses.folder}/components.html"
 
 
-def _file(addresses: Addresses, component: RunComponent, image: int, name: str) -> str:
-    return f"{addresses.folder}/components/{component.which}/{addresses.photos[image]}-{name}"
+def _file(addresses: Addresses, component: ComponentRecord, one: ComponentOnImage, suffix: str) -> str:
+    name = f"{addresses.photos[one.image]}-{one.verb}.{suffix}"
+    return f"{addresses.folder}/components/{component.which}/{name}"
 
 
 def draw_components(addresses: Addresses, photos: tuple[Photo, ...], write: Write) -> Components | None:
     """Draw the components of one network; None where there are none."""
     found = addresses.run.components
-    if found is None or not _shown(addresses):
+    if isinstance(found, Missing) or not _shown(addresses):
         return None
     made = tuple(_component(one, addresses, photos, write) for one in found.layers)
     return Components(_page(addresses), made, found.missing)
 
 
 def _component(
-    component: RunComponent, addresses: Addresses, photos: tuple[Photo, ...], write: Write
+    component: ComponentRecord, addresses: Addresses, photos: tuple[Photo, ...], write: Write
 ) -> Component:
     drawings = tuple(
-        _drawing(verb, component, shown, addresses, photos[shown.image], write)
-        for verb in VERBS
-        for shown in component.shown
+        _drawing(one, component, addresses, photos[one.image], write)
+        for verb in KINDS
+        for one in component.shown
+        if one.verb == verb
     )
     layer = addresses.run.layers[component.layer]
     page = None if layer.slug is None else addresses.page(component.layer)
@@ -155,16 +157,23 @@ def _component(
 
 
 def _drawing(
-    verb: str, component: RunComponent, shown: RunShown, addresses: Addresses, photo: Photo, write: Write
+    one: ComponentOnImage, component: ComponentRecord, addresses: Addresses, photo: Photo, write: Write
 ) -> Drawing:
     """Draw one result, and copy its file where that is small."""
-    image, layer = addresses.run.images[shown.image], addresses.run.layers[component.layer]
-    words = [verb, image.typed, "--model", addresses.run.model, "--layer", layer.name, *sized(image.size)]
-    path = shown.files.get(verb)
-    if path is None:
-        return Drawing(photo, None, shown.missing[verb], command(*words), verb=verb)
-    result = load_kind(path, KINDS[verb])
-    picture = write_figure(result, _file(addresses, component, shown.image, f"{verb}.jpg"), write)
+    image, layer = addresses.run.images[one.image], addresses.run.layers[component.layer]
+    words = [
+        one.verb,
+        image.source,
+        "--model",
+        addresses.run.model,
+        "--layer",
+        layer.name,
+        *sized(image.size),
+    ]
+    if one.file is None:
+        return Drawing(photo, None, one.missing, command(*words), verb=one.verb)
+    result = load_kind(one.file, KINDS[one.verb])
+    picture = write_figure(result, _file(addresses, component, one, "jpg"), write)
     units: tuple[int, ...] = ()
     steps: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
@@ -175,9 +184,9 @@ def _drawing(
     elif isinstance(result, ContrastResult):
         units = tuple(result.units.tolist())
         words += ["--units", ",".join(map(str, units))]
-    kept = write_copy(path, _file(addresses, component, shown.image, f"{verb}.npz"), write)
-    size = path.stat().st_size
-    return Drawing(photo, picture, "", command(*words), kept, size, verb, steps, kinds, units)
+    kept = write_copy(one.file, _file(addresses, component, one, "npz"), write)
+    size = one.file.stat().st_size
+    return Drawing(photo, picture, "", command(*words), kept, size, one.verb, steps, kinds, units)
 
 
 def component_title(component: Component) -> str:

@@ -8,11 +8,12 @@ from markupsafe import Markup
 
 from netviz.errors import ResultError
 from netviz.questions.dissect.result import Detection, DissectionResult, count_detectors
+from netviz.questions.dissect.run import DissectionRun, open_dissection
+from netviz.results.survey import BestRecord, ConceptsRecord, LayerRecord, MasksRecord, Missing
 
 from ..addresses import Addresses
 from ..drawing import Write
 from ..panel import Panel, Recipe
-from ..run_concepts import RunConcepts, RunMasks
 from ..words import command, counted, number, share_text, sized
 from .masks import Images, Mask, draw_masks
 
@@ -169,9 +170,10 @@ class Concepts:
 
 def files(addresses: Addresses) -> Iterator[str]:
     """Yield the address of every file of the panel."""
-    if addresses.run.concepts is not None:
+    found = addresses.run.concepts
+    if isinstance(found, ConceptsRecord):
         yield _page(addresses)
-        for masks in addresses.run.concepts.masks:
+        for masks in found.masks:
             yield _table(addresses, masks)
 
 
@@ -179,7 +181,7 @@ def _page(addresses: Addresses) -> str:
     return f"{addresses.folder}/concepts.html"
 
 
-def _table(addresses: Addresses, masks: RunMasks) -> str:
+def _table(addresses: Addresses, masks: MasksRecord) -> str:
     return f"{addresses.folder}/concepts/{addresses.slugs[masks.layer]}.csv"
 
 
@@ -200,35 +202,35 @@ def draw_concepts(addresses: Addresses, write: Write) -> tuple[Concepts | None, 
         What there is to say on the page of each layer, by its place among the run's.
     """
     found = addresses.run.concepts
-    if found is None:
+    if isinstance(found, Missing):
         return None, {}
-    results = _results(found)
+    run = _dissection(found, addresses.run.layers)
+    results = _results(found, run)
     images = Images(found)
     masks = []
-    for one, layer in zip(found.masks, found.run.layers, strict=True):
+    for one, layer in zip(found.masks, run.layers, strict=True):
         masks.append(draw_masks(one, images, addresses, write))
-        write(_table(addresses, one), _read_table(found, layer.file))
+        write(_table(addresses, one), _read_table(run, layer.file))
     detections = [result.detections() for result in results]
     layers = tuple(
         _layer(one, addresses, result, told, drawn)
         for one, result, told, drawn in zip(found.masks, results, detections, masks, strict=True)
     )
-    told = tuple(
-        _concept(number, pairs, addresses, results, detections, masks) for number, pairs in found.best
-    )
+    told = tuple(_concept(one, found, addresses, results, detections, masks) for one in found.best)
     detected = {
         (one.category, one.label) for each in detections for one in each if one.score > results[0].detect
     }
-    names = [layer.name for layer in found.run.layers]
+    names = [layer.name for layer in run.layers]
+    best = {one.concept for one in found.best}
     concepts = Concepts(
         page=_page(addresses),
         concepts=told,
-        more=tuple(name for at, (name, _) in enumerate(results[0].concepts) if at not in dict(found.best)),
+        more=tuple(name for at, (name, _) in enumerate(results[0].concepts) if at not in best),
         more_detected=len(detected - {(one.category, one.name) for one in told}),
         layers=layers,
         surveyed=found.surveyed,
         images=results[0].images,
-        skipped=int(found.run.facts["images"]["skipped"]),
+        skipped=int(run.facts["images"]["skipped"]),
         labels=results[0].data,
         own=found.data is None,
         categories=results[0].categories,
@@ -239,8 +241,21 @@ def draw_concepts(addresses: Addresses, write: Write) -> tuple[Concepts | None, 
     return concepts, {one.layer: layer for one, layer in zip(found.masks, layers, strict=True)}
 
 
-def _results(found: RunConcepts) -> list[DissectionResult]:
-    results = [found.run.result(layer) for layer in found.run.layers]
+def _dissection(found: ConceptsRecord, layers: Sequence[LayerRecord]) -> DissectionRun:
+    """Open the dissection, and look whether the record tells of its layers and units."""
+    run = open_dissection(found.folder)
+    if [layers[one.layer].name for one in found.masks] != [layer.name for layer in run.layers]:
+        raise ResultError(f"the layers of {run.folder} are others than those of run.json; {_AGAIN}")
+    sizes = [layer.channels for layer in run.layers]
+    units = [(at, unit) for at, one in enumerate(found.masks) for unit in one.units]
+    units += [pair for one in found.best for pair in one.units]
+    if any(at >= len(sizes) or unit >= sizes[at] for at, unit in units):
+        raise ResultError(f"{run.folder} has no such unit as run.json names; {_AGAIN}")
+    return run
+
+
+def _results(found: ConceptsRecord, run: DissectionRun) -> list[DissectionResult]:
+    results = [run.result(layer) for layer in run.layers]
     first = results[0]
     for result in results:
         same = (result.concepts, result.categories, result.images) == (
@@ -249,14 +264,14 @@ def _results(found: RunConcepts) -> list[DissectionResult]:
             first.images,
         )
         if not same or (result.detect, result.quantile) != (first.detect, first.quantile):
-            raise ResultError(f"the layers of {found.run.folder} are of different dissections; {_AGAIN}")
-    if any(number >= len(first.concepts) for number, _ in found.best):
-        raise ResultError(f"{found.run.folder} has no such concept as run.json names; {_AGAIN}")
+            raise ResultError(f"the layers of {run.folder} are of different dissections; {_AGAIN}")
+    if any(one.concept >= len(first.concepts) for one in found.best):
+        raise ResultError(f"{run.folder} has no such concept as run.json names; {_AGAIN}")
     return results
 
 
 def _layer(
-    masks: RunMasks,
+    masks: MasksRecord,
     addresses: Addresses,
     result: DissectionResult,
     detections: Sequence[Detection],
@@ -292,27 +307,27 @@ def _layer(
 
 
 def _concept(
-    number: int,
-    pairs: Sequence[tuple[int, int]],
+    one: BestRecord,
+    record: ConceptsRecord,
     addresses: Addresses,
     results: Sequence[DissectionResult],
     detections: Sequence[Sequence[Detection]],
     masks: Sequence[dict[int, Mask]],
 ) -> Concept:
     first = results[0]
-    name, category = first.concepts[number]
+    name, category = first.concepts[one.concept]
+    places = [masks.layer for masks in record.masks]
     mine = Counter(
         at
         for at, told in enumerate(detections)
         for one in told
         if one.score > first.detect and (one.category, one.label) == (category, name)
     )
-    places = [one.layer for one in addresses.run.concepts.masks] if addresses.run.concepts is not None else []
     layers = addresses.run.layers
     units = []
-    for at, unit in pairs:
+    for at, unit in one.units:
         layer, best = places[at], detections[at][unit]
-        iou = float(results[at].iou[unit, number])
+        iou = float(results[at].iou[unit, one.concept])
         detects = iou > first.detect and (best.category, best.label) == (category, name)
         shown = UnitConcept(unit, name, category, iou, detects, masks[at].get(unit))
         units.append(Detector(layers[layer].title, _unit(addresses, layer, unit), shown))
@@ -320,8 +335,8 @@ def _concept(
     return Concept(
         name=name,
         category=category,
-        images=int(first.concept_images[number]),
-        share=int(first.concept_area[number]) / max(area, 1),
+        images=int(first.concept_images[one.concept]),
+        share=int(first.concept_area[one.concept]) / max(area, 1),
         detectors=sum(mine.values()),
         layers=tuple((layers[places[at]].title, addresses.page(places[at]), mine[at]) for at in sorted(mine)),
         units=tuple(units),
@@ -331,21 +346,28 @@ def _concept(
 def _dissect(addresses: Addresses, names: Sequence[str]) -> str:
     found = addresses.run.concepts
     # The photographs lie on the site as the network saw them: on those it was measured.
-    data = f"{addresses.folder}/images" if found is None or found.data is None else found.data
+    data = found.data if isinstance(found, ConceptsRecord) else None
     asked = [word for name in names for word in ("--layer", name)]
     return command(
-        "dissect", addresses.run.model, "--data", data, *asked, *sized(addresses.run.size), "-o", "RUN"
+        "dissect",
+        addresses.run.model,
+        "--data",
+        data or f"{addresses.folder}/images",
+        *asked,
+        *sized(addresses.run.size),
+        "-o",
+        "RUN",
     )
 
 
 def _segment(addresses: Addresses, name: str, unit: int, number: int) -> str:
     """Return the command that draws the mask of a unit on one of the images of masks."""
     found = addresses.run.concepts
-    if found is None:
+    if isinstance(found, Missing):
         return ""
     image = found.images[number]
-    own = next((one for one in addresses.run.images if one.path == image.path), None)
-    typed = image.source or image.name if own is None else own.typed
+    own = next((one for one in addresses.run.images if one.file == image.file), None)
+    typed = image.source or image.name if own is None else own.source
     asked = sized(addresses.run.size if own is None else own.size)
     words = (
         "--model",
@@ -360,8 +382,8 @@ def _segment(addresses: Addresses, name: str, unit: int, number: int) -> str:
     return command("segment", typed, *words, *asked, "-o", "mask.png")
 
 
-def _read_table(found: RunConcepts, file: str) -> bytes:
-    path = (found.run.folder / file).with_suffix(".csv")
+def _read_table(run: DissectionRun, file: str) -> bytes:
+    path = (run.folder / file).with_suffix(".csv")
     try:
         return path.read_bytes()
     except OSError as error:

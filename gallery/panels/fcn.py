@@ -13,13 +13,13 @@ from netviz.fcn.streams.result import StreamsResult
 from netviz.paper.classes import class_colour
 from netviz.paper.raster import encode_png
 from netviz.results.base import Result
+from netviz.results.survey import FcnRecord, Missing, OnImage, StreamsOnImage
 
 from ..addresses import Addresses
 from ..drawing import Write, bar, jpeg, write_copy, write_figure
 from ..loading import is_small, load_kind
 from ..manifest import Made, Photo, Picture
 from ..panel import Panel, Recipe
-from ..run_images import RunOn
 from ..words import command, counted, joined, number, percent_of
 
 _LONG = "Long, Shelhamer and Darrell, Fully convolutional networks for semantic segmentation, CVPR 2015"
@@ -200,29 +200,30 @@ class Fcn:
 def files(addresses: Addresses) -> Iterator[str]:
     """Yield the address of every file of the panel."""
     found = addresses.run.fcn
-    if found is None or not _shown(addresses):
+    if isinstance(found, Missing) or not _shown(addresses):
         return
     yield _page(addresses)
     for one in found.streams:
-        if one.path is not None:
+        if one.file is not None:
             # Of so many pixels and classes the arrays are large: the facts go onto the site.
             yield from (
                 _file(addresses, one.image, name) for name in ("streams.jpg", "streams.json", "0.jpg")
             )
             yield from (_view(addresses, one, view) for view in range(1, one.views + 1))
-    compared = () if found.compare is None else (found.compare,)
-    for name, shown in (("dense", found.dense), ("compare", compared)):
-        for one in shown:
-            if one.path is not None:
-                yield _file(addresses, one.image, f"{name}.jpg")
-                if is_small(one.path):
-                    yield _file(addresses, one.image, f"{name}.npz")
+    pairs = [("dense", heat) for heat in found.dense]
+    if found.compare is not None:
+        pairs.append(("compare", found.compare))
+    for name, shown in pairs:
+        if shown.file is not None:
+            yield _file(addresses, shown.image, f"{name}.jpg")
+            if is_small(shown.file):
+                yield _file(addresses, shown.image, f"{name}.npz")
 
 
 def _shown(addresses: Addresses) -> bool:
     """Return whether there is anything to show."""
     found = addresses.run.fcn
-    return found is not None and bool(found.streams or found.dense)
+    return isinstance(found, FcnRecord) and bool(found.streams or found.dense)
 
 
 def _page(addresses: Addresses) -> str:
@@ -233,7 +234,7 @@ def _file(addresses: Addresses, image: int, name: str) -> str:
     return f"{addresses.folder}/fcn/{addresses.photos[image]}-{name}"
 
 
-def _view(addresses: Addresses, one: RunOn, view: int) -> str:
+def _view(addresses: Addresses, one: StreamsOnImage, view: int) -> str:
     """Return the address of a picture of streams: classes are exact, what is shaded may be less so."""
     return _file(addresses, one.image, f"{view}.{'png' if one.form == 'classes' else 'jpg'}")
 
@@ -241,7 +242,7 @@ def _view(addresses: Addresses, one: RunOn, view: int) -> str:
 def draw_fcn(addresses: Addresses, photos: tuple[Photo, ...], write: Write) -> Fcn | None:
     """Draw what the FCN page of one network shows; None where there is nothing to show."""
     found = addresses.run.fcn
-    if found is None or not _shown(addresses):
+    if isinstance(found, Missing) or not _shown(addresses):
         return None
     streams = tuple(_streams(one, addresses, photos[one.image], write) for one in found.streams)
     heats = tuple(_heat(one, addresses, photos[one.image], write) for one in found.dense)
@@ -250,18 +251,18 @@ def draw_fcn(addresses: Addresses, photos: tuple[Photo, ...], write: Write) -> F
     return Fcn(_page(addresses), streams, heats, comparison)
 
 
-def _streams(one: RunOn, addresses: Addresses, photo: Photo, write: Write) -> Streams:
-    words = ["show", addresses.run.images[one.image].typed, "--model", addresses.run.model]
-    if one.path is None:
+def _streams(one: StreamsOnImage, addresses: Addresses, photo: Photo, write: Write) -> Streams:
+    words = ["show", addresses.run.images[one.image].source, "--model", addresses.run.model]
+    if one.file is None:
         return Streams(photo, None, one.missing, command("fcn", *words))
-    result = load_kind(one.path, StreamsResult)
+    result = load_kind(one.file, StreamsResult)
     shape = result.image.shape[:2]
     if shape != tuple(result.original):
         words += ["--short-side", str(min(shape))]
     rasters = stream_rasters(result) if set(result.names) <= set(result.streams) else []
     if (len(rasters), result.form) != (one.views, one.form):
         raise ResultError(
-            f"{one.path} is damaged: it has not the streams that are named; run the survey again"
+            f"{one.file} is damaged: it has not the streams that are named; run the survey again"
         )
     kept, more = held_classes(result) if result.form == "classes" else ([], 0)
     scale = None if result.form == "classes" else stream_scale(result)
@@ -308,11 +309,11 @@ def _told(result: StreamsResult, raster: Raster) -> tuple[float | None, str, int
     return (share, "", 0) if tap is None else (share, str(tap["layer"]), int(tap["stride"]))
 
 
-def _heat(one: RunOn, addresses: Addresses, photo: Photo, write: Write) -> Heat:
-    typed = command("dense", addresses.run.images[one.image].typed, "--model", addresses.run.model)
-    if one.path is None:
+def _heat(one: OnImage, addresses: Addresses, photo: Photo, write: Write) -> Heat:
+    typed = command("dense", addresses.run.images[one.image].source, "--model", addresses.run.model)
+    if one.file is None:
         return Heat(photo, None, one.missing, typed)
-    result = load_kind(one.path, DenseResult)
+    result = load_kind(one.file, DenseResult)
     peaks = []
     for at, (code, label) in enumerate(zip(result.classes.tolist(), result.labels, strict=True)):
         row, col = result.peak(at)
@@ -321,26 +322,26 @@ def _heat(one: RunOn, addresses: Addresses, photo: Photo, write: Write) -> Heat:
         peaks.append(Peak(name, score, float(result.center_y[row]), float(result.center_x[col])))
     cells = (len(result.center_y), len(result.center_x))
     stride = (float(result.stride[0]), float(result.stride[1]))
-    picture, kept = _written("dense", result, one, one.path, addresses, write)
-    size = one.path.stat().st_size
+    picture, kept = _written("dense", result, one, one.file, addresses, write)
+    size = one.file.stat().st_size
     return Heat(photo, picture, "", typed, kept, size, tuple(peaks), cells, stride, result.cast)
 
 
-def _comparison(one: RunOn, addresses: Addresses, photo: Photo, write: Write) -> Comparison:
-    words = [addresses.run.images[one.image].typed, "--model", addresses.run.model, "--compare"]
-    if one.path is None:
+def _comparison(one: OnImage, addresses: Addresses, photo: Photo, write: Write) -> Comparison:
+    words = [addresses.run.images[one.image].source, "--model", addresses.run.model, "--compare"]
+    if one.file is None:
         return Comparison(photo, None, one.missing, command("dense", *words))
-    result = load_kind(one.path, CompareResult)
+    result = load_kind(one.file, CompareResult)
     rows = tuple(Cost(*row) for row in result.rows)
     regions = len(result.boxes)
-    picture, kept = _written("compare", result, one, one.path, addresses, write)
+    picture, kept = _written("compare", result, one, one.file, addresses, write)
     return Comparison(
         photo,
         picture,
         "",
         command("dense", *words, "--regions", str(regions)),
         kept,
-        one.path.stat().st_size,
+        one.file.stat().st_size,
         name=result.label or f"class {result.class_index}",
         rows=rows,
         regions=regions,
@@ -350,7 +351,7 @@ def _comparison(one: RunOn, addresses: Addresses, photo: Photo, write: Write) ->
 
 
 def _written(
-    name: str, result: Result, one: RunOn, path: Path, addresses: Addresses, write: Write
+    name: str, result: Result, one: OnImage, path: Path, addresses: Addresses, write: Write
 ) -> tuple[Picture, str | None]:
     """Write a figure, and a copy of its file where that is small; return both addresses."""
     picture = write_figure(result, _file(addresses, one.image, f"{name}.jpg"), write)

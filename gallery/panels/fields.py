@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from netviz.errors import ResultError
 from netviz.questions.field.result import FieldResult, MeasuredResult
 from netviz.questions.patches.result import PatchesResult
+from netviz.results.survey import FieldRecord, LayerRecord
 
 from ..addresses import Addresses
 from ..drawing import Write, write_copy
 from ..loading import is_small, load_kind
-from ..manifest import Field, Photo
+from ..manifest import Photo
 from ..panel import Panel, Recipe
-from ..runs import RunLayer
 from ..words import command, counted, field_text, number, percent, sized
 
 MARGIN = 1.2
@@ -135,7 +135,7 @@ class Fields:
     """A layer's fields: its share of the manifest, and what each unit's picture is drawn from."""
 
     told: LayerFields
-    place: Field
+    place: FieldRecord
     map_shape: tuple[int, int]
     size: tuple[int, int]
     effective: tuple[Pair, Pair] | None
@@ -190,7 +190,7 @@ def files(addresses: Addresses) -> Iterator[str]:
     """Yield the address of every file of the panel."""
     for place in addresses.paged:
         layer = addresses.run.layers[place]
-        if addresses.units[place] and layer.field and layer.measured and is_small(layer.measured):
+        if addresses.units[place] and layer.receptive_field and layer.measured and is_small(layer.measured):
             yield _file(addresses, place)
 
 
@@ -201,7 +201,7 @@ def _file(addresses: Addresses, place: int) -> str:
 def find_spot(
     result: PatchesResult,
     unit: int,
-    field: Field | None,
+    field: FieldRecord | None,
     photos: Sequence[Photo],
     shapes: Sequence[tuple[int, int]],
 ) -> Spot | None:
@@ -233,7 +233,7 @@ def read_fields(addresses: Addresses, place: int, write: Write) -> Fields | None
         If a file of the run is damaged, or of another layer.
     """
     layer = addresses.run.layers[place]
-    if layer.field is None or (layer.fields is None and layer.measured is None):
+    if layer.receptive_field is None or (layer.fields is None and layer.measured is None):
         return None
     gradient, measured = _gradient(layer), _measured(layer)
     known = gradient or measured
@@ -246,7 +246,7 @@ def read_fields(addresses: Addresses, place: int, write: Write) -> Fields | None
             write_copy(layer.measured, _file(addresses, place), write),
             layer.measured.stat().st_size,
         )
-    typed = [one.typed for one in addresses.run.images]
+    typed = [one.source for one in addresses.run.images]
     words = [addresses.run.model, "--layer", layer.name, "--kind"]
     asked = sized(addresses.run.size)
 
@@ -275,7 +275,7 @@ def read_fields(addresses: Addresses, place: int, write: Write) -> Fields | None
     )
     return Fields(
         told,
-        layer.field,
+        layer.receptive_field,
         known.map_shape,
         (height, width),
         _ellipse(gradient),
@@ -284,7 +284,9 @@ def read_fields(addresses: Addresses, place: int, write: Write) -> Fields | None
     )
 
 
-def middle(field: Field, at: tuple[int, int], map_shape: tuple[int, int], size: tuple[int, int]) -> Pair:
+def middle(
+    field: FieldRecord, at: tuple[int, int], map_shape: tuple[int, int], size: tuple[int, int]
+) -> Pair:
     """Return the middle (y, x) of what a position sees; of a field without a place, as far along as the position."""
     if field.size is None or field.stride is None or field.start is None or field.status == "global":
         y, x = ((one + 0.5) * size[axis] / map_shape[axis] - 0.5 for axis, one in enumerate(at))
@@ -369,7 +371,7 @@ def _stroke(heading: tuple[int, int], length: int) -> str:
     return f"h{heading[1] * length}" if heading[1] else f"v{heading[0] * length}"
 
 
-def _gradient(layer: RunLayer) -> FieldResult | None:
+def _gradient(layer: LayerRecord) -> FieldResult | None:
     """Load the effective field of a layer, where the run has one."""
     if layer.fields is None:
         return None
@@ -379,7 +381,7 @@ def _gradient(layer: RunLayer) -> FieldResult | None:
     return result
 
 
-def _measured(layer: RunLayer) -> MeasuredResult | None:
+def _measured(layer: LayerRecord) -> MeasuredResult | None:
     """Load what was measured of a layer, where the run has it."""
     if layer.measured is None:
         return None
@@ -399,7 +401,7 @@ def spot_style(spot: Spot) -> str:
     )
 
 
-def spot_note(spot: Spot, field: Field) -> str:
+def spot_note(spot: Spot, field: FieldRecord) -> str:
     """Say where a unit is strongest."""
     left, top, right, bottom = spot.box
     whole = field.status == "global"
@@ -411,7 +413,7 @@ def spot_note(spot: Spot, field: Field) -> str:
     )
 
 
-def fields_lead(fields: UnitFields, field: Field) -> str:
+def fields_lead(fields: UnitFields, field: FieldRecord) -> str:
     """Say what the picture shows, and of which place."""
     if fields.photo is None:
         return "Drawn on plain paper, in the middle of the map."
@@ -424,7 +426,7 @@ def fields_lead(fields: UnitFields, field: Field) -> str:
     return f"Laid over {fields.photo.name}, around the place where the unit is strongest.{cut}"
 
 
-def fields_list(fields: UnitFields, told: LayerFields, field: Field) -> list[tuple[str, str, str, str]]:
+def fields_list(fields: UnitFields, told: LayerFields, field: FieldRecord) -> list[tuple[str, str, str, str]]:
     """Return class of the line, name, size, and meaning of each field."""
     size, meaning = "not known", f"{field_text(field)}."
     if field.size is not None:
@@ -466,7 +468,7 @@ def fields_list(fields: UnitFields, told: LayerFields, field: Field) -> list[tup
     return rows
 
 
-def fields_alt(fields: UnitFields, told: LayerFields, field: Field, unit: str) -> str:
+def fields_alt(fields: UnitFields, told: LayerFields, field: FieldRecord, unit: str) -> str:
     """Describe the picture for those who cannot see it; `unit` is what the unit is called."""
     shown = "; ".join(f"{name.lower()} {size}" for _, name, size, _ in fields_list(fields, told, field))
     where = "" if fields.photo is None else f" on photograph {fields.photo.name}"

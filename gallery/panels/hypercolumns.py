@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from netviz.questions.hypercolumn.result import HypercolumnResult
+from netviz.results.survey import HypercolumnsRecord, Missing, OnImage
 
 from ..addresses import Addresses
 from ..drawing import Write, write_copy, write_figure
 from ..loading import is_small, load_kind
 from ..manifest import Made, Photo
 from ..panel import Panel, Recipe
-from ..run_images import RunOn
 from ..words import command, counted, joined, percent_of, sized
 
 RECIPE = Recipe(
@@ -46,10 +46,10 @@ class Hypercolumn(Made):
 def files(addresses: Addresses) -> Iterator[str]:
     """Yield the address of every file of the panel."""
     found = addresses.run.hypercolumns
-    for one in found.shown if found is not None else ():
-        if one.path is not None:
+    for one in found.shown if isinstance(found, HypercolumnsRecord) else ():
+        if one.file is not None:
             yield _file(addresses, one.image, "jpg")
-            if is_small(one.path):
+            if is_small(one.file):
                 yield _file(addresses, one.image, "npz")
 
 
@@ -68,7 +68,7 @@ def draw_hypercolumns(
         By the photograph's place among the run's.
     """
     found = addresses.run.hypercolumns
-    if found is None:
+    if isinstance(found, Missing):
         return {}
     layers = addresses.run.layers
     titles = {
@@ -83,7 +83,7 @@ def draw_hypercolumns(
 
 
 def _hypercolumn(
-    one: RunOn,
+    one: OnImage,
     addresses: Addresses,
     photo: Photo,
     names: tuple[str, ...],
@@ -92,16 +92,16 @@ def _hypercolumn(
 ) -> Hypercolumn:
     """Draw the hypercolumns of one photograph, and copy their file where that is small."""
     image = addresses.run.images[one.image]
-    words = [image.typed, "--model", addresses.run.model, "--layers", ",".join(names), *sized(image.size)]
+    words = [image.source, "--model", addresses.run.model, "--layers", ",".join(names), *sized(image.size)]
     typed = command("hypercolumn", *words)
-    if one.path is None:
+    if one.file is None:
         return Hypercolumn(photo, None, one.missing, typed, layers=stacked)
-    result = load_kind(one.path, HypercolumnResult)
+    result = load_kind(one.file, HypercolumnResult)
     explained = tuple(result.explained.tolist())
     clusters = int(result.clusters.max()) + 1
     picture = write_figure(result, _file(addresses, one.image, "jpg"), write)
-    kept = write_copy(one.path, _file(addresses, one.image, "npz"), write)
-    size = one.path.stat().st_size
+    kept = write_copy(one.file, _file(addresses, one.image, "npz"), write)
+    size = one.file.stat().st_size
     return Hypercolumn(photo, picture, "", typed, kept, size, stacked, explained, clusters)
 
 

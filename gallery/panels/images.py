@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -128,9 +129,10 @@ def _glimpses_file(addresses: Addresses, place: int) -> str:
     return f"{addresses.folder}/glimpses/{addresses.photos[place]}.jpg"
 
 
-def _mapped(addresses: Addresses) -> list[int]:
-    """Return the places of the layers with pages that have maps."""
-    return [layer for layer in addresses.paged if addresses.run.layers[layer].maps is not None]
+def _mapped(addresses: Addresses) -> list[tuple[int, Path]]:
+    """Return the places of the layers with pages that have maps, and where those lie."""
+    folders = [(place, addresses.run.layers[place].maps) for place in addresses.paged]
+    return [(place, folder) for place, folder in folders if folder is not None]
 
 
 def draw_photo(addresses: Addresses, place: int, write: Write) -> Photo:
@@ -144,20 +146,20 @@ def draw_photo(addresses: Addresses, place: int, write: Write) -> Photo:
     image = addresses.run.images[place]
     path, small = _photo(addresses, place), _photo(addresses, place, "jpg")
     try:
-        data = image.path.read_bytes()
+        data = image.file.read_bytes()
     except OSError as error:
         raise ResultError(
-            f"cannot read {image.path}: {error.strerror or error}; run the survey again"
+            f"cannot read {image.file}: {error.strerror or error}; run the survey again"
         ) from error
     try:
         width, height = png_size(data)
     except ValueError:
-        raise ResultError(f"{image.path} is no PNG; run the survey again") from None
+        raise ResultError(f"{image.file} is no PNG; run the survey again") from None
     write(path, data)
     try:
         pixels = thumbnail(data)
     except (OSError, ValueError) as error:
-        raise ResultError(f"{image.path} is damaged: {error}; run the survey again") from error
+        raise ResultError(f"{image.file} is damaged: {error}; run the survey again") from error
     write(small, jpeg(pixels, SMALL_QUALITY, halved=True))
     return Photo(image.name, Picture(path, width, height), Picture(small, pixels.shape[1], pixels.shape[0]))
 
@@ -198,12 +200,12 @@ def draw_images(
     for place, photo in enumerate(photos):
         image = addresses.run.images[place]
         drawings = ((one, tuple(each for each in one.drawings if each.photo == photo)) for one in parts)
-        words = [image.typed, "--model", addresses.run.model, "--layer", "LAYER", *sized(image.size)]
+        words = [image.source, "--model", addresses.run.model, "--layer", "LAYER", *sized(image.size)]
         pages.append(
             ImagePage(
                 page=_page(addresses, place),
                 photo=photo,
-                source=image.typed,
+                source=image.source,
                 command=command("maps", *words),
                 glimpses=_glimpses(addresses, place, write),
                 drawings=tuple((one, few) for one, few in drawings if few),
@@ -224,9 +226,9 @@ def _glimpses(addresses: Addresses, place: int, write: Write) -> Glimpses | None
     tile: tuple[int, int] | None = None
     tiles: list[Glimpse] = []
     pixels: list[Pixels] = []
-    for number, at in enumerate(_mapped(addresses)):
+    for number, (at, folder) in enumerate(_mapped(addresses)):
         layer = run.layers[at]
-        result = load_kind((layer.maps or run.folder) / f"{run.images[place].stem}.npz", MapsResult)
+        result = load_kind(folder / f"{run.images[place].stem}.npz", MapsResult)
         if tile is None:
             high, wide = result.image.shape[:2]
             tile = (

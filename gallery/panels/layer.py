@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from netviz.questions.filters.result import FiltersResult
 from netviz.questions.maps.result import MapsResult
+from netviz.results.survey import FieldRecord
 
 from ..addresses import Addresses
 from ..drawing import Write
 from ..loading import load_kind
-from ..manifest import Field, Photo, Picture
+from ..manifest import Photo, Picture
 from ..panel import Panel
 from ..words import size
 from .concepts import LayerConcepts
@@ -34,7 +35,7 @@ class Layer:
     preview: Picture | None
     filters: Filters | None
     maps: tuple[Maps, ...]
-    field: Field | None
+    field: FieldRecord | None
     patches: Patches | None
     concepts: LayerConcepts | None
     wall: Wall | None
@@ -98,7 +99,8 @@ def draw_layer(
                 maps.append(one)
         patches = draw_patches(addresses, place, memory, write)
         # Where there are no maps, all photographs are taken to be of the size that the layer's shape is for.
-        whole = (layer.shape[1], layer.shape[2]) if len(layer.shape) == 3 else (0, 0)
+        shape = layer.shape or ()
+        whole = (shape[1], shape[2]) if len(shape) == 3 else (0, 0)
         shapes = [one.shape for one in maps] or [whole] * len(photos)
         wall = draw_wall(addresses, place, photos, weights, patches, shapes, write)
     return Layer(
@@ -106,14 +108,14 @@ def draw_layer(
         alias=layer.alias,
         kind=layer.kind,
         channels=layer.channels,
-        shape=layer.shape,
+        shape=layer.shape or (),
         parameters=layer.parameters,
         calls=layer.calls,
         page=page,
         preview=preview,
         filters=filters,
         maps=tuple(maps),
-        field=layer.field,
+        field=layer.receptive_field,
         patches=None if patches is None else patches.patches,
         concepts=detects,
         wall=wall,

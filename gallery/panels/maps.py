@@ -75,7 +75,7 @@ def draw_maps(
         shape=(height, width),
         scale=result.scale,
         sort=result.sort,
-        command=command("maps", run.images[image].typed, *words, "--units", drawn),
+        command=command("maps", run.images[image].source, *words, "--units", drawn),
     )
     return maps, write_preview(sheet, preview, write)
 

@@ -15,12 +15,12 @@ from netviz.images.read import read_image
 from netviz.paper import style
 from netviz.paper.tiles import lay_out
 from netviz.questions.patches.tiles import outline
+from netviz.results.survey import ConceptsRecord, MasksRecord
 
 from ..addresses import Addresses
 from ..drawing import Pixels, Write, chunks, jpeg, sprite_sheets
 from ..manifest import Picture
 from ..panel import Panel
-from ..run_concepts import RunConcepts, RunMasks
 
 SIDE = 144
 """Longest side of an image on a sheet in pixels."""
@@ -61,7 +61,7 @@ class Mask:
 class Images:
     """Reads the images of masks, and keeps them as small as they are drawn."""
 
-    def __init__(self, concepts: RunConcepts) -> None:
+    def __init__(self, concepts: ConceptsRecord) -> None:
         self._concepts = concepts
         self._kept: dict[int, tuple[Pixels, tuple[int, int]]] = {}
 
@@ -78,7 +78,7 @@ class Images:
             If it cannot be read.
         """
         if number not in self._kept:
-            path = self._concepts.images[number].path
+            path = self._concepts.images[number].file
             pixels = _read(path)
             height, width = pixels.shape[:2]
             shrink = SIDE / max(height, width)
@@ -92,21 +92,22 @@ class Images:
 
 def files(addresses: Addresses) -> Iterator[str]:
     """Yield the address of every sheet of masks."""
-    for masks in addresses.run.concepts.masks if addresses.run.concepts is not None else ():
+    found = addresses.run.concepts
+    for masks in found.masks if isinstance(found, ConceptsRecord) else ():
         for number in sprite_sheets(masks.units):
             yield _sheet(addresses, masks, number)
 
 
-def _sheet(addresses: Addresses, masks: RunMasks, number: int) -> str:
+def _sheet(addresses: Addresses, masks: MasksRecord, number: int) -> str:
     return f"{addresses.folder}/concepts/{addresses.slugs[masks.layer]}-{number}.jpg"
 
 
-def draw_masks(masks: RunMasks, images: Images, addresses: Addresses, write: Write) -> dict[int, Mask]:
+def draw_masks(masks: MasksRecord, images: Images, addresses: Addresses, write: Write) -> dict[int, Mask]:
     """Draw the masks of one layer's units, one sheet after the other; return each unit's.
 
     Parameters
     ----------
-    masks : RunMasks
+    masks : MasksRecord
     images : Images
         Of this run.
 
@@ -125,7 +126,7 @@ def draw_masks(masks: RunMasks, images: Images, addresses: Addresses, write: Wri
 
 
 def _draw(
-    masks: RunMasks,
+    masks: MasksRecord,
     whole: NDArray[np.bool_],
     places: Sequence[int],
     images: Images,
@@ -144,7 +145,7 @@ def _draw(
     for tile, mask, number in zip(tiles, stack, numbers, strict=True):
         image, (height, width) = images(number)
         if height > mask.shape[0] or width > mask.shape[1]:
-            raise ResultError(f"{masks.path} does not fit the images it is of; run the survey again")
+            raise ResultError(f"{masks.file} does not fit the images it is of; run the survey again")
         inside = mask[:height, :width]
         shares.append(float(inside.mean()))
         top, left = (high - image.shape[0]) // 2, (wide - image.shape[1]) // 2
@@ -171,14 +172,14 @@ def _outlined(image: Pixels, mask: NDArray[np.bool_]) -> Pixels:
     return drawn
 
 
-def _stack(masks: RunMasks) -> NDArray[np.bool_]:
+def _stack(masks: MasksRecord) -> NDArray[np.bool_]:
     """Read the masks of a layer, (units, H, W)."""
     try:
-        values = read_pixels(masks.path)
+        values = read_pixels(masks.file)
     except ImageError as error:
-        raise ResultError(f"cannot read {masks.path}; run the survey again") from error
+        raise ResultError(f"cannot read {masks.file}; run the survey again") from error
     if values.dtype != np.bool_ or values.ndim != 2 or len(values) % len(masks.units):
-        raise ResultError(f"{masks.path} is damaged: it holds no masks; run the survey again")
+        raise ResultError(f"{masks.file} is damaged: it holds no masks; run the survey again")
     stack: NDArray[np.bool_] = values.astype(np.bool_).reshape(len(masks.units), -1, values.shape[1])
     return stack
 

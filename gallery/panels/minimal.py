@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from netviz.questions.minimal.result import MinimalResult
+from netviz.results.survey import Missing, OnImage
 
 from ..addresses import Addresses
 from ..drawing import Write, write_copy, write_figure
 from ..loading import is_small, load_kind
 from ..manifest import Made, Photo
 from ..panel import Panel, Recipe
-from ..run_concepts import RunMinimal
 from ..words import command, counted, number, share_text, sized
 
 RECIPE = Recipe(
@@ -62,13 +62,13 @@ class Minimals:
 def files(addresses: Addresses) -> Iterator[str]:
     """Yield the address of every file of the panel."""
     found = addresses.run.minimal
-    if found is None or not found.shown:
+    if isinstance(found, Missing) or not found.shown:
         return
     yield _page(addresses)
     for one in found.shown:
-        if one.path is not None:
+        if one.file is not None:
             yield _file(addresses, one.image, "png")
-            if is_small(one.path):
+            if is_small(one.file):
                 yield _file(addresses, one.image, "npz")
 
 
@@ -83,22 +83,22 @@ def _file(addresses: Addresses, image: int, suffix: str) -> str:
 def draw_minimal(addresses: Addresses, photos: tuple[Photo, ...], write: Write) -> Minimals | None:
     """Draw the minimal images of one network; None where there are none."""
     found = addresses.run.minimal
-    if found is None or not found.shown:
+    if isinstance(found, Missing) or not found.shown:
         return None
     shown = tuple(_minimal(one, addresses, photos[one.image], found.segments, write) for one in found.shown)
     return Minimals(_page(addresses), shown, found.segments)
 
 
-def _minimal(one: RunMinimal, addresses: Addresses, photo: Photo, segments: int, write: Write) -> Minimal:
+def _minimal(one: OnImage, addresses: Addresses, photo: Photo, segments: int, write: Write) -> Minimal:
     image = addresses.run.images[one.image]
-    words = [image.typed, "--model", addresses.run.model, "--segments", str(segments), *sized(image.size)]
+    words = [image.source, "--model", addresses.run.model, "--segments", str(segments), *sized(image.size)]
     typed = command("minimal", *words)
-    if one.path is None:
+    if one.file is None:
         return Minimal(photo, None, one.missing, typed)
-    result = load_kind(one.path, MinimalResult)
+    result = load_kind(one.file, MinimalResult)
     last = result.score if not result.removed else float(result.scores[result.removed - 1])
     picture = write_figure(result, _file(addresses, one.image, "png"), write)
-    kept = write_copy(one.path, _file(addresses, one.image, "npz"), write)
+    kept = write_copy(one.file, _file(addresses, one.image, "npz"), write)
     return Minimal(
         photo=photo,
         picture=picture,
@@ -114,7 +114,7 @@ def _minimal(one: RunMinimal, addresses: Addresses, photo: Photo, segments: int,
         last=last,
         flipped=result.flipped,
         data=kept,
-        bytes=one.path.stat().st_size,
+        bytes=one.file.stat().st_size,
     )
 
 

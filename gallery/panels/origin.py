@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from netviz.results.survey import ConceptsRecord, Missing, PatchesRecord, SurveyRecord
+
 from ..panel import Panel
-from ..runs import Run
 from ..words import command, sized
 
 _NONE = {
@@ -34,33 +35,32 @@ class Origin:
     command: str
 
 
-def without(run: Run) -> tuple[tuple[str, str], ...]:
+def without(run: SurveyRecord) -> tuple[tuple[str, str], ...]:
     """Return which parts there are none of, each with the reason."""
-    found = list(run.without)
-    if run.hypercolumns is not None and run.hypercolumns.missing:
-        found.append(("hypercolumns", run.hypercolumns.missing))
-    if run.fcn is not None and run.fcn.missing:
-        found.append(("fcn", run.fcn.missing))
-    return tuple(found)
+    parts = ((name, getattr(run, name)) for name in _NONE)
+    return tuple((name, part.missing) for name, part in parts if isinstance(part, Missing))
 
 
-def tell_origin(run: Run) -> Origin:
+def tell_origin(run: SurveyRecord) -> Origin:
     """Gather what the run notes of how it was asked for."""
-    images = run.patches.images if run.patches is not None else ()
-    data = run.concepts.data if run.concepts is not None else None
-    known: dict[str, tuple[str, ...]] = {"images": images, "data": (data,) if data is not None else ()}
-    known["size"] = tuple(sized(run.size)[1:])
-    known.update(run.options)
+    images = run.patches.images if isinstance(run.patches, PatchesRecord) else ()
+    data = run.concepts.data if isinstance(run.concepts, ConceptsRecord) else None
+    known = {"images": images, "data": () if data is None else (data,), "size": tuple(sized(run.size)[1:])}
+    # As a command line spells it: a switch has no values.
+    asked: dict[str, tuple[str, ...]] = {}
+    for name, value in sorted(vars(run.options).items()):
+        if value not in (None, False, ()):
+            values = value if isinstance(value, tuple) else () if value is True else (value,)
+            asked[name] = tuple(map(str, values))
     words = [run.model]
-    for name, values in known.items():
-        switch = name in dict(run.options) and not values
+    for name, values in (known | asked).items():
+        switch = name in asked and not values
         words += [f"--{name}"] if switch else [word for value in values for word in (f"--{name}", value)]
-    told = [
-        ("photographs", ", ".join(images) if images else f"{len(run.images)} of scikit-image"),
-        *((name, ", ".join(values) or "yes") for name, values in known.items() if name != "images"),
-    ]
-    given = tuple((name, value) for name, value in told if value != "yes" or name in dict(run.options))
-    return Origin(run.model, run.netviz, given, command("gallery", *words, "-o", "SITE"))
+    given = [("photographs", ", ".join(images) if images else f"{len(run.images)} of scikit-image")]
+    for name, values in (known | asked).items():
+        if name != "images" and (values or name in asked):
+            given.append((name, ", ".join(values) or "yes"))
+    return Origin(run.model, run.netviz, tuple(given), command("gallery", *words, "-o", "SITE"))
 
 
 def without_text(what: str) -> str:

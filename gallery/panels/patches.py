@@ -13,6 +13,7 @@ from netviz.questions.patches.result import PatchesResult
 from netviz.questions.patches.run import read_patches
 from netviz.questions.patches.sheet import PatchSheet, patch_sheet
 from netviz.questions.patches.tiles import Images, RunImages
+from netviz.results.survey import Missing
 
 from ..addresses import Addresses
 from ..drawing import SMALL_QUALITY, Pixels, Write, chunks, jpeg, side_by_side, sprite_sheets, write_copy
@@ -189,7 +190,7 @@ def _small(addresses: Addresses, place: int, number: int) -> str:
 
 def _suffix(addresses: Addresses, place: int) -> str:
     """Return how sheets are encoded: of a few flat squares JPEG would make a mess."""
-    field = addresses.run.layers[place].field
+    field = addresses.run.layers[place].receptive_field
     return "png" if field is not None and field.size is not None and max(field.size) <= FLAT else "jpg"
 
 
@@ -201,7 +202,7 @@ def draw_patches(addresses: Addresses, place: int, memory: Memory, write: Write)
     """Draw the patches of a layer's units, one sheet after the other; None where the run has none."""
     run = addresses.run
     layer = run.layers[place]
-    if layer.patches is None or run.patches is None or not addresses.units[place]:
+    if layer.patches is None or isinstance(run.patches, Missing) or not addresses.units[place]:
         return None
     result = read_patches(layer.patches)
     units = [unit for unit in addresses.units[place] if unit < result.channels]

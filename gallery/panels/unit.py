@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from netviz.errors import ResultError
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.units.result import NearestResult
+from netviz.results.survey import LayerRecord
 
 from ..loading import load_kind
 from ..panel import Panel
-from ..runs import RunLayer
 from ..words import number
 from .fields import Spot, UnitFields
 from .patches import UnitPatches
@@ -135,7 +135,7 @@ def tell_numbers(result: PatchesResult, unit: int, sparsity: Floats) -> Numbers:
     )
 
 
-def read_nearest(layer: RunLayer) -> NearestResult | None:
+def read_nearest(layer: LayerRecord) -> NearestResult | None:
     """Read which units of a layer are alike; None where the run has not looked.
 
     Raises

@@ -132,7 +132,7 @@ def draw_wall(
     fields = read_fields(addresses, place, write)
     for unit in units:
         mine = patches.get(unit)
-        spot = None if found is None else find_spot(found, unit, layer.field, photos, shapes)
+        spot = None if found is None else find_spot(found, unit, layer.receptive_field, photos, shapes)
         marks = [mine.mark] if mine is not None and mine.mark else []
         marks += ["dead filter"] if filters is not None and unit in filters.dead else []
         marks += ["near-duplicate"] if unit in repeats else []

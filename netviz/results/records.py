@@ -85,7 +85,7 @@ def from_json(kind: Any, value: Any, folder: Path, name: str = "") -> Any:
         return value
     if kind in (str, bool, int, NoneType) and type(value) is kind:
         return value
-    raise ValueError(f"{name} is {_short(value)}, {_expected(kind)}")
+    raise ValueError(f"{name or 'it'} is {_short(value)}, {_expected(kind)}")
 
 
 def _record(kind: Any, value: dict[str, Any], folder: Path, name: str) -> Any:

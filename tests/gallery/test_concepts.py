@@ -17,8 +17,8 @@ from netviz.gallery.drawers import draw_network
 from netviz.gallery.pages import pages
 from netviz.gallery.panels.overview import Manifest
 from netviz.gallery.panels.table import FOLDERS, files
-from netviz.gallery.runs import read_run
 from netviz.questions.reader import load_result
+from netviz.results.survey import read_survey
 from support.pages import Page, changed, leave_out, tree
 
 
@@ -185,7 +185,7 @@ def test_hostile_names_stay_text(site: Path, hostile: list[str]) -> None:
 
 
 def test_pages_are_made_of_the_manifest_alone(told_run: Path) -> None:
-    (addresses,) = make_addresses([read_run(told_run)], FOLDERS)
+    (addresses,) = make_addresses([read_survey(told_run)], FOLDERS)
     made: dict[str, bytes] = {}
     network = draw_network(addresses, ("one",), "1", made.__setitem__)
     pure = pages(Manifest("1", (network,)))

@@ -9,7 +9,6 @@ import pytest
 
 from netviz.errors import ResultError
 from netviz.gallery.build import build
-from netviz.gallery.manifest import Field
 from netviz.gallery.panels.fields import middle, outline
 from netviz.questions.field.result import FieldResult
 from netviz.results.survey import FieldRecord
@@ -54,11 +53,11 @@ def test_nothing_has_no_outline():
 
 
 def test_the_middle_of_a_field():
-    placed = Field((9.0, 5.0), (2.0, 4.0), (-4.0, -2.0), "exact", "")
+    placed = FieldRecord((9.0, 5.0), (2.0, 4.0), (-4.0, -2.0), "exact", "")
     assert middle(placed, (3, 1), (10, 10), (99, 99)) == (6.0, 4.0)
-    whole = Field((64.0, 48.0), (0.0, 0.0), (0.0, 0.0), "global", "")
+    whole = FieldRecord((64.0, 48.0), (0.0, 0.0), (0.0, 0.0), "global", "")
     assert middle(whole, (0, 3), (4, 4), (64, 48)) == (7.5, 41.5)
-    assert middle(Field(None, None, None, "unknown", ""), (0, 0), (1, 1), (64, 48)) == (31.5, 23.5)
+    assert middle(FieldRecord(None, None, None, "unknown", ""), (0, 0), (1, 1), (64, 48)) == (31.5, 23.5)
 
 
 def prepared(run: Path, folder: Path, field: Any = FIELD, form: str = "full") -> Path:
