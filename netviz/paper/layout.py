@@ -33,23 +33,53 @@ class Canvas:
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
         self.figure = Figure(figsize=(width / style.DPI, height / style.DPI), dpi=style.DPI)
-        FigureCanvasAgg(self.figure)  # without one, every artist that measures itself makes a renderer of its own
+        FigureCanvasAgg(
+            self.figure
+        )  # without one, every artist that measures itself makes a renderer of its own
         self.axes = self.figure.add_axes((0.0, 0.0, 1.0, 1.0))
         self.axes.set_axis_off()
         self.axes.set_xlim(0, width)
         self.axes.set_ylim(height, 0)
 
     def text(
-        self, x: float, y: float, text: str, size: float, colour: str = style.INK, **kwargs: Any
+        self,
+        x: float,
+        y: float,
+        text: str,
+        size: float,
+        colour: str = style.INK,
+        *,
+        room: float | None = None,
+        **kwargs: Any,
     ) -> Text:
-        """Write one line exactly as it is given: no character has a meaning of its own, ``$`` neither."""
+        """Write one line exactly as it is given: no character has a meaning of its own, ``$`` neither.
+
+        It is shortened to `room` pixels if that is given.
+        """
+        if room is not None:
+            text = words.shorten(text, room, size, bold=kwargs.get("weight") == "bold")
         return self.axes.text(x, y, text, fontsize=size, color=colour, parse_math=False, **kwargs)
 
     def heading(self, x: float, y: float, text: str, room: float | None = None) -> Text:
         """Write the name of a part of the picture in bold, shortened to `room` pixels if that is given."""
-        if room is not None:
-            text = words.shorten(text, room, style.CAPTION, bold=True)
-        return self.text(x, y, text, style.CAPTION, weight="bold")
+        return self.text(x, y, text, style.CAPTION, room=room, weight="bold")
+
+    def paragraph(
+        self,
+        x: float,
+        y: float,
+        parts: Sequence[str],
+        size: float,
+        room: float,
+        *,
+        step: float = 13,
+        most: int | None = None,
+    ) -> float:
+        """Write muted lines of at most `room` pixels, `step` apart, at `most` so many; return the y of the next."""
+        for line in words.wrap(parts, room, size)[:most]:
+            self.text(x, y, line, size, style.MUTED)
+            y += step
+        return y
 
     def image(
         self, pixels: NDArray[Any], box: Box, *, smooth: bool | None = None, **colours: Any
@@ -297,8 +327,7 @@ class Panels:
             canvas.values(pixels, box, scale, peak)
         left, top = box[0], box[1] - self.above
         canvas.heading(left, top + 12, title, self.column)
-        note = words.shorten(note, self.column, style.LABEL)
-        canvas.text(left, top + 27, note, style.LABEL, style.MUTED)
+        canvas.text(left, top + 27, note, style.LABEL, style.MUTED, room=self.column)
 
     def write_below(self, canvas: Canvas, box: Box, name: str, notes: Sequence[str], lines: int) -> None:
         """Write a name below a picture, and below it what there is to say, in at most so many lines."""
@@ -309,10 +338,8 @@ def write_below(
     canvas: Canvas, x: float, y: float, name: str, notes: Sequence[str], room: float, lines: int
 ) -> None:
     """Write a name and, below it, what there is to say, in at most so many lines of `room` pixels."""
-    canvas.text(x, y, words.shorten(name, room, style.CAPTION), style.CAPTION)
-    for line in words.wrap(notes, room, style.LABEL)[:lines]:
-        y += 14
-        canvas.text(x, y, line, style.LABEL, style.MUTED)
+    canvas.text(x, y, name, style.CAPTION, room=room)
+    canvas.paragraph(x, y + 14, notes, style.LABEL, room, step=14, most=lines)
 
 
 def seen_size(image: NDArray[Any]) -> str:

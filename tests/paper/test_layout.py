@@ -105,3 +105,17 @@ def test_values_are_shown_on_their_scale():
 
 def test_a_part_of_an_image_on_the_paper():
     assert placed((10, 20, 30, 40), (100, 200, 80, 160), (80, 80, 3)) == (120, 220, 40, 60)
+
+
+def test_text_is_shortened_and_wrapped_to_its_room():
+    with style.style():
+        canvas = Canvas(400, 200)
+        canvas.text(10, 20, "a long line " * 9, style.LABEL, room=80)
+        canvas.heading(10, 40, "a long line " * 9, 80)
+        assert canvas.text(10, 60, "short", style.LABEL, room=80).get_text() == "short"
+        below = canvas.paragraph(10, 80, ["one two three four " * 3, "five"], style.LABEL, 80, step=12)
+        lines = len(canvas.axes.texts) - 3
+        assert lines > 3
+        assert below == 80 + 12 * lines
+        assert canvas.paragraph(10, 80, ["one two three four " * 3], style.LABEL, 80, most=2) == 80 + 2 * 13
+        assert all(right - left <= 81 for left, _, right, _ in extents(canvas))

@@ -64,17 +64,9 @@ def _draw(result: SegmentationResult) -> Figure:
     length = _BARS - _NAMES - _NUMBERS
     for number, (label, values) in enumerate(rows):
         at = top + row * number + (2 * _GAP if number >= len(METRICS) else 0)
-        bold = "bold" if number < len(METRICS) else "normal"
-        text = words.shorten(label, _NAMES - 10, style.LABEL, bold=number < len(METRICS))
-        canvas.text(
-            MARGIN + _NAMES - 8,
-            at + (row - _GAP) / 2,
-            text,
-            style.LABEL,
-            ha="right",
-            va="center",
-            weight=bold,
-        )
+        where = MARGIN + _NAMES - 8, at + (row - _GAP) / 2
+        weight = "bold" if number < len(METRICS) else "normal"
+        canvas.text(*where, label, style.LABEL, room=_NAMES - 10, ha="right", va="center", weight=weight)
         for place, value in enumerate(values):
             _bar(canvas, left, at + _BAR * place, length, value, colours[place])
     if result.boundary:

@@ -217,9 +217,8 @@ def _draw(result: StreamsResult) -> Figure:
     def say(row: int, text: str) -> None:
         """Say what a row shows, where the first row has its image."""
         left, y, _, _ = panels.box(row * columns, top)
-        lines = words.wrap([text], panels.column, style.CAPTION)[: max(1, height // 15)]
-        for number, line in enumerate(lines):
-            canvas.text(left, y + 12 + 16 * number, line, style.CAPTION, style.MUTED)
+        most = max(1, height // 15)
+        canvas.paragraph(left, y + 12, [text], style.CAPTION, panels.column, step=16, most=most)
 
     place(0, 0, result.image, result.image_name, _size(result))
     for number, name in enumerate(result.names, start=1):

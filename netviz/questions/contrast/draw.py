@@ -93,8 +93,7 @@ def block(
     notes = ["one scale for all maps"]
     if beyond:
         notes.append(f"{100 * beyond:.1g} % of the values lie beyond its ends and take their colour")
-    for row, note in enumerate(words.wrap(notes, grid.width - 264, style.LABEL)):
-        canvas.text(left + 264, top + 9 + LINE * row, note, style.LABEL, style.MUTED)
+    canvas.paragraph(left + 264, top + 9, notes, style.LABEL, grid.width - 264, step=LINE)
     top += BAR
     boxes: list[Box] = []
     for index, (unit, values) in enumerate(zip(units, reduce_blocks(maps, grid.reduction), strict=True)):
@@ -119,7 +118,7 @@ def heat(canvas: Canvas, values: NDArray[np.float32], box: Box, lines: list[str]
     draw_bar(canvas, left, y, width, scale)
     for row, line in enumerate(lines[1:]):
         y_line = y + BAR + 10 + LINE * row
-        canvas.text(left, y_line, words.shorten(line, width, style.LABEL), style.LABEL, style.MUTED)
+        canvas.text(left, y_line, line, style.LABEL, style.MUTED, room=width)
 
 
 def draw_bar(canvas: Canvas, x: float, y: float, width: float, scale: Scale) -> None:
@@ -205,8 +204,7 @@ def _draw(result: ContrastResult) -> Figure:
     ):
         canvas.text(left, top + 12, heading, style.CAPTION + 1, weight="bold")
         room = words.width(heading, style.CAPTION + 1, bold=True) + 12
-        said = words.shorten(of, grid.width - room, style.CAPTION)
-        canvas.text(left + room, top + 12, said, style.CAPTION, style.MUTED)
+        canvas.text(left + room, top + 12, of, style.CAPTION, style.MUTED, room=grid.width - room)
         block(canvas, maps[result.units], result.units, grid, left, top + _HEADING)
     _summary(canvas, result, lower, (image_height, image_width), (panel_height, panel_width))
     return canvas.figure
@@ -219,15 +217,9 @@ def _summary(
     box = (MARGIN, top, image[1], image[0])
     canvas.image(result.image, box)
     canvas.frames([box])
-    canvas.text(
-        MARGIN,
-        top - 7,
-        words.shorten(result.image_name, _PANEL, style.CAPTION),
-        style.CAPTION,
-        weight="bold",
-    )
-    for row, line in enumerate(words.wrap([seen_size(result.image)], _PANEL, style.LABEL)):
-        canvas.text(MARGIN, top + image[0] + 14 + LINE * row, line, style.LABEL, style.MUTED)
+    canvas.heading(MARGIN, top - 7, result.image_name, _PANEL)
+    y = top + image[0] + 14
+    canvas.paragraph(MARGIN, y, [seen_size(result.image)], style.LABEL, _PANEL, step=LINE)
     left = float(MARGIN + _PANEL + _PANEL_GAP)
     for name, values, amount, signed in (
         ("local mean before", result.local_mean_before, _root_mean_square, True),

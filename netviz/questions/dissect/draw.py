@@ -380,8 +380,8 @@ def _draw_line(
     if line.concept is None:
         canvas.text(left + _NAME + 7, middle, line.text, style.LABEL, style.MUTED, va="center")
         return False
-    name = words.shorten(line.concept[1], _NAME - 16, style.LABEL)
-    canvas.text(left + _NAME - 7, middle, name, style.LABEL, ha="right", va="center")
+    at = (left + _NAME - 7, middle)
+    canvas.text(*at, line.concept[1], style.LABEL, room=_NAME - 16, ha="right", va="center")
     length = room * value_of(counts, line.concept, counted) / full
     draw_bar(canvas, left + _NAME, top, length, colour)
     best = counts.best[line.concept]

@@ -90,8 +90,8 @@ def _draw(columns: Sequence[Counts]) -> Figure:
         begin = y
         for concept in group.shown:
             middle = y + ROW / 2
-            name = words.shorten(concept[1], _NAME - 16, style.LABEL)
-            canvas.text(MARGIN + _NAME - 7, middle, name, style.LABEL, ha="right", va="center")
+            at = (MARGIN + _NAME - 7, middle)
+            canvas.text(*at, concept[1], style.LABEL, room=_NAME - 16, ha="right", va="center")
             for start, column in zip(starts, columns, strict=True):
                 length = room * value_of(column, concept, counted) / full
                 draw_bar(canvas, start, y, length, colour)
@@ -153,10 +153,8 @@ def _head(canvas: Canvas, column: Counts, x: float, top: float, room: float, nam
         (f"{words.counted(column.detectors, 'detector')}, {unique} unique", style.LABEL, style.MUTED),
     )
     for row, (text, size, colour) in enumerate(one for one in told if one[0]):
-        bold = row == 0
-        text = words.shorten(text, room, size, bold=bold)
-        weight = "bold" if bold else "normal"
-        canvas.text(x, top + 12 + row * _LINE, text, size, colour, weight=weight)
+        weight = "normal" if row else "bold"
+        canvas.text(x, top + 12 + row * _LINE, text, size, colour, room=room, weight=weight)
 
 
 def _told(column: Counts, concept: tuple[str, str], counted: bool) -> tuple[str, str]:

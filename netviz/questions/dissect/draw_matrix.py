@@ -152,8 +152,8 @@ def _draw(result: DissectionResult, block: Block, asked: bool) -> Figure:
         x = left + wide + 8
         colour = style.INK if detected[row] else style.FAINT
         canvas.text(x, middle, number, style.SMALL, colour, weight=weight, va="center")
-        name = words.shorten(result.concepts[at][0], _TOLD - 58, style.SMALL)
-        canvas.text(x + 46, middle, name, style.SMALL, colour, va="center")
+        name = result.concepts[at][0]
+        canvas.text(x + 46, middle, name, style.SMALL, colour, room=_TOLD - 58, va="center")
     # A line where the best concept changes: blocks show.
     steps = np.flatnonzero(np.diff(block.best)) + 1
     lines: list[tuple[Box, str]] = [
@@ -180,8 +180,8 @@ def _heads(
     first = 0
     for at, (name, category) in enumerate(names):
         x = left + across * (at + 0.5)
-        short = words.shorten(name, label, style.LABEL)
-        canvas.text(x, top - _STRIP - 6, short, style.LABEL, rotation=90, ha="center", va="bottom")
+        y = top - _STRIP - 6
+        canvas.text(x, y, name, style.LABEL, room=label, rotation=90, ha="center", va="bottom")
         if at + 1 == len(names) or names[at + 1][1] != category:
             colour = colour_of(category, result.categories)
             start, end = left + across * first, left + across * (at + 1)

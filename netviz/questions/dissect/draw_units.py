@@ -198,8 +198,8 @@ def _heading(canvas: Canvas, result: DissectionResult, one: ConceptUnits, y: flo
     drawn = sum(float(result.iou[unit, one.concept]) > result.detect for unit in one.units)
     if drawn < one.detectors:
         told += f", {drawn or 'none'} of them drawn"
-    told = words.shorten(f"{category} · {told}", _PAPER / 3, style.LABEL)
-    canvas.text(x + 8, y - 4, told, style.LABEL, style.MUTED, va="center")
+    told = f"{category} · {told}"
+    canvas.text(x + 8, y - 4, told, style.LABEL, style.MUTED, room=_PAPER / 3, va="center")
 
 
 def _height(chosen: list[ConceptUnits], tall: int) -> int:

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse, Rectangle
 from matplotlib.patheffects import withStroke
 
-from netviz.paper import style, words
+from netviz.paper import style
 from netviz.paper.layout import Box, Canvas
 from netviz.paper.regions import brightness, pale
 from netviz.paper.scales import Floats, Pixels
@@ -177,10 +177,7 @@ def sample(canvas: Canvas, x: float, y: float, what: str, text: str, room: float
         kind, colour = what.split()
         _add(canvas, Line2D([x, x + _SAMPLE - 4], [y - 4, y - 4], **_pen(colour, kind), zorder=4))
     indent = _SAMPLE + 4 if what else 0
-    for line in words.wrap([text], room - indent, style.LABEL):
-        canvas.text(x + indent, y, line, style.LABEL, style.MUTED)
-        y += 13
-    return y + 3
+    return canvas.paragraph(x + indent, y, [text], style.LABEL, room - indent) + 3
 
 
 def _pen(colour: str, kind: str) -> dict[str, Any]:

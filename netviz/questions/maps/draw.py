@@ -65,10 +65,8 @@ def _draw(result: MapsResult) -> Figure:
     box = (MARGIN, top + _LINE, picture_width, picture_height)
     canvas.image(result.image, box)
     under = top + _LINE + picture_height + 15
-    name = words.shorten(result.image_name, side, style.CAPTION)
-    canvas.text(MARGIN, under, name, style.CAPTION)
-    for row, line in enumerate(words.wrap([seen_size(result.image)], side, style.LABEL)):
-        canvas.text(MARGIN, under + 15 + 13 * row, line, style.LABEL, style.MUTED)
+    canvas.text(MARGIN, under, result.image_name, style.CAPTION, room=side)
+    canvas.paragraph(MARGIN, under + 15, [seen_size(result.image)], style.LABEL, side)
 
     boxes: list[Box] = [box]
     for index, unit in enumerate(view.units):

@@ -3,7 +3,7 @@
 And of many: the share that each class needs, and images beside what suffices of them.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -116,7 +116,7 @@ def _draw_steps(canvas: Canvas, result: MinimalResult, top: float, room: int, si
             (f"score {words.number(score)}", style.MUTED),
             (last, CHANGED if changed else style.INK),
         ):
-            canvas.text(left, y, words.shorten(line, room, style.LABEL), style.LABEL, colour)
+            canvas.text(left, y, line, style.LABEL, colour, room=room)
             y += 13
         if changed:
             canvas.frames([box], colour=CHANGED, line=2.0, out=1.0)
@@ -126,10 +126,8 @@ def _draw_steps(canvas: Canvas, result: MinimalResult, top: float, room: int, si
 def _draw_curve(canvas: Canvas, result: MinimalResult, box: Box) -> Axes:
     """Draw the class's score after each removal."""
     left, top, width, height = box
-    heading = words.shorten(
-        f"score of {result.name} after each removal ({result.score_of})", width, style.CAPTION, bold=True
-    )
-    canvas.heading(left, top + 4, heading)
+    heading = f"score of {result.name} after each removal ({result.score_of})"
+    canvas.heading(left, top + 4, heading, width)
     axes = canvas.add_chart((left + 46, top + 40, width - 46 - 12, height - 40 - 38), "chart")
     scores = np.append(result.score, result.scores)
     places = np.arange(len(scores))
@@ -148,11 +146,8 @@ def _draw_curve(canvas: Canvas, result: MinimalResult, box: Box) -> Axes:
             places[-1:], scores[-1:], "X", color=CHANGED, markersize=8, markeredgecolor=style.PAPER,
             label="prediction changes", zorder=4,
         )  # fmt: skip
-    text = _end(result)
-    canvas.text(
-        left + width - 12, top + 24, words.shorten(text, width, style.LABEL), style.LABEL,
-        CHANGED if result.flipped else style.MUTED, ha="right",
-    )  # fmt: skip
+    colour = CHANGED if result.flipped else style.MUTED
+    canvas.text(left + width - 12, top + 24, _end(result), style.LABEL, colour, room=width, ha="right")
     canvas.text(left + 46, top + 24, "dashed: the whole image", style.LABEL, style.MUTED)
     return axes
 
@@ -255,10 +250,9 @@ def _draw_set(result: MinimalSetResult) -> Figure:
         name = result.labels[number] or f"class {result.class_index[number]}"
         share = f"{100 * float(result.share[number]):.1f} %"
         room = pair - words.width(share, style.LABEL) - 8
-        canvas.text(left, top + side + 13, words.shorten(name, room, style.LABEL), style.LABEL)
+        canvas.text(left, top + side + 13, name, style.LABEL, room=room)
         canvas.text(left + pair, top + side + 13, share, style.LABEL, ha="right")
-        under = words.shorten(result.names[number], pair, style.SMALL)
-        canvas.text(left, top + side + 25, under, style.SMALL, style.MUTED)
+        canvas.text(left, top + side + 25, result.names[number], style.SMALL, style.MUTED, room=pair)
     canvas.frames(frames)
     return canvas.figure
 
@@ -303,11 +297,7 @@ def _draw_bars(canvas: Canvas, result: MinimalSetResult, top: float) -> None:
         )
         ticks.set_zorder(3)
         canvas.axes.add_line(ticks)
-        name = words.shorten(_name(row), _LABEL - 14, style.LABEL)
-        canvas.text(left - 8, middle, name, style.LABEL, ha="right", va="center")
+        name = str(row["label"] or f"class {row['class_index']}")
+        canvas.text(left - 8, middle, name, style.LABEL, room=_LABEL - 14, ha="right", va="center")
         text = f"{100 * row['mean']:.1f} %, {words.counted(row['images'], 'image')}"
         canvas.text(left + width + 12, middle, text, style.LABEL, style.MUTED, va="center")
-
-
-def _name(row: dict[str, Any]) -> str:
-    return str(row["label"] or f"class {row['class_index']}")

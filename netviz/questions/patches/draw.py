@@ -170,8 +170,7 @@ def _headings(canvas: Canvas, grid: _Grid, left: int, y: int) -> None:
         (mean, grid.side + _BETWEEN - 2, "mean"),
         (mean + grid.side + _BETWEEN, grid.bars + 10, "values"),
     ):
-        text = words.shorten(text, room, style.LABEL)
-        canvas.text(left + x, y, text, style.LABEL, style.MUTED)
+        canvas.text(left + x, y, text, style.LABEL, style.MUTED, room=room)
 
 
 def _unit(
@@ -191,8 +190,8 @@ def _unit(
         score = words.number(float(result.score[unit, place]))
         canvas.text(x, y + side + 10, score, style.SMALL, style.MUTED)
         if grid.named:
-            name = words.shorten(tiles.names[number][place], side, style.SMALL)
-            canvas.text(x, y + side + 10 + _LINE, name, style.SMALL, style.FAINT)
+            name = tiles.names[number][place]
+            canvas.text(x, y + side + 10 + _LINE, name, style.SMALL, style.FAINT, room=side)
     x = left + _FACTS + grid.abreast * (side + _GAP) - _GAP + _BETWEEN
     if (tiles.filled[number] & ~tiles.missing[number]).any():
         canvas.image(tiles.mean[number], (x, top, side, side))

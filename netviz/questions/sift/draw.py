@@ -188,16 +188,14 @@ def draw_stages(canvas: Canvas, result: SiftResult, left: float, top: float) -> 
         )
     ):
         y = top + row * ROW
-        title = words.shorten(name, strip_width(), style.CAPTION, bold=True)
-        canvas.heading(left, y + 11, title)
+        canvas.heading(left, y + 11, name, strip_width())
         _row(canvas, stages, left, y + 22)
 
 
 def _row(canvas: Canvas, stages: Sequence[Stage], left: float, top: float) -> None:
     for number, stage in enumerate(stages):
         x = left + number * (BLOCK + _ARROW)
-        heading = words.shorten(stage.heading, BLOCK + _ARROW - 6, style.LABEL)
-        canvas.text(x, top + 10, heading, style.LABEL, style.INK)
+        canvas.text(x, top + 10, stage.heading, style.LABEL, room=BLOCK + _ARROW - 6)
         y = top + 17
         _tiles(canvas, stage.tiles, x, y)
         if number:
@@ -212,9 +210,7 @@ def _row(canvas: Canvas, stages: Sequence[Stage], left: float, top: float) -> No
             )
         y += 2 * TILE + GAP + 13
         for note in stage.notes:
-            for line in words.wrap([note], BLOCK + _ARROW - 8, style.SMALL):
-                canvas.text(x, y, line, style.SMALL, style.MUTED)
-                y += _LINE
+            y = canvas.paragraph(x, y, [note], style.SMALL, BLOCK + _ARROW - 8, step=_LINE)
 
 
 def _tiles(canvas: Canvas, tiles: NDArray[np.float32] | NDArray[np.uint8], left: float, top: float) -> None:
@@ -381,18 +377,9 @@ def _image(canvas: Canvas, result: SiftResult, box: Box) -> None:
             float(result.orientations[number]),
             str(number + 1),
         )
-    y = box[1] + box[3] + 15
-    count = len(result.keypoints)
-    lines = words.wrap(
-        [
-            f"{count} of {result.found} keypoints: circle in the square of the 4×4 cells, line along the orientation"
-        ],
-        _IMAGE,
-        style.LABEL,
-    )
-    for line in lines:
-        canvas.text(box[0], y, line, style.LABEL, style.MUTED)
-        y += 13
+    of = f"{len(result.keypoints)} of {result.found} keypoints"
+    text = f"{of}: circle in the square of the 4×4 cells, line along the orientation"
+    canvas.paragraph(box[0], box[1] + box[3] + 15, [text], style.LABEL, _IMAGE)
 
 
 def _columns(room: float) -> tuple[float, float, float, float, float]:
@@ -431,15 +418,8 @@ def _headings(canvas: Canvas, result: SiftResult, left: float, top: float, room:
             f"{result.channels} units, {signed[1]}{words.number(high_normalized)}",
         ),
     ):
-        canvas.text(
-            left + x,
-            top + 14,
-            words.shorten(heading, space - 4, style.CAPTION, bold=True),
-            style.CAPTION,
-            weight="bold",
-        )
-        text = words.shorten(note, space - 2, style.SMALL)
-        canvas.text(left + x, top + 29, text, style.SMALL, style.MUTED)
+        canvas.heading(left + x, top + 14, heading, space - 4)
+        canvas.text(left + x, top + 29, note, style.SMALL, style.MUTED, room=space - 2)
 
 
 def _keypoint(canvas: Canvas, result: SiftResult, number: int, left: float, top: float, room: float) -> None:

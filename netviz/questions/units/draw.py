@@ -52,8 +52,7 @@ def draw_chart(
         said += f"; without {words.counted(len(values) - len(finite), 'unit')}"
     canvas.heading(left, top - 8, heading)
     canvas.text(left + width, top - 8, said, style.LABEL, style.MARK, ha="right")
-    for row, line in enumerate(words.wrap(notes, width, style.SMALL)[:3]):
-        canvas.text(left, top + 6 + 13 * row, line, style.SMALL, style.MUTED)
+    canvas.paragraph(left, top + 6, notes, style.SMALL, width, most=3)
     inner = (left + _NUMBERS, top + _ABOVE - 8, width - _NUMBERS - 8, height - _ABOVE - _BELOW)
     axes = canvas.add_chart(inner, name)
     counts, edges = np.histogram(finite, BINS, (0.0, 1.0))
@@ -118,8 +117,7 @@ def _list(
     marks: Sequence[str] = (),
 ) -> None:
     canvas.heading(left, top + 8, heading[0])
-    note = words.shorten(heading[1], width, style.SMALL)
-    canvas.text(left, top + 22, note, style.SMALL, style.MUTED)
+    canvas.text(left, top + 22, heading[1], style.SMALL, style.MUTED, room=width)
     indent = 14 if marks else 0
     for row, line in enumerate(lines):
         y = top + 42 + _LINE * row
