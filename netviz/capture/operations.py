@@ -42,10 +42,11 @@ _ROWS: tuple[tuple[str, str, str] | tuple[str, str, str, str], ...] = (
     # Every number by itself, or with those at the same place of other values.
     (
         "activation",
-        "relu leaky_relu elu selu celu gelu silu mish softplus hardswish hardsigmoid hardtanh sigmoid tanh",
+        "relu leaky_relu elu selu celu gelu silu mish softplus hardswish hardsigmoid sigmoid tanh",
         "input",
         "=",
     ),
+    ("activation", "hardtanh", "input min_val=-1.0 max_val=1.0", "="),
     ("activation", "relu6", "input", "relu"),
     (
         "activation",

@@ -13,6 +13,7 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from netviz.capture import Tape
+from netviz.capture.operations import arguments, names
 from netviz.errors import LayerError, ModelError
 from netviz.images import Photo, read_image
 from netviz.models import Layer, LayerIndex, Model, ModelSpec
@@ -86,12 +87,11 @@ def _note(stage: Stage | None, owner: Layer | None) -> str:
         return "with a constant" if constant else "with another path"
     if stage is None or stage.kind != "pool":
         return owner.type
-    name, args, kwargs = stage.node.name, stage.node.args, stage.node.kwargs
-    if name not in ("max_pool2d", "avg_pool2d", "lp_pool2d"):
+    if stage.node.name not in names("pooling"):
         return owner.type
-    side: Any = kwargs.get("kernel_size", args[1] if len(args) > 1 else None)
-    step: Any = kwargs.get("stride", args[2] if len(args) > 2 else None) or side
-    return f"{owner.type} {_pair(side)}, step {_pair(step, True)}"
+    given = arguments(stage.node.name, stage.node.args, stage.node.kwargs)
+    side, step = given["kernel_size"], given["stride"]
+    return f"{owner.type} {_pair(side)}, step {_pair(step or side, True)}"
 
 
 def _pair(value: Any, short: bool = False) -> str:
@@ -132,9 +132,8 @@ def _ends(stage: Stage) -> tuple[float, ...]:
     if node.name == "hardsigmoid":
         return (0.0, 1.0)
     if node.name == "hardtanh":
-        low = node.kwargs.get("min_val", node.args[1] if len(node.args) > 1 else -1.0)
-        high = node.kwargs.get("max_val", node.args[2] if len(node.args) > 2 else 1.0)
-        return (float(low), float(high))
+        given = arguments(node.name, node.args, node.kwargs)
+        return (float(given["min_val"]), float(given["max_val"]))
     return (0.0,)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from netviz.capture import capture, channels_first, unwrap
 from netviz.geometry.field import Field
-from netviz.geometry.occlusion import TOLERANCE, grid
+from netviz.geometry.occlusion import TOLERANCE, covering, grid
 from netviz.models import Layer
 from netviz.questions.field.empirical.average import (
     THRESHOLD,
@@ -86,7 +86,7 @@ class Occluder:
     def covered(self, number: int, size: tuple[int, int]) -> Tensor:
         """Return which pixels, (H, W), are covered in one of the passes."""
         rows, cols = (
-            _reached(starts[first :: self.apart[axis]], self.patch, size[axis])
+            covering(starts[first :: self.apart[axis]], self.patch, size[axis]).any(axis=1)
             for axis, (starts, first) in enumerate(
                 zip((self.tops, self.lefts), divmod(number, self.apart[1]), strict=True)
             )
@@ -222,13 +222,6 @@ def _images(image: Tensor, baseline: Tensor, occluder: Occluder, numbers: Sequen
     size = (int(image.shape[2]), int(image.shape[3]))
     masks = torch.stack([occluder.covered(number, size) for number in numbers])[:, None]
     return torch.where(masks.to(image.device), baseline, image)
-
-
-def _reached(starts: Ints, patch: int, length: int) -> NDArray[np.bool_]:
-    reached = np.zeros(length, dtype=bool)
-    for start in starts:
-        reached[start : start + patch] = True
-    return reached
 
 
 def finest(
