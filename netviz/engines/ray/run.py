@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 from netviz.engines.job import Accumulator, Job, Progress, Tally
-from netviz.engines.ray.tasks import Conductor, LostError, Part, Plan, cause
+from netviz.engines.ray.tasks import Conductor, Division, LostError, Part, cause
 from netviz.errors import ModelError, NetvizError, OutputError
 
 FAN = 4
@@ -156,14 +156,14 @@ def _parts(
     levels, count = 0, len(tasks)
     while count > ROOT:
         levels, count = levels + 1, -(-count // FAN)
-    plan = Plan(tasks, workers, cores, gpu, strict, levels, FAN)
+    division = Division(tasks, workers, cores, gpu, strict, levels, FAN)
     here = import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy(
         ray.get_runtime_context().get_node_id(), soft=False
     )
     # Ray Data works in an actor: with that, all it has begun on the cluster can be ended at any moment.
     conductor = ray.remote(num_cpus=0, scheduling_strategy=here)(Conductor).remote()
     try:
-        results = conductor.parts.options(num_returns="streaming").remote(plan, sent)
+        results = conductor.parts.options(num_returns="streaming").remote(division, sent)
         while True:
             ready, _ = ray.wait([results], timeout=1, fetch_local=False)
             if not nodes.keys() <= _nodes(ray).keys():

@@ -172,7 +172,7 @@ def merged(table: Any, start: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Division:
     """How the cluster is to go about it.
 
     Attributes
@@ -203,7 +203,7 @@ class Plan:
 class Conductor:
     """Runs Ray Data near the one who asked."""
 
-    def parts(self, plan: Plan, sent: tuple[Any, Any]) -> Iterator[tuple[str, bytes]]:
+    def parts(self, division: Division, sent: tuple[Any, Any]) -> Iterator[tuple[str, bytes]]:
         """Yield parts as rows of tables, merged; `sent` holds references to the job and to what starts a part.
 
         Raises
@@ -214,7 +214,7 @@ class Conductor:
         _silence()
         ray = import_module("ray")
         try:
-            for row in dataset(plan, *sent).iter_rows():
+            for row in dataset(division, *sent).iter_rows():
                 yield row["facts"], row["state"]
         except Exception as error:
             lost = cause(error, ray.exceptions.RayError)
@@ -224,17 +224,17 @@ class Conductor:
             raise LostError(str(lost).partition("\n")[0]) from None
 
 
-def dataset(plan: Plan, job: Any, start: Any) -> Any:
+def dataset(division: Division, job: Any, start: Any) -> Any:
     """Return the Ray Dataset that has the work done; `job` and `start` are references."""
     data = import_module("ray.data")
-    items = [{"first": first, "stop": stop} for first, stop in plan.tasks]
+    items = [{"first": first, "stop": stop} for first, stop in division.tasks]
     options: dict[str, Any] = {
         "batch_size": 1,
         "batch_format": "pyarrow",
-        "fn_constructor_args": (job, plan.cores if plan.gpu else 0, plan.strict),
-        "compute": data.ActorPoolStrategy(size=plan.workers),
-        "num_cpus": plan.cores,
-        "num_gpus": 1 if plan.gpu else 0,
+        "fn_constructor_args": (job, division.cores if division.gpu else 0, division.strict),
+        "compute": data.ActorPoolStrategy(size=division.workers),
+        "num_cpus": division.cores,
+        "num_gpus": 1 if division.gpu else 0,
     }
     counted = data.from_items(items, override_num_blocks=len(items))
     with warnings.catch_warnings():
@@ -246,10 +246,10 @@ def dataset(plan: Plan, job: Any, start: Any) -> Any:
             )
         except TypeError:  # a Ray that no longer lets itself be told
             counted = counted.map_batches(Counter, **options)
-    for level in range(plan.levels):
+    for level in range(division.levels):
         counted = counted.map_batches(
             merged,
-            batch_size=plan.fan,
+            batch_size=division.fan,
             batch_format="pyarrow",
             fn_args=(start,),
             # Merging must find room where workers hold all cores. The sizes differ, for Ray Data fuses equal stages.
