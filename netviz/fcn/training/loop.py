@@ -27,7 +27,7 @@ from netviz.models.known.skips.network import SkipNetwork
 
 
 @dataclass(frozen=True)
-class Plan:
+class Setup:
     """Everything that decides what a training run gives.
 
     Attributes
@@ -65,7 +65,7 @@ class Trainer:
     ----------
     network : SkipNetwork
         On its device; it is changed.
-    plan : Plan
+    setup : Setup
     data, val : Segmentation
         To learn from, and to choose by.
     folder : Path
@@ -82,7 +82,7 @@ class Trainer:
     def __init__(
         self,
         network: SkipNetwork,
-        plan: Plan,
+        setup: Setup,
         data: Segmentation,
         val: Segmentation,
         *,
@@ -92,14 +92,14 @@ class Trainer:
         finished: Callable[[Standing, SkipNetwork, bool], None],
         progress: Progress | None,
     ) -> None:
-        self.network, self.plan, self.data, self.val = network, plan, data, val
+        self.network, self.setup, self.data, self.val = network, setup, data, val
         self.folder, self.fingerprint, self.every = folder, fingerprint, every
         self.finished, self.progress = finished, progress
-        self.device = torch.device(plan.device)
-        self.average = copy.deepcopy(network).eval() if plan.recipe.ema else None
+        self.device = torch.device(setup.device)
+        self.average = copy.deepcopy(network).eval() if setup.recipe.ema else None
         self.standing = Standing()
-        self.steps = max(1, len(data) // min(plan.recipe.batch, len(data)))
-        self._weights = torch.tensor(plan.weights, device=self.device) if plan.weights else None
+        self.steps = max(1, len(data) // min(setup.recipe.batch, len(data)))
+        self._weights = torch.tensor(setup.weights, device=self.device) if setup.weights else None
         self._begun = 0
         self._saved = time.monotonic()
         self._told = ""
@@ -111,11 +111,11 @@ class Trainer:
         devices = [self.device] if self.device.type == "cuda" else []
         self._begun = self._done()
         with torch.random.fork_rng(devices=devices):
-            for number, stage in enumerate(self.plan.stages):
+            for number, stage in enumerate(self.setup.stages):
                 if number < self.standing.stage:
                     continue
                 optimizer = self._optimizer()
-                scaler = torch.amp.GradScaler(self.device.type, enabled=self.plan.precision == "float16")
+                scaler = torch.amp.GradScaler(self.device.type, enabled=self.setup.precision == "float16")
                 if found is not None:
                     read_weights(self.folder, self.network, self.average, optimizer)
                     with suppress(RuntimeError):  # a scale that is not in use has no state
@@ -127,7 +127,7 @@ class Trainer:
         return self.average or self.network
 
     def _stage(self, stage: Stage, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
-        now, recipe = self.standing, self.plan.recipe
+        now, recipe = self.standing, self.setup.recipe
         first = now.epoch
         keys = [
             key
@@ -135,13 +135,13 @@ class Trainer:
             for key in batches(
                 len(self.data),
                 recipe.batch,
-                self.plan.seed,
+                self.setup.seed,
                 now.stage * recipe.epochs + epoch,
                 now.step if epoch == first else 0,
             )
         ]
-        examples = Examples(self.data, self.plan.augmentation, self.plan.seed)
-        for pixels, truth in load_batches(examples, keys, self.plan.workers):
+        examples = Examples(self.data, self.setup.augmentation, self.setup.seed)
+        for pixels, truth in load_batches(examples, keys, self.setup.workers):
             started = time.monotonic()
             if now.step == 0:
                 now.loss, now.seconds = 0.0, 0.0
@@ -165,19 +165,21 @@ class Trainer:
         truth: Tensor,
     ) -> float:
         """Learn from a batch and return its loss, the mean over pixels and streams."""
-        now, recipe = self.standing, self.plan.recipe
+        now, recipe = self.standing, self.setup.recipe
         step = now.epoch * self.steps + now.step
         # Each step has random numbers of its own, so that a run can go on from any of them.
-        torch.manual_seed(int(np.random.SeedSequence([self.plan.seed, now.stage, step]).generate_state(1)[0]))
+        torch.manual_seed(
+            int(np.random.SeedSequence([self.setup.seed, now.stage, step]).generate_state(1)[0])
+        )
         fall = (1 - step / (recipe.epochs * self.steps)) ** 0.9 if recipe.schedule == "poly" else 1.0
         for group in optimizer.param_groups:
-            group["lr"] = self.plan.lr * stage.rate * fall * group["scale"]
-        image = normalize_batch(pixels.to(self.device), self.plan.preprocessing)
+            group["lr"] = self.setup.lr * stage.rate * fall * group["scale"]
+        image = normalize_batch(pixels.to(self.device), self.setup.preprocessing)
         first = int(torch.randint(recipe.apart, ()))
         grid = first, recipe.apart
         target = truth[:, first :: recipe.apart, first :: recipe.apart].to(self.device).long()
         _train_mode(self.network, recipe.norm)
-        with autocast(self.device, self.plan.precision):
+        with autocast(self.device, self.setup.precision):
             streams = self.network(image.contiguous(memory_format=torch.channels_last), stage.streams, grid)
         losses = [
             functional.cross_entropy(scores, target, weight=self._weights, ignore_index=VOID, reduction="sum")
@@ -205,7 +207,7 @@ class Trainer:
         if self.average is None:
             return
         # At first the average is short: it must not drag the untrained weights along.
-        keep = min(self.plan.recipe.ema, (1 + step) / (10 + step))
+        keep = min(self.setup.recipe.ema, (1 + step) / (10 + step))
         with torch.no_grad():
             mine, theirs = self.average.state_dict(), self.network.state_dict()
             for name, value in mine.items():
@@ -222,10 +224,10 @@ class Trainer:
         tables = confusions(
             judged,
             self.val,
-            self.plan.preprocessing,
+            self.setup.preprocessing,
             device=self.device,
-            precision=self.plan.precision,
-            workers=self.plan.workers,
+            precision=self.setup.precision,
+            workers=self.setup.workers,
         )
         found = {name: metrics(table.result(), self.data.classes) for name, table in tables.items()}
         score = found[stage.streams[-1]]["mean_iu"] or 0.0
@@ -256,14 +258,14 @@ class Trainer:
         self._saved = time.monotonic()
 
     def _done(self) -> int:
-        now, epochs = self.standing, self.plan.recipe.epochs
+        now, epochs = self.standing, self.setup.recipe.epochs
         return (now.stage * epochs + now.epoch) * self.steps + now.step
 
     def _tell(self, stage: Stage) -> None:
         if self.progress is None:
             return
-        now, recipe = self.standing, self.plan.recipe
-        total = len(self.plan.stages) * recipe.epochs * self.steps
+        now, recipe = self.standing, self.setup.recipe
+        total = len(self.setup.stages) * recipe.epochs * self.steps
         text = (
             f"{stage.name} epoch {now.epoch + 1}/{recipe.epochs}  loss {now.loss / now.step:.3f}{self._told}"
         )
@@ -272,7 +274,7 @@ class Trainer:
 
     def _optimizer(self) -> torch.optim.Optimizer:
         """Return the recipe's optimizer; each group has its rate, as a multiple of the run's, as ``scale``."""
-        recipe = self.plan.recipe
+        recipe = self.setup.recipe
         groups: list[dict[str, Any]] = []
         parts: tuple[tuple[float, float, Sequence[nn.Parameter]], ...] = (
             (recipe.backbone_rate, recipe.decay, list(self.network.backbone.parameters())),
@@ -286,8 +288,8 @@ class Trainer:
             groups.append({"params": kernels, "scale": rate, "weight_decay": decay})
         groups = [group for group in groups if group["params"]]
         if recipe.optimizer == "adamw":
-            return torch.optim.AdamW(groups, lr=self.plan.lr)
-        return torch.optim.SGD(groups, lr=self.plan.lr, momentum=recipe.momentum)
+            return torch.optim.AdamW(groups, lr=self.setup.lr)
+        return torch.optim.SGD(groups, lr=self.setup.lr, momentum=recipe.momentum)
 
 
 def _train_mode(network: SkipNetwork, norm: str) -> None:

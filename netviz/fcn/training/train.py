@@ -18,7 +18,7 @@ from netviz.errors import ModelError
 from netviz.fcn.data import Augmentation, Segmentation, check, held_out, open_segmentation
 from netviz.fcn.evaluation.measure import check_precision
 from netviz.fcn.streams.network import STRIDES, choose_taps
-from netviz.fcn.training.loop import Plan, Trainer
+from netviz.fcn.training.loop import Setup, Trainer
 from netviz.fcn.training.recipes import RECIPES, SUMMED_PIXELS, Recipe, plan_stages
 from netviz.fcn.training.state import STATE, Standing
 from netviz.models import Model, ModelSpec, Preprocessing, load
@@ -42,7 +42,7 @@ def builder_of(backbone: ModelSpec, model: Model) -> str:
 
 
 def run_facts(
-    model: Model, network: SkipNetwork, plan: Plan, data: Segmentation, val: Segmentation
+    model: Model, network: SkipNetwork, setup: Setup, data: Segmentation, val: Segmentation
 ) -> dict[str, Any]:
     """Return what run.json tells."""
     options = {
@@ -51,13 +51,13 @@ def run_facts(
         "taps": [asdict(tap) for tap in network.taps],
         "classes": list(data.classes),
         "learned": network.learned,
-        "recipe": asdict(plan.recipe),
-        "stages": [asdict(stage) for stage in plan.stages],
-        "lr": plan.lr,
-        "augmentation": asdict(plan.augmentation),
-        "class_weights": list(plan.weights),
-        "seed": plan.seed,
-        "precision": plan.precision,
+        "recipe": asdict(setup.recipe),
+        "stages": [asdict(stage) for stage in setup.stages],
+        "lr": setup.lr,
+        "augmentation": asdict(setup.augmentation),
+        "class_weights": list(setup.weights),
+        "seed": setup.seed,
+        "precision": setup.precision,
         "images": {"train": len(data), "val": len(val)},
     }
     parts = {
@@ -69,7 +69,7 @@ def run_facts(
         "netviz": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "device": plan.device,
+        "device": setup.device,
         "options": options,
         "fingerprint": {
             "backbone": weights_print(model),
@@ -207,7 +207,7 @@ def train(
     preprocessing = replace(model.preprocessing, resize=short_side, crop=None)
     if preprocessing.channels != 3:
         raise ModelError(f"{model.name} takes gray images; choose a backbone for colour")
-    plan = Plan(
+    setup = Setup(
         recipe=chosen,
         stages=plan_of_stages,
         lr=(lr or chosen.lr) * (SUMMED_PIXELS / (size[0] * size[1]) if chosen.summed else 1.0),
@@ -229,10 +229,10 @@ def train(
         workers=default_workers(workers),
     )
     network = SkipNetwork(model.runnable(), found, len(everything.classes), learned=learned)
-    network = network.to(plan.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.to(setup.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     for parameter in network.parameters():
         parameter.requires_grad_(True)
-    facts = run_facts(model, network, plan, learning, judging)
+    facts = run_facts(model, network, setup, learning, judging)
     builder = builder_of(backbone, model)
 
     def packed(standing: Standing, judged: SkipNetwork) -> bytes:
@@ -255,7 +255,7 @@ def train(
     write_bytes(folder / RUN, json.dumps(facts, indent=1, ensure_ascii=False).encode())
     trainer = Trainer(
         network,
-        plan,
+        setup,
         learning,
         judging,
         folder=folder,
