@@ -13,8 +13,8 @@ import torch
 from patches import BATCH, PREPROCESSING, Memory, bare, crops, in_turn
 from torch import nn
 
-from netviz.engines import Item, Job, Tally, Units, UnitsPlan, run_local
-from netviz.engines.accumulators.concepts import Concepts, ConceptsPlan
+from netviz.engines import Item, Job, Tally, Units, UnitsQuery, run_local
+from netviz.engines.accumulators.concepts import Concepts, ConceptsQuery
 from netviz.engines.fast import fast_copy
 from netviz.images import normalize_batch
 from netviz.models import Layer, Model
@@ -54,7 +54,7 @@ def job_of(network: nn.Module, chosen: tuple[Layer, ...], source: Memory) -> Job
         layers=chosen,
         source=source,
         names=[str(number) for number in range(len(source))],
-        start=functools.partial(Units, UnitsPlan(chosen, windows, sample=1 << 14)),
+        start=functools.partial(Units, UnitsQuery(chosen, windows, sample=1 << 14)),
         batch=BATCH,
     )
 
@@ -66,14 +66,14 @@ def second_pass(model: Model, job: Job) -> Job:
     if not isinstance(units, Units):
         raise TypeError("the first pass counts units")
     fields = layer_fields(model, layers(model))
-    plan = ConceptsPlan(
+    query = ConceptsQuery(
         layers=job.layers,
         places=tuple(place(fields[layer]) for layer in job.layers),
         thresholds=tuple(thresholds(units, at, 0.995) for at in range(len(job.layers))),
         category=np.zeros(CONCEPTS, dtype=np.int64),
         categories=1,
     )
-    return Job(**{**vars(job), "start": functools.partial(Concepts, plan)})
+    return Job(**{**vars(job), "start": functools.partial(Concepts, query)})
 
 
 def measure(name: str, names: tuple[str, ...], images: list[np.ndarray]) -> str:

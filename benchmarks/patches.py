@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from netviz.engines import Item, Job, Tally, Units, UnitsPlan, run_local
+from netviz.engines import Item, Job, Tally, Units, UnitsQuery, run_local
 from netviz.engines.fast import fast_copy
 from netviz.images import PHOTOGRAPHS, normalize_batch, read_image
 from netviz.models import Layer, Preprocessing
@@ -62,7 +62,7 @@ def crops(count: int) -> list[np.ndarray]:
 
 def units_job(network: nn.Module, chosen: tuple[Layer, ...], source: Memory) -> Job:
     windows = tuple((min(7, layer.shape[1]), min(7, layer.shape[2])) for layer in chosen if layer.shape)
-    plan = UnitsPlan(chosen, windows)
+    query = UnitsQuery(chosen, windows)
     return Job(
         network=network,
         name="network",
@@ -71,7 +71,7 @@ def units_job(network: nn.Module, chosen: tuple[Layer, ...], source: Memory) -> 
         layers=chosen,
         source=source,
         names=[str(number) for number in range(len(source))],
-        start=functools.partial(Units, plan),
+        start=functools.partial(Units, query),
         batch=BATCH,
     )
 

@@ -17,7 +17,7 @@ import torch
 from patches import PREPROCESSING
 from PIL import Image
 
-from netviz.engines import Files, Job, Tally, Units, UnitsPlan, run_local
+from netviz.engines import Files, Job, Tally, Units, UnitsQuery, run_local
 from netviz.engines.ray.run import run_ray
 from netviz.engines.ray.tasks import Part
 from netviz.images import PHOTOGRAPHS, read_image
@@ -52,7 +52,7 @@ def job_of(names: list[str]) -> Job:
         layers=chosen,
         source=Files(tuple(names), PREPROCESSING),
         names=tuple(names),
-        start=functools.partial(Units, UnitsPlan(chosen, windows, sample=1 << 10)),
+        start=functools.partial(Units, UnitsQuery(chosen, windows, sample=1 << 10)),
         batch=16,
     )
 

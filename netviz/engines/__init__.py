@@ -1,7 +1,7 @@
 """Accumulators, and the engines that feed them: local and ray give the same bytes."""
 
 from netviz.engines.accumulators.top import Top
-from netviz.engines.accumulators.units import Units, UnitsPlan
+from netviz.engines.accumulators.units import Units, UnitsQuery
 from netviz.engines.batches import Batch, Files, Item, Source
 from netviz.engines.checkpoint import Checkpoint
 from netviz.engines.job import Accumulator, Job, Progress, Tally
@@ -19,6 +19,6 @@ __all__ = [
     "Tally",
     "Top",
     "Units",
-    "UnitsPlan",
+    "UnitsQuery",
     "run_local",
 ]

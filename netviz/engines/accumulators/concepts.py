@@ -160,7 +160,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ConceptsPlan:
+class ConceptsQuery:
     """What is to be counted.
 
     A pixel's code is the number of its concept; ``concepts + c`` says that it is none of those of category c, and
@@ -202,7 +202,7 @@ class Concepts:
 
     Parameters
     ----------
-    plan : ConceptsPlan
+    query : ConceptsQuery
 
     Attributes
     ----------
@@ -219,17 +219,17 @@ class Concepts:
         In how many images each concept is.
     """
 
-    def __init__(self, plan: ConceptsPlan) -> None:
-        self.plan = plan
-        concepts = len(plan.category)
-        self.intersection = [np.zeros((one.channels, concepts), dtype=np.int64) for one in plan.layers]
-        self.active = [np.zeros((one.channels, plan.categories), dtype=np.int64) for one in plan.layers]
+    def __init__(self, query: ConceptsQuery) -> None:
+        self.query = query
+        concepts = len(query.category)
+        self.intersection = [np.zeros((one.channels, concepts), dtype=np.int64) for one in query.layers]
+        self.active = [np.zeros((one.channels, query.categories), dtype=np.int64) for one in query.layers]
         self.area = np.zeros(concepts, dtype=np.int64)
         self.present = np.zeros(concepts, dtype=np.int64)
-        self.pixels = np.zeros(plan.categories, dtype=np.int64)
+        self.pixels = np.zeros(query.categories, dtype=np.int64)
         self.images = 0
-        self._at = {layer: at for at, layer in enumerate(plan.layers)}
-        self._limits = [torch.from_numpy(rounded_down(one)) for one in plan.thresholds]
+        self._at = {layer: at for at, layer in enumerate(query.layers)}
+        self._limits = [torch.from_numpy(rounded_down(one)) for one in query.thresholds]
         self._seen: dict[int, tuple[Hot, Grid, Grid]] = {}
         self._grids: dict[tuple[int, ...], tuple[Grid, Grid]] = {}
 
@@ -240,7 +240,7 @@ class Concepts:
         x = maps.permute(0, 2, 3, 1).contiguous().float()
         key = (at, *x.shape[1:3], *batch.pixels.shape[1:3])
         if key not in self._grids:
-            place = self.plan.places[at]
+            place = self.query.places[at]
             rows, cols = (layer_grid(place, axis, key[1 + axis], key[3 + axis]) for axis in range(2))
             self._grids[key] = rows, cols
         rows, cols = self._grids[key]
@@ -256,8 +256,8 @@ class Concepts:
         labels = BatchLabels(
             batch.extra,
             batch.pixels.shape[1] * batch.pixels.shape[2],
-            self.plan.category,
-            self.plan.categories,
+            self.query.category,
+            self.query.categories,
         )
         self.images += len(batch.numbers)
         counts = labels.counts()
@@ -265,7 +265,7 @@ class Concepts:
         self.present += (counts[:, : len(self.area)] > 0).sum(axis=0)
         self.pixels += labels.pixels().sum(axis=0)
         for at, (hot, rows, cols) in self._seen.items():
-            for spans in find_spans(hot, self.plan.thresholds[at], rows, cols):
+            for spans in find_spans(hot, self.query.thresholds[at], rows, cols):
                 self._count(at, spans, labels)
         self._seen.clear()
 
@@ -279,13 +279,13 @@ class Concepts:
         """Return everything that must be kept to go on later, with the thresholds."""
         state: dict[str, NDArray[Any]] = {"images": np.array(self.images)}
         state |= {str(number): value for number, value in enumerate(self._numbers())}
-        return {**state, **{f"threshold{at}": one for at, one in enumerate(self.plan.thresholds)}}
+        return {**state, **{f"threshold{at}": one for at, one in enumerate(self.query.thresholds)}}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from a `state` of the same plan; its thresholds are the state's."""
+        """Go on from a `state` of the same query; its thresholds are the state's."""
         self.images = int(state["images"])
-        levels = tuple(state[f"threshold{at}"].copy() for at in range(len(self.plan.layers)))
-        self.plan = replace(self.plan, thresholds=levels)
+        levels = tuple(state[f"threshold{at}"].copy() for at in range(len(self.query.layers)))
+        self.query = replace(self.query, thresholds=levels)
         self._limits = [torch.from_numpy(rounded_down(one)) for one in levels]
         for number, mine in enumerate(self._numbers()):
             mine[...] = state[str(number)]
@@ -294,7 +294,7 @@ class Concepts:
         return [*self.intersection, *self.active, self.area, self.present, self.pixels]
 
     def _count(self, at: int, spans: Spans, labels: BatchLabels) -> None:
-        concepts, categories = len(self.area), self.plan.categories
+        concepts, categories = len(self.area), self.query.categories
         units = len(self.intersection[at])
         for plane in range(labels.most):
             for first, found in labels.meet(spans, plane, units):

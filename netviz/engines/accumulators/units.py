@@ -20,7 +20,7 @@ from netviz.models import Layer
 
 
 @dataclass(frozen=True)
-class UnitsPlan:
+class UnitsQuery:
     """What is to be found out.
 
     Attributes
@@ -67,17 +67,17 @@ class LayerUnits:
         How many values are not 0.
     """
 
-    def __init__(self, plan: UnitsPlan, at: int) -> None:
-        units = plan.layers[at].channels
+    def __init__(self, query: UnitsQuery, at: int) -> None:
+        units = query.layers[at].channels
         extra: dict[str, tuple[tuple[int, ...], Any]] = {
             "size": ((2,), np.int32),
             "start": ((2,), np.int32),
-            "window": (plan.windows[at], np.float16),
+            "window": (query.windows[at], np.float16),
         }
-        self.top = Top(units, plan.top, extra)
-        self.classes = max(plan.classes, default=-1) + 1 if plan.per_class else 0
-        self.by_class = Top(units * self.classes, plan.per_class, extra) if self.classes else None
-        self.sample = Sample(plan.sample, units)
+        self.top = Top(units, query.top, extra)
+        self.classes = max(query.classes, default=-1) + 1 if query.per_class else 0
+        self.by_class = Top(units * self.classes, query.per_class, extra) if self.classes else None
+        self.sample = Sample(query.sample, units)
         self.peak = np.full(units, -np.inf, dtype=np.float32)
         self.nonzero = np.zeros(units, dtype=np.int64)
 
@@ -127,18 +127,18 @@ class Units:
 
     Parameters
     ----------
-    plan : UnitsPlan
+    query : UnitsQuery
     """
 
-    def __init__(self, plan: UnitsPlan) -> None:
-        self.plan = plan
-        self.layers = {layer: LayerUnits(plan, at) for at, layer in enumerate(plan.layers)}
-        self.sums = ExactSum(sum(layer.channels for layer in plan.layers))
+    def __init__(self, query: UnitsQuery) -> None:
+        self.query = query
+        self.layers = {layer: LayerUnits(query, at) for at, layer in enumerate(query.layers)}
+        self.sums = ExactSum(sum(layer.channels for layer in query.layers))
         self.images = 0
-        self.positions = np.zeros(len(plan.layers), dtype=np.int64)
-        self._classes = np.array(plan.classes, dtype=np.intp)
+        self.positions = np.zeros(len(query.layers), dtype=np.int64)
+        self._classes = np.array(query.classes, dtype=np.intp)
         # A layer's place is looked up once: hashing all that a Layer says takes its time.
-        self._at = {layer: at for at, layer in enumerate(plan.layers)}
+        self._at = {layer: at for at, layer in enumerate(query.layers)}
         self._kept = tuple(self.layers.values())
         self._seen: dict[int, _Seen] = {}
         self._hashes: dict[tuple[int, ...], NDArray[np.uint64]] = {}
@@ -159,11 +159,11 @@ class Units:
             self._refuse(layer, x, batch)
         at = self._at[layer]
         which, units = self._candidates(self._kept[at], peak, batch)
-        if self.plan.per_image == 1:
+        if self.query.per_image == 1:
             found = first_maximum(x, rows, peaks, which, units)
         else:
-            found = largest(x, which, units, self.plan.per_image)
-        window, start = windows(x, found, self.plan.windows[at])
+            found = largest(x, which, units, self.query.per_image)
+        window, start = windows(x, found, self.query.windows[at])
         hashes, values, count = self._sampled(self._kept[at].sample, x, batch)
         self._seen[at] = _Seen(
             total,
@@ -215,7 +215,7 @@ class Units:
 
     def mean(self) -> dict[Layer, NDArray[np.float32]]:
         """Return each unit's mean value over all positions."""
-        ends = np.cumsum([layer.channels for layer in self.plan.layers])[:-1]
+        ends = np.cumsum([layer.channels for layer in self.query.layers])[:-1]
         parts = np.split(self.sums.result(), ends)
         counts = np.maximum(self.positions, 1)
         return {layer: (parts[at] / counts[at]).astype(np.float32) for layer, at in self._at.items()}
@@ -223,14 +223,14 @@ class Units:
     def state(self) -> dict[str, NDArray[Any]]:
         """Return everything that must be kept to go on later: equal accumulators have equal states."""
         state = {f"sums/{name}": value for name, value in self.sums.state().items()}
-        for at, layer in enumerate(self.plan.layers):
+        for at, layer in enumerate(self.query.layers):
             state |= {f"{at}/{name}": value for name, value in self.layers[layer].state().items()}
         return {**state, "images": np.array(self.images), "positions": self.positions}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from a `state`."""
         self.sums.restore(_under(state, "sums"))
-        for at, layer in enumerate(self.plan.layers):
+        for at, layer in enumerate(self.query.layers):
             self.layers[layer].restore(_under(state, str(at)))
         self.images, self.positions = int(state["images"]), state["positions"].copy()
 
@@ -240,9 +240,9 @@ class Units:
         """Return which images of the batch may enter the lists of which units."""
         numbers = batch.numbers[:, None]
         wanted = kept.top.wanted(slice(None), peak, numbers)
-        if np.count_nonzero(wanted) > self.plan.top * peak.shape[1]:
+        if np.count_nonzero(wanted) > self.query.top * peak.shape[1]:
             # Early on: of this batch too, only as many as a unit keeps.
-            cut = len(peak) - self.plan.top
+            cut = len(peak) - self.query.top
             wanted &= peak >= np.partition(peak, cut, axis=0)[cut]
         if kept.by_class is not None:
             lists = np.arange(peak.shape[1]) * kept.classes + self._classes[batch.numbers][:, None]

@@ -47,7 +47,7 @@ def sample_size(layers: Sequence[Layer], images: int) -> int:
 
 def thresholds(units: Units, at: int, quantile: float) -> NDArray[np.float64]:
     """Return a quantile of each unit's values of one layer, in double precision, interpolated linearly."""
-    values = units.layers[units.plan.layers[at]].sample.sorted()[1]
+    values = units.layers[units.query.layers[at]].sample.sorted()[1]
     step = max(1, _BLOCK // max(1, len(values)))
     parts = [
         np.quantile(values[:, first : first + step].astype(np.float64), quantile, axis=0)
@@ -102,7 +102,7 @@ def layer_dissection(
     count = len(labels.concepts)
     if not labels.named:
         count = int(np.flatnonzero(found.area).max(initial=0)) + 1
-    area, category = found.area[:count], found.plan.category[:count]
+    area, category = found.area[:count], found.query.category[:count]
     met, active = found.intersection[at][:, :count], found.active[at]
     union = active[:, category] + area - met
     shares = np.where(area > 0, met / np.maximum(union, 1), 0.0)
@@ -122,7 +122,7 @@ def layer_dissection(
         concept_area=area,
         concept_images=found.present[:count],
         category_area=found.pixels,
-        threshold=found.plan.thresholds[at],
+        threshold=found.query.thresholds[at],
         best=best,
         concepts=tuple((one.name, one.category) for one in labels.concepts[:count]),
         categories=tuple(labels.categories),
@@ -135,7 +135,7 @@ def layer_dissection(
         field_size=field.size if known else None,
         field_stride=field.stride if known else None,
         field_status=field.status,
-        placed="evenly" if found.plan.places[at] is None else "by field",
+        placed="evenly" if found.query.places[at] is None else "by field",
         quantile=quantile,
         quantile_samples=seen.quantile_samples,
         positions=seen.positions,

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from typing_extensions import Unpack
 
-from netviz.engines import Checkpoint, Progress, Tally, Units, UnitsPlan
-from netviz.engines.accumulators.concepts import Concepts, ConceptsPlan
+from netviz.engines import Checkpoint, Progress, Tally, Units, UnitsQuery
+from netviz.engines.accumulators.concepts import Concepts, ConceptsQuery
 from netviz.images.labelled.folder import open_labelled
 from netviz.images.labelled.labels import LabelSet
 from netviz.models import ModelSpec
@@ -144,7 +144,7 @@ def dissect(
         "options": digest(asked),
     }
     folder = run_folder(Path(out), resume, TWO_PASSES)
-    units_plan = UnitsPlan(
+    units_query = UnitsQuery(
         layers=opened.layers,
         windows=map_windows(opened),
         top=top,
@@ -153,7 +153,7 @@ def dissect(
     job = make_job(
         opened,
         names,
-        functools.partial(Units, units_plan),
+        functools.partial(Units, units_query),
         batch=batch,
         device=device,
         dtype=dtype,
@@ -163,17 +163,17 @@ def dissect(
         feed, engine=engine, workers=workers, address=address, strict=strict, progress=progress
     )
     checkpoint = Checkpoint(folder, fingerprint, every)
-    plan = ConceptsPlan(
+    query = ConceptsQuery(
         layers=opened.layers,
         places=tuple(place(opened.fields[one]) for one in opened.layers),
         thresholds=tuple(np.zeros(one.channels) for one in opened.layers),
         category=np.array([labels.categories.index(one.category) for one in labels.concepts], dtype=np.int64),
         categories=len(labels.categories),
     )
-    found, tally = Concepts(plan), Tally.empty(job.chunks)
+    found, tally = Concepts(query), Tally.empty(job.chunks)
     first = Checkpoint(folder / PATCHES, fingerprint, every)
     if not (resume and checkpoint.read(found, tally)):
-        units, seen = Units(units_plan), Tally.empty(job.chunks)
+        units, seen = Units(units_query), Tally.empty(job.chunks)
         if not (resume and first.read(units, seen)):
             first.write(units, seen)
         units = run(job, units, seen, save=first)
@@ -182,14 +182,14 @@ def dissect(
         write_patches(folder / PATCHES, units, seen, opened, names, options=asked, fingerprint=fingerprint)
         levels = tuple(thresholds(units, at, quantile) for at in range(len(opened.layers)))
         del units
-        found = Concepts(replace(plan, thresholds=levels))
+        found = Concepts(replace(query, thresholds=levels))
         # From here on the run goes on with the second pass.
         checkpoint.write(found, tally)
     first.remove()
     job = replace(
         job,
         source=Labelled(labels, names, opened.preprocessing),
-        start=functools.partial(Concepts, found.plan),
+        start=functools.partial(Concepts, found.query),
     )
     found = run(job, found, tally, save=checkpoint)
     checkpoint.write(found, tally)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Unpack
 
-from netviz.engines import Checkpoint, Progress, Tally, Top, Units, UnitsPlan
+from netviz.engines import Checkpoint, Progress, Tally, Top, Units, UnitsQuery
 from netviz.errors import ImageError
 from netviz.geometry.field import Field
 from netviz.images import class_names, images_or_photographs
@@ -112,9 +112,9 @@ def layer_patches(
     classes : tuple of str
         Names of the classes.
     """
-    layer = units.plan.layers[at]
+    layer = units.query.layers[at]
     found = units.layers[layer]
-    top, windows = found.top, units.plan.windows[at]
+    top, windows = found.top, units.query.windows[at]
     box, margin = _boxes(top, field, preprocessing)
     values = found.sample.sorted()[1]
     positions = int(units.positions[at])
@@ -122,7 +122,7 @@ def layer_patches(
     rectified = bool((values >= 0).all())
     per_class: dict[str, NDArray[Any] | None] = dict.fromkeys(("score", "image", "row", "col", "box"))
     if found.by_class is not None:
-        shape = (layer.channels, found.classes, units.plan.per_class)
+        shape = (layer.channels, found.classes, units.query.per_class)
         per_class = {
             name: getattr(found.by_class, name).reshape(shape) for name in ("score", "image", "row", "col")
         }
@@ -166,7 +166,7 @@ def layer_patches(
         dead=tuple(np.flatnonzero(found.nonzero == 0).tolist()) if rectified else (),
         always_on=tuple(np.flatnonzero(found.nonzero == positions).tolist()) if rectified else (),
         classes=classes,
-        per_image=units.plan.per_image,
+        per_image=units.query.per_image,
         input=str(preprocessing),
     )
 
@@ -325,7 +325,7 @@ def patches(
             "the images name no classes: put them into a folder for each class, or drop --per-class"
         )
     units = sum(one.channels for one in opened.layers)
-    plan = UnitsPlan(
+    query = UnitsQuery(
         layers=opened.layers,
         windows=map_windows(opened),
         top=top,
@@ -334,7 +334,7 @@ def patches(
         classes=numbers,
         per_class=per_class,
     )
-    job = make_job(opened, names, functools.partial(Units, plan), batch=batch, device=device, dtype=dtype)
+    job = make_job(opened, names, functools.partial(Units, query), batch=batch, device=device, dtype=dtype)
     asked = {
         "layers": [one.name for one in opened.layers],
         "top": top,
@@ -352,7 +352,7 @@ def patches(
     }
     folder = run_folder(Path(out), resume)
     checkpoint = Checkpoint(folder, fingerprint, every)
-    accumulator, tally = Units(plan), Tally.empty(job.chunks)
+    accumulator, tally = Units(query), Tally.empty(job.chunks)
     if not (resume and checkpoint.read(accumulator, tally)):
         checkpoint.write(accumulator, tally)
     accumulator = feed(

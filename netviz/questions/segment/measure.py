@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from typing_extensions import Unpack
 
-from netviz.engines import Progress, Tally, Units, UnitsPlan, run_local
+from netviz.engines import Progress, Tally, Units, UnitsQuery, run_local
 from netviz.errors import ImageError, LayerError, ResultError
 from netviz.images import Photo, images_or_photographs, read_image
 from netviz.models import ModelSpec
@@ -107,10 +107,10 @@ def quantile_over_images(
     given = list(images)
     sources = images_or_photographs(given)
     layer, opened = reader.layer, replace(reader.opened, layers=(reader.layer,))
-    plan = UnitsPlan((layer,), ((1, 1),), top=1, sample=max(SAMPLE_VALUES // layer.channels, 1024))
+    query = UnitsQuery((layer,), ((1, 1),), top=1, sample=max(SAMPLE_VALUES // layer.channels, 1024))
     names = tuple(map(str, sources))
-    job = make_job(opened, names, functools.partial(Units, plan), batch=_BATCH, device=str(opened.device))
-    units, tally = Units(plan), Tally.empty(job.chunks)
+    job = make_job(opened, names, functools.partial(Units, query), batch=_BATCH, device=str(opened.device))
+    units, tally = Units(query), Tally.empty(job.chunks)
     run_local(job, units, tally, progress=progress)
     skipped = tuple((names[number], reason) for number, reason in sorted(tally.skipped.items()))
     if not units.images:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from typing_extensions import Unpack
 
-from netviz.engines import Progress, Tally, Units, UnitsPlan, run_local
+from netviz.engines import Progress, Tally, Units, UnitsQuery, run_local
 from netviz.engines.accumulators.classes import ClassMeans, Together
 from netviz.errors import ImageError, LayerError
 from netviz.images import class_names, images_or_photographs
@@ -101,10 +101,10 @@ def units(
     classes, numbers = class_names(sources, images)
     # Where every unit has a patch in every image, patches are the same by chance.
     top = max(1, min(TOP, len(names) // 3)) if top is None else top
-    plan = UnitsPlan(opened.layers, map_windows(opened), top=top, sample=SAMPLE)
-    found, means = Units(plan), ClassMeans(one.channels, numbers)
+    query = UnitsQuery(opened.layers, map_windows(opened), top=top, sample=SAMPLE)
+    found, means = Units(query), ClassMeans(one.channels, numbers)
     together = Together((found, means) if len(classes) > 1 else (found,))
-    job = make_job(opened, names, functools.partial(Units, plan), batch=batch, device=device)
+    job = make_job(opened, names, functools.partial(Units, query), batch=batch, device=device)
     tally = Tally.empty(job.chunks)
     run_local(job, together, tally, workers=workers, strict=strict, progress=progress)
     require_images(tally, names)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from netviz.engines import Batch
-from netviz.engines.accumulators.concepts import Concepts, ConceptsPlan, Place
+from netviz.engines.accumulators.concepts import Concepts, ConceptsQuery, Place
 from netviz.engines.accumulators.spans import grid, rounded_down
 from netviz.models import Layer
 
@@ -99,16 +99,16 @@ def batch_of(extra, size, chosen):
     )
 
 
-def counted(layer, plan, x, extra, size, groups):
-    whole = Concepts(plan)
+def counted(layer, query, x, extra, size, groups):
+    whole = Concepts(query)
     for chosen in groups:
-        part = Concepts(plan)
+        part = Concepts(query)
         batch = batch_of(extra, size, chosen)
         part.observe(layer, torch.from_numpy(x[chosen]), batch)
         part.discard()
         part.observe(layer, torch.from_numpy(x[chosen]), batch)
         part.update(batch)
-        again = Concepts(plan)
+        again = Concepts(query)
         again.restore(part.state())
         whole.merge(again)
     return whole
@@ -119,8 +119,8 @@ def counted(layer, plan, x, extra, size, groups):
 def test_counts_are_those_of_every_pixel(case, groups):
     x, place, threshold, extra, size = made(case)
     layer = Layer("conv", "conv", "Conv2d", 5, (5, *x.shape[2:]))
-    plan = ConceptsPlan((layer,), (place,), (threshold,), CATEGORY, CATEGORIES)
-    found = counted(layer, plan, x, extra, size, groups)
+    query = ConceptsQuery((layer,), (place,), (threshold,), CATEGORY, CATEGORIES)
+    found = counted(layer, query, x, extra, size, groups)
     met, area, concept, pixels, present = dense(x, place, threshold, extra, size)
     assert met.sum() > 0
     assert np.array_equal(found.intersection[0], met)
@@ -137,7 +137,7 @@ def test_a_layer_without_places_is_spread_evenly():
     layer = Layer("conv", "conv", "Conv2d", 5, (5, *x.shape[2:]))
     found = counted(
         layer,
-        ConceptsPlan((layer,), (None,), (threshold,), CATEGORY, CATEGORIES),
+        ConceptsQuery((layer,), (None,), (threshold,), CATEGORY, CATEGORIES),
         x,
         extra,
         size,
@@ -153,8 +153,8 @@ def test_work_in_small_pieces_gives_the_same(limit, monkeypatch):
     monkeypatch.setattr("netviz.engines.accumulators.spans._VALUES", limit)
     monkeypatch.setattr("netviz.engines.accumulators.spans._ROWS", limit)
     layer = Layer("conv", "conv", "Conv2d", 5, (5, *x.shape[2:]))
-    plan = ConceptsPlan((layer,), (place,), (threshold,), CATEGORY, CATEGORIES)
-    found = counted(layer, plan, x, extra, size, [[0, 1, 2, 3]])
+    query = ConceptsQuery((layer,), (place,), (threshold,), CATEGORY, CATEGORIES)
+    found = counted(layer, query, x, extra, size, [[0, 1, 2, 3]])
     assert np.array_equal(found.intersection[0], dense(x, place, threshold, extra, size)[0])
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from netviz.capture import index_layers
-from netviz.engines import Item, Job, Tally, Units, UnitsPlan, run_local
+from netviz.engines import Item, Job, Tally, Units, UnitsQuery, run_local
 from netviz.errors import ImageError, ModelError
 from netviz.models import Preprocessing
 from support.network import state_of
@@ -97,38 +97,38 @@ def brute_force(values, top, per_image):
         yield sorted(entries)[:top]
 
 
-def run(net, source, plan, batch, **options):
+def run(net, source, query, batch, **options):
     job = Job(
         network=net,
         name="net",
         preprocessing=PREPROCESSING,
         shape=(3, 21, 21),
-        layers=plan.layers,
+        layers=query.layers,
         source=source,
         names=[f"image{number}.png" for number in range(len(source))],
-        start=functools.partial(Units, plan),
+        start=functools.partial(Units, query),
         batch=batch,
     )
-    units, tally = Units(plan), Tally.empty(job.chunks)
+    units, tally = Units(query), Tally.empty(job.chunks)
     run_local(job, units, tally, **options)
     return units, tally
 
 
-def plan_for(net, names=("1", "5", "7"), **options):
+def query_for(net, names=("1", "5", "7"), **options):
     index = index_layers(net, size=(21, 21))
     chosen = tuple(index.resolve(name) for name in names)
-    return UnitsPlan(chosen, tuple((3, 3) for _ in chosen), **options)
+    return UnitsQuery(chosen, tuple((3, 3) for _ in chosen), **options)
 
 
 @pytest.mark.parametrize("batch", [1, 7, 64])
 @pytest.mark.parametrize("per_image", [1, 4])
 def test_equal_to_brute_force(batch, per_image):
     net, pictures = network(), images()
-    plan = plan_for(net, top=9, per_image=per_image, sample=1 << 16)
-    units, _ = run(net, Memory(pictures), plan, batch)
+    query = query_for(net, top=9, per_image=per_image, sample=1 << 16)
+    units, _ = run(net, Memory(pictures), query, batch)
     stored = activations(net, pictures, ("1", "5", "7"))
     means = units.mean()
-    for layer in plan.layers:
+    for layer in query.layers:
         values = stored[layer.name]
         found = units.layers[layer]
         scale = abs(values).max()
@@ -153,15 +153,15 @@ def test_equal_to_brute_force(batch, per_image):
 
 def test_ties_go_to_the_first_image_row_and_column():
     net, pictures = network(), images()
-    units, _ = run(net, Memory(pictures), plan_for(net), 8)
-    relu = next(layer for layer in units.plan.layers if layer.name == "5")
+    units, _ = run(net, Memory(pictures), query_for(net), 8)
+    relu = next(layer for layer in units.query.layers if layer.name == "5")
     dead = units.layers[relu].top
     assert dead.score[2].tolist() == [0.0] * 9
     assert not np.signbit(dead.score[2]).any()
     assert dead.image[2].tolist() == list(range(9))
     assert (dead.row[2] == 0).all()
     assert (dead.col[2] == 0).all()
-    for layer in units.plan.layers:
+    for layer in units.query.layers:
         for score, image in zip(units.layers[layer].top.score, units.layers[layer].top.image, strict=True):
             twins = [number for number in image.tolist() if number in (4, 17, 23)]
             assert twins == sorted(twins)
@@ -171,10 +171,10 @@ def test_ties_go_to_the_first_image_row_and_column():
 @pytest.mark.parametrize("size", [7, 300])
 def test_a_smaller_sample_is_random_and_near(size):
     net, pictures = network(), images()
-    plan = plan_for(net, sample=size)
-    units, _ = run(net, Memory(pictures), plan, 16)
+    query = query_for(net, sample=size)
+    units, _ = run(net, Memory(pictures), query, 16)
     stored = activations(net, pictures, ("1", "5", "7"))
-    for layer in plan.layers:
+    for layer in query.layers:
         kept = units.layers[layer].sample
         values = stored[layer.name].transpose(1, 0, 2, 3).reshape(layer.channels, -1)
         assert kept.values.shape == (size, layer.channels)
@@ -196,17 +196,17 @@ def states_equal(one, other):
 
 def test_workers_and_interruptions_change_no_bit():
     net, pictures = network(), images()
-    plan = plan_for(net, per_class=2, classes=tuple(number % 3 for number in range(IMAGES)), sample=50)
-    whole, tally = run(net, Memory(pictures), plan, 4)
-    read_elsewhere, _ = run(net, Memory(pictures), plan, 4, workers=2)
+    query = query_for(net, per_class=2, classes=tuple(number % 3 for number in range(IMAGES)), sample=50)
+    whole, tally = run(net, Memory(pictures), query, 4)
+    read_elsewhere, _ = run(net, Memory(pictures), query, 4, workers=2)
     assert states_equal(whole, read_elsewhere)
     assert tally.done.all()
-    parts = Units(plan)
+    parts = Units(query)
     for chunk in (3, 0, 9, 1, 2, 8, 4, 6, 5, 7):
         done = np.ones(10, dtype=bool)
         done[chunk] = False
-        job = Job(net, "net", PREPROCESSING, (3, 21, 21), plan.layers, Memory(pictures), (), Units, 4)
-        piece = Units(plan)
+        job = Job(net, "net", PREPROCESSING, (3, 21, 21), query.layers, Memory(pictures), (), Units, 4)
+        piece = Units(query)
         run_local(job, piece, Tally(done))
         parts.merge(piece)
     assert states_equal(whole, parts)
@@ -215,10 +215,10 @@ def test_workers_and_interruptions_change_no_bit():
 def test_each_class_keeps_its_own():
     net, pictures = network(), images()
     classes = tuple(number % 3 for number in range(IMAGES))
-    plan = plan_for(net, ("1",), per_class=2, classes=classes)
-    units, _ = run(net, Memory(pictures), plan, 16)
+    query = query_for(net, ("1",), per_class=2, classes=classes)
+    units, _ = run(net, Memory(pictures), query, 16)
     values = activations(net, pictures, ("1",))["1"]
-    found = units.layers[plan.layers[0]].by_class
+    found = units.layers[query.layers[0]].by_class
     score, image = found.score.reshape(6, 3, 2), found.image.reshape(6, 3, 2)
     peaks = values.max(axis=(2, 3))
     for unit in range(6):
@@ -231,10 +231,10 @@ def test_each_class_keeps_its_own():
 
 def test_the_map_around_the_position_is_kept():
     net, pictures = network(), images()
-    plan = plan_for(net, ("1",))
-    units, _ = run(net, Memory(pictures), plan, 16)
+    query = query_for(net, ("1",))
+    units, _ = run(net, Memory(pictures), query, 16)
     values = activations(net, pictures, ("1",))["1"]
-    top = units.layers[plan.layers[0]].top
+    top = units.layers[query.layers[0]].top
     side = values.shape[-1]
     for unit in range(6):
         for image, row, col, window in zip(
@@ -247,23 +247,23 @@ def test_the_map_around_the_position_is_kept():
 
 def test_unreadable_images_are_told_and_left_out():
     net, pictures = network(), images()
-    plan = plan_for(net)
-    units, tally = run(net, Memory(pictures, broken=(0, 13)), plan, 8)
+    query = query_for(net)
+    units, tally = run(net, Memory(pictures, broken=(0, 13)), query, 8)
     assert tally.skipped == {0: "image 0 is damaged", 13: "image 13 is damaged"}
     assert units.images == IMAGES - 2
-    assert not np.isin(units.layers[plan.layers[0]].top.image, (0, 13)).any()
+    assert not np.isin(units.layers[query.layers[0]].top.image, (0, 13)).any()
     with pytest.raises(ImageError, match="image 0 is damaged"):
-        run(net, Memory(pictures, broken=(0, 13)), plan, 8, strict=True)
+        run(net, Memory(pictures, broken=(0, 13)), query, 8, strict=True)
 
 
 def test_images_of_several_sizes_are_batched_by_size():
     net, pictures = network(), list(images())
     for number in (1, 2, 30):
         pictures[number] = np.tile(pictures[number], (2, 1, 1))
-    plan = plan_for(net, ("5",))
-    units, _ = run(net, Memory(tuple(pictures)), plan, 16)
-    alone, _ = run(net, Memory(tuple(pictures)), plan, 1)
-    layer = plan.layers[0]
+    query = query_for(net, ("5",))
+    units, _ = run(net, Memory(tuple(pictures)), query, 16)
+    alone, _ = run(net, Memory(tuple(pictures)), query, 1)
+    layer = query.layers[0]
     assert np.array_equal(units.layers[layer].top.image, alone.layers[layer].top.image)
     assert units.positions[0] == alone.positions[0]
 
@@ -284,9 +284,9 @@ def test_nan_and_infinity_are_named_with_layer_and_image(grey):
     pictures = list(images())
     pictures[8] = pictures[0]
     pictures[33] = np.full_like(pictures[33], grey)
-    plan = plan_for(net, ("0",))
+    query = query_for(net, ("0",))
     with pytest.raises(ModelError, match=r"layer 0 .* gives NaN or infinity on image33.png") as error:
-        run(net, Memory(tuple(pictures)), plan, 16)
+        run(net, Memory(tuple(pictures)), query, 16)
     assert "\n" not in str(error.value)
 
 
@@ -303,16 +303,16 @@ class Hungry(nn.Module):
 
 def test_the_batch_shrinks_until_memory_suffices():
     net = nn.Sequential(Hungry(), *network())
-    plan = plan_for(net, ("2", "6"))
-    units, _ = run(net, Memory(images()), plan, 16)
-    plain, _ = run(net, Memory(images()), plan, 2)
+    query = query_for(net, ("2", "6"))
+    units, _ = run(net, Memory(images()), query, 16)
+    plain, _ = run(net, Memory(images()), query, 2)
     assert units.images == IMAGES
-    for layer in plan.layers:
+    for layer in query.layers:
         assert np.array_equal(units.layers[layer].top.image, plain.layers[layer].top.image)
 
 
 def test_the_network_is_left_as_it_was():
     net = network().train()
     before = state_of(net)
-    run(net, Memory(images()), plan_for(net), 16)
+    run(net, Memory(images()), query_for(net), 16)
     assert state_of(net) == before
