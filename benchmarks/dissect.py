@@ -20,7 +20,7 @@ from netviz.images import normalize_batch
 from netviz.models import Layer, Model
 from netviz.models.builders import build_torchvision
 from netviz.models.model import given
-from netviz.questions.dissect.layer import place, thresholds
+from netviz.questions.dissect.layer import layer_centers, thresholds
 from netviz.questions.opening import layer_fields, layers
 
 IMAGES, CONCEPTS = 512, 11
@@ -68,7 +68,7 @@ def second_pass(model: Model, job: Job) -> Job:
     fields = layer_fields(model, layers(model))
     query = ConceptsQuery(
         layers=job.layers,
-        places=tuple(place(fields[layer]) for layer in job.layers),
+        centers=tuple(layer_centers(fields[layer]) for layer in job.layers),
         thresholds=tuple(thresholds(units, at, 0.995) for at in range(len(job.layers))),
         category=np.zeros(CONCEPTS, dtype=np.int64),
         categories=1,

@@ -144,7 +144,7 @@ def total(keys: Ints, weights: Ints, size: int) -> Ints:
 Floats = NDArray[np.float64]
 
 
-class Place(NamedTuple):
+class Centers(NamedTuple):
     """Where a layer's positions look, in pixels of the network's input, whose first pixel has its middle at 0.
 
     Attributes
@@ -169,7 +169,7 @@ class ConceptsQuery:
     Attributes
     ----------
     layers : tuple of Layer
-    places : tuple of Place or None
+    centers : tuple of Centers or None
         Of each layer; the positions of one that has None are taken as spread evenly over the input.
     thresholds : tuple of ndarray of float64, shape (units,)
         Of each layer: a unit is active where its map, interpolated, is above.
@@ -180,17 +180,17 @@ class ConceptsQuery:
     """
 
     layers: tuple[Layer, ...]
-    places: tuple[Place | None, ...]
+    centers: tuple[Centers | None, ...]
     thresholds: tuple[Floats, ...]
     category: Ints
     categories: int
 
 
-def layer_grid(place: Place | None, axis: int, positions: int, pixels: int) -> Grid:
+def layer_grid(centers: Centers | None, axis: int, positions: int, pixels: int) -> Grid:
     """Return the cells of a layer along one axis of an input of so many pixels."""
-    if place is None:
+    if centers is None:
         return grid((pixels / positions - 1) / 2, pixels / positions, positions, pixels)
-    return grid(place.center[axis], place.stride[axis], positions, pixels)
+    return grid(centers.center[axis], centers.stride[axis], positions, pixels)
 
 
 class Concepts:
@@ -240,8 +240,8 @@ class Concepts:
         x = maps.permute(0, 2, 3, 1).contiguous().float()
         key = (at, *x.shape[1:3], *batch.pixels.shape[1:3])
         if key not in self._grids:
-            place = self.query.places[at]
-            rows, cols = (layer_grid(place, axis, key[1 + axis], key[3 + axis]) for axis in range(2))
+            centers = self.query.centers[at]
+            rows, cols = (layer_grid(centers, axis, key[1 + axis], key[3 + axis]) for axis in range(2))
             self._grids[key] = rows, cols
         rows, cols = self._grids[key]
         self._limits[at] = self._limits[at].to(x.device)

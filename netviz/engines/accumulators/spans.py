@@ -82,7 +82,7 @@ def grid(center: float, stride: float, positions: int, pixels: int) -> Grid:
     )
 
 
-def spread(begin: Ints, end: Ints) -> tuple[Ints, Ints]:
+def unrolled(begin: Ints, end: Ints) -> tuple[Ints, Ints]:
     """Return every whole number of several ranges, and which range each belongs to.
 
     Returns
@@ -167,8 +167,8 @@ def hot_cells(x: Tensor, limit: Tensor, rows: Grid, cols: Grid) -> Hot:
         at, unit = np.divmod(at, channels)
         at, col = np.divmod(at, width)
         image, row = np.divmod(at, height)
-        owner, down = spread(rows.begin[row], rows.end[row])
-        again, across = spread(cols.begin[col[owner]], cols.end[col[owner]])
+        owner, down = unrolled(rows.begin[row], rows.end[row])
+        again, across = unrolled(cols.begin[col[owner]], cols.end[col[owner]])
         owner, down = owner[again], down[again]
         shape = (len(some), channels, len(rows.low), len(cols.low))
         # Neighbouring positions share cells: each is to be counted once.
@@ -207,7 +207,7 @@ def _spans(hot: Hot, some: slice, threshold: Floats, rows: Grid, cols: Grid) -> 
     first, count = rows.first[down], rows.first[down + 1] - rows.first[down]
     # Cells that hold no pixel, where positions lie closer together than pixels or outside of the image.
     count = np.where(cols.first[across + 1] > cols.first[across], count, 0)
-    cell, row = spread(first, first + count)
+    cell, row = unrolled(first, first + count)
     upper_left, upper_right, lower_left, lower_right = hot.corners[:, some].astype(np.float64)
     limit = threshold[hot.unit[some]]
     # What belongs to a cell is repeated for its rows: several times faster than looking it up.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from netviz.capture import Tape, network_device, network_dtype, record
 from netviz.capture.watch import Key
 from netviz.engines import Units
-from netviz.engines.accumulators.concepts import Concepts, Place
+from netviz.engines.accumulators.concepts import Centers, Concepts
 from netviz.errors import LayerError
 from netviz.geometry.axes import spatial
 from netviz.geometry.field import Field, follow
@@ -64,11 +64,11 @@ def quantile_error(quantile: float, samples: int, positions: int) -> float:
     return math.sqrt(quantile * (1 - quantile) / samples * left_out)
 
 
-def place(field: Field) -> Place | None:
+def layer_centers(field: Field) -> Centers | None:
     """Return where a layer's positions look, or None where that is not known or everywhere the same."""
     if field.status not in ("exact", "upper_bound") or not all(side > 0 for side in field.stride):
         return None
-    return Place(field.center(0, 0), field.stride)
+    return Centers(field.center(0, 0), field.stride)
 
 
 def layer_dissection(
@@ -135,7 +135,7 @@ def layer_dissection(
         field_size=field.size if known else None,
         field_stride=field.stride if known else None,
         field_status=field.status,
-        placed="evenly" if found.query.places[at] is None else "by field",
+        placed="evenly" if found.query.centers[at] is None else "by field",
         quantile=quantile,
         quantile_samples=seen.quantile_samples,
         positions=seen.positions,
@@ -162,7 +162,7 @@ def require_places(opened: Opened) -> None:
             continue
         if math.prod(layer.shape[1:]) == 1:
             raise _not_spatial(opened, layer, "its maps are 1×1, one value for the whole image")
-        if place(opened.fields[layer]) is None:
+        if layer_centers(opened.fields[layer]) is None:
             tape = tape or _record(opened)
             if not _of_the_image(opened, tape, layer):
                 size = "×".join(map(str, layer.shape[1:]))

@@ -16,7 +16,13 @@ from netviz.images.labelled.folder import open_labelled
 from netviz.images.labelled.labels import LabelSet
 from netviz.models import ModelSpec
 from netviz.questions.dissect.csv import write_table
-from netviz.questions.dissect.layer import layer_dissection, place, require_places, sample_size, thresholds
+from netviz.questions.dissect.layer import (
+    layer_centers,
+    layer_dissection,
+    require_places,
+    sample_size,
+    thresholds,
+)
 from netviz.questions.dissect.result import IOU
 from netviz.questions.dissect.source import Labelled
 from netviz.questions.opening import InputOptions, Opened
@@ -165,7 +171,7 @@ def dissect(
     checkpoint = Checkpoint(folder, fingerprint, every)
     query = ConceptsQuery(
         layers=opened.layers,
-        places=tuple(place(opened.fields[one]) for one in opened.layers),
+        centers=tuple(layer_centers(opened.fields[one]) for one in opened.layers),
         thresholds=tuple(np.zeros(one.channels) for one in opened.layers),
         category=np.array([labels.categories.index(one.category) for one in labels.concepts], dtype=np.int64),
         categories=len(labels.categories),

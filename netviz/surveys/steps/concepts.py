@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from netviz.engines.accumulators.concepts import Place
+from netviz.engines.accumulators.concepts import Centers
 from netviz.errors import NetvizError, OutputError
 from netviz.images import prepare, read_image
 from netviz.images.labelled.folder import open_labelled
 from netviz.models import Layer
-from netviz.questions.dissect.layer import place
+from netviz.questions.dissect.layer import layer_centers
 from netviz.questions.dissect.measure import dissect
 from netviz.questions.dissect.result import DissectionResult
 from netviz.questions.dissect.run import DissectionRun, open_dissection
@@ -91,7 +91,7 @@ def survey_masks(
             masks = active(
                 maps[layer][mine],
                 results[at].threshold[mine],
-                place(opened.fields[layer]),
+                layer_centers(opened.fields[layer]),
                 (prepared.image.shape[0], prepared.image.shape[1]),
             )
             found[at].update({unit: (len(images) - 1, mask) for unit, mask in zip(mine, masks, strict=True)})
@@ -119,7 +119,7 @@ def _typed(name: str, data: str | Path) -> str:
 
 
 def active(
-    maps: NDArray[np.float32], threshold: NDArray[np.float64], at: Place | None, size: tuple[int, int]
+    maps: NDArray[np.float32], threshold: NDArray[np.float64], at: Centers | None, size: tuple[int, int]
 ) -> Masks:
     """Return in which pixels of the network's input units are above their thresholds, as a dissection counts them.
 
@@ -127,7 +127,7 @@ def active(
     ----------
     maps : ndarray of float32, shape (units, h, w)
     threshold : ndarray of float64, shape (units,)
-    at : Place or None
+    at : Centers or None
         Where the layer's positions look; None takes them as spread evenly.
     size : (int, int)
         Height and width of the input.

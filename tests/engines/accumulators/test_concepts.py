@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from netviz.engines import Batch
-from netviz.engines.accumulators.concepts import Concepts, ConceptsQuery, Place
+from netviz.engines.accumulators.concepts import Centers, Concepts, ConceptsQuery
 from netviz.engines.accumulators.spans import grid, rounded_down
 from netviz.models import Layer
 
@@ -43,13 +43,13 @@ def labels(height, width, rng):
     }
 
 
-def dense(x, place, threshold, extra, size):
+def dense(x, centers, threshold, extra, size):
     """Count pixel by pixel."""
     x = x.astype(np.float64)
     corners = []
     for axis in range(2):
         length, last = size[axis], x.shape[2 + axis] - 1
-        at = np.clip((np.arange(length) - place.center[axis]) / place.stride[axis], 0, last)
+        at = np.clip((np.arange(length) - centers.center[axis]) / centers.stride[axis], 0, last)
         low = np.floor(at).astype(int)
         corners.append((low, np.minimum(low + 1, last), at - low))
     (top, bottom, down), (left, right, across) = corners
@@ -86,9 +86,9 @@ def made(case, seed=0):
     x[:, 2], x[:, 3] = 0, 7
     threshold = np.quantile(x.transpose(1, 0, 2, 3).reshape(5, -1).astype(np.float64), 0.9, axis=1)
     threshold[0] = 1.0
-    place = Place(tuple(map(float, center)), tuple(map(float, stride)))
+    centers = Centers(tuple(map(float, center)), tuple(map(float, stride)))
     extra = labels(*size, rng)
-    return x, place, threshold, extra, size
+    return x, centers, threshold, extra, size
 
 
 def batch_of(extra, size, chosen):
@@ -117,11 +117,11 @@ def counted(layer, query, x, extra, size, groups):
 @pytest.mark.parametrize("groups", [[[0, 1, 2, 3]], [[3, 1], [0], [2]]])
 @pytest.mark.parametrize("case", SHAPES, ids=str)
 def test_counts_are_those_of_every_pixel(case, groups):
-    x, place, threshold, extra, size = made(case)
+    x, centers, threshold, extra, size = made(case)
     layer = Layer("conv", "conv", "Conv2d", 5, (5, *x.shape[2:]))
-    query = ConceptsQuery((layer,), (place,), (threshold,), CATEGORY, CATEGORIES)
+    query = ConceptsQuery((layer,), (centers,), (threshold,), CATEGORY, CATEGORIES)
     found = counted(layer, query, x, extra, size, groups)
-    met, area, concept, pixels, present = dense(x, place, threshold, extra, size)
+    met, area, concept, pixels, present = dense(x, centers, threshold, extra, size)
     assert met.sum() > 0
     assert np.array_equal(found.intersection[0], met)
     assert np.array_equal(found.active[0], area)
@@ -143,19 +143,19 @@ def test_a_layer_without_places_is_spread_evenly():
         size,
         [[0, 1, 2, 3]],
     )
-    met = dense(x, Place((1.0, 1.0), (3.0, 3.0)), threshold, extra, size)[0]
+    met = dense(x, Centers((1.0, 1.0), (3.0, 3.0)), threshold, extra, size)[0]
     assert np.array_equal(found.intersection[0], met)
 
 
 @pytest.mark.parametrize("limit", [1, 64])
 def test_work_in_small_pieces_gives_the_same(limit, monkeypatch):
-    x, place, threshold, extra, size = made(SHAPES[1])
+    x, centers, threshold, extra, size = made(SHAPES[1])
     monkeypatch.setattr("netviz.engines.accumulators.spans._VALUES", limit)
     monkeypatch.setattr("netviz.engines.accumulators.spans._ROWS", limit)
     layer = Layer("conv", "conv", "Conv2d", 5, (5, *x.shape[2:]))
-    query = ConceptsQuery((layer,), (place,), (threshold,), CATEGORY, CATEGORIES)
+    query = ConceptsQuery((layer,), (centers,), (threshold,), CATEGORY, CATEGORIES)
     found = counted(layer, query, x, extra, size, [[0, 1, 2, 3]])
-    assert np.array_equal(found.intersection[0], dense(x, place, threshold, extra, size)[0])
+    assert np.array_equal(found.intersection[0], dense(x, centers, threshold, extra, size)[0])
 
 
 def test_every_pixel_lies_in_one_cell():
