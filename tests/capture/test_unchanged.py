@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -96,6 +97,15 @@ MORE = {
 LABELLERS = ("fcn.evaluate", "fcn.show")
 
 
+def parameters(function: Callable[..., object]) -> set[str]:
+    """Return the names that a function takes, also those of its ``**options``."""
+    found: set[str] = set()
+    for name, one in inspect.signature(function).parameters.items():
+        unpacked = one.kind is one.VAR_KEYWORD
+        found |= get_args(one.annotation)[0].__annotations__.keys() if unpacked else {name}
+    return found
+
+
 def asking() -> dict[str, Callable[..., object]]:
     """Return every function of `netviz` and `netviz.fcn` that takes a network."""
     public = {name: getattr(netviz, name) for name in netviz.__all__ if name != "fcn"}
@@ -133,7 +143,7 @@ def test_network_is_left_as_found(name, data, tmp_path):
         "workers": 0,
         "device": "cpu",
     }
-    takes = inspect.signature(ASKING[name]).parameters.keys()
+    takes = parameters(ASKING[name])
     before = state_of(network)
     ASKING[name](**{key: value for key, value in given.items() if key in takes} | MORE.get(name, {}))
     assert state_of(network) == before
