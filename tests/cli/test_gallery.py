@@ -16,6 +16,7 @@ from PIL import Image
 from torch import nn
 
 from netviz.cli.gallery import run_folders
+from support.pages import tree
 
 HOSTILE = "'\"><script>alert(1)</script>\n😀 $(touch owned)"
 QUICK = ("--trust", "-i", "skimage:coins", "--size", "32x40", "-l", "0")
@@ -25,10 +26,6 @@ def save_network(path):
     torch.manual_seed(0)
     torch.save(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)), path)
     return str(path)
-
-
-def tree(folder):
-    return {str(one.relative_to(folder)): one.read_bytes() for one in folder.rglob("*") if one.is_file()}
 
 
 def times(folder):

@@ -53,9 +53,3 @@ def make_scenes(folder):
         Image.fromarray(label).save(folder / "labels" / f"{number:02}.png")
     (folder / "classes.txt").write_text("\n".join(CLASSES))
     return folder
-
-
-def files(run):
-    return {
-        str(path.relative_to(run)): path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()
-    }

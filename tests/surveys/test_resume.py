@@ -14,6 +14,7 @@ import netviz
 from netviz.errors import OutputError
 from netviz.gallery.build import build
 from netviz.results.ledger import Ledger
+from support.pages import tree
 
 IMAGES = ["skimage:chelsea", "skimage:coffee", "skimage:rocket"]
 
@@ -43,10 +44,6 @@ def classifier(seed=0):
 
 def survey(out, **options):
     return netviz.survey(classifier(), out, images=IMAGES, **options)
-
-
-def tree(folder):
-    return {str(one.relative_to(folder)): one.read_bytes() for one in folder.rglob("*") if one.is_file()}
 
 
 def stop_at(monkeypatch, write):

@@ -5,20 +5,15 @@ from torch import nn
 
 import netviz
 from netviz.errors import ModelError
-from netviz.images import Photo
 from netviz.models import Model, Preprocessing
 from support.network import state_of
+from support.photos import noise
 
 PLAIN = Preprocessing(resize=None, crop=None, mean=(0.0,) * 3, std=(1.0,) * 3)
 
 
 def opened(network: nn.Module, labels: tuple[str, ...] = ()) -> Model:
     return Model("net", network, network.state_dict(), PLAIN, labels)
-
-
-def noise(height: int, width: int) -> Photo:
-    rng = np.random.default_rng(0)
-    return Photo("noise", rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
 def test_a_detector_in_two_stages_says_object(builder):

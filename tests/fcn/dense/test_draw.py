@@ -7,6 +7,7 @@ from scipy.interpolate import RegularGridInterpolator
 from netviz.fcn.dense.draw import interpolated
 from netviz.fcn.dense.result import CompareResult, DenseResult
 from netviz.questions.drawing import figure
+from support.pictures import texts
 
 
 def make(height: int = 60, width: int = 80, classes: int = 2, **facts) -> DenseResult:
@@ -71,10 +72,6 @@ def compared(height: int = 60, width: int = 80, **facts) -> CompareResult:
         "threads": 2,
     }
     return CompareResult(**{**values, **facts})
-
-
-def texts(drawn) -> str:
-    return " ".join(text.get_text() for text in drawn.axes[0].texts)
 
 
 def outlines(drawn) -> list[np.ndarray]:

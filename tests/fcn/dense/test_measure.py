@@ -10,6 +10,7 @@ from netviz.errors import ImageError, ModelError
 from netviz.images import Photo, normalize, read_image
 from netviz.models import Model, Preprocessing
 from support.network import state_of
+from support.photos import noise
 
 NATIVE = 32
 PLAIN = Preprocessing(resize=36, crop=(NATIVE, NATIVE), mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
@@ -27,11 +28,6 @@ def classifier(classes: int = 4) -> nn.Module:
 
 def opened(network: nn.Module, preprocessing: Preprocessing = PLAIN, labels: tuple[str, ...] = ()) -> Model:
     return Model("net", network, network.state_dict(), preprocessing, labels)
-
-
-def noise(height: int, width: int) -> Photo:
-    rng = np.random.default_rng(0)
-    return Photo("noise", rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
 def test_each_cell_is_the_classifier_on_its_crop():

@@ -6,6 +6,7 @@ import pytest
 from netviz.questions.contrast.draw import arrange, scale_of
 from netviz.questions.contrast.result import ContrastResult
 from netviz.questions.drawing import figure
+from support.pictures import texts
 
 
 def make(channels: int = 5, height: int = 12, width: int = 16, **facts) -> ContrastResult:
@@ -37,10 +38,6 @@ def make(channels: int = 5, height: int = 12, width: int = 16, **facts) -> Contr
         "floor_share": 0.46,
     }
     return ContrastResult(**{**values, **facts})
-
-
-def texts(drawn) -> str:
-    return " ".join(text.get_text() for text in drawn.axes[0].texts)
 
 
 def labelled(drawn, label):

@@ -8,20 +8,15 @@ from torch import nn
 
 import netviz
 from netviz.errors import ImageError, LayerError, ModelError
-from netviz.images import Photo
 from netviz.models import Model, Preprocessing
 from netviz.questions.reader import load_result
+from support.photos import noise
 
 IDENTITY = Preprocessing(resize=None, crop=None, mean=(0.0,) * 3, std=(1.0,) * 3)
 
 
 def opened(network: nn.Module) -> Model:
     return Model("net", network, network.state_dict(), IDENTITY)
-
-
-def noise(height: int = 20, width: int = 24) -> Photo:
-    rng = np.random.default_rng(0)
-    return Photo("noise", rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
 class Small(nn.Module):

@@ -13,7 +13,8 @@ import netviz
 from netviz.errors import ImageError, LayerError, NetvizError, OutputError
 from netviz.questions.patches.run import open_run
 from netviz.questions.reader import load_result
-from support.scenes import CLASSES, QUANTILE, files, make_scenes, model
+from support.pages import tree
+from support.scenes import CLASSES, QUANTILE, make_scenes, model
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def folder(tmp_path_factory):
 
 def test_a_run_holds_what_is_promised(folder, tmp_path):
     run = netviz.dissect(model(), tmp_path / "run", data=folder, layer="conv2", workers=0, top=2)
-    assert set(files(run)) == {
+    assert set(tree(run)) == {
         "images.txt",
         "run.json",
         "layers/3.npz",
@@ -44,7 +45,7 @@ def test_workers_and_batches_change_nothing_but_rounding(folder, tmp_path):
     options = {"data": folder, "layer": ["relu1", "conv2"], "quantile": QUANTILE}
     expected = netviz.dissect(model(), tmp_path / "a", workers=0, batch=7, **options)
     again = netviz.dissect(model(), tmp_path / "b", workers=2, batch=7, **options)
-    assert files(again) == files(expected)
+    assert tree(again) == tree(expected)
     single = netviz.dissect(model(), tmp_path / "c", workers=0, batch=1, **options)
     for name in ("2", "3"):
         one, other = (load_result(run / "layers" / f"{name}.npz") for run in (expected, single))
@@ -61,7 +62,7 @@ def test_a_cluster_gives_the_same_bytes(folder, tmp_path):
     options = {"data": folder, "layer": "conv2", "quantile": QUANTILE, "batch": 3}
     expected = netviz.dissect(model(), tmp_path / "a", workers=0, **options)
     found = netviz.dissect(model(), tmp_path / "b", engine="ray", workers=2, **options)
-    assert files(found) == files(expected)
+    assert tree(found) == tree(expected)
 
 
 def interrupted(folder, run, at, monkeypatch, **options):
@@ -100,7 +101,7 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(folder, tmp_pat
     with pytest.raises(NetvizError, match="unfinished; go on with netviz dissect --resume"):
         netviz.report(run)
     netviz.dissect(model(), run, resume=True, **options)
-    assert files(run) == files(whole)
+    assert tree(run) == tree(whole)
 
 
 def test_images_whose_labels_do_not_fit_are_left_out_or_stop_the_run(folder, tmp_path):

@@ -3,6 +3,7 @@ import numpy as np
 from netviz.questions.drawing import figure
 from netviz.questions.field.result import MeasuredResult
 from netviz.questions.reader import load_result
+from support.pictures import texts
 
 
 def make(count: int = 5, **changes) -> MeasuredResult:
@@ -39,10 +40,6 @@ def make(count: int = 5, **changes) -> MeasuredResult:
         "threshold": 0.25,
     }
     return MeasuredResult(**{**values, **changes})
-
-
-def texts(drawn) -> str:
-    return " ".join(text.get_text() for text in drawn.axes[0].texts)
 
 
 def test_a_map_for_each_measured_unit():

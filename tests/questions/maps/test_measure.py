@@ -7,20 +7,15 @@ from torch import nn
 
 import netviz
 from netviz.errors import ImageError, LayerError, ModelError
-from netviz.images import Photo
 from netviz.models import Model, Preprocessing
 from netviz.results.choose import choose_units
+from support.photos import noise
 
 IDENTITY = Preprocessing(resize=None, crop=None, mean=(0.0,) * 3, std=(1.0,) * 3)
 
 
 def opened(network: nn.Module, preprocessing: Preprocessing = IDENTITY) -> Model:
     return Model("net", network, network.state_dict(), preprocessing)
-
-
-def noise(height: int, width: int) -> Photo:
-    rng = np.random.default_rng(0)
-    return Photo("noise", rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
 def test_maps_equal_scipys_correlation():

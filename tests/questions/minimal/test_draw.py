@@ -6,6 +6,7 @@ import pytest
 from netviz.questions.drawing import figure
 from netviz.questions.minimal.draw import shown_steps
 from netviz.questions.minimal.result import MinimalResult, MinimalSetResult
+from support.pictures import texts
 
 
 def make(height: int = 48, width: int = 64, **facts) -> MinimalResult:
@@ -42,10 +43,6 @@ def make(height: int = 48, width: int = 64, **facts) -> MinimalResult:
         "full_passes": "",
     }
     return MinimalResult(**{**values, **facts})
-
-
-def texts(drawn) -> str:
-    return " ".join(text.get_text() for text in drawn.axes[0].texts)
 
 
 def test_panels_steps_and_curve():

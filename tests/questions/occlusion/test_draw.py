@@ -5,6 +5,7 @@ import pytest
 
 from netviz.questions.drawing import figure
 from netviz.questions.occlusion.result import OcclusionResult
+from support.pictures import texts
 
 
 def make(height: int = 48, width: int = 64, **facts) -> OcclusionResult:
@@ -31,10 +32,6 @@ def make(height: int = 48, width: int = 64, **facts) -> OcclusionResult:
         "full_passes": "",
     }
     return OcclusionResult(**{**values, **facts})
-
-
-def texts(drawn) -> str:
-    return " ".join(text.get_text() for text in drawn.axes[0].texts)
 
 
 def test_image_map_and_patch():

@@ -10,6 +10,7 @@ from netviz.errors import ImageError, ModelError
 from netviz.images import Photo, normalize
 from netviz.models import Model, Preprocessing
 from support.network import state_of
+from support.photos import noise
 
 PLAIN = Preprocessing(resize=None, crop=None, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
 
@@ -24,11 +25,6 @@ def classifier(classes: int = 4) -> nn.Module:
 
 def opened(network: nn.Module, labels: tuple[str, ...] = ()) -> Model:
     return Model("net", network, network.state_dict(), PLAIN, labels)
-
-
-def noise(height: int, width: int) -> Photo:
-    rng = np.random.default_rng(0)
-    return Photo("noise", rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
 def captum_occlusion(network, image, baseline, target, patch, stride):

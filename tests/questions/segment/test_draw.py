@@ -6,6 +6,7 @@ import pytest
 from netviz.paper.regions import edges
 from netviz.questions.drawing import figure
 from netviz.questions.segment.result import SegmentResult
+from support.pictures import texts
 
 
 def make(height: int = 48, width: int = 64, **facts) -> SegmentResult:
@@ -43,10 +44,6 @@ def make(height: int = 48, width: int = 64, **facts) -> SegmentResult:
         "input": "own size",
     }
     return SegmentResult(**{**values, **facts})
-
-
-def texts(drawn) -> str:
-    return " ".join(text.get_text() for text in drawn.axes[0].texts)
 
 
 def test_edges_by_hand():

@@ -11,6 +11,7 @@ from netviz.errors import ImageError, LayerError, ResultError
 from netviz.images import Photo
 from netviz.models import Model, Preprocessing
 from support.network import state_of
+from support.photos import noise
 
 PLAIN = Preprocessing(resize=None, crop=None, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 CROPPED = dataclasses.replace(PLAIN, resize=16, crop=(16, 16))
@@ -23,11 +24,6 @@ def network() -> nn.Module:
 
 def opened(net: nn.Module, preprocessing: Preprocessing = PLAIN) -> Model:
     return Model("net", net, net.state_dict(), preprocessing, ())
-
-
-def noise(height: int, width: int, seed: int = 0) -> Photo:
-    rng = np.random.default_rng(seed)
-    return Photo("noise", rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
 def maps_of(net: nn.Module, pixels: np.ndarray) -> np.ndarray:

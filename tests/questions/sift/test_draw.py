@@ -5,6 +5,7 @@ import pytest
 
 from netviz.questions.drawing import figure
 from netviz.questions.sift.result import MatchResult, SiftResult
+from support.pictures import texts
 
 METHODS = ("SIFT", "layer", "normalized")
 STRENGTHS = {
@@ -99,10 +100,6 @@ def make_match(side: int = 96, **facts) -> MatchResult:
         "pair_strength": 20.0,
     }
     return MatchResult(**{**values, **facts})
-
-
-def texts(drawn) -> str:
-    return " ".join(text.get_text() for text in drawn.axes[0].texts)
 
 
 def labelled(drawn, label: str) -> list:

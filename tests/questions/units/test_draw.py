@@ -10,15 +10,12 @@ from netviz.paper.style import rgb
 from netviz.questions.drawing import figure
 from netviz.questions.reader import load_result
 from netviz.questions.units.draw import GROUPS
+from support.pictures import texts
 from support.units import make_units
 
 
 def correlated(units, seed=0):
     return np.corrcoef(np.random.default_rng(seed).normal(size=(50, units)).T)
-
-
-def texts(drawn):
-    return " ".join(text.get_text() for text in drawn.axes[0].texts)
 
 
 def chart(drawn, name):
