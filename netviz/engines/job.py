@@ -1,4 +1,4 @@
-"""What is to be run, how far it has come, and what every engine feeds."""
+"""The job that an engine runs, the tally of what is done, and the accumulator that it feeds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -41,7 +41,7 @@ class Accumulator(Protocol):
         """Forget what was observed since the last update."""
 
     def merge(self, other: Any) -> None:
-        """Take in what another found in other images."""
+        """Merge what another found in other images."""
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return everything that must be kept to go on later."""
@@ -52,7 +52,7 @@ class Accumulator(Protocol):
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be run; can be sent to another process.
+    """What an engine runs; it can be sent to another process.
 
     Attributes
     ----------

@@ -36,7 +36,7 @@ PHOTOGRAPHS = (
 
 @dataclass(frozen=True)
 class Photo:
-    """An image as a person sees it.
+    """An image as it is shown: 8-bit RGB, upright.
 
     Attributes
     ----------

@@ -101,7 +101,7 @@ def read_remote(name: str) -> bytes:
 
 
 class _Busy(ImageError):
-    """A file that could not be had just now."""
+    """A file that could not be fetched now; another try may succeed."""
 
 
 def _read(name: str, files: Any, path: str) -> bytes:

@@ -49,7 +49,7 @@ class ClassMeans:
         self._seen = None
 
     def merge(self, other: "ClassMeans") -> None:
-        """Take in what another found in other images."""
+        """Merge what another found in other images."""
         for mine, theirs in zip(self.sums, other.sums, strict=True):
             mine.merge(theirs)
         self.images += other.images
@@ -106,7 +106,7 @@ class Together:
             part.discard()
 
     def merge(self, other: "Together") -> None:
-        """Take in what another found in other images."""
+        """Merge what another found in other images."""
         for part, theirs in zip(self.parts, other.parts, strict=True):
             part.merge(theirs)
 

@@ -161,7 +161,7 @@ class Centers(NamedTuple):
 
 @dataclass(frozen=True)
 class ConceptsQuery:
-    """What is to be counted.
+    """What `Concepts` counts.
 
     A pixel's code is the number of its concept; ``concepts + c`` says that it is none of those of category c, and
     ``concepts + categories`` that nothing is known of it.
@@ -270,7 +270,7 @@ class Concepts:
         self._seen.clear()
 
     def merge(self, other: "Concepts") -> None:
-        """Take in what another found in other images."""
+        """Merge what another found in other images."""
         for mine, theirs in zip(self._numbers(), other._numbers(), strict=True):
             mine += theirs
         self.images += other.images

@@ -122,7 +122,7 @@ class Top:
         return values
 
     def merge(self, other: "Top") -> None:
-        """Take in what another accumulator found in other images."""
+        """Merge what another found in other images."""
         filled = other.image != NONE
         rows = np.broadcast_to(np.arange(len(filled))[:, None], filled.shape)[filled]
         self.update(

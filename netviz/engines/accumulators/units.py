@@ -21,7 +21,7 @@ from netviz.models import Layer
 
 @dataclass(frozen=True)
 class UnitsQuery:
-    """What is to be found out.
+    """What `Units` measures.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class LayerUnits:
         self.nonzero = np.zeros(units, dtype=np.int64)
 
     def merge(self, other: "LayerUnits") -> None:
-        """Take in what another found in other images."""
+        """Merge what another found in other images."""
         self.top.merge(other.top)
         if self.by_class is not None and other.by_class is not None:
             self.by_class.merge(other.by_class)
@@ -206,7 +206,7 @@ class Units:
         self._seen.clear()
 
     def merge(self, other: "Units") -> None:
-        """Take in what another found in other images."""
+        """Merge what another found in other images."""
         for layer, mine in self.layers.items():
             mine.merge(other.layers[layer])
         self.sums.merge(other.sums)

@@ -224,7 +224,7 @@ def _judge(ray: Any, error: Exception, lost: int) -> None:
 
 @contextmanager
 def _cluster(address: str | None, workers: int | None) -> Iterator[Any]:
-    """Give Ray, connected to a cluster and silent."""
+    """Return Ray, connected to a cluster, with its messages off."""
     ray = _import()
     mine = not ray.is_initialized()
     if mine:
@@ -255,7 +255,7 @@ def _cluster(address: str | None, workers: int | None) -> Iterator[Any]:
 
 
 def _reach(address: str) -> None:
-    """See that somebody listens at HOST:PORT: Ray would try for minutes, and end the process then."""
+    """Check that something listens at HOST:PORT; Ray would try for minutes, and then end the process."""
     host, _, port = address.rpartition(":")
     if host and "/" not in host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=10).close()

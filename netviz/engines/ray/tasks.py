@@ -44,7 +44,7 @@ class Part:
     skipped: dict[int, str] = field(default_factory=dict)
 
     def merge(self, other: "Part") -> None:
-        """Take in what other chunks gave."""
+        """Merge what other chunks gave."""
         self.accumulator.merge(other.accumulator)
         self.runs += other.runs
         self.skipped |= other.skipped
@@ -173,7 +173,7 @@ def merged(table: Any, start: Any) -> Any:
 
 @dataclass(frozen=True)
 class Division:
-    """How the cluster is to go about it.
+    """How the work is divided over the cluster.
 
     Attributes
     ----------
@@ -201,7 +201,7 @@ class Division:
 
 
 class Conductor:
-    """Runs Ray Data near the one who asked."""
+    """The actor that runs Ray Data on the caller's node."""
 
     def parts(self, division: Division, sent: tuple[Any, Any]) -> Iterator[tuple[str, bytes]]:
         """Yield parts as rows of tables, merged; `sent` holds references to the job and to what starts a part.
@@ -260,7 +260,7 @@ def dataset(division: Division, job: Any, start: Any) -> Any:
 
 
 class LostError(Exception):
-    """Workers or a node of the cluster are gone, and with them what they had begun."""
+    """Workers or a node of the cluster are lost, with their unfinished work."""
 
 
 Own = TypeVar("Own", bound=Exception)

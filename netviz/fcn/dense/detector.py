@@ -51,7 +51,7 @@ class Detector:
 
     @property
     def background(self) -> tuple[int, ...]:
-        """Classes that stand for nothing."""
+        """The classes that mean background."""
         return tuple(at for at, name in enumerate(self.model.labels) if name == "__background__")
 
     def levels(self, photo: Photo, scale: float) -> list[Level]:

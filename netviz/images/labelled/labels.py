@@ -55,7 +55,7 @@ class LabelSet(Protocol):
     kind : str
         Which layout.
     named : bool
-        Whether somebody named the concepts; if not, their number is only a limit.
+        Whether the data name the concepts; if not, their number is only a limit.
     images : tuple of Path
     concepts : tuple of Concept
     categories : tuple of str
@@ -67,7 +67,7 @@ class LabelSet(Protocol):
 
     @property
     def named(self) -> bool:
-        """Whether somebody named the concepts; if not, their number is only a limit."""
+        """Whether the data name the concepts; if not, their number is only a limit."""
 
     @property
     def images(self) -> Sequence[Path]:

@@ -227,7 +227,7 @@ def _result(found: tuple[Signature, tuple[str, ...]], reading: _Reading) -> Reco
 
 
 def _note(known: Signature, reading: _Reading, tried: dict[str, tuple[float, str]]) -> None:
-    """Keep how well a network agrees, for the case that none does."""
+    """Note how many tensors of a network agree, for the message if no network fits."""
     names = known.shapes.keys() | reading.shapes.keys()
     differ = [key for key in names if known.shapes.get(key) != reading.shapes.get(key)]
     score = 1 - len(differ) / max(1, len(names))

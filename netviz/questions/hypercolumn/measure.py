@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 
 def k_means(points: Floats, count: int, seed: int) -> tuple[NDArray[np.int32], list[float]]:
-    """Part points into clusters: SciPy's k-means from four k-means++ starts; the tightest parting is kept.
+    """Divide points into clusters by k-means (SciPy's) from four k-means++ starts; the one of least inertia is kept.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ Labels = NDArray[np.int64]
 
 
 def segmented(image: Pixels, segments: int, name: str = "the image") -> Labels:
-    """Part an image (H, W, 3) by SLIC into about so many connected segments, numbered 0 … S - 1; (H, W).
+    """Divide an image (H, W, 3) by SLIC into about so many connected segments, numbered 0 … S - 1; (H, W).
 
     Raises
     ------
@@ -118,7 +118,7 @@ def minimal(
     progress: Progress | None = None,
     **options: Unpack[InputOptions],
 ) -> MinimalResult:
-    """Remove segments of an image, each time the one that the class misses least, until the prediction changes.
+    """Remove segments of an image, each time the one that lowers the score least, until the prediction changes.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def minimal(
     target : str or int, optional
         The class that must be the predicted one: its name or its index; by default whatever is predicted.
     segments : int
-        About how many segments the image is parted into, by colour and place (SLIC).
+        About how many segments the image is divided into, by colour and place (SLIC).
     fill : {"blur", "inpaint", "mean"}
         What a removed segment shows: the image blurred by a Gaussian of a tenth of its short side; what its
         surroundings give when they are smoothly continued; the image's mean colour.

@@ -36,7 +36,7 @@ SAMPLE = 1 << 14
 
 
 TOP = 9
-"""How many patches are."""
+"""How many patches of two units are compared, at most, unless the user says."""
 
 
 def units(
