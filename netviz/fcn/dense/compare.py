@@ -177,8 +177,6 @@ def dense_compare(
         Called with what is being done, how many steps are done, and of how many.
     **options
         As for `netviz.load`: `trust`, `weights` and `seed`.
-    **options
-        As for `netviz.load`: `trust`, `weights` and `seed`.
 
     Returns
     -------

@@ -18,7 +18,7 @@ from netviz.errors import ImageError, ModelError
 from netviz.fcn.metrics import Confusion, metrics
 from netviz.fcn.streams.result import StreamsResult
 from netviz.images import Photo, prepare, read_image
-from netviz.images.labelled.labels import read_pixels
+from netviz.images.labelled.labels import read_numbers
 from netviz.images.labelled.masks import VOID, VOID_NAMES
 from netviz.models import Model, ModelOptions, ModelSpec, load
 from netviz.models.known.hed import HED
@@ -61,11 +61,7 @@ def read_truth(
     ImageError
         If the mask cannot be read, has another size than its image, or values that are no classes.
     """
-    values = read_pixels(path)
-    if values.ndim != 2 or values.dtype.kind not in "iub":
-        raise ImageError(
-            f"{path} is a picture in colour, no mask of class numbers; give one value to a pixel"
-        )
+    values = read_numbers(path)
     height, width = photo.pixels.shape[:2]
     if values.shape != (height, width):
         raise ImageError(

@@ -113,12 +113,24 @@ def read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.int64]:
     ImageError
         If it cannot be read, is no mask, or has another aspect.
     """
+    values = read_numbers(path)
+    check_aspect(path, (values.shape[0], values.shape[1]), size)
+    return values
+
+
+def read_numbers(path: Path) -> NDArray[np.int64]:
+    """Read a mask of whole numbers, (h, w), of any size.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be read, or is no mask.
+    """
     values = read_pixels(path)
     if values.ndim != 2 or values.dtype.kind not in "iub":
         raise ImageError(
             f"{path} is a picture in colour, no mask of class numbers; give one value to a pixel"
         )
-    check_aspect(path, (values.shape[0], values.shape[1]), size)
     return values.astype(np.int64)
 
 

@@ -105,8 +105,6 @@ def dissect(
         and named in ``run.json``.
     **options
         As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
-    **options
-        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
 
     Returns
     -------

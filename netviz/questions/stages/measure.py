@@ -137,7 +137,7 @@ def _ends(stage: Stage) -> tuple[float, ...]:
     return (0.0,)
 
 
-def _place(chain: Chain, serves: Callable[[Stage], bool], default: int) -> int:
+def _column_read(chain: Chain, serves: Callable[[Stage], bool], default: int) -> int:
     """Return the column that the first such stage of the network's own reads."""
     return next((number for number, stage in enumerate(chain.stages) if serves(stage)), default)
 
@@ -146,7 +146,7 @@ def other_nonlinearities(
     names: Sequence[str], chain: Chain, keys: Sequence[str], values: Sequence[Tensor]
 ) -> list[tuple[str, Column, Tensor]]:
     """Return key, column and value of each what-if non-linearity."""
-    place = _place(chain, lambda stage: stage.kind in NONLINEAR, 0)
+    place = _column_read(chain, lambda stage: stage.kind in NONLINEAR, 0)
     found = []
     for name in dict.fromkeys(names):
         value = NONLINEARITIES[name](values[place])
@@ -169,7 +169,7 @@ def other_pools(
     LayerError
         If the window is larger than the maps.
     """
-    place = _place(chain, lambda stage: stage.kind == "pool", len(chain.stages))
+    place = _column_read(chain, lambda stage: stage.kind == "pool", len(chain.stages))
     source, (side, step) = values[place], window
     height, width = source.shape[2:]
     if names and side > min(height, width):

@@ -72,8 +72,6 @@ def units(
         Stop at an image that cannot be read; else it is named in `skipped`.
     **options
         As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
-    **options
-        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
 
     Returns
     -------
