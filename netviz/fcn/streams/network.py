@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from torch import nn
+from typing_extensions import Unpack
 
 from netviz.capture import index_layers
 from netviz.errors import LayerError
 from netviz.geometry.field import Field, geometry
-from netviz.models import Layer, LayerIndex, Model, ModelSpec, load
+from netviz.models import Layer, LayerIndex, Model, ModelOptions, ModelSpec, load
 from netviz.models.known.skips.network import SkipNetwork, Tap
 from netviz.questions.opening import layer_fields, layers, require_maps
 
@@ -31,9 +32,7 @@ def FCN(
     strides: Sequence[int] = STRIDES,
     taps: Sequence[str] | None = None,
     learned: bool = False,
-    weights: str = "default",
-    seed: int = 0,
-    trust: bool = False,
+    **options: Unpack[ModelOptions],
 ) -> SkipNetwork:
     """Build a fully convolutional network with skips on a backbone (Long, Shelhamer, Darrell, CVPR 2015).
 
@@ -54,8 +53,8 @@ def FCN(
         then theirs.
     learned : bool
         Whether the kernels between taps are parameters, which begin as linear interpolation.
-    weights, seed, trust
-        As for `netviz.load`.
+    **options
+        As for `netviz.load`: `trust`, `weights` and `seed`.
 
     Returns
     -------
@@ -71,7 +70,7 @@ def FCN(
     ValueError
         If `classes` or `strides` make no sense.
     """
-    model = load(backbone, weights=weights, seed=seed, trust=trust)
+    model = load(backbone, **options)
     if classes < 1:
         raise ValueError(f"classes must be at least 1, not {classes}")
     found = choose_taps(model, strides, taps)
