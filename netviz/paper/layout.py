@@ -33,9 +33,8 @@ class Canvas:
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
         self.figure = Figure(figsize=(width / style.DPI, height / style.DPI), dpi=style.DPI)
-        FigureCanvasAgg(
-            self.figure
-        )  # without one, every artist that measures itself makes a renderer of its own
+        # Without one, every artist that measures itself makes a renderer of its own.
+        FigureCanvasAgg(self.figure)
         self.axes = self.figure.add_axes((0.0, 0.0, 1.0, 1.0))
         self.axes.set_axis_off()
         self.axes.set_xlim(0, width)
