@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
@@ -12,6 +13,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from numpy.typing import NDArray
 
@@ -116,6 +118,11 @@ class Canvas:
             vmin=low,
             vmax=high,
         )
+
+    def clip(self, artist: Artist, box: Box) -> None:
+        """Let an artist show only inside a box."""
+        left, top, width, height = box
+        artist.set_clip_path(Rectangle((left, top), width, height, transform=self.axes.transData))
 
     def frames(
         self, boxes: Sequence[Box], colour: str = style.FRAME, line: float = 1.0, out: float = 0.5

@@ -19,7 +19,7 @@ from netviz.paper.words import MINUS, TIMES
 from netviz.questions.contrast.result import ContrastResult
 
 GAP: Final = 6
-LINE: Final = 13
+_LINE: Final = 13
 BAR: Final = 32
 """Height of a colour bar with its numbers."""
 _BLOCKS: Final = (708, 1148)
@@ -55,7 +55,7 @@ def arrange(count: int, height: int, width: int) -> Grid:
         for target in _TARGETS:
             zoom, reduction = max(1, target // side), max(1, -(-side // target))
             tall, wide = (-(-length // reduction) * zoom for length in (height, width))
-            cell = (tall + LINE + GAP, max(wide, int(label)) + GAP)
+            cell = (tall + _LINE + GAP, max(wide, int(label)) + GAP)
             columns = max(1, (block + GAP) // cell[1])
             grid = Grid(block, columns, -(-count // columns), zoom, reduction, cell)
             if grid.height <= min(1.7 * block, _TALLEST) and wide <= block:
@@ -93,15 +93,15 @@ def block(
     notes = ["one scale for all maps"]
     if beyond:
         notes.append(f"{100 * beyond:.1g} % of the values lie beyond its ends and take their colour")
-    canvas.paragraph(left + 264, top + 9, notes, style.LABEL, grid.width - 264, step=LINE)
+    canvas.paragraph(left + 264, top + 9, notes, style.LABEL, grid.width - 264, step=_LINE)
     top += BAR
     boxes: list[Box] = []
     for index, (unit, values) in enumerate(zip(units, reduce_blocks(maps, grid.reduction), strict=True)):
         row, column = divmod(index, grid.columns)
         x, y = left + column * grid.cell[1], top + row * grid.cell[0]
-        box = (x, y + LINE, values.shape[1] * grid.zoom, values.shape[0] * grid.zoom)
+        box = (x, y + _LINE, values.shape[1] * grid.zoom, values.shape[0] * grid.zoom)
         canvas.values(values, box, scale)
-        canvas.text(x, y + LINE - 4, str(unit), style.LABEL, style.MUTED)
+        canvas.text(x, y + _LINE - 4, str(unit), style.LABEL, style.MUTED)
         boxes.append(box)
     canvas.frames(boxes)
     return top + grid.height
@@ -117,7 +117,7 @@ def heat(canvas: Canvas, values: NDArray[np.float32], box: Box, lines: list[str]
     y = top + height + 10
     draw_bar(canvas, left, y, width, scale)
     for row, line in enumerate(lines[1:]):
-        y_line = y + BAR + 10 + LINE * row
+        y_line = y + BAR + 10 + _LINE * row
         canvas.text(left, y_line, line, style.LABEL, style.MUTED, room=width)
 
 
@@ -195,7 +195,7 @@ def _draw(result: ContrastResult) -> Figure:
     panel_width = max(40, min(_PANEL, round(_PANEL * width / height)))
     lower = top + _HEADING + BAR + grid.height + 48
     image_width, image_height = fit(result.image.shape, _PANEL, whole=False)
-    body = max(image_height + 2 * LINE + 8, panel_height + 10 + BAR + 3 * LINE, _PANEL + 42)
+    body = max(image_height + 2 * _LINE + 8, panel_height + 10 + BAR + 3 * _LINE, _PANEL + 42)
     canvas = Canvas(paper, round(lower + body + MARGIN))
     head.draw(canvas)
     lefts = (MARGIN, MARGIN + grid.width + _BETWEEN)
@@ -219,7 +219,7 @@ def _summary(
     canvas.frames([box])
     canvas.heading(MARGIN, top - 7, result.image_name, _PANEL)
     y = top + image[0] + 14
-    canvas.paragraph(MARGIN, y, [seen_size(result.image)], style.LABEL, _PANEL, step=LINE)
+    canvas.paragraph(MARGIN, y, [seen_size(result.image)], style.LABEL, _PANEL, step=_LINE)
     left = float(MARGIN + _PANEL + _PANEL_GAP)
     for name, values, amount, signed in (
         ("local mean before", result.local_mean_before, _root_mean_square, True),

@@ -14,7 +14,7 @@ from netviz.paper.words import TIMES
 from netviz.questions.field.marks import THEORY
 from netviz.questions.field.result import FieldResult
 
-OTHER_AXIS: Final = "#bc4c00"
+_OTHER_AXIS: Final = "#bc4c00"
 """The width of the fields, where it is not the height."""
 _ROOM_LEFT: Final = 46
 _LONGEST: Final = 84
@@ -70,7 +70,7 @@ def chart(canvas: Canvas, result: FieldResult, box: Box) -> Axes:
     axes.set_ylim(0, most * 1.08)
     _limits(axes, high, wide)
     same = np.array_equal(sizes[known, 0], sizes[known, 1])
-    for column, colour, name in ((1, OTHER_AXIS, "width"), (0, THEORY, "height"))[1 if same else 0 :]:
+    for column, colour, name in ((1, _OTHER_AXIS, "width"), (0, THEORY, "height"))[1 if same else 0 :]:
         # A layer that sees everything is no step of the growth: its size is the input's, whatever came before.
         grown = np.where(result.chart_status == "global", np.nan, sizes[:, column])
         axes.plot(places, grown, color=colour, linewidth=0.9, label=name, zorder=2)
@@ -169,7 +169,7 @@ def _legend(axes: Axes, result: FieldResult, same: bool) -> None:
     high, wide = result.input_shape[1:]
     handles: list[Line2D] = []
     if not same:
-        handles += [_line(THEORY, "height"), _line(OTHER_AXIS, "width")]
+        handles += [_line(THEORY, "height"), _line(_OTHER_AXIS, "width")]
     for status, meaning in _MEANING.items():
         if (result.chart_status == status).any():
             marker, fill = _MARKS.get(status, ("x", "full"))

@@ -43,7 +43,7 @@ class Panel(NamedTuple):
     bar: tuple[tuple[float, str], ...] = ()
 
 
-def panels_of(result: FieldResult) -> list[Panel]:
+def _panels_of(result: FieldResult) -> list[Panel]:
     """Return what there is to show: always what the unit can see; what it uses and reacts to where known."""
     panels = [_theoretical(result)]
     if result.effective is not None:
@@ -201,7 +201,7 @@ def _moved(values: Floats, down: int, across: int) -> Floats:
     return moved
 
 
-def draw_legend(canvas: Canvas, panel: Panel, left: float, y: float, room: float) -> float:
+def _draw_legend(canvas: Canvas, panel: Panel, left: float, y: float, room: float) -> float:
     """Draw a panel's scale and legend below it; return the y below."""
     if panel.bar:
         y = heat_bar(canvas, left, y - 10, panel.bar) + 12
@@ -210,7 +210,7 @@ def draw_legend(canvas: Canvas, panel: Panel, left: float, y: float, room: float
     return y
 
 
-def legend_height(panel: Panel, room: float) -> int:
+def _legend_height(panel: Panel, room: float) -> int:
     """Return the pixels that a panel's scale and legend take, `room` pixels wide."""
     lines = [words.wrap([text], room - (26 if what else 0), style.LABEL) for what, text in panel.legend]
     return sum(13 * len(one) + 3 for one in lines) + (30 if panel.bar else 0)
@@ -233,7 +233,7 @@ class Inset(NamedTuple):
     far: bool
 
 
-def choose_inset(result: FieldResult, width: int, height: int) -> Inset | None:
+def _choose_inset(result: FieldResult, width: int, height: int) -> Inset | None:
     """Choose what to enlarge where the field is too small on the photograph to be looked at; None elsewhere."""
     rows, columns = result.image.shape[:2]
     if result.box is None:
@@ -261,7 +261,7 @@ def choose_inset(result: FieldResult, width: int, height: int) -> Inset | None:
     return None
 
 
-def note_on(inset: Inset, scale: float) -> tuple[str, str]:
+def _note_on(inset: Inset, scale: float) -> tuple[str, str]:
     """Say in a legend what the corner shows; `scale` is the pixels of paper that a pixel of the photograph takes."""
     return "", f"corner: the field, enlarged {inset.factor / scale:.2g} times"
 
@@ -309,12 +309,12 @@ def field_figure(result: FieldResult) -> Figure:
 
 
 def _draw(result: FieldResult) -> Figure:
-    panels = panels_of(result)
+    panels = _panels_of(result)
     width, height = fit(result.image.shape, _SIDE, whole=False)
-    inset = choose_inset(result, width, height)
+    inset = _choose_inset(result, width, height)
     if inset is not None:
         panels = [
-            panel._replace(legend=(*panel.legend, note_on(inset, width / result.image.shape[1])))
+            panel._replace(legend=(*panel.legend, _note_on(inset, width / result.image.shape[1])))
             for panel in panels
         ]
     room = max(width, 230)
@@ -323,7 +323,7 @@ def _draw(result: FieldResult) -> Figure:
     paper = 2 * MARGIN + (row + _BETWEEN + _CHART[0] if beside else max(row, _LEAST))
     head = Head.of(_title(result), _caption(result), paper, warnings=result.notes)
     top = head.height + 2
-    below = max(legend_height(panel, room) for panel in panels)
+    below = max(_legend_height(panel, room) for panel in panels)
     body = _HEADING + height + 18 + below
     chart_height = max(_CHART[1], body) if beside else _CHART[1]
     total = top + (chart_height if beside else body + 18 + chart_height) + MARGIN
@@ -341,7 +341,7 @@ def _draw(result: FieldResult) -> Figure:
         panel.over(canvas, plate)
         if inset is not None:
             boxes.append(enlarge(canvas, panel, plate, inset))
-        draw_legend(canvas, panel, left, top + _HEADING + height + 18, room)
+        _draw_legend(canvas, panel, left, top + _HEADING + height + 18, room)
     canvas.frames(boxes)
     if beside:
         chart(canvas, result, (MARGIN + row + _BETWEEN, top, _CHART[0], max(_CHART[1], body)))

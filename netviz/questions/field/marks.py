@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.lines import Line2D
-from matplotlib.patches import Ellipse, Rectangle
+from matplotlib.patches import Ellipse
 from matplotlib.patheffects import withStroke
 
 from netviz.paper import style
@@ -121,7 +120,7 @@ def outline(
         (((x, x), (y, to_y)), left < 0),
         (((to_x, to_x), (y, to_y)), right > width),
     ):
-        _add(canvas, Line2D(*ends, **_pen(colour, "cut" if cut else "solid"), zorder=4))
+        canvas.axes.add_artist(Line2D(*ends, **_pen(colour, "cut" if cut else "solid"), zorder=4))
 
 
 def ring(
@@ -137,7 +136,7 @@ def ring(
     size = (2 * across * plate.scale, 2 * down * plate.scale)
     patch = Ellipse(place, *size, facecolor="none", **pen, zorder=4)
     canvas.axes.add_patch(patch)
-    patch.set_clip_path(_window(canvas, plate))
+    canvas.clip(patch, plate.window)
 
 
 def square(canvas: Canvas, plate: Plate, center: tuple[float, float], side: float, colour: str) -> None:
@@ -147,8 +146,8 @@ def square(canvas: Canvas, plate: Plate, center: tuple[float, float], side: floa
     corners += [(x + side / 2, y + side / 2), (x - side / 2, y + side / 2), (x - side / 2, y - side / 2)]
     points = [(plate.x(across), plate.y(down)) for across, down in corners]
     line = Line2D([px for px, _ in points], [py for _, py in points], **_pen(colour, "dotted"), zorder=4)
-    _add(canvas, line)
-    line.set_clip_path(_window(canvas, plate))
+    canvas.axes.add_artist(line)
+    canvas.clip(line, plate.window)
 
 
 def middle(
@@ -165,8 +164,8 @@ def middle(
 
 def cross(canvas: Canvas, x: float, y: float, arm: float = 6.0) -> None:
     """Draw the cross that marks a middle."""
-    _add(canvas, Line2D([x - arm, x + arm], [y, y], **_pen(THEORY, "solid"), zorder=5))
-    _add(canvas, Line2D([x, x], [y - arm, y + arm], **_pen(THEORY, "solid"), zorder=5))
+    canvas.axes.add_artist(Line2D([x - arm, x + arm], [y, y], **_pen(THEORY, "solid"), zorder=5))
+    canvas.axes.add_artist(Line2D([x, x], [y - arm, y + arm], **_pen(THEORY, "solid"), zorder=5))
 
 
 def sample(canvas: Canvas, x: float, y: float, what: str, text: str, room: float) -> float:
@@ -175,7 +174,7 @@ def sample(canvas: Canvas, x: float, y: float, what: str, text: str, room: float
         cross(canvas, x + _SAMPLE / 2 - 2, y - 4)
     elif what:
         kind, colour = what.split()
-        _add(canvas, Line2D([x, x + _SAMPLE - 4], [y - 4, y - 4], **_pen(colour, kind), zorder=4))
+        canvas.axes.add_artist(Line2D([x, x + _SAMPLE - 4], [y - 4, y - 4], **_pen(colour, kind), zorder=4))
     indent = _SAMPLE + 4 if what else 0
     return canvas.paragraph(x + indent, y, [text], style.LABEL, room - indent) + 3
 
@@ -193,12 +192,3 @@ def _pen(colour: str, kind: str) -> dict[str, Any]:
         "solid_capstyle": "butt",
         "dash_capstyle": "butt",
     }
-
-
-def _window(canvas: Canvas, plate: Plate) -> Rectangle:
-    left, top, width, height = plate.window
-    return Rectangle((left, top), width, height, transform=canvas.axes.transData)
-
-
-def _add(canvas: Canvas, artist: Artist) -> None:
-    canvas.axes.add_artist(artist)

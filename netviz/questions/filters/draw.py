@@ -56,7 +56,7 @@ class MatrixLayout:
     notes: tuple[str, ...]
 
 
-def arrange_matrix(result: FiltersResult, view: FilterView) -> tuple[MatrixLayout, FilterView]:
+def _arrange_matrix(result: FiltersResult, view: FilterView) -> tuple[MatrixLayout, FilterView]:
     """Find the largest weights that fit on the paper, showing fewer input channels where none fit."""
     while True:
         layout = _largest(result, view)
@@ -208,7 +208,7 @@ def filters_figure(result: FiltersResult) -> Figure:
     with style.style():
         view = view_filters(result)
         if view.layout == "matrix":
-            layout, view = arrange_matrix(result, view)
+            layout, view = _arrange_matrix(result, view)
             return _draw_matrix(result, view, layout)
         return _draw_tiles(result, view)
 

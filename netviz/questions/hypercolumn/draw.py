@@ -56,7 +56,7 @@ def _draw(result: HypercolumnResult) -> Figure:
     panels.draw(
         canvas,
         boxes[1],
-        component_colours(result.components),
+        _component_colours(result.components),
         "components 1, 2, 3 as red, green, blue",
         f"each from its {_PERCENT[0]:g} to its {_PERCENT[1]:g} percentile",
     )
@@ -69,7 +69,7 @@ def _draw(result: HypercolumnResult) -> Figure:
         f"k-means in {words.counted(result.cluster_components, 'component')} ({explained} of the variance)",
     )
     for number, values in enumerate(result.components):
-        limit = component_limit(values)
+        limit = _component_limit(values)
         note = _sources(result, number) if values.any() else "nothing varies in a further direction"
         title = f"component {number + 1}: {_percent(float(result.explained[number]))} of the variance"
         said = f"end ±{words.number(limit)}; {note}"
@@ -80,13 +80,13 @@ def _draw(result: HypercolumnResult) -> Figure:
     return canvas.figure
 
 
-def component_limit(values: NDArray[np.floating]) -> float:
+def _component_limit(values: NDArray[np.floating]) -> float:
     """Return the end of a component's scale: what 97.5 % of its places stay within, so that a rim does not set it."""
     largest = float(np.percentile(np.abs(values).astype(np.float64), _PERCENT[1]))
     return largest or peak(values) or 1.0
 
 
-def component_colours(components: NDArray[np.floating]) -> Pixels:
+def _component_colours(components: NDArray[np.floating]) -> Pixels:
     """Return three components (3, H, W) as red, green and blue, uint8 (H, W, 3).
 
     Each goes from its 2.5th percentile, 0, to its 97.5th, 255; one that is constant is mid-grey.

@@ -17,9 +17,9 @@ from netviz.paper.regions import OUTLINE, draw_edges, edges, grey, over_grey
 from netviz.paper.scales import Pixels, Scale, colourise
 from netviz.questions.minimal.result import MinimalResult, MinimalSetResult
 
-CHANGED: Final = "#cf222e"
+_CHANGED: Final = "#cf222e"
 """The removal that changes the prediction."""
-CURVE: Final = "#0969da"
+_CURVE: Final = "#0969da"
 _SIDE: Final = 296
 _LEAST: Final = 256
 _UNDER: Final = 3 * 14 + 12
@@ -114,12 +114,12 @@ def _draw_steps(canvas: Canvas, result: MinimalResult, top: float, room: int, si
         for line, colour in (
             (first, style.INK),
             (f"score {words.number(score)}", style.MUTED),
-            (last, CHANGED if changed else style.INK),
+            (last, _CHANGED if changed else style.INK),
         ):
             canvas.text(left, y, line, style.LABEL, colour, room=room)
             y += 13
         if changed:
-            canvas.frames([box], colour=CHANGED, line=2.0, out=1.0)
+            canvas.frames([box], colour=_CHANGED, line=2.0, out=1.0)
     canvas.frames(boxes)
 
 
@@ -131,7 +131,9 @@ def _draw_curve(canvas: Canvas, result: MinimalResult, box: Box) -> Axes:
     axes = canvas.add_chart((left + 46, top + 40, width - 46 - 12, height - 40 - 38), "chart")
     scores = np.append(result.score, result.scores)
     places = np.arange(len(scores))
-    axes.plot(places, scores, color=CURVE, linewidth=1.3, marker="o", markersize=2.6, label="score", zorder=2)
+    axes.plot(
+        places, scores, color=_CURVE, linewidth=1.3, marker="o", markersize=2.6, label="score", zorder=2
+    )
     axes.axhline(result.score, color=style.FAINT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
     axes.set_xlim(-0.01 * len(scores), (len(scores) - 1) * 1.01 + 0.01)
     low, high = float(scores.min()), float(scores.max())
@@ -143,10 +145,10 @@ def _draw_curve(canvas: Canvas, result: MinimalResult, box: Box) -> Axes:
     if result.flipped:
         axes.axvline(result.removed, color=style.INK, linewidth=0.9, zorder=1, label="minimal image")
         axes.plot(
-            places[-1:], scores[-1:], "X", color=CHANGED, markersize=8, markeredgecolor=style.PAPER,
+            places[-1:], scores[-1:], "X", color=_CHANGED, markersize=8, markeredgecolor=style.PAPER,
             label="prediction changes", zorder=4,
         )  # fmt: skip
-    colour = CHANGED if result.flipped else style.MUTED
+    colour = _CHANGED if result.flipped else style.MUTED
     canvas.text(left + width - 12, top + 24, _end(result), style.LABEL, colour, room=width, ha="right")
     canvas.text(left + 46, top + 24, "dashed: the whole image", style.LABEL, style.MUTED)
     return axes

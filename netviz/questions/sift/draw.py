@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, Rectangle
+from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
@@ -22,15 +22,15 @@ from netviz.paper.words import MINUS, TIMES
 from netviz.questions.sift.result import SiftResult
 
 MARK: Final = "#0096c7"
-POSITIVE: Final = "#b2182b"
-NEGATIVE: Final = "#2166ac"
+_POSITIVE: Final = "#b2182b"
+_NEGATIVE: Final = "#2166ac"
 _SCALE: Final = Scale(-1.0, 1.0, "diverging", True)
 _ARROW_HEAD: Final = (4.5, 2.3)
 _SHAFT: Final = 0.5
 _PEN: Final = 72 / style.DPI
 
 
-def mark_keypoint(
+def _mark_keypoint(
     canvas: Canvas,
     box: Box,
     shape: tuple[int, int],
@@ -64,7 +64,7 @@ def mark_keypoint(
         circle = Circle((x, y), reach, fill=False, edgecolor=colour, linewidth=line * _PEN, zorder=3)
         stroke = LineCollection([[(x, y), tip]], colors=[colour], linewidths=line * _PEN, zorder=3)
         for artist in (circle, stroke):
-            clip_to(canvas, artist, box)
+            canvas.clip(artist, box)
             canvas.axes.add_artist(artist)
     # A circle too small to hold its number has it beside.
     inside = reach >= 9
@@ -79,12 +79,6 @@ def mark_keypoint(
         zorder=4,
     )
     text.set_path_effects([withStroke(linewidth=2.4, foreground=style.PAPER)])
-
-
-def clip_to(canvas: Canvas, artist: Any, box: Box) -> None:
-    """Let an artist show only inside a box."""
-    left, top, width, height = box
-    artist.set_clip_path(Rectangle((left, top), width, height, transform=canvas.axes.transData))
 
 
 def glyphs(canvas: Canvas, box: Box, descriptor: NDArray[Any], longest: float) -> None:
@@ -146,7 +140,7 @@ def bars(canvas: Canvas, box: Box, values: NDArray[Any], limit: float, signed: b
         ],
         axis=1,
     )
-    colours = [POSITIVE if value >= 0 else NEGATIVE for value in values]
+    colours = [_POSITIVE if value >= 0 else _NEGATIVE for value in values]
     drawn = PolyCollection(list(corners), facecolors=colours, edgecolors="none", zorder=2, label="bars")
     canvas.axes.add_collection(drawn, autolim=False)
     canvas.lines([((left, zero, left + width, zero), style.FAINT)], 0.8)
@@ -154,12 +148,12 @@ def bars(canvas: Canvas, box: Box, values: NDArray[Any], limit: float, signed: b
 
 TILE: Final = 38
 GAP: Final = 4
-BLOCK: Final = 4 * TILE + 3 * GAP
+_BLOCK: Final = 4 * TILE + 3 * GAP
 ROW: Final = 180
 """Pixels from one row of stages to the next."""
-HEIGHT: Final = 2 * ROW + 8
-"""Pixels that the strip takes."""
 _ARROW: Final = 34
+_STRIP: Final = (4 * _BLOCK + 3 * _ARROW, 2 * ROW + 8)
+"""Width and height of the strip of stages."""
 _LINE: Final = 13
 
 
@@ -171,31 +165,26 @@ class Stage(NamedTuple):
     notes: tuple[str, ...]
 
 
-def strip_width() -> int:
-    """Return the pixels that the strip takes."""
-    return 4 * BLOCK + 3 * _ARROW
-
-
-def draw_stages(canvas: Canvas, result: SiftResult, left: float, top: float) -> None:
+def _draw_stages(canvas: Canvas, result: SiftResult, left: float, top: float) -> None:
     """Draw both rows of four stages each."""
     for row, (name, stages) in enumerate(
         (
-            (f"SIFT, at keypoint 1: {len(result.stage_orientations)} orientations", sift_stages(result)),
+            (f"SIFT, at keypoint 1: {len(result.stage_orientations)} orientations", _sift_stages(result)),
             (
                 f"{result.alias or result.layer}: {words.counted(result.channels, 'unit')}",
-                layer_stages(result),
+                _layer_stages(result),
             ),
         )
     ):
         y = top + row * ROW
-        canvas.heading(left, y + 11, name, strip_width())
+        canvas.heading(left, y + 11, name, _STRIP[0])
         _row(canvas, stages, left, y + 22)
 
 
 def _row(canvas: Canvas, stages: Sequence[Stage], left: float, top: float) -> None:
     for number, stage in enumerate(stages):
-        x = left + number * (BLOCK + _ARROW)
-        canvas.text(x, top + 10, stage.heading, style.LABEL, room=BLOCK + _ARROW - 6)
+        x = left + number * (_BLOCK + _ARROW)
+        canvas.text(x, top + 10, stage.heading, style.LABEL, room=_BLOCK + _ARROW - 6)
         y = top + 17
         _tiles(canvas, stage.tiles, x, y)
         if number:
@@ -210,7 +199,7 @@ def _row(canvas: Canvas, stages: Sequence[Stage], left: float, top: float) -> No
             )
         y += 2 * TILE + GAP + 13
         for note in stage.notes:
-            y = canvas.paragraph(x, y, [note], style.SMALL, BLOCK + _ARROW - 8, step=_LINE)
+            y = canvas.paragraph(x, y, [note], style.SMALL, _BLOCK + _ARROW - 8, step=_LINE)
 
 
 def _tiles(canvas: Canvas, tiles: NDArray[np.float32] | NDArray[np.uint8], left: float, top: float) -> None:
@@ -222,7 +211,7 @@ def _tiles(canvas: Canvas, tiles: NDArray[np.float32] | NDArray[np.uint8], left:
         side = 2 * TILE + GAP if len(tiles) == 1 else TILE
         height, width = tile.shape[:2]
         across, down = side * min(1.0, width / height), side * min(1.0, height / width)
-        middle = (BLOCK - across) / 2 if len(tiles) == 1 else (TILE - across) / 2
+        middle = (_BLOCK - across) / 2 if len(tiles) == 1 else (TILE - across) / 2
         box = (
             left + column * (TILE + GAP) + middle,
             top + row * (TILE + GAP) + (side - down) / 2,
@@ -237,7 +226,7 @@ def _tiles(canvas: Canvas, tiles: NDArray[np.float32] | NDArray[np.uint8], left:
     canvas.frames(boxes)
 
 
-def sift_stages(result: SiftResult) -> tuple[Stage, ...]:
+def _sift_stages(result: SiftResult) -> tuple[Stage, ...]:
     """Return the steps of the first keypoint's descriptor."""
     sums = result.stage_cells
     final = np.moveaxis(result.descriptors[0], -1, 0)
@@ -261,7 +250,7 @@ def sift_stages(result: SiftResult) -> tuple[Stage, ...]:
     )
 
 
-def layer_stages(result: SiftResult) -> tuple[Stage, ...]:
+def _layer_stages(result: SiftResult) -> tuple[Stage, ...]:
     """Return the steps of the layer."""
     down, across = (words.number(value) for value in result.field_stride)
     high, wide = (words.number(value) for value in result.field_size)
@@ -341,17 +330,17 @@ def sift_figure(result: SiftResult) -> Figure:
 
 
 def _draw(result: SiftResult) -> Figure:
-    paper = 2 * MARGIN + _IMAGE + _BETWEEN + strip_width()
+    paper = 2 * MARGIN + _IMAGE + _BETWEEN + _STRIP[0]
     head = _header(result, paper)
     box: Box = (MARGIN, head.height, *fit(result.image.shape, _IMAGE, whole=False))
-    top = head.height + int(max(box[3] + 34, HEIGHT))
+    top = head.height + int(max(box[3] + 34, _STRIP[1]))
     count = len(result.keypoints)
     groups = min(_GROUPS, count)
     rows = -(-count // groups)
     canvas = Canvas(paper, top + _HEAD + rows * (_PATCH + _SPACE) + MARGIN)
     head.draw(canvas)
     _image(canvas, result, box)
-    draw_stages(canvas, result, MARGIN + _IMAGE + _BETWEEN, head.height - 4)
+    _draw_stages(canvas, result, MARGIN + _IMAGE + _BETWEEN, head.height - 4)
     room = (paper - 2 * MARGIN - (_GROUPS - 1) * _COLUMN) / _GROUPS
     for group in range(groups):
         left = MARGIN + group * (room + _COLUMN)
@@ -368,7 +357,7 @@ def _image(canvas: Canvas, result: SiftResult, box: Box) -> None:
     canvas.image(result.image, box)
     canvas.frames([box])
     for number in reversed(range(len(result.keypoints))):
-        mark_keypoint(
+        _mark_keypoint(
             canvas,
             box,
             shape,

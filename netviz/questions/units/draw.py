@@ -15,7 +15,7 @@ from netviz.paper.scales import scale_for
 from netviz.paper.words import TIMES
 from netviz.questions.units.result import UnitsResult
 
-CHART: Final = 214
+_CHART: Final = 214
 """Pixels that a histogram takes with its heading."""
 BINS: Final = 25
 LISTED: Final = 10
@@ -28,7 +28,7 @@ _PAIRS: Final = 170
 _GAP: Final = 30
 
 
-def draw_chart(
+def _draw_chart(
     canvas: Canvas, box: Box, name: str, values: NDArray[np.float64], heading: str, notes: Sequence[str]
 ) -> Axes:
     """Draw how many units have which value between 0 and 1, and their mean as a line.
@@ -66,18 +66,18 @@ def draw_chart(
     return axes
 
 
-def groups_height(result: UnitsResult) -> int:
+def _groups_height(result: UnitsResult) -> int:
     """Return the pixels that the list of groups takes, its heading included."""
     return 44 + _LINE * max(1, min(len(result.alike), LISTED) + (len(result.alike) > LISTED))
 
 
-def lists_height(result: UnitsResult) -> int:
+def _lists_height(result: UnitsResult) -> int:
     """Return the pixels that the lists of selective and of correlated units take, headings included."""
     rows = max(len(result.most_correlated(LISTED)), len(result.most_selective(LISTED)))
     return 44 + _LINE * rows if rows else 0
 
 
-def draw_groups(
+def _draw_groups(
     canvas: Canvas, result: UnitsResult, at: tuple[float, float], width: float, colours: Sequence[str]
 ) -> None:
     """List the largest groups of units with the same patches, each with its colour."""
@@ -93,7 +93,7 @@ def draw_groups(
     _list(canvas, *at, width, ("units with the same patches", note), lines, marks)
 
 
-def draw_lists(canvas: Canvas, result: UnitsResult, at: tuple[float, float], width: float) -> None:
+def _draw_lists(canvas: Canvas, result: UnitsResult, at: tuple[float, float], width: float) -> None:
     """List the most selective units, and the most correlated pairs."""
     left, top = at
     selective, pairs = result.most_selective(LISTED), result.most_correlated(LISTED)
@@ -211,8 +211,8 @@ def _draw(result: UnitsResult) -> Figure:
     shown = _shown_charts(result)
     head = _header(result, len(order), block, paper)
     top = head.height + 18
-    groups, lists = top + side + 30, top + len(shown) * CHART + 8
-    canvas = Canvas(paper, int(max(groups + groups_height(result), lists + lists_height(result))) + MARGIN)
+    groups, lists = top + side + 30, top + len(shown) * _CHART + 8
+    canvas = Canvas(paper, int(max(groups + _groups_height(result), lists + _lists_height(result))) + MARGIN)
     head.draw(canvas)
     canvas.heading(left, top - 8, "correlation of units")
     box: Box = (left, top, side, side)
@@ -229,9 +229,9 @@ def _draw(result: UnitsResult) -> Figure:
             x = left - _STRIP - 9
             canvas.text(x, middle, str(unit), style.SMALL, style.MUTED, ha="right", va="center_baseline")
     for place, (name, values, heading, notes) in enumerate(shown):
-        draw_chart(canvas, (charts, top + place * CHART, _CHARTS, CHART), name, values, heading, notes)
-    draw_groups(canvas, result, (MARGIN, groups), charts - _BETWEEN - MARGIN, GROUPS)
-    draw_lists(canvas, result, (charts, lists), _CHARTS)
+        _draw_chart(canvas, (charts, top + place * _CHART, _CHARTS, _CHART), name, values, heading, notes)
+    _draw_groups(canvas, result, (MARGIN, groups), charts - _BETWEEN - MARGIN, GROUPS)
+    _draw_lists(canvas, result, (charts, lists), _CHARTS)
     return canvas.figure
 
 
