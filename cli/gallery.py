@@ -114,7 +114,6 @@ def gallery(
     """
     from netviz.gallery.build import build
     from netviz.gallery.site import check_site
-    from netviz.results.ledger import STEPS
     from netviz.results.survey import read_survey
 
     check_site(out)
@@ -147,7 +146,7 @@ def gallery(
                 data=data,
                 size=size,
                 form=form or "standard",
-                resume=resume and (folder / STEPS).exists(),
+                resume=resume,
                 trust=trust,
                 weights=weights,
                 seed=seed,
@@ -162,21 +161,13 @@ def gallery(
 
 def run_folders(out: str, models: Sequence[str]) -> list[Path]:
     """Return where the run of each MODEL is kept, beside the site."""
-    from netviz.results.names import slug
+    from netviz.results.names import slug, unique_name
 
     site = Path(out)
     # A site that is called "." or ".." has a name all the same.
     site = site if site.name not in ("", "..") else site.resolve()
-    folders: list[Path] = []
-    taken: set[str] = set()
-    for model in models:
-        base, number = slug(Path(model).name), 2
-        name = base
-        while name.lower() in taken:
-            name, number = f"{base}-{number}", number + 1
-        taken.add(name.lower())
-        folders.append(site.with_name(f"{site.name}.runs") / name)
-    return folders
+    runs, taken = site.with_name(f"{site.name}.runs"), set[str]()
+    return [runs / unique_name(slug(Path(model).name), taken) for model in models]
 
 
 def _refuse_surveying(ctx: click.Context) -> None:

@@ -6,16 +6,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from netviz.engines import Progress
 from netviz.errors import NetvizError, OutputError
 from netviz.images import Photo, Prepared, prepare, read_image
 from netviz.models import Layer, LayerIndex, Model, Preprocessing
 from netviz.questions.opening import layer_slugs
 from netviz.results.base import Result
 from netviz.results.survey import Form, ImageRecord
-
-Report = Callable[[str, int, int], None]
-"""Called with what is being done, how much is done, and how much there is."""
-
 
 PAIR = 2
 """On how many photographs components, minimal images and hypercolumns are shown: the first ones."""
@@ -60,7 +57,7 @@ class Scope:
         ``"quick"``, ``"standard"`` or ``"full"``.
     data : str, Path or None
         The folder of labelled images.
-    device : str or None
+    device : str
         Where the network is.
     out : Path
         The survey's folder.
@@ -81,7 +78,7 @@ class Scope:
     own_size: bool
     form: Form
     data: str | Path | None
-    device: str | None
+    device: str
     out: Path
     made: dict[str, Any] = field(default_factory=dict)
 
@@ -153,7 +150,7 @@ class Step:
     name: str
     record: Any
     cost: Callable[[Scope], int]
-    make: Callable[[Scope, Report], Any]
+    make: Callable[[Scope, Progress], Any]
     quick: bool = False
 
 
@@ -204,7 +201,7 @@ class Work:
         Each step's name and its work, in about the time of one forward pass.
     """
 
-    def __init__(self, report: Report, parts: Iterable[tuple[str, int]]) -> None:
+    def __init__(self, report: Progress, parts: Iterable[tuple[str, int]]) -> None:
         self.report = report
         self.ends: dict[str, tuple[int, int]] = {}
         self.total = 0
@@ -213,7 +210,7 @@ class Work:
             self.total += work
         self._told = 0
 
-    def part(self, name: str) -> Report:
+    def part(self, name: str) -> Progress:
         """Return what a step is to call with its own progress."""
         begin, end = self.ends[name]
 

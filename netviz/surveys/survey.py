@@ -9,6 +9,8 @@ from types import NoneType
 from typing import Any
 
 from netviz._version import __version__
+from netviz.capture import network_device
+from netviz.engines import Progress
 from netviz.geometry.field import Field
 from netviz.images import PHOTOGRAPHS, list_images
 from netviz.images.labelled.folder import open_labelled
@@ -41,7 +43,7 @@ from netviz.results.survey import (
     SurveyRecord,
     write_survey,
 )
-from netviz.surveys.step import PAIR, Report, Scope, Step, Work
+from netviz.surveys.step import PAIR, Scope, Step, Work
 from netviz.surveys.steps.components import survey_components
 from netviz.surveys.steps.concepts import survey_concepts
 from netviz.surveys.steps.fcn import survey_fcn
@@ -103,7 +105,7 @@ def survey(
     trust: bool = False,
     weights: str | Path = "default",
     seed: int = 0,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Gather what a gallery shows of a network's layers in a folder: filters, maps, patches, components, concepts.
 
@@ -236,7 +238,6 @@ def open_scope(
     """
     if form not in SHOWN:
         raise ValueError(f"form must be one of {', '.join(SHOWN)}, not {form!r}")
-    network = model.runnable()
     own_size = model.preprocessing.resize is None and size is None
     brought = model.preprocessing
     if own_size:
@@ -260,7 +261,7 @@ def open_scope(
         own_size=own_size,
         form=form,
         data=data,
-        device=next((str(value.device) for value in network.parameters()), None),
+        device=str(network_device(model.runnable())),
         out=Path(out),
     )
 

@@ -10,12 +10,13 @@ from torch import nn
 
 import netviz
 from netviz.cli.main import run as command
+from netviz.engines import Progress
 from netviz.fcn.streams.measure import show
 from netviz.gallery.build import build
 from netviz.models import Model, Preprocessing
 from netviz.questions.reader import load_result
 from netviz.results.survey import FcnRecord, Form, ImageRecord, Missing, OnImage, StreamsOnImage, read_survey
-from netviz.surveys.step import Report, Scope
+from netviz.surveys.step import Scope
 from netviz.surveys.steps.fcn import survey_fcn
 from netviz.surveys.survey import open_scope
 from support.pages import tree
@@ -76,7 +77,7 @@ def make(tmp_path: Path) -> Make:
     return scope
 
 
-def noted(scope: Scope, report: Report = lambda *_: None) -> FcnRecord:
+def noted(scope: Scope, report: Progress = lambda *_: None) -> FcnRecord:
     found = survey_fcn(scope, report)
     assert isinstance(found, FcnRecord)
     return found

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from netviz.capture import brief, unwrap
+from netviz.capture import brief, network_device, unwrap
 from netviz.capture.tape import Tape, record
+from netviz.engines import Progress
 from netviz.images import Photo, prepare
 from netviz.models import Layer, LayerIndex, Model
 from netviz.questions.contrast.measure import contrast
@@ -15,7 +16,7 @@ from netviz.questions.stages.chain import Follower, key
 from netviz.questions.stages.measure import stages
 from netviz.results.base import Result
 from netviz.results.survey import ComponentOnImage, ComponentRecord, ComponentsRecord, Verb, Which
-from netviz.surveys.step import Report, Scope, made
+from netviz.surveys.step import Scope, made
 from netviz.surveys.steps.maps import DRAWN
 
 LEAST = 14
@@ -64,9 +65,8 @@ def choose_pair(model: Model, index: LayerIndex, photo: Photo, size: tuple[int, 
     """
     network = unwrap(model.runnable())
     prepared = prepare(photo.pixels, input_preprocessing(model.preprocessing, index, size))
-    device = next((value.device for value in network.parameters()), prepared.tensor.device)
     try:
-        tape = record(network, prepared.tensor.to(device), keep=False)
+        tape = record(network, prepared.tensor.to(network_device(network)), keep=False)
     except (RuntimeError, ValueError, IndexError) as error:
         return Pair(None, None, (f"{model.name} cannot be followed step by step: {brief(error)}",))
     convolutions = [
@@ -102,7 +102,7 @@ def _deeper(
     return convolutions[min(ranks)[2]] if ranks else None
 
 
-def survey_components(scope: Scope, report: Report) -> ComponentsRecord:
+def survey_components(scope: Scope, report: Progress) -> ComponentsRecord:
     """Save stages, contrast and SIFT of two convolutions on the first photographs in ``components/SLUG/``."""
     model, photos = scope.model, scope.photos()
     pair = choose_pair(model, scope.index, photos[0].photo, photos[0].size)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from netviz.engines import Progress
 from netviz.engines.accumulators.concepts import Centers
 from netviz.errors import NetvizError, OutputError
 from netviz.images import prepare, read_image
@@ -28,7 +29,7 @@ from netviz.questions.runs import open_network
 from netviz.results.files import write_bytes
 from netviz.results.ledger import TWO_PASSES, standing
 from netviz.results.survey import BestRecord, ConceptsRecord, MasksRecord, Missing, SeenRecord
-from netviz.surveys.step import Report, Scope
+from netviz.surveys.step import Scope
 from netviz.surveys.steps.patches import FEW
 
 Masks = NDArray[np.bool_]
@@ -206,7 +207,7 @@ def choose_layers(layers: Sequence[Layer], *, labelled: bool, also: Collection[s
     return [layer for at, layer in enumerate(spatial) if at % EVERY == 0 or layer.name in also]
 
 
-def survey_concepts(scope: Scope, report: Report) -> ConceptsRecord | Missing:
+def survey_concepts(scope: Scope, report: Progress) -> ConceptsRecord | Missing:
     """Dissect surveyed layers in ``concepts/``, and keep masks of the units that are shown.
 
     Without labelled images it is the survey's own, as the network saw them, and the concepts are colours. A mask is
@@ -264,7 +265,7 @@ def survey_concepts(scope: Scope, report: Report) -> ConceptsRecord | Missing:
     )
 
 
-def _two_passes(report: Report) -> Report:
+def _two_passes(report: Progress) -> Progress:
     """Count the images of two passes, each of which begins at 0, as one."""
     passes = -1
 

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from netviz.capture import unwrap
+from netviz.engines import Progress
 from netviz.errors import ImageError, ModelError
 from netviz.fcn.dense.compare import dense_compare
 from netviz.fcn.dense.measure import TOP, dense
@@ -16,7 +17,7 @@ from netviz.models.known.skips.network import SkipNetwork
 from netviz.questions.reader import load_result
 from netviz.results.base import Result
 from netviz.results.survey import FcnRecord, Missing, OnImage, StreamsOnImage
-from netviz.surveys.step import Report, Scope, made
+from netviz.surveys.step import Scope, made
 
 STREAMED = 4
 """On how many photographs streams are shown: a file of them holds every class's score at every pixel."""
@@ -34,7 +35,7 @@ SHORT_SIDE = 360
 """To what the short side of a larger photograph is brought for streams, in pixels."""
 
 
-def survey_fcn(scope: Scope, report: Report) -> FcnRecord | Missing:
+def survey_fcn(scope: Scope, report: Progress) -> FcnRecord | Missing:
     """Make what the FCN page shows, ``fcn/IMAGE-streams.npz``, ``-dense.npz`` and ``-compare.npz``.
 
     Of a network with streams: those, on the first four photographs. Of any other that can be made fully
@@ -76,7 +77,7 @@ def _stream(scope: Scope, place: int) -> Result:
     return show(photo, model=model, short_side=side)
 
 
-def _streams(scope: Scope, report: Report) -> FcnRecord:
+def _streams(scope: Scope, report: Progress) -> FcnRecord:
     shown = []
     images = scope.images[:STREAMED]
     for place, image in enumerate(images):
@@ -92,7 +93,7 @@ def _streams(scope: Scope, report: Report) -> FcnRecord:
     return FcnRecord(streams=tuple(shown), dense=())
 
 
-def _dense(scope: Scope, report: Report) -> FcnRecord | Missing:
+def _dense(scope: Scope, report: Progress) -> FcnRecord | Missing:
     model = scope.given
     images = scope.images[:DENSE]
     steps = len(images) + scope.full

@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from netviz.capture import brief
+from netviz.engines import Progress
 from netviz.errors import NetvizError, OutputError
 from netviz.geometry.effective import effective_fields, locate
 from netviz.images import prepare, read_image
@@ -15,13 +16,13 @@ from netviz.questions.field.measure import own_size, theoretical_result, with_ef
 from netviz.questions.field.result import FieldResult
 from netviz.questions.opening import input_preprocessing, layer_fields, layers
 from netviz.results.survey import FieldsRecord, Missing
-from netviz.surveys.step import Report, Scope
+from netviz.surveys.step import Scope
 
 PHOTOS = {"standard": 2, "full": 9}
 """Over how many photographs a gradient is averaged."""
 
 
-def survey_fields(scope: Scope, report: Report) -> FieldsRecord | Missing:
+def survey_fields(scope: Scope, report: Progress) -> FieldsRecord | Missing:
     """Save of each layer the theoretical field and the effective field of all its units, ``fields/SLUG.npz``.
 
     Both are what `netviz.field` finds in the middle of the layer's map on the first photographs, but the network runs
@@ -44,7 +45,7 @@ def survey_fields(scope: Scope, report: Report) -> FieldsRecord | Missing:
     return record
 
 
-def _fields(scope: Scope, photos: int, report: Report) -> dict[Layer, FieldResult]:
+def _fields(scope: Scope, photos: int, report: Progress) -> dict[Layer, FieldResult]:
     model, names = scope.model, tuple(image.name for image in scope.images[:photos])
     index, preprocessing, pairs = at_one_size(model, scope.chosen, scope.shown[0], scope.size)
     theory = layer_fields(model, index)

@@ -1,10 +1,11 @@
 """A survey's filters: the weights of every surveyed convolution."""
 
+from netviz.engines import Progress
 from netviz.questions.filters.measure import layer_filters
-from netviz.surveys.step import Report, Scope
+from netviz.surveys.step import Scope
 
 
-def survey_filters(scope: Scope, _: Report) -> None:
+def survey_filters(scope: Scope, _: Progress) -> None:
     """Save the filters of each convolution, ``filters/SLUG.npz``."""
     for layer, slug in scope.slugs.items():
         if layer.kernel is not None:

@@ -2,11 +2,12 @@
 
 from functools import partial
 
+from netviz.engines import Progress
 from netviz.models import Layer, LayerIndex, Model
 from netviz.questions.hypercolumn.measure import MOST_UNITS, hypercolumn
 from netviz.questions.opening import layer_fields
 from netviz.results.survey import HypercolumnsRecord, Missing, OnImage
-from netviz.surveys.step import Report, Scope, made
+from netviz.surveys.step import Scope, made
 
 DEPTHS = (1 / 8, 1 / 2, 7 / 8)
 """Where in the network the stacked layers lie, as shares of its convolutions."""
@@ -51,7 +52,7 @@ def choose_depths(model: Model, index: LayerIndex) -> list[Layer]:
     return chosen
 
 
-def survey_hypercolumns(scope: Scope, report: Report) -> HypercolumnsRecord | Missing:
+def survey_hypercolumns(scope: Scope, report: Progress) -> HypercolumnsRecord | Missing:
     """Make hypercolumns of the first photographs, ``hypercolumns/IMAGE.npz``."""
     model = scope.model
     names = tuple(layer.name for layer in choose_depths(model, scope.index))

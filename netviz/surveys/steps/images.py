@@ -7,14 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from netviz.engines import Progress
 from netviz.images import Photo
 from netviz.results.files import write_bytes
 from netviz.results.names import slug
 from netviz.results.survey import ImageRecord
-from netviz.surveys.step import Report, Scope
+from netviz.surveys.step import Scope
 
 
-def survey_images(scope: Scope, report: Report) -> tuple[ImageRecord, ...]:
+def survey_images(scope: Scope, report: Progress) -> tuple[ImageRecord, ...]:
     """Write every photograph as the network sees it, ``images/NUMBER-NAME.png``."""
     records: list[ImageRecord] = []
     names: list[str] = []

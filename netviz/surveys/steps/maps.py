@@ -8,13 +8,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from netviz.engines import Progress
 from netviz.models import Layer, Model
 from netviz.questions.maps.result import MapsResult
 from netviz.questions.opening import run_layers
 from netviz.questions.patches.run import open_run
 from netviz.results.records import Count
 from netviz.results.survey import PatchesRecord
-from netviz.surveys.step import Report, Scope
+from netviz.surveys.step import Scope
 
 UNITS = 16
 """How many units of each layer are shown on every photograph."""
@@ -28,7 +29,7 @@ Picked = tuple[tuple[Count, ...], tuple[Count, ...]]
 """A layer's units that are shown on every photograph, and those whose components are drawn."""
 
 
-def pick_units(scope: Scope, report: Report) -> tuple[Picked | None, ...]:
+def pick_units(scope: Scope, report: Progress) -> tuple[Picked | None, ...]:
     """Pick of each surveyed layer the units with the largest responses; None for a layer without maps."""
     patches = scope.made["patches"]
     # Where every image is of one size, the search for patches has seen the same pixels.
@@ -43,7 +44,7 @@ def pick_units(scope: Scope, report: Report) -> tuple[Picked | None, ...]:
     )
 
 
-def survey_maps(scope: Scope, report: Report) -> None:
+def survey_maps(scope: Scope, report: Progress) -> None:
     """Save the maps of the picked units on every photograph, ``maps/SLUG/IMAGE.npz``.
 
     A photograph whose files are all there is left out.
@@ -73,7 +74,7 @@ def _patch_peaks(folder: Path, layers: Sequence[Layer]) -> dict[Layer, NDArray[n
     return {layer: run.result(one).max for layer, one in zip(layers, run.layers, strict=True)}
 
 
-def _peaks(scope: Scope, report: Report) -> dict[Layer, NDArray[np.float32]]:
+def _peaks(scope: Scope, report: Progress) -> dict[Layer, NDArray[np.float32]]:
     """Run the network on every photograph; return each unit's largest value."""
     found: dict[Layer, NDArray[np.float32]] = {}
     for number in range(len(scope.shown)):

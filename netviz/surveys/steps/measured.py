@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import torch
-
-from netviz.capture import brief
+from netviz.capture import brief, network_device
+from netviz.engines import Progress
 from netviz.errors import NetvizError, OutputError
 from netviz.geometry.field import Field
 from netviz.images import prepare, read_image
@@ -26,7 +25,7 @@ from netviz.questions.field.measure import own_size
 from netviz.questions.field.result import MeasuredResult
 from netviz.questions.opening import layer_fields
 from netviz.results.survey import ConceptsRecord, MeasuredRecord, Missing
-from netviz.surveys.step import Report, Scope
+from netviz.surveys.step import Scope
 from netviz.surveys.steps.fields import PHOTOS, at_one_size
 
 HEAVY = 5e9
@@ -41,7 +40,7 @@ AREA = 224 * 224
 """Pixels of the image where a network takes any size: each photograph is run hundreds of times."""
 
 
-def survey_measured(scope: Scope, report: Report) -> MeasuredRecord | Missing:
+def survey_measured(scope: Scope, report: Progress) -> MeasuredRecord | Missing:
     """Measure the empirical field of many units at once, and save those of each layer in ``measured/SLUG.npz``.
 
     Photographs that a network takes at any size are brought to that of the first, and to the area of 224×224 pixels
@@ -126,11 +125,11 @@ def _shots(
     sources: Sequence[str | Path],
     names: Sequence[str],
     passes: int,
-    report: Report,
+    report: Progress,
 ) -> dict[Layer, list[Shot]]:
     """Cover each image by each occluder; return how much the units of each layer change."""
     network = hidden.model.runnable()
-    device = next((value.device for value in network.parameters()), torch.device("cpu"))
+    device = network_device(network)
     shots: dict[Layer, list[Shot]] = {layer: [] for layer in hidden.units}
     done = 0
 

@@ -3,16 +3,17 @@
 import math
 from functools import partial
 
+from netviz.engines import Progress
 from netviz.errors import ModelError
 from netviz.questions.minimal.measure import minimal
 from netviz.results.survey import MinimalRecord, Missing, OnImage
-from netviz.surveys.step import Report, Scope, made
+from netviz.surveys.step import Scope, made
 
 SEGMENTS = {"standard": 40, "full": 100}
 """Into how many segments a photograph is parted, about: the time it takes grows with their square."""
 
 
-def survey_minimal(scope: Scope, report: Report) -> MinimalRecord | Missing:
+def survey_minimal(scope: Scope, report: Progress) -> MinimalRecord | Missing:
     """Find the minimal images of the first photographs, ``minimal/IMAGE.npz``.
 
     A network that ends in maps gives a class to every pixel, and has none.

@@ -7,7 +7,7 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from netviz.engines import Units
+from netviz.engines import Progress, Units
 from netviz.errors import NetvizError, OutputError
 from netviz.questions.opening import Opened
 from netviz.questions.patches.measure import patches
@@ -15,7 +15,7 @@ from netviz.questions.patches.run import open_run
 from netviz.questions.units.result import NearestResult, nearest_units, sparsity
 from netviz.results.ledger import standing
 from netviz.results.survey import Missing, PatchesRecord
-from netviz.surveys.step import Report, Scope
+from netviz.surveys.step import Scope
 
 TOP = 9
 """Patches that each unit keeps, where there are as many images."""
@@ -25,7 +25,7 @@ FEW = 64
 """Up to so many images, reading them takes less time than starting processes for it."""
 
 
-def survey_patches(scope: Scope, report: Report) -> PatchesRecord | Missing:
+def survey_patches(scope: Scope, report: Progress) -> PatchesRecord | Missing:
     """Find the patches that excite each unit of the surveyed layers most, in ``patches/``; and ``units/SLUG.npz``.
 
     What an interrupted survey has left there goes on.

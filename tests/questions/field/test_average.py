@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from netviz.engines import Progress
 from netviz.geometry.field import Field, geometry
 from netviz.images import Photo, normalize
 from netviz.models import Model, Preprocessing
@@ -26,7 +27,7 @@ from netviz.questions.field.result import MeasuredResult
 from netviz.questions.opening import layers
 from netviz.questions.reader import load_result
 from netviz.results.survey import Form, ImageRecord, MeasuredRecord, Missing
-from netviz.surveys.step import Report, Scope
+from netviz.surveys.step import Scope
 from netviz.surveys.steps.measured import survey_measured
 from netviz.surveys.survey import open_scope
 from support.network import state_of
@@ -173,7 +174,7 @@ def scope_of(model: Model, out: Path, images: Sequence[str], names: Sequence[str
     return scope
 
 
-def step(out: Path, form: Form = "standard", report: Report = lambda *_: None) -> MeasuredRecord | Missing:
+def step(out: Path, form: Form = "standard", report: Progress = lambda *_: None) -> MeasuredRecord | Missing:
     """Measure two units of each layer on small photographs."""
     model = opened()
     model = replace(model, preprocessing=replace(PLAIN, resize=40, crop=(40, 40)))
