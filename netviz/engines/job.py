@@ -124,3 +124,7 @@ class Tally:
         """Note that a chunk is done."""
         self.done[chunk.number] = True
         self.skipped |= dict(chunk.skipped)
+
+
+Save: TypeAlias = Callable[[Accumulator, Tally], None]
+"""Called after every chunk with where a run stands; it decides whether to write that down."""

@@ -1,16 +1,14 @@
 """The engine of one machine: worker processes read the images, this process runs the network."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
 
 from netviz.engines.batches import Chunk, Source, load_chunk
-from netviz.engines.job import Accumulator, Job, Progress, Tally
+from netviz.engines.job import Accumulator, Job, Progress, Save, Tally
 from netviz.engines.runner import runner
 from netviz.errors import ImageError
-
-Save = Callable[[Accumulator, Tally], None]
 
 
 class _Chunks(Dataset[Chunk]):

@@ -1,4 +1,4 @@
-"""What long questions over many images share: the network made ready, the folder, its fingerprint, the engine."""
+"""What questions over many images share: opening the network, the job, the engine, the facts of run.json."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -9,14 +9,11 @@ import torch
 from typing_extensions import Unpack
 
 from netviz._version import __version__
-from netviz.engines import Accumulator, Files, Job, Progress, Tally, run_local
+from netviz.engines import Accumulator, Files, Job, Progress, Save, Tally, run_local
 from netviz.engines.batches import Source
 from netviz.errors import ImageError
 from netviz.models import Model, ModelOptions, ModelSpec, load
 from netviz.questions.opening import SHORT_SIDE, Opened, chosen_layers, open_model
-
-Save = Callable[[Accumulator, Tally], None]
-
 
 Fed = TypeVar("Fed", bound=Accumulator)
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, TypeVar
 
-from netviz.engines.job import Accumulator, Job, Progress, Tally
+from netviz.engines.job import Accumulator, Job, Progress, Save, Tally
 from netviz.engines.ray.tasks import Conductor, Division, LostError, Part, cause
 from netviz.errors import ModelError, NetvizError, OutputError
 
@@ -33,9 +33,6 @@ TRIES = 4
 
 
 Fed = TypeVar("Fed", bound=Accumulator)
-
-
-Save = Callable[[Accumulator, Tally], None]
 
 
 def run_ray(
