@@ -6,7 +6,7 @@ from torch import nn
 
 from netviz.errors import ImageError
 from netviz.fcn.evaluation.measure import evaluate
-from support import state_of
+from support.network import state_of
 
 
 class Counting(nn.Module):
