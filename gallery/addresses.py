@@ -4,16 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from netviz.questions.maps.result import MapsResult
-from netviz.results.survey import ConceptsRecord, LayerRecord, SurveyRecord
+from netviz.results.survey import SHOWN_UNITS, ConceptsRecord, LayerRecord, SurveyRecord
 
 from .loading import load_kind
 from .names import safe_names
 
 SITE = ("static", "index.html", "about.html", "site.json", "main", "about", "find", "found")
 """File names of the site, and ids of its pages: a network's folder is also its id."""
-
-UNITS = 16
-"""Units that are shown of a layer that has no maps."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +114,7 @@ def choose_units(run: SurveyRecord, place: int) -> tuple[int, ...]:
     total = layer.channels or 0
     if run.form == "full":
         return tuple(range(total))
-    shown = _mapped(run, layer) or range(min(UNITS, total))
+    shown = _mapped(run, layer) or range(min(SHOWN_UNITS, total))
     return tuple(sorted({*shown, *masked}))
 
 

@@ -1,6 +1,5 @@
 """How all panels draw: figures, sheets of tiles, previews and colour bars; nothing is kept once it is written."""
 
-import io
 import math
 import struct
 from collections.abc import Callable, Iterator, Sequence
@@ -8,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from netviz.paper import style, tiles
-from netviz.paper.raster import encode_png
+from netviz.paper.raster import encode_jpeg, encode_png
 from netviz.paper.saving import encode_figure
 from netviz.paper.scales import Scale, colour_bar
 from netviz.questions.drawing import figure
@@ -53,14 +51,6 @@ SMALL_QUALITY = 70
 """Of small photographs of which there are many, where colours may be half as fine as brightness."""
 
 
-def jpeg(pixels: Pixels, quality: int = QUALITY, *, halved: bool = False, optimize: bool = True) -> bytes:
-    """Encode pixels (H, W, 3) as JPEG, with colours half as fine as brightness if `halved`."""
-    buffer = io.BytesIO()
-    subsampling = 2 if halved else 0
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=subsampling, optimize=optimize)
-    return buffer.getvalue()
-
-
 def png_size(data: bytes) -> tuple[int, int]:
     """Return the width and height of a PNG, as its own header says.
 
@@ -88,10 +78,7 @@ def write_figure(result: Result, address: str, write: Write) -> Picture:
     """
     drawn = encode_figure(figure(result))
     picture = Picture(address, *png_size(drawn))
-    if address.endswith(".jpg"):
-        with Image.open(io.BytesIO(drawn)) as image:
-            drawn = jpeg(np.asarray(image.convert("RGB")), FIGURE_QUALITY)
-    write(address, drawn)
+    write(address, encode_jpeg(drawn, FIGURE_QUALITY, optimize=True) if address.endswith(".jpg") else drawn)
     return picture
 
 

@@ -11,12 +11,12 @@ from netviz.fcn.dense.result import CompareResult, DenseResult
 from netviz.fcn.streams.draw import Raster, held_classes, stream_map, stream_rasters, stream_scale
 from netviz.fcn.streams.result import StreamsResult
 from netviz.paper.classes import class_colour
-from netviz.paper.raster import encode_png
+from netviz.paper.raster import encode_jpeg, encode_png
 from netviz.results.base import Result
 from netviz.results.survey import FcnRecord, Missing, OnImage, StreamsOnImage
 
 from ..addresses import Addresses
-from ..drawing import Write, bar, jpeg, write_copy, write_figure
+from ..drawing import QUALITY, Write, bar, write_copy, write_figure
 from ..loading import is_small, load_kind
 from ..manifest import Made, Photo, Picture
 from ..panel import Panel, Recipe
@@ -273,12 +273,12 @@ def _streams(one: StreamsOnImage, addresses: Addresses, photo: Photo, write: Wri
     write(address, facts)
     size = (shape[1], shape[0])
     seen = Picture(_file(addresses, one.image, "0.jpg"), *size)
-    write(seen.path, jpeg(result.image, optimize=False))
+    write(seen.path, encode_jpeg(result.image, QUALITY))
     views = [View("image", photo.name, "", seen)]
     for view, raster in enumerate(rasters, start=1):
         share, layer, stride = _told(result, raster)
         drawn = Picture(_view(addresses, one, view), *size)
-        encoded = encode_png if result.form == "classes" else partial(jpeg, optimize=False)
+        encoded = encode_png if result.form == "classes" else partial(encode_jpeg, quality=QUALITY)
         write(drawn.path, encoded(raster.pixels))
         key = "changed" if raster.before else "stream"
         views.append(View(key, raster.name, raster.before, drawn, share, layer, stride))

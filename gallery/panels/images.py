@@ -9,12 +9,13 @@ import numpy as np
 from PIL import Image
 
 from netviz.errors import ResultError
+from netviz.paper.raster import encode_jpeg
 from netviz.paper.scales import Scale
 from netviz.questions.maps.result import MapsResult
 from netviz.questions.maps.tiles import map_sheet
 
 from ..addresses import Addresses
-from ..drawing import SMALL_QUALITY, Pixels, Write, bar, jpeg, png_size
+from ..drawing import QUALITY, SMALL_QUALITY, Pixels, Write, bar, png_size
 from ..loading import load_kind
 from ..manifest import Photo, Picture
 from ..panel import Panel
@@ -160,7 +161,7 @@ def draw_photo(addresses: Addresses, place: int, write: Write) -> Photo:
         pixels = thumbnail(data)
     except (OSError, ValueError) as error:
         raise ResultError(f"{image.file} is damaged: {error}; run the survey again") from error
-    write(small, jpeg(pixels, SMALL_QUALITY, halved=True))
+    write(small, encode_jpeg(pixels, SMALL_QUALITY, coarse=True, optimize=True))
     return Photo(image.name, Picture(path, width, height), Picture(small, pixels.shape[1], pixels.shape[0]))
 
 
@@ -256,7 +257,7 @@ def _glimpses(addresses: Addresses, place: int, write: Write) -> Glimpses | None
     for one, drawn in zip(tiles, pixels, strict=True):
         sheet[one.top : one.top + high, one.left : one.left + wide] = drawn
     picture = Picture(_glimpses_file(addresses, place), sheet.shape[1], sheet.shape[0])
-    write(picture.path, jpeg(sheet))
+    write(picture.path, encode_jpeg(sheet, QUALITY, optimize=True))
     kinds = (("sequential", False), ("diverging", True))
     bars = tuple((kind, bar(kind)) for kind, signed in kinds if any(one.signed == signed for one in tiles))
     return Glimpses(picture, (wide, high), tuple(tiles), bars)

@@ -13,12 +13,13 @@ from netviz.errors import ImageError, ResultError
 from netviz.images.labelled.labels import read_pixels
 from netviz.images.read import read_image
 from netviz.paper import style
+from netviz.paper.raster import encode_jpeg
 from netviz.paper.tiles import lay_out
 from netviz.questions.patches.tiles import outline
 from netviz.results.survey import ConceptsRecord, MasksRecord
 
 from ..addresses import Addresses
-from ..drawing import Pixels, Write, chunks, jpeg, sprite_sheets
+from ..drawing import QUALITY, Pixels, Write, chunks, sprite_sheets
 from ..manifest import Picture
 from ..panel import Panel
 
@@ -152,7 +153,7 @@ def _draw(
         tile[top : top + image.shape[0], left : left + image.shape[1]] = _outlined(image, inside)
     columns = math.ceil(math.sqrt(len(tiles)))
     sheet = lay_out(tiles, columns, GAP, style.rgb(style.PAPER), style.rgb(style.FRAME))
-    write(path, jpeg(sheet, optimize=False))
+    write(path, encode_jpeg(sheet, QUALITY))
     picture = Picture(path, sheet.shape[1], sheet.shape[0])
     corners = [
         (GAP + at % columns * (wide + GAP), GAP + at // columns * (high + GAP)) for at in range(len(tiles))

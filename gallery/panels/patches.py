@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netviz.paper import style
-from netviz.paper.raster import encode_png
+from netviz.paper.raster import encode_jpeg, encode_png
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.patches.run import read_patches
 from netviz.questions.patches.sheet import PatchSheet, patch_sheet
@@ -16,7 +16,7 @@ from netviz.questions.patches.tiles import Images, RunImages
 from netviz.results.survey import Missing
 
 from ..addresses import Addresses
-from ..drawing import SMALL_QUALITY, Pixels, Write, chunks, jpeg, side_by_side, sprite_sheets, write_copy
+from ..drawing import SMALL_QUALITY, Pixels, Write, chunks, side_by_side, sprite_sheets, write_copy
 from ..loading import is_small
 from ..manifest import Picture, Sprites
 from ..panel import Panel, Recipe
@@ -252,7 +252,12 @@ def draw_patches(addresses: Addresses, place: int, memory: Memory, write: Write)
 
 
 def _write(pixels: Pixels, path: str, write: Write) -> Picture:
-    write(path, encode_png(pixels) if path.endswith(".png") else jpeg(pixels, SMALL_QUALITY, halved=True))
+    write(
+        path,
+        encode_png(pixels)
+        if path.endswith(".png")
+        else encode_jpeg(pixels, SMALL_QUALITY, coarse=True, optimize=True),
+    )
     return Picture(path, pixels.shape[1], pixels.shape[0])
 
 

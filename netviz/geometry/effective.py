@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from netviz.capture import capture, channels_first
+from netviz.capture import capture, channels_first, network_device
 from netviz.errors import LayerError, ModelError
 from netviz.models.layers import Layer
 
@@ -75,7 +75,7 @@ def effective_field(
         raise ValueError(f"gradient must be 'absolute' or 'positive', not {gradient!r}")
     total: Tensor | None = None
     count = 0
-    device = next((value.device for value in network.parameters()), torch.device("cpu"))
+    device = network_device(network)
     with torch.inference_mode(False), torch.enable_grad(), capture(network, [layer], grad=True) as run:
         for image in images:
             pixels = image.detach().clone().to(device).requires_grad_(True)
@@ -121,7 +121,7 @@ def effective_fields(
     """
     totals: dict[Layer, Tensor] = {}
     count = 0
-    device = next((value.device for value in network.parameters()), torch.device("cpu"))
+    device = network_device(network)
     with torch.inference_mode(False), torch.enable_grad(), capture(network, layers, grad=True) as run:
         for image in images:
             pixels = image.detach().clone().to(device).requires_grad_(True)

@@ -44,6 +44,9 @@ Which: TypeAlias = Literal["first", "deeper"]
 Form: TypeAlias = Literal["quick", "standard", "full"]
 """How much a survey measures."""
 
+SHOWN_UNITS = 16
+"""How many units of each layer are shown on every photograph, where not all are."""
+
 MOST_UNITS = 1 << 17
 """Units that no layer in use comes near."""
 

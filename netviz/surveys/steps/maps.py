@@ -14,12 +14,8 @@ from netviz.questions.maps.result import MapsResult
 from netviz.questions.opening import run_layers
 from netviz.questions.patches.run import open_run
 from netviz.results.records import Count
-from netviz.results.survey import PatchesRecord
+from netviz.results.survey import SHOWN_UNITS, PatchesRecord
 from netviz.surveys.step import Scope
-
-UNITS = 16
-"""How many units of each layer are shown on every photograph."""
-
 
 DRAWN = 12
 """How many units are drawn before and after contrast normalization."""
@@ -39,7 +35,7 @@ def pick_units(scope: Scope, report: Progress) -> tuple[Picked | None, ...]:
     else:
         peaks = _peaks(scope, report)
     return tuple(
-        (_strongest(peaks[layer], UNITS), _strongest(peaks[layer], DRAWN)) if layer in peaks else None
+        (_strongest(peaks[layer], SHOWN_UNITS), _strongest(peaks[layer], DRAWN)) if layer in peaks else None
         for layer in scope.chosen
     )
 

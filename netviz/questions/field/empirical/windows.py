@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from netviz.capture import brief, capture, channels_first, unwrap
+from netviz.capture import brief, capture, channels_first, network_device, unwrap
 from netviz.capture.tape import Tape, record
 from netviz.errors import ImageError, LayerError, ModelError
 from netviz.geometry.field import Field, geometry
@@ -126,7 +125,7 @@ def _measured(
 def _image(setting: _Setting, source: str | Path | Photo) -> tuple[Photo, Tensor]:
     """Read an image and bring it to what the network takes."""
     photo = source if isinstance(source, Photo) else read_image(source)
-    device = next((value.device for value in setting.network.parameters()), torch.device("cpu"))
+    device = network_device(setting.network)
     return photo, prepare(photo.pixels, setting.preprocessing).tensor.to(device)
 
 
