@@ -17,6 +17,7 @@ COMMANDS = re.findall(r"^netviz .*?(?=\s+#|$)", README, flags=re.MULTILINE)
 FOLDERS = {"site": "index.html", "run": "run.json"}
 SMALLER = {
     "field": ["--images", "skimage:coins"],
+    "occlusion": ["--stride", "32", "--patch", "32"],
     "gallery": ["--images", "skimage:coins", "--layers", "conv1", "--size", "64x64"],
 }
 

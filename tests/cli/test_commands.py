@@ -9,6 +9,7 @@ from netviz.cli.main import netviz as group
 from netviz.cli.reference import reference, stub
 
 ROOT = Path(__file__).resolve().parents[2]
+SMALL = ("--model", "squeezenet1_1", "--weights", "none", "--size", "64")
 
 
 def test_layers_as_table_and_json(netviz):
@@ -30,7 +31,8 @@ def test_layers_as_table_and_json(netviz):
 
 
 def test_filters_picture_arrays_and_facts(netviz, tmp_path):
-    done = netviz("filters", "mobilenet_v2", "--layer", "conv2", "-o", tmp_path / "a.npz", "--json")
+    asked = ("filters", "mobilenet_v2", "--weights", "none", "-l", "conv2")
+    done = netviz(*asked, "-o", tmp_path / "a.npz", "--json")
     facts = json.loads(done.out)
     assert facts["arrays"] == {"weight": [32, 1, 3, 3], "units": [32]}
     assert facts["groups"] == 32
@@ -40,7 +42,7 @@ def test_filters_picture_arrays_and_facts(netviz, tmp_path):
         assert json.loads(str(saved["facts"]))["layer"] == "features.1.conv.0.0"
     for suffix in ("png", "svg", "pdf"):
         assert netviz("draw", tmp_path / "a.npz", "-o", tmp_path / f"b.{suffix}").status == 0
-        assert netviz("filters", "mobilenet_v2", "-l", "conv2", "-o", tmp_path / f"c.{suffix}").status == 0
+        assert netviz(*asked, "-o", tmp_path / f"c.{suffix}").status == 0
         assert (tmp_path / f"b.{suffix}").read_bytes() == (tmp_path / f"c.{suffix}").read_bytes()
     assert json.loads(netviz("report", tmp_path / "a.npz", "--json").out) == facts
     assert "layer: features.1.conv.0.0" in netviz("report", tmp_path / "a.npz").out
@@ -60,11 +62,11 @@ def test_maps_of_one_and_of_several_images(netviz, tmp_path):
     assert facts["image_name"] == "coins"
 
 
-def test_same_input_same_bytes(netviz, tmp_path):
+def test_same_input_same_bytes(netviz, tmp_path, photo):
     for name in ("a", "b"):
         for suffix in ("npz", "png", "svg", "pdf"):
             out = tmp_path / f"{name}.{suffix}"
-            netviz("maps", "skimage:coffee", "-l", "conv3", "--units", "0:6", "-o", out)
+            netviz("maps", photo, *SMALL, "-l", "conv3", "--units", "0:6", "-o", out)
     for suffix in ("npz", "png", "svg", "pdf"):
         assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
 
