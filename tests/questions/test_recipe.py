@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = (ROOT / "docs" / "design.md").read_text(encoding="utf-8").partition("## A new question")[2]
-BLOCKS = dict(re.findall(r"`([\w/]+\.py)`[^`]*:\n\n```python\n(.*?)```", RECIPE, flags=re.DOTALL))
+BLOCKS = dict(re.findall(r"`([\w/]+\.py)`[^`]*:\n\n```(?:python|text)\n(.*?)```", RECIPE, flags=re.DOTALL))
 TABLE = "netviz/questions/table.py"
 
 ASK = """
