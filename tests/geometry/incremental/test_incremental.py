@@ -201,7 +201,7 @@ def test_every_place_equals_a_full_pass(name, patch):
 def test_local_functions_run_on_windows(name):
     torch.manual_seed(0)
     plan = check(NETWORKS[name](), (64, 48), (3, 3), 3)
-    first = plan.groups[0].steps
+    first = plan.groups[0].nodes
     assert all(step.tracks is not None for step in first)
     assert first[0].tracks[0].size < 10
 
@@ -209,8 +209,8 @@ def test_local_functions_run_on_windows(name):
 def test_windows_give_way_to_whole_maps():
     torch.manual_seed(0)
     network = nn.Sequential(conv(3, 4, 3, padding=1), conv(4, 4, 37, padding=18), conv(4, 4, 3))
-    steps = check(network, (40, 40), (4, 4), 4).groups[0].steps
-    assert [step.tracks is not None for step in steps] == [True, False, False]
+    nodes = check(network, (40, 40), (4, 4), 4).groups[0].nodes
+    assert [node.tracks is not None for node in nodes] == [True, False, False]
 
 
 def test_a_focus_needs_less_and_gives_the_same():
@@ -229,7 +229,7 @@ def test_a_focus_needs_less_and_gives_the_same():
             top, left, bottom, right = focus
             torch.testing.assert_close(found, every[..., top:bottom, left:right], rtol=0, atol=1e-5)
             # No place has to compute more of the last map than is wanted.
-            assert all(group.steps[-1].tracks[0].size <= bottom - top for group in plan.groups)
+            assert all(group.nodes[-1].tracks[0].size <= bottom - top for group in plan.groups)
 
 
 def test_the_kept_values_are_not_touched():
