@@ -96,7 +96,10 @@ def dissect(address: str | None, engine: str, **options: Any) -> None:
     say(f"wrote {folder}: {len(facts['layers'])} layer{'s'[: len(facts['layers']) > 1]}, {seen}{skipped}")
     for one in facts["layers"]:
         called = f"{one['name']} ({one['alias']})"
-        say(f"{called}: {one['detectors']} of {one['units']} units detect {one['unique']} different concepts")
+        say(
+            f"{called}: {one['detectors']} of {one['units']} units detect {one['unique_best']} different concepts; "
+            f"{one['unique']} unique detectors over all categories"
+        )
         if one["placed"] == "evenly":
             say(
                 f"{called}: where its positions look is {one['field_status']}; they were spread evenly over the input"

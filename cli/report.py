@@ -21,6 +21,9 @@ def report(results: tuple[str, ...], as_json: bool) -> None:
     """Print the facts of a saved result (.npz), of the folder of a run, or of a table of Network Dissection (.csv).
 
     Of dissections units, detectors, unique detectors per category and in total are told, of several side by side.
+    As in the tables of Network Dissection, unique detectors are for each category the different concepts that are the
+    best of that category for some unit, with an IoU that passes (`unique` of --json). The different concepts among
+    the units' best over all categories are fewer, and stand beside (`unique_best`).
     """
     from netviz.questions.reader import report as facts_of
 
@@ -131,11 +134,12 @@ def dissection_lines(named: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
     if len(named) > 1:
         rows.insert(0, ["", *(name for name, _, _ in columns)])
     for told, key in (("units", "units"), ("detectors", "detectors"), ("unique detectors", "unique")):
-        rows.append([told, *(str(layer[key]) for _, _, layer in columns)])
+        rows.append([told, *("–" if layer[key] is None else str(layer[key]) for _, _, layer in columns)])
     rows += [
         [f"  {category}", *(str(layer["by_category"].get(category, "–")) for _, _, layer in columns)]
         for category in categories
     ]
+    rows.append(["different best concepts", *(str(layer["unique_best"]) for _, _, layer in columns)])
     lines += ["", *_table(rows)]
     found: dict[tuple[str, str], list[int]] = {}
     for at, (_, _, layer) in enumerate(columns):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from netviz.errors import ResultError
-from netviz.questions.dissect.result import Detection, DissectionResult, count_detectors
+from netviz.questions.dissect.result import Detection, DissectionResult
 from netviz.questions.dissect.run import DissectionRun, open_dissection
 from netviz.results.survey import BestRecord, ConceptsRecord, LayerRecord, MasksRecord, Missing
 
@@ -57,8 +57,9 @@ class LayerConcepts:
     ----------
     title, page : str
         The layer's title and address.
-    total, detectors, unique : int
-        Units, how many of them detect a concept, and how many concepts that makes.
+    total, detectors, unique_best, unique : int
+        Units, how many of them detect a concept, how many concepts that makes, and the unique detectors: for each
+        category the different concepts that are the best of that category for some unit, and pass.
     units : tuple of UnitConcept
         Units that are shown, with the best concept of each.
     table : str
@@ -71,6 +72,7 @@ class LayerConcepts:
     page: str
     total: int
     detectors: int
+    unique_best: int
     unique: int
     units: tuple[UnitConcept, ...]
     table: str
@@ -277,7 +279,7 @@ def _layer(
     detections: Sequence[Detection],
     drawn: dict[int, Mask],
 ) -> LayerConcepts:
-    counts = count_detectors(detections, result.categories, result.detect)
+    counts = result.counts()
     name = addresses.run.layers[masks.layer].name
     images = dict(zip(masks.units, masks.images, strict=True))
     shown = [unit for unit in addresses.units[masks.layer] if unit < result.channels]
@@ -298,6 +300,7 @@ def _layer(
         page=addresses.page(masks.layer),
         total=result.channels,
         detectors=counts["detectors"],
+        unique_best=counts["unique_best"],
         unique=counts["unique"],
         units=units,
         table=_table(addresses, masks),
@@ -490,7 +493,7 @@ def layer_concepts(told: LayerConcepts) -> str:
     """Say how many of a layer's units detect something."""
     who = f"{told.detectors:,} of {counted(told.total, 'unit')}" if told.detectors else "No unit"
     verb = "detects" if told.detectors in (0, 1) else "detect"
-    what = f", {counted(told.unique, 'concept')} in all" if told.unique > 1 else ""
+    what = f", {counted(told.unique_best, 'concept')} in all" if told.unique_best > 1 else ""
     return f"{who} {verb} a concept{what}"
 
 

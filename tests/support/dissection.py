@@ -17,6 +17,7 @@ def dissection(iou, concepts=None, **changes):
     units, count = iou.shape
     concepts = concepts or tuple((f"thing {at}", ("object", "part")[at % 2]) for at in range(count))
     categories = tuple(dict.fromkeys(category for _, category in concepts))
+    of = np.array([[category == one for _, category in concepts] for one in categories])
     values = {
         "iou": iou,
         "intersection": np.zeros((units, count), dtype=np.int64),
@@ -25,7 +26,7 @@ def dissection(iou, concepts=None, **changes):
         "concept_images": np.full(count, 3),
         "category_area": np.full(len(categories), 1000),
         "threshold": np.full(units, 0.5),
-        "best": np.zeros((units, len(categories)), dtype=np.int64),
+        "best": np.where(of, iou[:, None], -1).argmax(axis=2),
         "concepts": tuple(concepts),
         "categories": categories,
         "network": "net",

@@ -49,10 +49,20 @@ class DissectionTable:
     categories: tuple[str, ...]
     best: tuple[dict[str, InCategory], ...]
 
+    def counts(self, iou: float = IOU) -> dict[str, Any]:
+        """Return the number of detectors and of the concepts that they detect: see `count_detectors`."""
+        in_categories = (
+            Detection(one.unit, category, found.label, found.iou)
+            for one, best in zip(self.detections, self.best, strict=True)
+            for category, found in best.items()
+        )
+        return count_detectors(
+            self.detections, in_categories if self.categories else None, self.categories, iou
+        )
+
     def summary(self, iou: float = IOU) -> dict[str, Any]:
         """Return what ``netviz report`` tells of it."""
-        counts = count_detectors(self.detections, self.categories, iou)
-        return {**counts, "kind": "dissection", "categories": list(self.categories), "detect": iou}
+        return {**self.counts(iou), "kind": "dissection", "categories": list(self.categories), "detect": iou}
 
 
 def write_table(result: DissectionResult) -> bytes:

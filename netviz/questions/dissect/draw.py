@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from netviz.paper import style, words
 from netviz.paper.layout import MARGIN, Box, Canvas, Head, layer_name
 from netviz.questions.dissect.csv import DissectionTable
-from netviz.questions.dissect.result import IOU, Detection, DissectionResult, count_detectors
+from netviz.questions.dissect.result import IOU, DissectionResult
 
 Concept = tuple[str, str]
 """Category and name."""
@@ -41,6 +41,9 @@ class Counts:
     detect : float
         Above which intersection over union a unit is a detector.
     categories : tuple of str
+    unique : int or None
+        Unique detectors: for each category the different concepts that are some unit's best there, and pass. None
+        where a table does not tell.
     found : mapping
         How many units detect each concept; of the detected alone.
     best : mapping
@@ -56,6 +59,7 @@ class Counts:
     detectors: int
     detect: float
     categories: tuple[str, ...]
+    unique: int | None
     found: Mapping[Concept, int]
     best: Mapping[Concept, Best]
     complete: bool = True
@@ -69,16 +73,17 @@ class Counts:
             one = Best(float(result.iou[units[at], at]), units[at])
             if result.concept_area[at] > 0 and one > best.get((category, label), Best(-1.0, 0)):
                 best[category, label] = one
-        found = _found(result.detections(), result.detect)
+        counts = result.counts()
         return cls(
             name=name or result.network,
             network=result.network,
             layer=layer_name(result.layer, result.alias),
             units=result.channels,
-            detectors=sum(found.values()),
+            detectors=counts["detectors"],
             detect=result.detect,
             categories=tuple(result.categories),
-            found=found,
+            unique=counts["unique"],
+            found=_found(counts),
             best=best,
         )
 
@@ -91,25 +96,25 @@ class Counts:
             for concept, iou in {**told, (one.category, one.label): one.score}.items():
                 if concept[1] and iou > best.get(concept, Best(-1.0, 0)).iou:
                     best[concept] = Best(iou, one.unit)
-        found = _found(table.detections, IOU)
+        counts = table.counts(IOU)
         categories = tuple(dict.fromkeys([*table.categories, *sorted({category for category, _ in best})]))
         return cls(
             name=name,
             network="",
             layer="",
             units=len(table.detections),
-            detectors=sum(found.values()),
+            detectors=counts["detectors"],
             detect=IOU,
             categories=categories,
-            found=found,
+            unique=counts["unique"],
+            found=_found(counts),
             best=best,
             complete=False,
         )
 
 
-def _found(detections: Sequence[Detection], detect: float) -> dict[Concept, int]:
-    told = count_detectors(detections, (), detect)["detected"]
-    return {(category, label): count for category, label, count in told}
+def _found(counts: dict[str, Any]) -> dict[Concept, int]:
+    return {(category, label): count for category, label, count in counts["detected"]}
 
 
 class Group(NamedTuple):
@@ -292,6 +297,7 @@ def _caption(result: DissectionResult, counts: Counts, groups: list[Group], coun
             f"a unit detects the concept with which its IoU is highest, if that is above {level}",
             f"{counts.detectors} of {words.counted(counts.units, 'unit')} detect {len(counts.found)} different of "
             f"{words.counted(known, 'concept')}",
+            f"unique detectors (best of their category and above {level}, over all categories): {counts.unique}",
         ]
         if len(counts.found) < known:
             caption.append(

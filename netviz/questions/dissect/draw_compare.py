@@ -130,6 +130,9 @@ def _caption(columns: Sequence[Counts], groups: Sequence[Group], counted: bool) 
     caption = [f"a unit detects the concept with which its IoU is highest, if that is above {level}"]
     if counted:
         caption.append("bars: units that detect a concept")
+        caption.append(
+            f"unique: concepts that are some unit's best of their category, with an IoU above {level}"
+        )
     else:
         caption.append("bars: the best IoU of each concept; red line: the level")
     shown = [concept for group in groups for concept in group.shown]
@@ -145,12 +148,12 @@ def _caption(columns: Sequence[Counts], groups: Sequence[Group], counted: bool) 
 
 def _head(canvas: Canvas, column: Counts, x: float, top: float, room: float, named: bool) -> None:
     """Write what a column is of."""
-    unique = len(column.found)
+    unique = "" if column.unique is None else f", {column.unique} unique"
     told = (
         (column.name if named else column.layer, style.CAPTION, style.INK),
         (column.layer if named else "", style.LABEL, style.INK),
         (words.counted(column.units, "unit"), style.LABEL, style.MUTED),
-        (f"{words.counted(column.detectors, 'detector')}, {unique} unique", style.LABEL, style.MUTED),
+        (f"{words.counted(column.detectors, 'detector')}{unique}", style.LABEL, style.MUTED),
     )
     for row, (text, size, colour) in enumerate(one for one in told if one[0]):
         weight = "normal" if row else "bold"

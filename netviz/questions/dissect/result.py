@@ -133,20 +133,39 @@ class DissectionResult(Result):
             for unit, at in enumerate(best.tolist())
         )
 
+    def in_categories(self) -> tuple[Detection, ...]:
+        """Return the best concept of every unit in each category that has one, as `best` tells them."""
+        return tuple(
+            Detection(unit, self.concepts[at][1], self.concepts[at][0], float(self.iou[unit, at]))
+            for unit, row in enumerate(self.best.tolist())
+            for at in row
+            if at >= 0
+        )
+
+    def counts(self) -> dict[str, Any]:
+        """Return the number of detectors and of the concepts that they detect: see `count_detectors`."""
+        return count_detectors(self.detections(), self.in_categories(), self.categories, self.detect)
+
     def summary(self) -> dict[str, Any]:
         """Return the facts, with the number of detectors and of the concepts that they detect."""
-        return {**count_detectors(self.detections(), self.categories, self.detect), **super().summary()}
+        return {**self.counts(), **super().summary()}
 
 
 def count_detectors(
-    detections: Iterable[Detection], categories: Sequence[str] = (), iou: float = IOU
+    detections: Iterable[Detection],
+    in_categories: Iterable[Detection] | None,
+    categories: Sequence[str] = (),
+    iou: float = IOU,
 ) -> dict[str, Any]:
     """Count units, detectors and the different concepts that they detect.
 
     Parameters
     ----------
     detections : iterable of Detection
-        Each unit's best concept.
+        Each unit's best concept over all categories.
+    in_categories : iterable of Detection or None
+        Each unit's best concept of each category. None where only `detections` are known: they tell it where all are
+        of one category.
     categories : sequence of str
         Told first and in this order, with 0 where nothing is detected.
     iou : float
@@ -155,27 +174,31 @@ def count_detectors(
     Returns
     -------
     dict
-        ``units``, ``detectors``, ``unique``: different concepts among the detectors'; ``by_category``: the same for
-        each category, which `unique` is the sum of; ``detectors_by_category``; ``detected``: how many detectors each
-        detected concept has, as [category, label, detectors], most first.
+        ``units``; ``detectors``: units whose best concept over all categories passes `iou`, and
+        ``detectors_by_category``; ``detected``: how many detectors each detected concept has, as [category, label,
+        detectors], most first; ``unique_best``: how many concepts that makes. ``by_category``: for each category the
+        different concepts that are some unit's best of that category, and pass there; ``unique``: their sum, the
+        unique detectors of Network Dissection. These two are empty and None where they are not known.
     """
-    units, found = 0, Counter[tuple[str, str]]()
-    for one in detections:
-        units += 1
-        if one.score > iou and one.label:
-            found[one.category, one.label] += 1
-    names = list(dict.fromkeys([*categories, *(category for category, _ in sorted(found))]))
+    detections = tuple(detections)
+    if in_categories is None and len({one.category for one in detections}) == 1:
+        in_categories = detections
+    found = Counter((one.category, one.label) for one in detections if one.score > iou and one.label)
+    passed = {(one.category, one.label) for one in in_categories or () if one.score > iou and one.label}
+    names = list(dict.fromkeys([*categories, *(category for category, _ in sorted({*found, *passed}))]))
     ranked = sorted(found, key=lambda one: (-found[one], one))
     by_category: dict[str, int] = dict.fromkeys(names, 0)
     detectors: dict[str, int] = dict.fromkeys(names, 0)
-    for (category, _), count in found.items():
+    for category, _ in passed:
         by_category[category] += 1
+    for (category, _), count in found.items():
         detectors[category] += count
     return {
-        "units": units,
+        "units": len(detections),
         "detectors": sum(found.values()),
-        "unique": len(found),
-        "by_category": by_category,
+        "unique": None if in_categories is None else len(passed),
+        "unique_best": len(found),
+        "by_category": {} if in_categories is None else by_category,
         "detectors_by_category": detectors,
         "detected": [[*one, found[one]] for one in ranked],
     }

@@ -47,8 +47,8 @@ class DissectionRun(Run):
     def summary(self) -> dict[str, Any]:
         """Return what ``netviz report`` tells of the run.
 
-        ``units``, ``detectors``, ``unique`` and ``by_category`` are those of all layers together (a concept that two
-        layers detect counts once), in ``layers`` those of each.
+        ``units``, ``detectors``, ``unique``, ``unique_best`` and ``by_category`` are those of all layers together (a
+        concept that two layers detect counts once), in ``layers`` those of each.
 
         Raises
         ------
@@ -57,16 +57,18 @@ class DissectionRun(Run):
         """
         told: list[dict[str, Any]] = []
         detections: list[Detection] = []
+        in_categories: list[Detection] = []
         categories: tuple[str, ...] = ()
         detect = 0.0
         for layer, facts in zip(self.layers, self.facts["layers"], strict=True):
             result = self.result(layer)
             categories, detect = result.categories, result.detect
             detections += result.detections()
+            in_categories += result.in_categories()
             told.append(
                 {
                     **facts,
-                    **count_detectors(result.detections(), categories, detect),
+                    **result.counts(),
                     "field_size": result.field_size,
                     "field_status": result.field_status,
                     "placed": result.placed,
@@ -75,7 +77,7 @@ class DissectionRun(Run):
                     "quantile_error": result.quantile_error,
                 }
             )
-        together = count_detectors(detections, categories, detect)
+        together = count_detectors(detections, in_categories, categories, detect)
         return {**self.facts, **together, "detect": detect, "layers": told}
 
 

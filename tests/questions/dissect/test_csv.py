@@ -80,7 +80,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
     )
     assert table.best[1]["object"] == InCategory("door, old", 10, 3, 2, 2 / 11)
     assert table.best[0]["part"] == InCategory("door, old", 0, 4, 1, 0.0)
-    for key in ("units", "detectors", "unique", "by_category", "detected"):
+    for key in ("units", "detectors", "unique", "unique_best", "by_category", "detected"):
         assert report(path)[key] == made.summary()[key]
     lost = result(categories=("object", "part", "none"), best=np.array([[0, 2, -1], [1, 2, -1]]))
     path.write_bytes(write_table(lost))
@@ -135,14 +135,49 @@ def test_unique_detectors_are_different_concepts():
         ("part", "eye", 0.04),
         ("", "", 0.0),
     ]
-    found = count_detectors([Detection(unit, *one) for unit, one in enumerate(names)], ("colour", "object"))
+    units = [Detection(unit, *one) for unit, one in enumerate(names)]
+    found = count_detectors(units, units, ("colour", "object"))
     assert found["units"] == 5
     assert found["detectors"] == 3
     assert found["unique"] == 2
     assert found["by_category"] == {"colour": 0, "object": 1, "part": 1}
     assert found["detectors_by_category"] == {"colour": 0, "object": 2, "part": 1}
     assert found["detected"] == [["object", "sky", 2], ["part", "sky", 1]]
-    assert count_detectors([Detection(0, "a", "b", 0.3)], (), 0.3)["detectors"] == 0
+    assert count_detectors([Detection(0, "a", "b", 0.3)], None, (), 0.3)["detectors"] == 0
+
+
+# Six units and three categories. Objects: car and dog are the best object of a unit with an IoU above 0.04 (cat, with
+# 0.04 itself, is not): 2. Parts: wheel, eye and leg: 3, of which leg is no unit's best over all categories. Colours:
+# red: 1, though red is no unit's best over all either. Together 6. Best over all: car, dog, wheel and eye: 4.
+COUNTED = """\
+unit,category,label,score,object-label,object-iou,part-label,part-iou,color-label,color-iou
+1,object,car,0.30,car,0.30,wheel,0.20,red,0.05
+2,object,car,0.25,car,0.25,leg,0.10,red-c,0.01
+3,object,dog,0.20,dog,0.20,leg,0.06,red,0.06
+4,part,wheel,0.15,cat,0.04,wheel,0.15,blue,0.02
+5,part,eye,0.09,dog,0.05,eye,0.09,,nan
+6,object,cat,0.04,cat,0.04,nose,0.03,blue,0.04
+"""
+
+
+def test_unique_detectors_are_counted_in_each_category_as_published(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(COUNTED)
+    found = report(path)
+    assert (found["units"], found["detectors"]) == (6, 5)
+    assert (found["unique"], found["unique_best"]) == (6, 4)
+    assert found["by_category"] == {"object": 2, "part": 3, "color": 1}
+    assert found["detectors_by_category"] == {"object": 3, "part": 2, "color": 0}
+    # Without the columns of the categories the number is not known, and is not told.
+    path.write_text("".join(",".join(line.split(",")[:4]) + "\n" for line in COUNTED.splitlines()))
+    found = report(path)
+    assert (found["unique"], found["unique_best"], found["by_category"]) == (None, 4, {})
+    # The same of a result of netviz: unit 1 is best at an object, and passes with a part as well.
+    made = result(
+        iou=np.array([[0.5, 0.1, 0.05], [0.4, 0.3, 0.2]]), best=np.array([[0, 2], [0, 2]])
+    ).summary()
+    assert (made["unique"], made["unique_best"]) == (2, 1)
+    assert made["by_category"] == {"object": 1, "part": 1}
 
 
 def test_a_result_is_saved_and_believed_only_after_a_look(tmp_path):
