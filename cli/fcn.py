@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from .options import debug_option, json_option, label_values, result_options, size
-from .output import Progress, deliver_each, print_json, say
+from .output import Progress, deliver_each, print_json, print_lines, say
 
 
 @click.group()
@@ -208,7 +208,7 @@ def evaluate(data: str, model: str, out: str | None, as_json: bool, **options: A
     if as_json:
         print_json(result.told())
     elif out is None:
-        click.echo(result.table())
+        print_lines(result.table().split("\n"))
 
 
 @fcn.command()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import debug_option, json_option, model_options, size_option
-from .output import print_json, say
+from .output import print_json, print_lines, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +45,7 @@ def layers(model: str, size: tuple[int, int] | None, as_json: bool, **options: A
         return
     if opened.obstacle:
         say(f"netviz: {opened.obstacle}")
-    click.echo(_table(index, fields))
+    print_lines(_table(index, fields))
     total = sum(value.numel() for value in opened.weights.values() if value.is_floating_point())
     if opened.network is not None:
         total = sum(value.numel() for value in opened.network.parameters())
@@ -53,7 +53,7 @@ def layers(model: str, size: tuple[int, int] | None, as_json: bool, **options: A
     say(f"{opened.name}: {len(index)} layers, {total:,} parameters, input {input_shape} ({opened.origin})")
 
 
-def _table(index: "LayerIndex", fields: "Mapping[Layer, Field]") -> str:
+def _table(index: "LayerIndex", fields: "Mapping[Layer, Field]") -> list[str]:
     head = ("alias", "name", "kind", "shape C×H×W", "parameters", "sees", "every", "calls")
     rows = [
         (
@@ -69,14 +69,13 @@ def _table(index: "LayerIndex", fields: "Mapping[Layer, Field]") -> str:
     ]
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     right = (3, 4, 5, 6)
-    lines = [
+    return [
         "  ".join(
             cell.rjust(width) if column in right else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
+        )
         for row in [head, *rows]
     ]
-    return "\n".join(lines)
 
 
 def _field(field: "Field | None") -> tuple[str, str]:

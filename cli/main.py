@@ -1,5 +1,6 @@
 """The command ``netviz`` and what becomes of its errors."""
 
+import io
 import sys
 import traceback
 from importlib import import_module
@@ -10,6 +11,8 @@ import click
 from netviz._version import __version__
 from netviz.errors import NetvizError
 from netviz.questions.table import commands
+
+from .output import say
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -37,7 +40,9 @@ def run(args: list[str] | None = None) -> None:
     except click.exceptions.Exit as error:
         status = error.exit_code
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        _say_lines(shown.getvalue())
         status = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         status = _tell("interrupted", debug, 130)
@@ -57,6 +62,11 @@ def run(args: list[str] | None = None) -> None:
 
 def _tell(message: str, debug: bool, status: int) -> Any:
     if debug:
-        traceback.print_exc()
-    click.echo(f"netviz: {message}", err=True)
+        _say_lines(traceback.format_exc())
+    say(f"netviz: {message}")
     return status
+
+
+def _say_lines(text: str) -> None:
+    for line in text.rstrip("\n").split("\n"):
+        say(line)

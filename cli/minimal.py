@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import images_option, model_option, result_options, size_option
-from .output import Progress, deliver, say
+from .output import Progress, deliver, print_lines, say
 
 if TYPE_CHECKING:
     from netviz.questions.minimal.result import MinimalSetResult
@@ -72,19 +72,23 @@ def minimal(
     for name, reason in result.skipped:
         say(f"left out {name}: {reason}")
     if not as_json:
-        _table(result)
+        print_lines(_table(result))
     deliver(result, out, "minimal.png", as_json)
 
 
-def _table(result: "MinimalSetResult") -> None:
-    """Print the share that each class needs, in per cent of the image."""
+def _table(result: "MinimalSetResult") -> list[str]:
+    """Return a line for the share that each class needs, in per cent of the image."""
     names = [row["label"] or f"class {row['class_index']}" for row in result.by_class]
     width = max(map(len, [*names, "all"]))
-    click.echo(f"{'class':{width}}  images   mean  least   most")
-    for name, row in zip(names, result.by_class, strict=True):
-        click.echo(f"{name:{width}}  {row['images']:6}  " + _shares(row["mean"], row["least"], row["most"]))
     least, most = float(result.share.min()), float(result.share.max())
-    click.echo(f"{'all':{width}}  {len(result.share):6}  " + _shares(result.mean_share, least, most))
+    return [
+        f"{'class':{width}}  images   mean  least   most",
+        *(
+            f"{name:{width}}  {row['images']:6}  " + _shares(row["mean"], row["least"], row["most"])
+            for name, row in zip(names, result.by_class, strict=True)
+        ),
+        f"{'all':{width}}  {len(result.share):6}  " + _shares(result.mean_share, least, most),
+    ]
 
 
 def _shares(*shares: float) -> str:

@@ -1,6 +1,10 @@
-"""What commands print and write: data on stdout, messages on stderr, results where -o says."""
+"""What commands print and write: data on stdout, messages on stderr, results where -o says.
+
+Names in them may come from any file. All that is printed goes through here, so that none steers the terminal.
+"""
 
 import json
+import re
 import shutil
 import sys
 import time
@@ -10,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from netviz.errors import printable
+
 if TYPE_CHECKING:
     from netviz.fcn.streams.result import StreamsResult
     from netviz.questions.maps.result import MapsResult
@@ -18,12 +24,23 @@ if TYPE_CHECKING:
 
 def say(message: str) -> None:
     """Print a message for a person, on stderr."""
-    click.echo(message, err=True)
+    click.echo(printable(message), err=True)
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines for a person on stdout."""
+    for line in lines:
+        click.echo(printable(line.rstrip()))
 
 
 def print_json(value: Any) -> None:
-    """Print data as JSON on stdout."""
-    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    """Print data as JSON on stdout; what a terminal would not print is escaped in it."""
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    click.echo(re.sub(r"[^\n -~]", lambda found: _escaped(found[0]), text))
+
+
+def _escaped(letter: str) -> str:
+    return letter if letter.isprintable() else json.dumps(letter)[1:-1]
 
 
 def deliver(result: "Result", out: str | None, default: str, as_json: bool) -> None:
@@ -81,7 +98,7 @@ class Progress:
         if done == 0:
             self._started = time.monotonic()
         elapsed = time.monotonic() - self._started
-        text = f"{what}  {done}/{total}"
+        text = printable(f"{what}  {done}/{total}")
         if done and elapsed > 0:
             text += f"  {done / elapsed:.1f}/s, {max(0.0, elapsed / done * (total - done)):.0f} s left"
         click.echo("\r" + text.ljust(self._shown), err=True, nl=done >= total)
@@ -141,8 +158,6 @@ class WholeProgress:
         if elapsed > 2 and here > 0.02:
             seconds = round(elapsed / here * (1 - self._done))
             text += f"  {seconds // 60}:{seconds % 60:02d} left"
-        text = f"{text}  {what}"[: shutil.get_terminal_size().columns - 1]
-        # A name may hold what moves a terminal's cursor.
-        text = "".join(letter if letter.isprintable() else "?" for letter in text)
+        text = printable(f"{text}  {what}"[: shutil.get_terminal_size().columns - 1])
         click.echo("\r" + text.ljust(self._shown), err=True, nl=False)
         self._shown = len(text)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from .options import debug_option, json_option
-from .output import print_json
+from .output import print_json, print_lines
 from .units import units_lines
 
 SHOWN = 20
@@ -32,14 +32,12 @@ def report(results: tuple[str, ...], as_json: bool) -> None:
         print_json(told[0][1] if len(told) == 1 else [facts for _, facts in told])
         return
     if all(is_dissection(facts) for _, facts in told):
-        for line in dissection_lines(told):
-            click.echo(line)
+        print_lines(dissection_lines(told))
         return
     for result, facts in told:
         if len(told) > 1:
-            click.echo(f"{result}:")
-        for line in _lines(result, facts):
-            click.echo(line)
+            print_lines([f"{result}:"])
+        print_lines(_lines(result, facts))
 
 
 def _lines(result: str, facts: dict[str, Any]) -> list[str]:
@@ -88,11 +86,7 @@ def run_lines(facts: dict[str, Any]) -> list[str]:
     if facts["skipped"]:
         lines.append("")
         lines += [f"skipped {one['image']}: {one['reason']}" for one in facts["skipped"]]
-    # What run.json says may come from anywhere: nothing in it steers the terminal.
-    return [
-        "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line.rstrip())
-        for line in lines
-    ]
+    return lines
 
 
 def _option(value: Any) -> str:
@@ -161,11 +155,7 @@ def dissection_lines(named: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
     for name, facts in named:
         prefix = f"{name}: " if len(named) > 1 else ""
         lines += [f"{prefix}skipped {one['image']}: {one['reason']}" for one in facts.get("skipped", ())]
-    # What a file says may come from anywhere: nothing in it steers the terminal.
-    return [
-        "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line.rstrip())
-        for line in lines
-    ]
+    return lines
 
 
 def _head(facts: dict[str, Any]) -> list[str]:

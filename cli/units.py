@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from .options import fit_option, images_option, layer_option, result_options, size_option
-from .output import Progress, deliver, say
+from .output import Progress, deliver, print_lines, say
 
 
 @click.command()
@@ -43,8 +43,7 @@ def units(out: str | None, as_json: bool, **options: Any) -> None:
     for name, reason in result.skipped:
         say(f"left out {name}: {reason}")
     if not as_json:
-        for line in units_lines(result.summary()):
-            click.echo(line)
+        print_lines(units_lines(result.summary()))
     deliver(result, out, "units.png", as_json)
 
 
@@ -84,8 +83,7 @@ def units_lines(facts: dict[str, Any]) -> list[str]:
         lines.append(f"  and {len(facts['alike']) - 10} groups more")
     if facts["skipped"]:
         lines.append(f"skipped: {len(facts['skipped'])} images")
-    # Names of classes and layers may come from anywhere: nothing in them steers the terminal.
-    return ["".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line) for line in lines]
+    return lines
 
 
 def _listed(group: list[int]) -> str:

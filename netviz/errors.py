@@ -15,11 +15,16 @@ A message is one line: what is wrong, with which value, and what to do.
 """
 
 
+def printable(text: str) -> str:
+    """Return a line with what is not printable replaced, so that no name out of a file steers a terminal."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
 class NetvizError(Exception):
     """A mistake that the user can mend; the message is one line that says how."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(printable(" ".join(message.split())))
 
 
 class ModelError(NetvizError):
