@@ -1,6 +1,7 @@
 """Look at a file before opening it: whether it is there, and what its first bytes say."""
 
 import difflib
+import re
 from pathlib import Path
 
 from netviz.errors import ModelError
@@ -14,6 +15,10 @@ _OTHER_FORMATS = {
     b"\x89PNG": "a PNG image", b"\xff\xd8\xff": "a JPEG image", b"GIF8": "a GIF image",
     b"%PDF": "a PDF document", b"\x93NUMPY": "a NumPy array", b"\x7fELF": "a program",
 }  # fmt: skip
+
+
+# A protocol buffer: its version, then the name of what wrote it, the graph or the operators' version.
+_ONNX = rb"\x08[\x01-\x1f][\x12\x3a\x42]"
 
 
 def read_head(path: Path) -> tuple[bytes, int]:
@@ -60,6 +65,8 @@ def guess(head: bytes) -> str:
         return "a web page"
     if head.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer"
+    if re.match(_ONNX, head):
+        return "an ONNX model"
     return "text" if _is_text(head) else "of no known format"
 
 
@@ -67,6 +74,10 @@ def remedy(head: bytes) -> str:
     """Say what to do about a file that is no checkpoint."""
     if head.startswith(b"version https://git-lfs"):
         return "the weights themselves come with git lfs pull"
+    if re.match(_ONNX, head):
+        return (
+            f"netviz follows networks in PyTorch; give the one that it was exported from, saved as {FORMATS}"
+        )
     if _is_text(head):
         return "the download went wrong, get the file again from its source"
     return f"give a file saved as {FORMATS}"

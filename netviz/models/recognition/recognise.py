@@ -26,6 +26,9 @@ _TIMM_TRIED = 250  # members; timm's families are many, small and alike
 _LARGEST_REST = 0.05  # part of a checkpoint that may lie beside the network, such as a loss's own weights
 
 
+_NEAR = 0.5  # part of the tensors that must agree for a network to be named as near
+
+
 # Parts that only some networks of a family have, and the argument that says so.
 _OPTIONS = {
     "googlenet": ("aux1.", "aux_logits", True),
@@ -53,7 +56,8 @@ class Recognition:
         Under the builder's own names and in its order, ready for ``load_state_dict``. It carries the versions
         of its modules, so hand over this object itself. Empty on a miss.
     nearest : tuple of str
-        On a miss up to three networks, each with the number of tensors that agree and the first that differs.
+        On a miss up to three networks of which at least half of the tensors agree, each with how many do and the
+        first that differs.
     missing : tuple of str
         The classifier's tensors, where only the layers before it were saved; `state` holds zeros for them.
     ignored : tuple of str
@@ -112,7 +116,8 @@ def recognise(state: Mapping[str, torch.Tensor]) -> Recognition:
                         return _result(found, reading)
     # timm's own copy of a torchvision network is no further candidate.
     fresh = [item for item in tried.items() if item[0].removeprefix("timm:") not in tried.keys() - {item[0]}]
-    best = sorted(fresh, key=lambda item: (-item[1][0], len(item[0]), item[0]))
+    near = [item for item in fresh if item[1][0] >= _NEAR]
+    best = sorted(near, key=lambda item: (-item[1][0], len(item[0]), item[0]))
     return Recognition(None, nearest=tuple(f"{name} ({text})" for name, (_, text) in best[:3]))
 
 

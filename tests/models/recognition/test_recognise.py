@@ -129,6 +129,8 @@ def test_near_misses_name_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
     surplus = recognise({**state, "layer1.0.gate.weight": torch.empty(1)})
     assert surplus.builder is None
     assert "layer1.0.gate.weight is too many" in surplus.nearest[0]
+    third = dict(list(state.items())[: len(state) // 3])
+    assert recognise(third).nearest == ()
     half_a_head = recognise(without(state, "fc.bias"))
     assert half_a_head.builder is None
 
