@@ -15,6 +15,7 @@ from netviz.models.builders import build_timm, build_torchvision, torchvision_na
 from netviz.models.known.networks import KNOWN
 from netviz.models.known.skips.file import open_skips
 from netviz.models.loading.checkpoint import Checkpoint, read_checkpoint
+from netviz.models.loading.plain import computed
 from netviz.models.model import Model, fill, given
 from netviz.models.named import (
     NORMALIZING,
@@ -104,14 +105,20 @@ def _from_file(path: Path, trust: bool) -> Model:
     skips = open_skips(path, checkpoint.state) if checkpoint.format == "safetensors" else None
     if skips is not None:
         return skips
-    found = recognise(checkpoint.state)
+    state = computed(checkpoint.state)
+    name, origin = path.stem, f"{checkpoint.format} {path.name}"
+    if checkpoint.quantized:
+        name += " (dequantized)"
+    if state.keys() != checkpoint.state.keys():
+        origin += ", weights computed from their reparametrization"
+    found = recognise(state)
     if found.builder is None:
         return Model(
-            name=path.stem,
+            name=name,
             network=None,
-            weights=checkpoint.state,
+            weights=state,
             preprocessing=Preprocessing(assumed=True),
-            origin=f"{checkpoint.format} {path.name}",
+            origin=origin,
             obstacle=_unrecognised(path, checkpoint, found.nearest),
         )
     arguments = dict(found.arguments)
@@ -121,12 +128,12 @@ def _from_file(path: Path, trust: bool) -> Model:
     preprocessing, labels = named_facts(found.builder, arguments.get("num_classes"))
     headless = " (its classifier is missing: class scores mean nothing)" if found.missing else ""
     return Model(
-        name=path.stem,
+        name=name,
         network=network,
         weights=network.state_dict(),
         preprocessing=preprocessing,
         labels=labels,
-        origin=f"{checkpoint.format} {path.name}, recognised as {found.builder}{headless}",
+        origin=f"{origin}, recognised as {found.builder}{headless}",
     )
 
 
@@ -147,7 +154,10 @@ def _filled(model: Model, path: Path, trust: bool) -> Model:
     """Load a checkpoint file into a network that was named."""
     checkpoint = read_checkpoint(path, trust=trust)
     network = model.runnable()
-    network = fill(network, _without_prefix(checkpoint.state, network.state_dict()), path)
+    wanted = network.state_dict()
+    # The network itself may be reparametrized.
+    state = checkpoint.state if wanted.keys() <= checkpoint.state.keys() else computed(checkpoint.state)
+    network = fill(network, _without_prefix(state, wanted), path)
     return replace(model, weights=network.state_dict(), origin=f"{model.name} with {path.name}")
 
 

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.parameter import is_lazy
 
 from netviz.errors import ModelError
+from netviz.models.loading.inert import unfilled
 from netviz.models.preprocessing import Preprocessing, assumed
 
 
@@ -59,7 +62,21 @@ class Model:
 
 
 def given(network: nn.Module, name: str, origin: str) -> Model:
-    """Return a network that says nothing of its preprocessing, with what netviz assumes."""
+    """Return a network that says nothing of its preprocessing, with what netviz assumes.
+
+    Raises
+    ------
+    ModelError
+        If it takes no images, or has lazy layers that have not run.
+    """
+    if any(map(is_lazy, [*network.parameters(), *network.buffers()])):
+        raise unfilled(name)
+    convolutions = [module for module in network.modules() if isinstance(module, _ConvNd)]
+    if convolutions and not any(isinstance(one, nn.Conv2d | nn.ConvTranspose2d) for one in convolutions):
+        raise ModelError(
+            f"{name} takes no images: its convolutions are of type {type(convolutions[0]).__name__}; "
+            "netviz shows networks with Conv2d"
+        )
     first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
     preprocessing = assumed(3 if first is None else first.in_channels)
     return Model(name, network, network.state_dict(), preprocessing, (), origin)
@@ -71,8 +88,13 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> nn.Modu
     Raises
     ------
     ModelError
-        If names or shapes do not fit; the message names the file and the first of them.
+        If names or shapes do not fit; the message names the file and the first of them. If values are complex.
     """
+    odd = next((key for key, value in state.items() if value.is_complex()), None)
+    if odd is not None:
+        raise ModelError(
+            f"the weights in {path} are complex ({odd}), those of {type(network).__name__} are real"
+        )
     versioned = OrderedDict(state)
     # Without the versions of its modules, PyTorch would take the file for one of its first releases.
     versions = getattr(state, "_metadata", None) or getattr(network.state_dict(), "_metadata", None)

@@ -75,7 +75,9 @@ def layers(
     if model.network is None:
         index = index_weights(model.weights)
         if not index:
-            raise ModelError(f"{model.name} holds no weights of a convolution or linear layer")
+            raise ModelError(
+                f"{model.name} holds no weights of a 2-D convolution or linear layer{_others(model)}"
+            )
         return index
     preprocessing = model.preprocessing
     channels = None if preprocessing.assumed else preprocessing.channels
@@ -87,6 +89,13 @@ def layers(
         )
     found: LayerIndex = model.indexes[key]
     return found
+
+
+def _others(model: Model) -> str:
+    for key, value in model.weights.items():
+        if key.endswith("weight") and value.ndim in (3, 5):
+            return f": {key} is {'×'.join(map(str, value.shape))}, of a {value.ndim - 2}-D convolution"
+    return ""
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,13 @@ import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from netviz.errors import ModelError
 from netviz.models.loading.archive import (
@@ -20,7 +21,8 @@ from netviz.models.loading.archive import (
     saved_weights,
     torchscript_weights,
 )
-from netviz.models.loading.inert import InertUnpickler, untrusted
+from netviz.models.loading.inert import InertUnpickler, unfilled, untrusted
+from netviz.models.loading.plain import dequantized
 from netviz.models.loading.sniff import FORMATS, guess, read_head, remedy
 from netviz.models.torchvision_import import import_torchvision
 
@@ -31,7 +33,8 @@ _WRAPPERS = (
 )  # fmt: skip
 
 
-_PREFIXES = ("module.", "_orig_mod.")
+_PACKED = {torch.quint4x2: 2, torch.quint2x4: 4}
+"""Types of which several values share a byte."""
 
 
 _EXPECTED = "expected a state dict (names to tensors), or one under 'state_dict' or 'model'"
@@ -49,11 +52,14 @@ class Checkpoint:
         Parameters and buffers by dotted name, plain tensors on the CPU, without ``module.``, ``_orig_mod.``.
     module : nn.Module or None
         The network itself, where the file holds one and is trusted.
+    quantized : bool
+        Whether the file holds quantized tensors; in `state` are the values that they stand for.
     """
 
     format: str
     state: dict[str, torch.Tensor]
     module: nn.Module | None = None
+    quantized: bool = False
 
 
 def read_checkpoint(path: Path, *, trust: bool = False) -> Checkpoint:
@@ -86,6 +92,8 @@ def read_checkpoint(path: Path, *, trust: bool = False) -> Checkpoint:
             warnings.simplefilter("ignore")
             checkpoint = _read(path, name, head, size, trust)
             _check(checkpoint.state, name)
+            if any(tensor.is_quantized for tensor in checkpoint.state.values()):
+                return replace(checkpoint, state=dequantized(checkpoint.state), quantized=True)
             return checkpoint
     except ModelError:
         raise
@@ -228,10 +236,16 @@ def _is_training(key: str) -> bool:
 
 
 def _strip(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Drop what DataParallel and torch.compile put before every name."""
+    """Drop what DataParallel and torch.compile put before names."""
+    # torch.compile may have been called on any of the network's modules.
+    state = {
+        ".".join(part for part in key.split(".") if part != "_orig_mod"): value
+        for key, value in state.items()
+    }
     if "n_averaged" in state and any(key.startswith("module.") for key in state):
         state = {key: value for key, value in state.items() if key != "n_averaged"}
-    for prefix in _PREFIXES * 2:
+    prefix = "module."
+    for _ in range(2):
         if state and all(key.startswith(prefix) and key != prefix for key in state):
             state = {key[len(prefix) :]: value for key, value in state.items()}
     return state
@@ -243,9 +257,14 @@ def _check(state: Mapping[str, torch.Tensor], name: str) -> None:
     for key, tensor in state.items():
         if tensor.is_meta:
             raise ModelError(f"{name} holds no values for {key!r} (meta device): save it from a real device")
+        if is_lazy(tensor):
+            raise unfilled(name)
+        if tensor.is_nested:
+            raise ModelError(f"{name} keeps {key!r} as a nested tensor: save its parts, with unbind()")
         if tensor.layout is not torch.strided:
             raise ModelError(f"{name} keeps {key!r} as {tensor.layout}: save it dense, with to_dense()")
-        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        stored = tensor.untyped_storage().nbytes() * _PACKED.get(tensor.dtype, 1)
+        if tensor.numel() * tensor.element_size() > stored:
             raise ModelError(
                 f"{name} repeats {key!r} to {tuple(tensor.shape)} from fewer values than that: "
                 "save it with .contiguous(), or get the file again"

@@ -98,6 +98,13 @@ def untrusted(name: str, refused: str) -> UntrustedError:
     )
 
 
+def unfilled(name: str) -> ModelError:
+    """Return the error for a network with lazy layers that has never run; ``name`` is what it is called."""
+    return ModelError(
+        f"{name} has lazy layers without weights: run the network once on an image, before it is saved or looked at"
+    )
+
+
 # pickle's own C reader allocates a table as large as any index that the file names; the Python one does not.
 class InertUnpickler(pickle._Unpickler):
     """Read one pickle; ``storages`` lists the records that it points to.
@@ -124,6 +131,8 @@ class InertUnpickler(pickle._Unpickler):
         ------
         UntrustedError
             If it is not allowed.
+        ModelError
+            If it is a parameter of a lazy layer.
         """
         full = f"{module}.{name}"
         if full == "torch._utils._rebuild_tensor_v2":
@@ -134,6 +143,8 @@ class InertUnpickler(pickle._Unpickler):
             return OrderedDict
         if module == "torch" and name in _STORAGES:
             return _STORAGES[name]
+        if module == "torch.nn.parameter" and name in ("UninitializedParameter", "UninitializedBuffer"):
+            raise unfilled(self.name)
         if not self.allowed(full):
             raise untrusted(self.name, full)
         return type("Stub", (Stub,), {})

@@ -95,13 +95,24 @@ def layer_filters(
         )
     parameter = _parameter(model, layer)
     weight = parameter.detach().cpu()
-    if not weight.is_floating_point() or weight.dtype == torch.bfloat16:
+    network = model.name
+    if weight.is_quantized:
+        weight, network = weight.dequantize(), f"{network} (dequantized)"
+    if weight.is_complex():
+        raise LayerError(
+            f"layer {layer.name} of {model.name} has complex weights ({weight.dtype}), of which there is no picture"
+        )
+    if weight.numel() == 0:
+        raise LayerError(
+            f"layer {layer.name} of {model.name} has no weights: their shape is {tuple(weight.shape)}"
+        )
+    if weight.dtype not in (torch.float16, torch.float32, torch.float64):
         weight = weight.float()
     values: NDArray[Any] = weight.contiguous().numpy().copy()
     result = FiltersResult(
         weight=values,
         units=np.arange(0),
-        network=model.name,
+        network=network,
         layer=layer.name,
         alias=layer.alias,
         groups=kernel.groups,
@@ -117,6 +128,8 @@ def layer_filters(
     if not np.isfinite(flat).all():
         bad = int((~np.isfinite(flat)).any(axis=1).sum())
         raise ModelError(f"{bad} filters of layer {layer.name} of {model.name} hold NaN or infinite weights")
+    # By a power of two, which changes none of the questions below and keeps squares in range.
+    flat = np.ldexp(flat, -np.frexp(np.abs(flat).max())[1])
     dead = dead_filters(flat)
     order = _order(result, flat, sort)
     chosen = choose_units(units, len(flat), layer.name)
@@ -168,7 +181,10 @@ def _index(model: Model) -> LayerIndex:
     try:
         return layers(model)
     except ModelError:
-        return index_weights(model.weights)
+        found = index_weights(model.weights)
+        if not found:
+            raise
+        return found
 
 
 def _first(index: LayerIndex, model: Model) -> Layer:
