@@ -1,9 +1,29 @@
-"""Reading a row of positions between them: linearly, and beyond the outermost ones their own value."""
+"""Places along a row: after it was resized, and read between its positions, linearly."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+Places = TypeVar("Places", float, NDArray[np.float64])
+
+
+def rescaled(places: Places, ratio: float) -> Places:
+    """Return where places of a row of pixels lie after it was resized.
+
+    Parameters
+    ----------
+    places : float or ndarray of float64
+        In pixels; the middle of the first is 0.
+    ratio : float
+        Pixels of the resized row for each of the first one.
+
+    Returns
+    -------
+    float or ndarray of float64
+        In pixels of the resized row; the middle of its first is 0.
+    """
+    return (places + 0.5) * ratio - 0.5
 
 
 class Between(NamedTuple):

@@ -16,7 +16,7 @@ from typing_extensions import Unpack
 from netviz.errors import ImageError, LayerError, ModelError
 from netviz.geometry.field import Field
 from netviz.images import Photo, normalize, placement, read_image
-from netviz.interpolation import between, linear_weights
+from netviz.interpolation import between, linear_weights, rescaled
 from netviz.models import Layer, ModelSpec, Preprocessing
 from netviz.questions.contrast.normalize import check_window
 from netviz.questions.contrast.normalize import normalize as normalize_maps
@@ -249,7 +249,7 @@ def original_pixels(height: int, width: int, preprocessing: Preprocessing) -> tu
 
 
 def _pixels(original: int, resized: int, offset: int, size: int) -> Pixels:
-    at = (np.arange(original, dtype=np.float64) + 0.5) * (resized / original) - 0.5 - offset
+    at = rescaled(np.arange(original, dtype=np.float64), resized / original) - offset
     return Pixels(at, (at >= -0.5) & (at < size - 0.5))
 
 

@@ -9,6 +9,7 @@ from netviz.errors import ImageError
 from netviz.fcn.dense.network import DenseNetwork
 from netviz.geometry.field import Field
 from netviz.images import Photo, placement, prepare
+from netviz.interpolation import rescaled
 from netviz.models import Preprocessing
 from netviz.questions.places import interpolation_matrix
 
@@ -79,7 +80,7 @@ def run_level(dense: DenseNetwork, photo: Photo, scale: float = 1.0) -> Level:
     )
     # Lengths and edges of pixels scale by the sizes alone; middles of pixels lie half a pixel from their edges.
     per = [original / side for original, side in zip(photo.pixels.shape[:2], size, strict=True)]
-    y, x = ((at + 0.5) * ratio - 0.5 for at, ratio in zip(centers, per, strict=True))
+    y, x = (rescaled(at, ratio) for at, ratio in zip(centers, per, strict=True))
     window_of = "crop" if dense.native else "field" if field.status in ("exact", "upper_bound") else "image"
     return Level(
         scale=scale,

@@ -76,12 +76,15 @@ def changed(result: StreamsResult, before: str, after: str, faded: Pixels) -> Pi
     return picture
 
 
-def held_classes(result: StreamsResult) -> tuple[list[int], int]:
+def held_classes(result: StreamsResult, added: bool = False) -> tuple[list[int], int]:
     """Return the classes that occur in any stream or in the truth, and how many more there are.
 
-    Of very many those with most pixels are kept, in the order of their numbers.
+    Of very many those with most pixels are kept, in the order of their numbers. With `added`, what each stream's own
+    layer scores highest is looked at as well.
     """
     pictures = [result.predicted(name).ravel() for name in result.names]
+    if added:
+        pictures += [result.added(name).ravel() for name in result.taps]
     if result.truth is not None:
         pictures.append(result.truth[result.truth >= 0].astype(np.intp))
     counts = np.bincount(np.concatenate(pictures), minlength=len(result.classes))
@@ -237,7 +240,11 @@ def _draw(result: StreamsResult) -> Figure:
             place(row, number, picture, f"{change['from']} → {name}", said)
         row += 1
     if result.taps:
-        say(row, "What each stream's own layer adds: the class that it scores highest, before the sum.")
+        where = f" Strides are in pixels of the network's input, {_seen(result)}." if _seen(result) else ""
+        say(
+            row,
+            f"What each stream's own layer adds: the class that it scores highest, before the sum.{where}",
+        )
         for number, name in enumerate(result.names, start=1):
             tap, grid = result.taps[name], result.streams[f"added_{name}"].shape[1:]
             said = f"{grid[0]}{TIMES}{grid[1]} positions, every {tap['stride']} pixels"
@@ -279,9 +286,15 @@ def _size(result: StreamsResult) -> str:
     return f"{width}{TIMES}{height} pixels, {'its own size' if own else 'resized'}"
 
 
+def _seen(result: StreamsResult) -> str:
+    """Say at which size the network saw the image, where streams are on other pixels."""
+    size = result.input_size
+    return "" if size in (None, result.image.shape[:2]) else TIMES.join(map(str, size))
+
+
 def _legend(result: StreamsResult, width: int) -> Legend:
-    """Name the classes that occur, in any stream or in the truth; of very many those with most pixels."""
-    kept, more = held_classes(result)
+    """Name the classes that occur in any row; of very many those with most pixels."""
+    kept, more = held_classes(result, added=True)
     entries = [(class_colour(code), result.classes[code]) for code in kept]
     if more:
         entries.append((style.PAPER, f"and {more} more"))
@@ -294,6 +307,8 @@ def _header(result: StreamsResult, paper: int) -> Head:
     count = len(result.classes)
     title = [result.network, f"streams {', '.join(result.names)}", result.image_name]
     caption = [f"{count} classes", f"every stream {_grid(result)}"]
+    if _seen(result):
+        caption.append(f"the network saw the image at {_seen(result)}")
     if count > len(style.CLASSES):
         caption.append(f"colours repeat after {len(style.CLASSES)} classes")
     if result.scores:

@@ -17,7 +17,7 @@ from netviz.capture import brief, evaluation, network_device, unwrap
 from netviz.errors import ImageError, ModelError
 from netviz.fcn.metrics import Confusion, metrics
 from netviz.fcn.streams.result import StreamsResult
-from netviz.images import Photo, prepare, read_image
+from netviz.images import Photo, placement, prepare, read_image
 from netviz.images.labelled.labels import read_numbers
 from netviz.images.labelled.masks import VOID, VOID_NAMES
 from netviz.models import Model, ModelOptions, ModelSpec, load
@@ -168,14 +168,18 @@ def show(
     whole = isinstance(network, SkipNetwork) and opened.preprocessing.crop is None
     trained = opened.preprocessing.resize if whole else None
     preprocessing = replace(opened.preprocessing, resize=short_side or trained, crop=None)
+    original = photo.pixels.shape[0], photo.pixels.shape[1]
+    seen = placement(*original, preprocessing)[0]
+    at_own_pixels = short_side is None and trained is not None
+    height, width = original if at_own_pixels else seen
+    for rows, columns in ((height, width), seen):
+        if rows * columns > MOST_PIXELS:
+            raise ImageError(
+                f"{photo.name} would be shown at {rows}×{columns} pixels, more than the {MOST_PIXELS:,} that a dense "
+                f"network is given; give a smaller --short-side, such as 720"
+            )
     prepared = prepare(photo.pixels, preprocessing)
-    shown = prepared.image if short_side or trained is None else photo.pixels
-    height, width = shown.shape[:2]
-    if height * width > MOST_PIXELS:
-        raise ImageError(
-            f"{photo.name} would be shown at {height}×{width} pixels, more than the {MOST_PIXELS:,} that a dense "
-            f"network is given; give a smaller --short-side, such as 720"
-        )
+    shown = photo.pixels if at_own_pixels else prepared.image
     streams, added = _streams(opened, network, prepared.tensor, photo.name, (height, width))
     names = _coarse_to_fine(tuple(streams))
     count = streams[names[0]].shape[0]
@@ -209,6 +213,7 @@ def show(
         },
         scores={} if known is None else {name: _scores(known, predicted[name], classes) for name in names},
         void_share=0.0 if known is None else float((known < 0).mean()),
+        input_size=seen,
     )
 
 

@@ -6,12 +6,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from netviz.interpolation import rescaled
 from netviz.results.base import Arrays, Result
 
 
 @dataclass(frozen=True)
 class StreamsResult(Result):
-    """The streams of a dense network on one image, all on the pixels of the network's input.
+    """The streams of a dense network on one image, all on the pixels of `image`.
 
     Attributes
     ----------
@@ -20,7 +21,7 @@ class StreamsResult(Result):
         ``32s``, ``16s`` and ``8s``, or ``side1`` … ``side5`` and ``fused``. Of a network with skips also the scores
         that a stream's own layer adds, ``added_16s``, at that layer's own positions, (K, h, w), before the sum.
     image : ndarray of uint8, shape (H, W, 3)
-        As the network saw it.
+        As the network saw it; or, of a network with skips that was trained at a size of its own, at the file's size.
     truth : ndarray of int32, shape (H, W), or None
         The class of every pixel, -1 where it counts nowhere.
     names : tuple of str
@@ -35,9 +36,11 @@ class StreamsResult(Result):
         Height and width of the image file, in pixels.
     input : str
         What became of the image before the network saw it.
+    input_size : (int, int) or None
+        Height and width at which the network saw the image; None (in files of earlier releases) if that is `image`'s.
     taps : dict
         By stream, of a network with skips: the ``layer`` that it scores, and of that layer's positions the ``stride``
-        and the ``center`` [y, x] of the first, in pixels of the network's input.
+        and the ``center`` [y, x] of the first, in pixels of the network's input, which has `input_size`.
     changed : dict
         By stream, of classes: ``from`` (the stream before it) and ``share`` of the pixels that have another class.
     scores : dict
@@ -70,6 +73,7 @@ class StreamsResult(Result):
     changed: dict[str, dict[str, Any]]
     scores: dict[str, dict[str, Any]]
     void_share: float
+    input_size: tuple[int, int] | None = None
 
     def predicted(self, name: str) -> NDArray[np.intp]:
         """Return a stream's class of every pixel, (H, W); the first of several that are equal."""
@@ -91,10 +95,12 @@ class StreamsResult(Result):
         Every pixel takes that of the position whose centre is nearest.
         """
         own, tap = self.streams[f"added_{name}"], self.taps[name]
-        places = [
-            np.clip(np.rint((np.arange(pixels) - first) / tap["stride"]).astype(np.intp), 0, count - 1)
-            for pixels, first, count in zip(self.image.shape, tap["center"], own.shape[1:], strict=False)
-        ]
+        places = []
+        for axis, count in enumerate(own.shape[1:]):
+            pixels, seen = self.image.shape[axis], (self.input_size or self.image.shape)[axis]
+            at = rescaled(np.arange(pixels, dtype=np.float64), seen / pixels)
+            nearest = np.rint((at - tap["center"][axis]) / tap["stride"]).astype(np.intp)
+            places.append(np.clip(nearest, 0, count - 1))
         found: NDArray[np.intp] = np.argmax(own, axis=0)[np.ix_(*places)]
         return found
 

@@ -12,6 +12,7 @@ from typing_extensions import Unpack
 from netviz.errors import LayerError
 from netviz.geometry.field import Field
 from netviz.images import Photo, normalize
+from netviz.interpolation import rescaled
 from netviz.models import Layer, ModelSpec
 from netviz.questions.hypercolumn.result import HypercolumnResult
 from netviz.questions.opening import InputOptions, chosen_layers, open_model, run_layers
@@ -305,8 +306,7 @@ def _depth(
 def _places(pixels: int, longest: int) -> Floats:
     """Return the middles of equal parts of a side, in pixels; each a pixel where the image is small enough."""
     count = pixels if longest <= LARGEST_GRID else max(1, round(pixels * LARGEST_GRID / longest))
-    middles: Floats = (np.arange(count, dtype=np.float64) + 0.5) * (pixels / count) - 0.5
-    return middles
+    return rescaled(np.arange(count, dtype=np.float64), pixels / count)
 
 
 def _parts(depths: Sequence[Depth], directions: Floats) -> list[list[float]]:

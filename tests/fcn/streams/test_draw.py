@@ -143,6 +143,31 @@ def test_own_scores_of_a_skip_network():
     np.testing.assert_array_equal(picture[35, 47], style.rgb(style.CLASSES[classes[2, 3]]))
 
 
+def test_what_layers_add_lies_where_the_network_saw_it():
+    # Seen at twice the image's size: a position of 12 pixels of the input covers 6 of the image.
+    scores = np.zeros((4, 6, 8))
+    scores[3, 2, 5] = 1
+    result = make(
+        truth=False,
+        streams={"32s": np.zeros((4, 36, 48)), "added_32s": scores},
+        names=("32s",),
+        changed={},
+        taps={"32s": {"layer": "l12", "stride": 12, "center": [5.5, 5.5]}},
+        input_size=(72, 96),
+    )
+    drawn = figure(result)
+    picture = shown(drawn, result)[2]
+    where = (picture == style.rgb(style.CLASSES[3])).all(axis=-1)
+    expected = np.zeros((36, 48), dtype=bool)
+    expected[12:18, 30:36] = True
+    np.testing.assert_array_equal(where, expected)
+    said = " ".join(texts(drawn).split())
+    assert "the network saw the image at 72\u00d796" in said
+    assert "pixels of the network's input, 72\u00d796" in said
+    # No stream says it, but a colour of it is in the picture.
+    assert "car" in said
+
+
 def edges(form: str = "edges", **facts) -> StreamsResult:
     rng = np.random.default_rng(1)
     names = ("side5", "side4", "side3", "side2", "side1", "fused")

@@ -303,3 +303,23 @@ def test_a_network_trained_at_its_own_size_is_read_at_the_images_pixels(photo):
                 lambda line, at=places, on=grid: np.interp(at, on, line), 1 + axis, values
             )
         np.testing.assert_allclose(found.streams[tap.stream], values, atol=1e-5)
+    assert found.input_size == (2 * rows, 2 * cols)
+    backbone = network.backbone(image)
+    for tap in network.taps:
+        with torch.no_grad():
+            own = network.score[tap.stream](backbone[tap.stream])[0].argmax(dim=0).numpy()
+        nearest = [
+            np.abs(2 * np.arange(count)[:, None] + 0.5 - middle - tap.stride * np.arange(length)).argmin(
+                axis=1
+            )
+            for count, length, middle in zip((rows, cols), own.shape, tap.center, strict=True)
+        ]
+        np.testing.assert_array_equal(found.added(tap.stream), own[np.ix_(*nearest)])
+
+
+def test_an_image_that_would_be_resized_beyond_all_bounds(photo):
+    network, _ = skips()
+    narrow = Photo("narrow", np.zeros((4, 900, 3), dtype=np.uint8))
+    opened = Model("skips", network, {}, replace(PLAIN, resize=300, crop=None), (), "")
+    with pytest.raises(ImageError, match="300×67500 pixels, more than the 4,000,000"):
+        show(narrow, model=opened)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from netviz.errors import LayerError, ModelError
-from netviz.interpolation import linear_weights
+from netviz.interpolation import linear_weights, rescaled
 from netviz.models.torchvision_import import import_torchvision
 
 
@@ -272,7 +272,7 @@ def to_image(scores: Tensor, tap: Tap, size: tuple[int, int], pixels: tuple[int,
     matrices = []
     for axis in (0, 1):
         ratio = pixels[axis] / size[axis]
-        center = (tap.center[axis] + 0.5) * ratio - 0.5
+        center = rescaled(tap.center[axis], ratio)
         matrices.append(linear_matrix(scores.shape[2 + axis], pixels[axis], center, tap.stride * ratio))
     return _read(scores, *matrices)
 
