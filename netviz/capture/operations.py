@@ -148,8 +148,19 @@ _ROWS: tuple[tuple[str, str, str] | tuple[str, str, str, str], ...] = (
     ("rmatmul", "rmatmul", "input other"),
     ("einsum", "einsum", "equation *operands"),
     ("product", "addmm baddbmm addbmm dot tensordot bilinear cdist outer", "input"),
-    ("attention", "scaled_dot_product_attention", "query key value"),
-    ("multi-head attention", "multi_head_attention_forward", "query key value"),
+    (
+        "attention",
+        "scaled_dot_product_attention",
+        "query key value attn_mask=None dropout_p=0.0 is_causal=False",
+    ),
+    (
+        "multi-head attention",
+        "multi_head_attention_forward",
+        """
+        query key value embed_dim_to_check num_heads in_proj_weight in_proj_bias bias_k bias_v add_zero_attn
+        dropout_p out_proj_weight out_proj_bias training=True key_padding_mask=None need_weights=True attn_mask=None
+        """,
+    ),
     # Modules and functions of a network's own that are called so.
     ("any attention", "attention", "query"),
     ("reduction", "mean sum amax max", "input dim|axis=None keepdim=False"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,34 +34,64 @@ Dim = tuple[Atom, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """Output i reads positions ``offset + i*stride`` to ``offset + i*stride + reach``; at most, if not `exact`.
+
+    `first` and `last` are the first and the last position that any output reads.
+    """
+
+    offset: float
+    stride: float
+    reach: float
+    first: float
+    last: float
+    exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Axis:
     """Where along one axis of the image a position looks: pixels ``start + i*stride … start + i*stride + size - 1``.
 
-    `length` is the image's; `exact` tells whether first and last pixel are truly seen; `whole` that every position
-    sees everything, by an operation over all positions.
+    `length` is the image's; `exact` tells whether first and last pixel are truly seen. `low` and `high` are the first
+    pixel that any position sees, and the one after the last; `sure` tells whether these two are truly seen.
     """
 
     length: int
+    low: float
+    high: float
     size: float = 1.0
     stride: float = 1.0
     start: float = 0.0
     exact: bool = True
-    whole: bool = False
+    sure: bool = True
+
+    @property
+    def whole(self) -> bool:
+        """Whether every position sees the same, by an operation over all positions."""
+        return self.stride == 0.0
 
     def everything(self) -> "Axis":
         """Return the axis of a value that has seen all positions."""
-        return Axis(self.length, float(self.length), 0.0, 0.0, True, True)
+        size = max(self.high - self.low, 0.0)
+        return replace(self, size=size, stride=0.0, start=self.low, exact=self.sure)
 
-    def window(self, offset: float, stride: float, reach: float, exact: bool = True) -> "Axis":
-        """Return the axis after output i has read positions ``offset + i*stride … offset + i*stride + reach``."""
+    def window(self, window: "Window", inside: int) -> "Axis":
+        """Return the axis after a window has run along its `inside` positions."""
         if self.whole:
             return self
+        low, high, sure = self.low, self.high, self.sure
+        if window.first > 0 or window.last < inside - 1:
+            ends = [self.start + self.stride * max(one, 0.0) for one in (window.first, window.last)]
+            low, high, sure = max(low, min(ends)), min(high, max(ends) + self.size), sure and self.exact
         return replace(
             self,
-            size=self.size + self.stride * reach,
-            stride=self.stride * stride,
-            start=self.start + self.stride * offset,
-            exact=self.exact and exact,
+            low=low,
+            high=high,
+            size=self.size + self.stride * window.reach,
+            stride=self.stride * window.stride,
+            start=self.start + self.stride * window.offset,
+            exact=self.exact and window.exact,
+            sure=sure,
         )
 
     def edges(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -92,12 +122,17 @@ class Spread:
         return replace(self, dims=dims)
 
     def loosened(self) -> "Spread":
-        """Return the same as no more than a bound, except for an axis of which everything is seen."""
+        """Return the same as no more than a bound, except for an axis along which all positions see the same."""
         y, x = (axis if axis.whole else replace(axis, exact=False) for axis in self.axes)
         return replace(self, axes=(y, x))
 
+    def doubted(self) -> "Spread":
+        """Return the same as no more than a bound: any position may see less, or nothing."""
+        y, x = (replace(axis, exact=False, sure=False) for axis in self.axes)
+        return replace(self, axes=(y, x))
+
     def loosely_whole(self) -> "Spread":
-        """Return what may have seen anything."""
+        """Return what may have seen all that anything has seen."""
         y, x = (replace(axis.everything(), exact=False) for axis in self.axes)
         return replace(self, axes=(y, x))
 
@@ -144,22 +179,32 @@ def settled(spread: Spread, at: int) -> Spread:
     repeated m times get a stride of 1/m, as in upsampling.
     """
     dim = spread.dims[at]
-    along = [atom for atom in dim if atom.name != "-"]
-    if not along:
+    along = {atom.name for atom in dim if atom.name != "-"}
+    if not along or (len(dim) == 1 and dim[0].step == 1):
         return spread
-    name = along[0].name
+    name = min(along)
     elsewhere = any(atom.name == name for i, one in enumerate(spread.dims) if i != at for atom in one)
-    if len(along) != 1 or dim[0] is not along[0] or elsewhere:
+    if len(along) != 1 or elsewhere:
         raise LostError("of positions cut into windows")
-    if len(dim) == 1 and dim[0].step == 1:
-        return spread
-    atom, axis = along[0], spread.axis(name)
-    if atom.step != 1:
-        axis = replace(axis, stride=axis.stride * atom.step)
-    repeats = total(dim) // atom.count
-    if repeats != 1:
-        axis = axis.window(-(repeats - 1) / repeats, 1 / repeats, (repeats - 1) / repeats, exact=False)
-    return spread.with_axis(name, axis).with_dim(at, (Atom(name, atom.count * repeats),))
+    reads = np.zeros(1)
+    for atom in dim:
+        steps = np.arange(atom.count) * (atom.step if atom.name == name else 0)
+        reads = np.add.outer(reads, steps).ravel()
+    return _through(spread, at, name, hull(reads, reads))
+
+
+def read(spread: Spread, at: int, window: Window, count: int) -> Spread:
+    """Return a value after a window ran along a dimension; `count` is the output's length there."""
+    if not spatial(spread.dims[at]):
+        return spread.with_dim(at, neutral(count))
+    spread = settled(spread, at)
+    return _through(spread, at, spread.dims[at][0].name, window, count)
+
+
+def _through(spread: Spread, at: int, name: Name, window: Window, count: int | None = None) -> Spread:
+    inside = total(spread.dims[at])
+    axis = spread.axis(name).window(window, inside)
+    return spread.with_axis(name, axis).with_dim(at, (Atom(name, inside if count is None else count),))
 
 
 def contracted(spread: Spread, at: int, keep: bool = False) -> Spread:
@@ -216,9 +261,8 @@ def line(low: NDArray[np.float64], high: NDArray[np.float64]) -> tuple[float, fl
             right -= third
         else:
             left += third
-    stride = min(
-        [*even, (left + right) / 2], key=lambda one: (round(cost(one), 9), one == (left + right) / 2)
-    )
+    found = (left + right) / 2
+    stride = min([*even, round(found, 9), found], key=lambda one: (round(cost(one), 9), one == found))
     start = float(np.min(low - stride * steps))
     return float(np.max(high - stride * steps)) - start, stride, start
 
@@ -232,3 +276,19 @@ def tidied(spread: Spread) -> Spread:
             except LostError:
                 continue
     return spread
+
+
+def hull(low: NDArray[Any], high: NDArray[Any], stride: float | None = None) -> Window:
+    """Return the window that contains what each output reads: positions ``low[i]`` to ``high[i]``."""
+    first, last = low.astype(float), high.astype(float)
+    steps = np.arange(len(low))
+    if stride is None:
+        size, stride, offset = line(first, last + 1)
+        reach = size - 1
+    else:
+        offset = float(np.min(first - stride * steps))
+        reach = float(np.max(last - stride * steps)) - offset
+    tight = np.allclose(first, offset + stride * steps, rtol=0, atol=1e-9) and np.allclose(
+        last, offset + stride * steps + reach, rtol=0, atol=1e-9
+    )
+    return Window(offset, stride, reach, float(first.min()), float(last.max()), bool(tight))

@@ -149,7 +149,7 @@ def follow(tape: Tape, size: tuple[int, ...]) -> list[Spread | str]:
     image = tape.shapes[0]
     dims = (*map(neutral, image[:-2]), (Atom("y", image[-2]),), (Atom("x", image[-1]),))
     known: list[Spread | str] = ["a value that nothing made"] * len(tape.shapes)
-    known[0] = Spread(dims, (Axis(height), Axis(width)))
+    known[0] = Spread(dims, (Axis(height, 0, height), Axis(width, 0, width)))
     read = ""
     for node in tape.nodes:
         if not node.outputs:
@@ -233,9 +233,9 @@ def _field(spread: Spread | str, layer: Layer) -> Field:
 
 def _made(axes: list[Axis]) -> Field:
     status: Status = "exact"
-    if all(axis.whole and axis.exact for axis in axes):
-        status = "global"
-    elif not all(axis.exact and not axis.whole for axis in axes):
+    if not all(axis.exact for axis in axes):
         status = "upper_bound"
+    elif all(axis.whole and axis.start <= 0 and axis.start + axis.size >= axis.length for axis in axes):
+        status = "global"
     (y, x) = axes
     return Field((y.size, x.size), (y.stride, x.stride), (y.start, x.start), status)

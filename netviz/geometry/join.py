@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from netviz.geometry.axes import (
     AXES,
     Axis,
@@ -27,7 +29,14 @@ def joined(spreads: Sequence[Spread], shape: tuple[int, ...]) -> Spread:
     if clashing:
         wide = [_blurred(spread, clashing) for spread in wide]
     dims = [_agreed([spread.dims[at] for spread in wide], size) for at, size in enumerate(shape)]
-    y, x = (_axis(wide, name) for name in AXES)
+    pairs = [_axes(wide, name) for name in AXES]
+    (y, in_y), (x, in_x) = (together(axes, count) for axes, count in pairs)
+    holding = in_y & in_x
+    if not any(one.axes[0].exact and one.axes[1].exact for one in (wide[at] for at in holding)):
+        y, x = (
+            axis if axis.whole or len(within) == len(wide) else replace(axis, exact=False)
+            for axis, within in ((y, in_y), (x, in_x))
+        )
     return Spread(tuple(dims), (y, x))
 
 
@@ -87,33 +96,43 @@ def _places(spread: Spread, name: Name) -> tuple[tuple[int, Dim], ...]:
     return tuple((at, dim) for at, dim in enumerate(spread.dims) if any(atom.name == name for atom in dim))
 
 
-def _axis(spreads: Sequence[Spread], name: Name) -> Axis:
+def _axes(spreads: Sequence[Spread], name: Name) -> tuple[list[Axis], int]:
+    """Return the axes of several values, as far as they run together, and how many positions they have."""
     moving = [spread for spread in spreads if spread.has(name)]
     atoms = [atom for dim in (moving[0].dims if moving else ()) for atom in dim if atom.name == name]
     count = 1 + sum((atom.count - 1) * atom.step for atom in atoms)
     # A value without this axis is the same for all positions; with a single position no stride matters.
     still = moving[0].axis(name).stride if moving and count == 1 else 0.0
-    axes = [one.axis(name) if one.has(name) else replace(one.axis(name), stride=still) for one in spreads]
-    return together(axes, count)
+    return [
+        one.axis(name) if one.has(name) else replace(one.axis(name), stride=still) for one in spreads
+    ], count
 
 
-def together(axes: Sequence[Axis], count: int) -> Axis:
-    """Return the axis of an output that reads all of these at each of `count` positions."""
-    first = axes[0]
-    if all(axis == first for axis in axes):
-        return first
-    whole = [axis for axis in axes if axis.whole]
-    if whole:
-        return replace(first.everything(), exact=any(axis.exact for axis in whole))
-    if all((axis.size, axis.stride, axis.start) == (first.size, first.stride, first.start) for axis in axes):
-        return replace(first, exact=all(axis.exact for axis in axes))
-    if all(axis.stride == first.stride for axis in axes):
-        start = min(axis.start for axis in axes)
-        size = max(axis.start + axis.size for axis in axes) - start
-        return Axis(first.length, size, first.stride, start, exact=False)
+def together(axes: Sequence[Axis], count: int) -> tuple[Axis, set[int]]:
+    """Return the axis of an output that reads all of these at each of `count` positions, and which hold all others.
+
+    If one does, it is that one's; else their hull, no more than a bound.
+    """
+    cover = covering(axes)
     edges = [axis.edges(count) for axis in axes]
-    low, high = edges[0]
-    for other_low, other_high in edges[1:]:
-        low, high = low.clip(max=other_low), high.clip(min=other_high)
+    if any(axis.whole for axis in axes):  # what sticks out is seen by none
+        edges = [(low.clip(cover.low, cover.high), high.clip(cover.low, cover.high)) for low, high in edges]
+    low = np.min([first for first, _ in edges], axis=0)
+    high = np.max([last for _, last in edges], axis=0)
+    holding = {at for at, pair in enumerate(edges) if np.allclose(pair, (low, high), rtol=0, atol=1e-9)}
+    if holding:
+        best = axes[min(holding, key=lambda at: not axes[at].exact)]
+        return replace(cover, size=best.size, stride=best.stride, start=best.start, exact=best.exact), holding
     size, stride, start = line(low, high)
-    return Axis(first.length, size, stride, start, exact=False)
+    if all(axis.stride == axes[0].stride for axis in axes):
+        size, stride, start = float(high[0] - low[0]), axes[0].stride, float(low[0])
+    return replace(cover, size=size, stride=stride, start=start, exact=False), holding
+
+
+def covering(axes: Sequence[Axis]) -> Axis:
+    """Return the first axis, with what any position of all of these sees."""
+    low, high = min(axis.low for axis in axes), max(axis.high for axis in axes)
+    sure = any(axis.sure for axis in axes if axis.low == low) and any(
+        axis.sure for axis in axes if axis.high == high
+    )
+    return replace(axes[0], low=low, high=high, sure=sure)

@@ -9,6 +9,7 @@ from torch import Tensor
 from netviz.capture.operations import arguments
 from netviz.capture.tape import Node, Ref
 from netviz.geometry.axes import LostError, Spread
+from netviz.geometry.join import joined
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,7 @@ class Call:
             return spread
         if not all(axis.whole for one in others for axis in one.axes):
             raise LostError("with weights made from the image")
-        y, x = (axis.everything() for axis in spread.axes)
-        return Spread(spread.dims, (y, x))
+        return joined([spread, *(one.with_dims(()) for one in others)], spread.shape)
 
     def shape_of(self, name: str) -> tuple[int, ...]:
         """Return the shape of an argument that is a tensor, of the image or not."""

@@ -1,6 +1,7 @@
 """Geometry of functions that arrange values anew or take parts of them: views, permutations, joins, slices."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from torch import Tensor
@@ -9,18 +10,19 @@ from netviz.capture.operations import names
 from netviz.capture.tape import Ref
 from netviz.geometry.axes import (
     Atom,
-    Axis,
     Dim,
     LostError,
     Spread,
+    Window,
     line,
     mixed,
     neutral,
+    read,
     settled,
     spatial,
     total,
 )
-from netviz.geometry.join import joined
+from netviz.geometry.join import covering, joined
 from netviz.geometry.rules.call import Call, Rule, integers
 
 
@@ -179,8 +181,9 @@ def _behind(parts: Sequence[Spread], at: int, call: Call) -> Spread:
     low, high = (np.concatenate([pair[i] for pair in edges]) for i in (0, 1))
     size, stride, start = line(low, high)
     first = parts[0].axis(name)
-    axis = Axis(first.length, size, stride, start, exact=False)
-    if all(one.axis(name).whole for one in parts):
+    ends = [one.axis(name) for one in parts]
+    axis = replace(covering(ends), size=size, stride=stride, start=start, exact=False)
+    if first.whole and all(axis == first for axis in ends):
         axis = first
     dim = (Atom(name, call.shape[at]),)
     level = [one.with_axis(name, axis).with_dim(at, dim) for one in parts]
@@ -226,10 +229,7 @@ def cut(spread: Spread, at: int, start: int, step: int, count: int) -> Spread:
         return spread
     if not spatial(dim):
         return spread.with_dim(at, neutral(count))
-    spread = settled(spread, at)
-    name = spread.dims[at][0].name
-    axis = spread.axis(name).window(start, step, 0)
-    return spread.with_axis(name, axis).with_dim(at, (Atom(name, count),))
+    return read(spread, at, Window(start, step, 0, start, start + step * (count - 1)), count)
 
 
 def picked(spread: Spread, at: int, place: int) -> Spread:

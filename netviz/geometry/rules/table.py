@@ -4,9 +4,12 @@ A rule gets a `Call` and gives the `Spread` of the output (one for each output, 
 `LostError` where it cannot say. A function in no table is unknown.
 """
 
+from torch import Tensor
+
 from netviz.capture.operations import names
 from netviz.capture.tape import Ref
-from netviz.geometry.axes import Dim, LostError, Spread, contracted, mixed, neutral
+from netviz.capture.tensors import tensors_in
+from netviz.geometry.axes import Dim, LostError, Spread, contracted, mixed, neutral, spatial
 from netviz.geometry.join import joined, union
 from netviz.geometry.rules.call import Call, Rule, integers
 from netviz.geometry.rules.shape import SHAPES, SLICES
@@ -14,8 +17,16 @@ from netviz.geometry.rules.window import WINDOWS
 
 
 def one_by_one(call: Call) -> Spread:
-    """Every output position reads the same position of every input."""
-    return joined(call.spreads(), call.shape)
+    """Every output position reads the same position of every input; a constant map may hide some."""
+    found = joined(call.spreads(), call.shape)
+    constants = [one for one in tensors_in((call.node.args, call.node.kwargs)) if _runs_along(one, found)]
+    return found.doubted() if constants and call.node.name in _HIDING else found
+
+
+def _runs_along(constant: Tensor, spread: Spread) -> bool:
+    """Return whether a constant, broadcast to a value, differs along an axis of the image."""
+    sides = zip(reversed(constant.shape), reversed(spread.dims), strict=False)
+    return any(side > 1 and spatial(dim) for side, dim in sides)
 
 
 def reduction(call: Call) -> Spread:
@@ -38,8 +49,14 @@ def vector_norm(call: Call) -> Spread:
     return spread
 
 
+def scan(call: Call) -> Spread:
+    """Along one dimension, a position sees some of the others: cumulative sums, sorting."""
+    before, after = call.first(), along(call)
+    return after if before.axes == after.axes else after.doubted()
+
+
 def along(call: Call) -> Spread:
-    """All positions along one dimension see each other: softmax, cumulative sums, sorting."""
+    """All positions along one dimension see each other."""
     spread, dim = call.only(), call.get("dim")
     if dim is None:
         raise LostError("without a dimension")
@@ -153,17 +170,32 @@ def rmatmul(call: Call) -> Spread:
 
 
 def attention(call: Call) -> Spread:
-    """Every token sees all tokens: (…, tokens, channels)."""
-    return union([mixed(one, range(one.rank - 2, one.rank)) for one in call.spreads()], call.shape)
+    """Every token sees all tokens, unless a mask hides some: (…, tokens, channels)."""
+    found = union([mixed(one, range(one.rank - 2, one.rank)) for one in call.spreads()], call.shape)
+    return found.doubted() if call.get("attn_mask") is not None or call.get("is_causal") else found
 
 
 def multi_head(call: Call) -> list[Spread]:
-    """Every token sees all tokens: (tokens, N, channels), and the weights (N, tokens, tokens)."""
+    """Every token sees all tokens, unless a mask hides some: (tokens, N, channels); weights (N, tokens, tokens)."""
     seen = [mixed(one, (0, one.rank - 1)) for one in call.spreads()]
     output = union(seen, call.shape)
+    if any(call.get(mask) is not None for mask in ("attn_mask", "key_padding_mask")):
+        output = output.doubted()
     shapes = call.shapes[1:]
     weights = [output.with_dims((*output.dims[1:-1], *map(neutral, shape[-2:]))) for shape in shapes]
     return [output, *weights]
+
+
+# What a zero (or a truth) in a constant may hide of the other argument; no sum does.
+_HIDING = names("arithmetic", "combination") - {
+    "add",
+    "sub",
+    "subtract",
+    "rsub",
+    "radd",
+    "maximum",
+    "minimum",
+}
 
 
 ONE_BY_ONE = names("activation", "prelu", "unary", "arithmetic", "combination", "copy", "dropout")
@@ -173,7 +205,8 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(ONE_BY_ONE, one_by_one),
     **dict.fromkeys(names("reduction", "statistic"), reduction),
     **dict.fromkeys(names("vector norm"), vector_norm),
-    **dict.fromkeys(names("softmax", "normalize", "scan"), along),
+    **dict.fromkeys(names("softmax", "normalize"), along),
+    **dict.fromkeys(names("scan"), scan),
     "batch_norm": batch_norm,
     "instance_norm": instance_norm,
     "group_norm": group_norm,

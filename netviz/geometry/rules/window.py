@@ -2,52 +2,18 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from netviz.capture.operations import arguments, names
-from netviz.geometry.axes import Atom, LostError, Spread, contracted, line, neutral, settled, spatial
-from netviz.geometry.axes import total as length_of
+from netviz.geometry.axes import LostError, Spread, Window, contracted, hull, neutral, read, spatial, total
 from netviz.geometry.rules.call import Call, Rule, each, integers
 
-
-@dataclass(frozen=True)
-class Window:
-    """Output i reads positions ``offset + i*stride`` to ``offset + i*stride + reach``; at most, if not `exact`."""
-
-    offset: float
-    stride: float
-    reach: float
-    exact: bool = True
-
-
-def slid(spread: Spread, at: int, window: Window, count: int) -> Spread:
-    """Return a value after a window ran along a dimension; `count` is the output's length there."""
-    if not spatial(spread.dims[at]):
-        return spread.with_dim(at, neutral(count))
-    spread = settled(spread, at)
-    name = spread.dims[at][0].name
-    axis = spread.axis(name).window(window.offset, window.stride, window.reach, window.exact)
-    return spread.with_axis(name, axis).with_dim(at, (Atom(name, count),))
-
-
-def hull(low: NDArray[Any], high: NDArray[Any], stride: float | None = None) -> Window:
-    """Return the window that contains what each output reads: positions ``low[i]`` to ``high[i]``."""
-    first, last = low.astype(float), high.astype(float)
-    steps = np.arange(len(low))
-    if stride is None:
-        size, stride, offset = line(first, last + 1)
-        reach = size - 1
-    else:
-        offset = float(np.min(first - stride * steps))
-        reach = float(np.max(last - stride * steps)) - offset
-    tight = np.allclose(first, offset + stride * steps, rtol=0, atol=1e-9) and np.allclose(
-        last, offset + stride * steps + reach, rtol=0, atol=1e-9
-    )
-    return Window(offset, stride, reach, bool(tight))
+# How far a position computed in single precision is off, as a share of it: four roundings of 2^-24 each, and more.
+_SINGLE = 4e-7
 
 
 def _rank(name: str) -> int:
@@ -75,17 +41,28 @@ def convolution(call: Call) -> Spread:
     for i in range(rank):
         at = channel + 1 + i
         make = _transposed if transposed else _plain
-        window = make(kernel[i], stride[i], before[i], dilation[i])
-        spread = slid(spread, at, window, call.shape[at])
+        sides = (total(spread.dims[at]), call.shape[at])
+        window = make(kernel[i], stride[i], before[i], dilation[i], sides)
+        spread = read(spread, at, window, call.shape[at])
     return spread
 
 
-def _plain(kernel: int, stride: int, padding: int, dilation: int) -> Window:
-    return Window(-padding, stride, dilation * (kernel - 1))
+def _plain(kernel: int, stride: int, padding: int, dilation: int, sides: tuple[int, int]) -> Window:
+    """Return a window, for sides before and after; of positions, it reads those that are there."""
+    inside, outside = sides
+    taps = np.add.outer(np.arange(outside) * stride - padding, np.arange(kernel) * dilation)
+    taken = taps[(taps >= 0) & (taps < inside)]
+    first, last = (float(taken.min()), float(taken.max())) if taken.size else (0.0, inside - 1.0)
+    return Window(-padding, stride, dilation * (kernel - 1), first, last)
 
 
-def _transposed(kernel: int, stride: int, padding: int, dilation: int) -> Window:
+def _transposed(kernel: int, stride: int, padding: int, dilation: int, sides: tuple[int, int]) -> Window:
     """Return the hull over the phases: output o reads those inputs i for which a tap has ``o + p = i*s + d*t``."""
+    inside, outside = sides
+    taps = np.add.outer(np.arange(outside) + padding, -np.arange(kernel) * dilation)
+    taken = taps[taps % stride == 0] // stride
+    taken = taken[(taken >= 0) & (taken < inside)]
+    ends = (float(taken.min()), float(taken.max())) if taken.size else (0.0, inside - 1.0)
     low, high = [], []
     for phase in range(stride):
         read = [
@@ -97,7 +74,7 @@ def _transposed(kernel: int, stride: int, padding: int, dilation: int) -> Window
             low.append(min(read))
             high.append(max(read))
     exact = len(low) == stride and max(low) == min(low) and max(high) == min(high)
-    return Window(min(low), 1 / stride, max(high) - min(low), exact)
+    return Window(min(low), 1 / stride, max(high) - min(low), *ends, exact)
 
 
 def pooling(call: Call) -> Spread:
@@ -109,7 +86,8 @@ def pooling(call: Call) -> Spread:
     before, wide = each(given.get("padding", 0), rank), each(given.get("dilation", 1), rank)
     for i in range(rank):
         at = spread.rank - rank + i
-        spread = slid(spread, at, _plain(kernel[i], step[i], before[i], wide[i]), call.shape[at])
+        sides = (total(spread.dims[at]), call.shape[at])
+        spread = read(spread, at, _plain(kernel[i], step[i], before[i], wide[i], sides), call.shape[at])
     return spread
 
 
@@ -125,10 +103,10 @@ def adaptive(call: Call) -> Spread:
 
 def _areas(call: Call, spread: Spread, ats: Iterable[int]) -> Spread:
     for at in ats:
-        inside, outside = length_of(spread.dims[at]), call.shape[at]
+        inside, outside = total(spread.dims[at]), call.shape[at]
         steps = np.arange(outside)
         low, high = steps * inside // outside, -((steps + 1) * -inside // outside) - 1
-        spread = slid(spread, at, hull(low, high, inside / outside), outside)
+        spread = read(spread, at, hull(low, high, inside / outside), outside)
     return spread
 
 
@@ -145,7 +123,7 @@ def interpolation(call: Call) -> Spread:
         return _areas(call, spread, range(2, spread.rank))
     for i in range(rank):
         at = 2 + i
-        inside, outside = length_of(spread.dims[at]), call.shape[at]
+        inside, outside = total(spread.dims[at]), call.shape[at]
         corners = bool(call.get("align_corners"))
         if corners:
             ratio = (inside - 1) / (outside - 1) if outside > 1 else 0.0
@@ -155,7 +133,7 @@ def interpolation(call: Call) -> Spread:
             continue
         antialias = bool(call.get("antialias"))
         low, high = _taps(mode, ratio, outside, corners, antialias)
-        spread = slid(spread, at, hull(low, high, ratio), outside)
+        spread = read(spread, at, hull(low, high, ratio), outside)
     return spread
 
 
@@ -164,32 +142,29 @@ def _taps(
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the first and the last position that each output reads, before clamping at the border.
 
-    torch computes in single precision: where that differs from double by a pixel, both count.
+    torch computes in single or double precision, fused or not: what either side of rounding reads counts. No
+    rounding happens where the ratio is a number of few bits.
     """
-    pairs = []
-    for kind in (np.float32, np.float64):
-        steps, step = np.arange(count, dtype=kind), kind(ratio)
-        if mode == "nearest":
-            at = np.floor(steps * step)
-            pairs.append((at, at))
-            continue
-        if mode == "nearest-exact":
-            at = np.floor((steps + kind(0.5)) * step)
-            pairs.append((at, at))
-            continue
-        at = steps * step if corners else (steps + kind(0.5)) * step - kind(0.5)
-        if antialias:
-            support = max(ratio, 1.0) * (2 if mode == "bicubic" else 1)
-            pairs.append((np.floor(at - support), np.ceil(at + support)))
-        elif mode == "bicubic":
-            between = at != np.floor(at)  # on a position, the cubic's other weights are zero
-            pairs.append((np.floor(at) - between, np.ceil(at) + between))
-        elif mode in ("linear", "bilinear", "trilinear"):
-            pairs.append((np.floor(at), np.ceil(at)))
-        else:
-            raise LostError(f"in mode {mode}")
-    (low, high), (other_low, other_high) = pairs
-    return np.minimum(low, other_low), np.maximum(high, other_high)
+    steps = np.arange(count, dtype=np.float64)
+    if mode == "nearest":
+        at = steps * ratio
+    elif mode == "nearest-exact":
+        at = (steps + 0.5) * ratio
+    else:
+        at = steps * ratio if corners else (steps + 0.5) * ratio - 0.5
+    rounding = 0.0 if float(np.float16(ratio)) == ratio else _SINGLE * (1 + np.abs(at))
+    low, high = at - rounding, at + rounding
+    if mode in ("nearest", "nearest-exact"):
+        return np.floor(low), np.floor(high)
+    if antialias:  # weights are above 0 closer than this, and 0 at it
+        support = max(ratio, 1.0) * (2 if mode == "bicubic" else 1)
+        return np.floor(low - support) + 1, np.ceil(high + support) - 1
+    if mode == "bicubic":
+        between = low != np.floor(high)  # on a position, the cubic's other weights are zero
+        return np.floor(low) - between, np.ceil(high) + between
+    if mode in ("linear", "bilinear", "trilinear"):
+        return np.floor(low), np.ceil(high)
+    raise LostError(f"in mode {mode}")
 
 
 def padding(call: Call) -> Spread:
@@ -200,15 +175,15 @@ def padding(call: Call) -> Spread:
         at, before, after = spread.rank - 1 - i, amounts[2 * i], amounts[2 * i + 1]
         if (before, after) == (0, 0):
             continue
-        inside, outside = length_of(spread.dims[at]), call.shape[at]
+        inside, outside = total(spread.dims[at]), call.shape[at]
         if mode == "constant" or (before <= 0 and after <= 0):
-            window = Window(-before, 1, 0)
+            window = _plain(1, 1, before, 1, (inside, outside))
         elif mode in ("reflect", "replicate", "circular"):
             reads = _border(mode, np.arange(outside) - before, inside)
             window = hull(reads, reads, 1.0)
         else:
             raise LostError(f"in mode {mode}")
-        spread = slid(spread, at, window, outside)
+        spread = read(spread, at, window, outside)
     return spread
 
 
@@ -231,7 +206,7 @@ def pixel_shuffle(call: Call) -> Spread:
     spread = contracted(spread, channel, keep=True).with_dim(channel, neutral(call.shape[channel]))
     for at in (channel + 1, channel + 2):
         reads = np.arange(call.shape[at]) // times
-        spread = slid(spread, at, hull(reads, reads, 1 / times), call.shape[at])
+        spread = read(spread, at, hull(reads, reads, 1 / times), call.shape[at])
     return spread
 
 
@@ -243,8 +218,8 @@ def pixel_unshuffle(call: Call) -> Spread:
         raise LostError("of positions cut into windows")
     spread = spread.with_dim(channel, neutral(call.shape[channel]))
     for at in (channel + 1, channel + 2):
-        window = Window(0, times, times - 1, exact=times == 1)
-        spread = slid(spread, at, window, call.shape[at])
+        window = _plain(times, times, 0, 1, (total(spread.dims[at]), call.shape[at]))
+        spread = read(spread, at, replace(window, exact=times == 1), call.shape[at])
     return spread
 
 

@@ -60,7 +60,7 @@ def test_fields_of_the_paper(name: str, size: int) -> None:
 
 def test_a_cell_has_a_place_where_maps_are_weighed() -> None:
     field = cast_field(cast(build_torchvision("mobilenet_v3_small", meta=True), input_size=224), (500, 470))
-    assert field.status == "upper_bound"
+    assert field.status == "exact"
     assert field.stride == (32, 32)
 
 
