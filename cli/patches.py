@@ -17,6 +17,14 @@ from .options import (
 from .output import Progress, say
 
 
+def _per_image(text: str) -> int | str:
+    if text == "auto":
+        return text
+    if not text.isdecimal() or not int(text):
+        raise click.BadParameter(f"it is auto or a whole number from 1 on, not {text!r}")
+    return int(text)
+
+
 @click.command()
 @click.argument("model", default="mobilenet_v2")
 @images_option(
@@ -34,10 +42,12 @@ from .output import Progress, say
 )
 @click.option(
     "--per-image",
-    type=click.IntRange(min=1),
-    default=1,
+    type=_per_image,
+    default="auto",
     show_default=True,
-    help="How many of these may come from one image.",
+    metavar="auto|N",
+    help="How many of these may come from one image; auto: one, or, of fewer than 50 images, as many as "
+    "have fields that overlap by less than a quarter.",
 )
 @click.option(
     "--per-class",
@@ -46,6 +56,12 @@ from .output import Progress, say
     show_default=True,
     help="Patches that each unit keeps for each class besides, where images lie in a folder for each class or are "
     "named by it.",
+)
+@click.option(
+    "--inside",
+    is_flag=True,
+    help="Keep to positions whose field lies inside the image: no patch shows padding. Layers that have none are "
+    "searched everywhere, and named.",
 )
 @fit_option
 @size_option
@@ -75,5 +91,9 @@ def patches(address: str | None, engine: str, **options: Any) -> None:
     layers = "1 layer" if len(run.layers) == 1 else f"{len(run.layers)} layers"
     seen = "1 image" if counts["counted"] == 1 else f"{counts['counted']} images"
     say(f"wrote {folder}: {layers}, {seen}{skipped}")
+    lost = [layer["name"] for layer in run.facts["layers"] if layer["inside"] is None]
+    if lost:
+        listed = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
+        say(f"no field lies inside the image, so all positions were searched: {listed}")
     named = run.layers[-1].alias or run.layers[-1].name
     say(f"draw it: netviz draw {shlex.quote(str(folder))} --layer {shlex.quote(named)} -o patches.png")

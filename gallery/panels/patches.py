@@ -97,11 +97,16 @@ class Patches:
         In the order of their numbers.
     total, top, images, per_image : int
         Units of the layer, patches of each, photographs looked at, and most patches from one of them.
+    apart : bool
+        Whether several patches come from one photograph only where their fields overlap by less than a quarter.
     status : str
         As of a :class:`Field`.
-    outlined, halved, margins, missing : int
-        Patches with an outline, those with one at half of the largest value, those that reach beyond the photograph,
-        and those whose photograph is gone.
+    outlined, halved, missing : int
+        Patches with an outline, those with one at half of the largest value, and those whose photograph is gone.
+    beyond : (int, int) or None
+        Of how many patches the field reaches beyond the photograph, and how many there are; None without a field.
+    margins : int
+        Patches of which that is drawn.
     find, draw : str
         The commands that find them, and that draw them.
     """
@@ -112,9 +117,11 @@ class Patches:
     top: int
     images: int
     per_image: int
+    apart: bool
     status: str
     outlined: int
     halved: int
+    beyond: tuple[int, int] | None
     margins: int
     missing: int
     find: str
@@ -239,9 +246,11 @@ def draw_patches(addresses: Addresses, place: int, memory: Memory, write: Write)
         top=top,
         images=result.images,
         per_image=result.per_image,
+        apart=result.apart,
         status=result.field_status,
         outlined=outlined,
         halved=halved,
+        beyond=result.beyond(units),
         margins=margins,
         missing=missing,
         find=command("patches", run.model, *asked, *named, *sized(run.size), "-o", "RUN"),
@@ -264,8 +273,9 @@ def _write(pixels: Pixels, path: str, write: Write) -> Picture:
 def _unit(
     unit: int, sheet: int, corner: tuple[int, int], result: PatchesResult, names: Mapping[int, str]
 ) -> UnitPatches:
+    there = result.shown[unit]
     found = [
-        (int(n), float(s)) for n, s in zip(result.image[unit], result.score[unit], strict=True) if n >= 0
+        (int(n), float(s)) for n, s in zip(result.image[unit][there], result.score[unit][there], strict=True)
     ]
     mark = "dead" if unit in result.dead else "always on" if unit in result.always_on else ""
     return UnitPatches(
@@ -338,6 +348,8 @@ def patches_lead(patches: Patches) -> str:
         honest = f"With only {out_of} these are not the best of many"
         return f"{text} {honest}: {who} one patch from each, the weakest included."
     most = f", at most {patches.per_image:,} from one of them" if patches.per_image < patches.top else ""
+    if patches.apart and patches.top > 1:
+        most = ", several in one of them where their fields overlap by less than a quarter"
     return f"{text} They were found among {out_of}{most}."
 
 
@@ -354,8 +366,11 @@ def patches_note(patches: Patches) -> str:
     if patches.outlined:
         share = ", or above half of the value there where nearly all or none is" if patches.halved else ""
         notes.append(f"Bright and outlined: the map of the unit is among its highest 0.5 % of values{share}.")
-    if patches.margins:
-        notes.append("Grey margins: there the receptive field reaches beyond the photograph.")
+    if patches.beyond is not None and patches.beyond[0]:
+        outside, count = patches.beyond
+        most = "at most " if patches.status == "upper_bound" else ""
+        drawn = ": grey margins" if patches.margins else ""
+        notes.append(f"Fields that reach beyond the photograph: {most}{outside:,} of {count:,}{drawn}.")
     if patches.missing:
         gone = counted(patches.missing, "patch is", "patches are")
         notes.append(f"{gone} crossed out: the photograph is no longer where the survey found it.")

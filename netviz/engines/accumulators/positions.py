@@ -1,6 +1,7 @@
 """Where in its maps a unit is strongest, and the map around that place."""
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -32,6 +33,12 @@ class Places(NamedTuple):
     score: NDArray[np.float32]
     row: NDArray[np.int32]
     col: NDArray[np.int32]
+
+    @classmethod
+    def none(cls) -> "Places":
+        """Return no positions."""
+        numbers, places = np.empty(0, np.intp), np.empty(0, np.int32)
+        return cls(numbers, numbers, np.empty(0, np.float32), places, places)
 
 
 def reduced(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -103,6 +110,110 @@ def largest(x: Tensor, which: NDArray[np.intp], units: NDArray[np.intp], count: 
         places.append(order[:, :count].int().cpu().numpy())
     row, col = np.divmod(np.concatenate(places).ravel(), np.int32(width))
     return Places(np.repeat(which, count), np.repeat(units, count), np.concatenate(scores).ravel(), row, col)
+
+
+Box: TypeAlias = Callable[[int, int], tuple[int, int, int, int]]
+"""Gives what a position (row, column) sees: top, left, bottom, right in pixels of the input; half-open, unclipped."""
+
+
+class Extent(NamedTuple):
+    """What the positions along one axis of a layer's maps see of an image.
+
+    Attributes
+    ----------
+    low, high : ndarray of int64, shape (positions,)
+        First pixel of the network's input, and the one after the last; also outside of the image.
+    length : int
+        Pixels of the input.
+    """
+
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+    length: int
+
+    @classmethod
+    def of(cls, box: Box | None, axis: int, positions: int, length: int) -> "Extent":
+        """Return what `box` gives along an axis; without one, each position sees the whole input."""
+        if box is None:
+            return cls(np.zeros(positions, np.int64), np.full(positions, length, np.int64), length)
+        boxes = np.array([box(at, at) for at in range(positions)], dtype=np.int64).reshape(-1, 4)
+        return cls(boxes[:, axis], boxes[:, axis + 2], length)
+
+    def inside(self) -> slice:
+        """Return the positions whose field lies inside the image; they follow one another."""
+        found = np.flatnonzero((self.low >= 0) & (self.high <= self.length))
+        return slice(int(found[0]), int(found[-1]) + 1) if len(found) else slice(0, 0)
+
+    def part(self, some: slice) -> "Extent":
+        """Return what some of the positions see."""
+        return Extent(self.low[some], self.high[some], self.length)
+
+    def clipped(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return `low` and `high` inside the image, at least a pixel of it."""
+        return np.clip(self.low, 0, self.length - 1), np.clip(self.high, 1, self.length)
+
+
+def spread(
+    x: Tensor, which: NDArray[np.intp], units: NDArray[np.intp], count: int, extents: tuple[Extent, Extent]
+) -> Places:
+    """Return for each of some maps its largest value, then the largest whose field overlaps no chosen one, and so on.
+
+    Two fields overlap if they share a quarter, or more, of the smaller, in pixels of the image. Of equal values the
+    one that comes first, row by row, is chosen. What is chosen of a map depends on that map alone.
+
+    Parameters
+    ----------
+    x : Tensor of shape (N, H, W, C)
+    which, units : ndarray of int, shape (P,)
+        Which maps.
+    count : int
+        How many of each, at most.
+    extents : (Extent, Extent)
+        Of the maps' rows and columns.
+    """
+    height, width = x.shape[1:3]
+    sides = [min(2 * _reach(*one.clipped()) + 1, len(one.low)) for one in extents]
+    low, high = ([_index(one.clipped()[end], x) for one in extents] for end in range(2))
+    step = max(1, (_MOST >> 2) // max(height * width, sides[0] * sides[1]))
+    found: list[list[NDArray[Any]]] = []
+    for first in range(0, len(which), step):
+        maps = np.arange(first, min(first + step, len(which)))
+        values = x.permute(0, 3, 1, 2)[_index(which[maps], x), _index(units[maps], x)].flatten(1) + 0.0
+        for _ in range(min(count, height * width)):
+            score, place = values.max(1)
+            at = place // width, place % width
+            there = torch.isfinite(score).cpu().numpy()
+            if not there.any():
+                break
+            row, col = (one.int().cpu().numpy()[there] for one in at)
+            found.append([which[maps][there], units[maps][there], score.cpu().numpy()[there], row, col])
+            near, shared, own, other = [], [], [], []
+            for axis, (here, side) in enumerate(zip(at, sides, strict=True)):
+                start = (here - side // 2).clamp(0, len(low[axis]) - side)
+                around = start[:, None] + torch.arange(side, device=x.device)
+                begin, end = low[axis][here][:, None], high[axis][here][:, None]
+                both = torch.minimum(high[axis][around], end) - torch.maximum(low[axis][around], begin)
+                near.append(around)
+                shared.append(both.clamp(min=0))
+                own.append(end - begin)
+                other.append(high[axis][around] - low[axis][around])
+            smaller = torch.minimum(own[0] * own[1], (other[0][:, :, None] * other[1][:, None]).flatten(1))
+            overlaps = 4 * (shared[0][:, :, None] * shared[1][:, None]).flatten(1) >= smaller
+            index = (near[0][:, :, None] * width + near[1][:, None]).flatten(1)
+            values.scatter_(1, index, values.gather(1, index).masked_fill(overlaps, -torch.inf))
+    if not found:
+        return Places.none()
+    return Places(*(np.concatenate(one) for one in zip(*found, strict=True)))
+
+
+def _reach(low: NDArray[np.int64], high: NDArray[np.int64]) -> int:
+    """Return how many positions along an axis lie, at most, between two fields of which a quarter overlaps."""
+    size = high - low
+    for step in range(1, len(low)):
+        both = np.minimum(high[step:], high[:-step]) - np.maximum(low[step:], low[:-step])
+        if not (4 * both >= np.minimum(size[step:], size[:-step])).any():
+            return step - 1
+    return len(low) - 1
 
 
 def windows(

@@ -9,7 +9,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from netviz.engines.accumulators.positions import Places, first_maximum, largest, reduced, windows
+from netviz.engines.accumulators.positions import (
+    Box,
+    Extent,
+    Places,
+    first_maximum,
+    largest,
+    reduced,
+    spread,
+    windows,
+)
 from netviz.engines.accumulators.sample import Sample, position_hashes
 from netviz.engines.accumulators.sums import ExactSum
 from netviz.engines.accumulators.top import Top
@@ -39,6 +48,13 @@ class UnitsQuery:
         For each image the number of its class; empty if there are none.
     per_class : int
         How many positions each unit keeps for each class.
+    boxes : tuple of (callable or None)
+        For each layer which pixels of the network's input a position sees; None for all. For `apart` and `inside`.
+    apart : bool
+        Whether positions of one image may be kept only where their fields overlap by less than a quarter.
+    inside : tuple of (True or None)
+        For each layer whether only positions are kept whose field lies inside the image, None where it has none; by
+        default of none.
     """
 
     layers: tuple[Layer, ...]
@@ -48,6 +64,9 @@ class UnitsQuery:
     sample: int = 1024
     classes: tuple[int, ...] = ()
     per_class: int = 0
+    boxes: tuple[Box | None, ...] = ()
+    apart: bool = False
+    inside: tuple[bool | None, ...] = ()
 
 
 class LayerUnits:
@@ -142,6 +161,7 @@ class Units:
         self._kept = tuple(self.layers.values())
         self._seen: dict[int, _Seen] = {}
         self._hashes: dict[tuple[int, ...], NDArray[np.uint64]] = {}
+        self._extent: dict[tuple[int, ...], tuple[Extent, Extent]] = {}
 
     def observe(self, layer: Layer, maps: Tensor, batch: Batch) -> None:
         """Look at a layer's live output on a batch, (N, C, H, W); it counts when `update` follows.
@@ -158,11 +178,7 @@ class Units:
         if not (np.isfinite(peak).all() and np.isfinite(total).all()):
             self._refuse(layer, x, batch)
         at = self._at[layer]
-        which, units = self._candidates(self._kept[at], peak, batch)
-        if self.query.per_image == 1:
-            found = first_maximum(x, rows, peaks, which, units)
-        else:
-            found = largest(x, which, units, self.query.per_image)
+        found = self._found(at, x, rows, peaks, batch)
         window, start = windows(x, found, self.query.windows[at])
         hashes, values, count = self._sampled(self._kept[at].sample, x, batch)
         self._seen[at] = _Seen(
@@ -233,6 +249,40 @@ class Units:
         for at, layer in enumerate(self.query.layers):
             self.layers[layer].restore(_under(state, str(at)))
         self.images, self.positions = int(state["images"]), state["positions"].copy()
+
+    def _found(self, at: int, x: Tensor, rows: Tensor, peaks: Tensor, batch: Batch) -> Places:
+        """Return the positions of a batch that may enter the lists of a layer, whose maps are x (N, H, W, C).
+
+        `rows` and `peaks` are the maxima of their rows and of the maps.
+        """
+        query, row, col = self.query, 0, 0
+        extents = self._extents(at, x, batch) if query.boxes else None
+        if extents and query.inside and query.inside[at]:
+            down, across = (extent.inside() for extent in extents)
+            row, col = down.start, across.start
+            x = x[:, down, across]
+            if not x.numel():
+                return Places.none()
+            extents = extents[0].part(down), extents[1].part(across)
+            rows = x.amax(2)
+            peaks = rows.amax(1) + 0.0
+        which, units = self._candidates(self._kept[at], peaks.cpu().numpy(), batch)
+        if extents and query.apart:
+            found = spread(x, which, units, query.per_image, extents)
+        elif query.per_image == 1:
+            found = first_maximum(x, rows, peaks, which, units)
+        else:
+            found = largest(x, which, units, query.per_image)
+        return found._replace(row=found.row + np.int32(row), col=found.col + np.int32(col))
+
+    def _extents(self, at: int, x: Tensor, batch: Batch) -> tuple[Extent, Extent]:
+        """Return what the rows and the columns of a layer's maps, (N, H, W, C), see of the images of a batch."""
+        key = (at, *x.shape[1:3], *batch.pixels.shape[1:3])
+        if key not in self._extent:
+            box = self.query.boxes[at]
+            rows, columns = (Extent.of(box, axis, key[1 + axis], key[3 + axis]) for axis in range(2))
+            self._extent[key] = rows, columns
+        return self._extent[key]
 
     def _candidates(
         self, kept: LayerUnits, peak: NDArray[np.float32], batch: Batch

@@ -40,7 +40,8 @@ def patch_boxes(
     box : ndarray of int64, shape (P, 4)
         Top, left, bottom, right, half-open.
     margin : ndarray of int64, shape (P, 4)
-        How far the field reaches beyond the network's input on each side, where there was only padding.
+        How far the field reaches beyond the network's input on each side, where there was only padding; 0 only where
+        it does not.
     """
     box, margin = np.zeros((len(rows), 4), dtype=np.int64), np.zeros((len(rows), 4), dtype=np.int64)
     places = _places(sizes, preprocessing)
@@ -54,8 +55,8 @@ def patch_boxes(
         )
         scale = original / resized
         box[:, axis], box[:, axis + 2] = first, last
-        margin[:, axis] = np.rint((inside_low - low) * scale)
-        margin[:, axis + 2] = np.rint((high - inside_high) * scale)
+        for side, beyond in ((axis, inside_low - low), (axis + 2, high - inside_high)):
+            margin[:, side] = np.maximum(np.rint(beyond * scale), beyond > 0)
     return box, margin
 
 

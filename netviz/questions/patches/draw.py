@@ -192,6 +192,9 @@ def _unit(
         if grid.named:
             name = tiles.names[number][place]
             canvas.text(x, y + side + 10 + _LINE, name, style.SMALL, style.FAINT, room=side)
+    if not tiles.filled[number].any():
+        what = "dead: 0 at every position" if unit in result.dead else "no patch"
+        canvas.text(left + _FACTS, top + side / 2, what, style.LABEL, style.MUTED)
     x = left + _FACTS + grid.abreast * (side + _GAP) - _GAP + _BETWEEN
     if (tiles.filled[number] & ~tiles.missing[number]).any():
         canvas.image(tiles.mean[number], (x, top, side, side))
@@ -269,10 +272,13 @@ def _head(result: PatchesResult, tiles: Tiles, asked: bool, paper: int) -> Head:
         "the strongest patch" if top == 1 else f"the {top} strongest patches",
     ]
     each = f", at most {result.per_image} from an image" if result.per_image < top else ""
+    if result.apart:
+        each = ", several from one image where their fields overlap by less than a quarter"
     drawn = f"{len(tiles.units)} of {result.channels} units"
     if not asked and len(tiles.units) < result.channels:
         drawn = f"the first {drawn}{' that are not dead' if result.dead else ''}"
     caption = [drawn, f"patches out of {words.counted(result.images, 'image')}{each}", *_field(result)]
+    caption += _inside(result, tiles)
     if result.rectified:
         dead = words.counted(len(result.dead), "dead unit")
         caption.append(f"{dead} (0 everywhere), {len(result.always_on) or 'none'} always on (never 0)")
@@ -286,6 +292,8 @@ def _head(result: PatchesResult, tiles: Tiles, asked: bool, paper: int) -> Head:
         notes += [note, "interpolated linearly between the map's positions"]
     elif float(np.nanmax(np.where(tiles.filled, result.score[list(tiles.units)], -np.inf))) > 0:
         notes.append("no outline: a field holds too few positions of the map")
+    if not tiles.filled.all():
+        notes.append("an empty place: no further patch in which the unit is not 0")
     if tiles.margins:
         notes.append("hatched: the field goes on where the network saw no image")
     notes.append("mean: of the patches shown, pixel by pixel")
@@ -295,6 +303,23 @@ def _head(result: PatchesResult, tiles: Tiles, asked: bool, paper: int) -> Head:
         f"on a logarithmic scale; line: {words.number(LEVEL)} quantile"
     )
     return Head.of(title, [*caption, *notes], paper)
+
+
+def _inside(result: PatchesResult, tiles: Tiles) -> list[str]:
+    """Say which share of the patches shown does not lie inside the image, and whether that was asked for."""
+    said = []
+    beyond = result.beyond(tiles.units)
+    if beyond is not None:
+        outside, count = beyond
+        most = "at most " if result.field_status == "upper_bound" and outside else ""
+        said.append(
+            f"fields that reach beyond the image: {most}{outside} of {count} ({percent(outside / count)})"
+        )
+    if result.inside:
+        said.append("only those inside were searched; max, mean and values are of all positions")
+    elif result.inside is None:
+        said.append("all positions were searched: of this layer no field lies inside the image")
+    return said
 
 
 def _field(result: PatchesResult) -> list[str]:

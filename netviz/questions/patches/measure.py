@@ -4,6 +4,7 @@ import functools
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from typing_extensions import Unpack
 
 from netviz.engines import Checkpoint, Progress, Tally, Top, Units, UnitsQuery
+from netviz.engines.accumulators.positions import Box, Extent
 from netviz.errors import ImageError
 from netviz.geometry.field import Field
 from netviz.images import class_names, images_or_photographs
@@ -41,6 +43,10 @@ BINS = 32
 """Steps of the histograms."""
 
 
+FEW = 50
+"""With fewer images than this a unit may take several patches from one, unless the user says."""
+
+
 WIDEST = 28
 """Most rows and columns of a unit's map that are kept around a position."""
 
@@ -48,6 +54,21 @@ WIDEST = 28
 def map_windows(opened: Opened) -> tuple[tuple[int, int], ...]:
     """Return for each layer how many rows and columns of a map are kept around a position."""
     return tuple(_window(one, opened.fields[one]) for one in opened.layers)
+
+
+def _keeps_inside(opened: Opened, layer: Layer) -> bool:
+    """Return whether a layer has a position whose field lies inside an image of the network's size."""
+    box = _box(opened.fields[layer])
+    if box is None or layer.shape is None or opened.index.input_shape is None:
+        return False
+    lengths = zip(layer.shape[1:], opened.index.input_shape[-2:], strict=True)
+    places = [Extent.of(box, axis, *ends).inside() for axis, ends in enumerate(lengths)]
+    return all(one.start < one.stop for one in places)
+
+
+def _box(field: Field) -> Box | None:
+    """Return what gives the pixels that a position sees, None where that is the whole input or not known."""
+    return field.box if field.status in ("exact", "upper_bound") else None
 
 
 def write_patches(
@@ -63,7 +84,8 @@ def write_patches(
 ) -> None:
     """Write the folder of a finished run: the layers' results, the list of images, and run.json last."""
     means = units.mean()
-    for at, one in enumerate(opened.layers):
+    told = []
+    for at, (one, facts) in enumerate(zip(opened.layers, layer_facts(opened), strict=True)):
         result = layer_patches(
             units,
             at,
@@ -74,12 +96,13 @@ def write_patches(
             classes=classes,
         )
         result.save(folder / "layers" / f"{opened.slugs[one]}.npz")
+        told.append({**facts, "inside": result.inside, "outside": result.outside})
     write_bytes(folder / "images.txt", "".join(f"{name}\n" for name in names).encode())
     run = {
         **run_facts(opened, "patches", options, fingerprint),
         **image_facts(tally, names),
         "classes": list(classes),
-        "layers": layer_facts(opened),
+        "layers": told,
     }
     write_bytes(folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False).encode())
 
@@ -129,7 +152,7 @@ def layer_patches(
         per_class["box"] = _boxes(found.by_class, field, preprocessing)[0].reshape(*shape, 4)
     rows, columns = (layer.shape or (0, 0, 0))[1:]
     known = field.status != "unknown"
-    return PatchesResult(
+    result = PatchesResult(
         score=top.score,
         image=top.image,
         row=top.row,
@@ -168,7 +191,11 @@ def layer_patches(
         classes=classes,
         per_image=units.query.per_image,
         input=str(preprocessing),
+        apart=units.query.apart,
+        inside=units.query.inside[at] if units.query.inside else False,
     )
+    beyond = result.beyond()
+    return result if beyond is None else replace(result, outside=beyond[0] / beyond[1])
 
 
 def _boxes(
@@ -236,8 +263,9 @@ def patches(
     images: Iterable[str | Path] = (),
     layer: Sequence[str] = (),
     top: int = 9,
-    per_image: int = 1,
+    per_image: int | str = "auto",
     per_class: int = 0,
+    inside: bool = False,
     fit: str = "crop",
     batch: int = 16,
     engine: str = "local",
@@ -266,11 +294,16 @@ def patches(
         Names, aliases or globs; by default all convolutions.
     top : int
         How many patches each unit keeps.
-    per_image : int
-        How many of these may come from one image.
+    per_image : int or "auto"
+        How many of these may come from one image; by default one, or, with fewer than 50 images, as many as have
+        fields that overlap by less than a quarter of the smaller.
     per_class : int
         How many patches each unit keeps for each class of images besides, where images lie in a folder for each
         class or are named by it (``n01440764_tench.jpg``); 0 keeps none.
+    inside : bool
+        Keep to positions whose field lies inside the image, so that no patch shows padding. A layer that has none
+        (its field is larger than the network's input, the whole of it, or not known) is searched everywhere, and its
+        result says so.
     fit : {"crop", "resize", "full"}
         Show the network the middle of an image, all of it whatever its aspect, or all of it at its own aspect.
     batch : int
@@ -310,8 +343,11 @@ def patches(
     ValueError
         If an option is none of the values named here.
     """
+    if isinstance(per_image, str) and per_image != "auto":
+        raise ValueError(f"per_image must be 'auto' or a number, not {per_image!r}")
+    least = 1 if isinstance(per_image, str) else per_image
     check_options(
-        (("top", top, 1), ("per_image", per_image, 1), ("per_class", per_class, 0), ("batch", batch, 1)),
+        (("top", top, 1), ("per_image", least, 1), ("per_class", per_class, 0), ("batch", batch, 1)),
         engine=engine,
         dtype=dtype,
         fit=fit,
@@ -325,14 +361,18 @@ def patches(
             "the images name no classes: put them into a folder for each class, or drop --per-class"
         )
     units = sum(one.channels for one in opened.layers)
+    apart = per_image == "auto" and len(names) < FEW
     query = UnitsQuery(
         layers=opened.layers,
         windows=map_windows(opened),
         top=top,
-        per_image=per_image,
+        per_image=max(top, per_class) if apart else least,
         sample=min(max(SAMPLE_VALUES // units, 1024), 1 << 16),
         classes=numbers,
         per_class=per_class,
+        boxes=tuple(_box(opened.fields[one]) for one in opened.layers),
+        apart=apart,
+        inside=tuple(_keeps_inside(opened, one) or None for one in opened.layers) if inside else (),
     )
     job = make_job(opened, names, functools.partial(Units, query), batch=batch, device=device, dtype=dtype)
     asked = {
@@ -340,6 +380,7 @@ def patches(
         "top": top,
         "per_image": per_image,
         "per_class": per_class,
+        "inside": inside,
         "fit": fit,
         "batch": batch,
         "dtype": dtype,

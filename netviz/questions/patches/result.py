@@ -3,6 +3,7 @@
 A file may come from anywhere: whether its arrays fit together is looked at when it is read.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -72,6 +73,15 @@ class PatchesResult(Result):
         How many patches of a unit may come from one image.
     input : str
         What becomes of an image.
+    apart : bool
+        Whether several patches of a unit come from one image only where their fields overlap by less than a quarter
+        of the smaller.
+    inside : bool or None
+        Whether only positions were kept whose field lies inside the image; None if that was asked for, but the layer
+        has none.
+    outside : float or None
+        Share of all `shown` patches whose field does not lie inside the image; None where no field is known, or it
+        is the whole image.
     """
 
     kind: ClassVar[str] = "patches"
@@ -114,6 +124,26 @@ class PatchesResult(Result):
     classes: tuple[str, ...]
     per_image: int
     input: str
+    apart: bool = False
+    inside: bool | None = False
+    outside: float | None = None
+
+    @property
+    def shown(self) -> NDArray[np.bool_]:
+        """Where there is a patch that excites its unit, shape (units, top): not where a rectified unit is 0."""
+        filled: NDArray[np.bool_] = self.image >= 0
+        return filled & (self.score != 0) if self.rectified else filled
+
+    def beyond(self, units: Sequence[int] | None = None) -> tuple[int, int] | None:
+        """Return of how many shown patches the field does not lie inside the image, and how many there are.
+
+        None where there are none, no field is known, or it is the whole image. `units` are by default all.
+        """
+        chosen = slice(None) if units is None else list(units)
+        margin = self.margin[chosen][self.shown[chosen]]
+        if self.field_status not in ("exact", "upper_bound") or not len(margin):
+            return None
+        return int((margin > 0).any(axis=-1).sum()), len(margin)
 
 
 def check_patches(result: PatchesResult, name: str) -> PatchesResult:

@@ -226,7 +226,7 @@ class Tiles:
     missing : ndarray of bool, shape (units, top)
         Patches whose image could not be read, or has another size than it had.
     filled : ndarray of bool, shape (units, top)
-        Whether there is a patch.
+        Whether there is a patch that excites the unit.
     drawn : ndarray of int64, shape (units, top, 4)
         Top, left, bottom, right of what is not paper, in the tile.
     names : tuple of tuple of str
@@ -301,7 +301,7 @@ def cut_tiles(
     drawn[..., 2:] = side
     total = np.zeros((count, side, side, 3))
     seen = np.zeros((count, side, side), dtype=np.int64)
-    chosen = result.image[list(units), :top]
+    chosen = np.where(result.shown, result.image, -1)[list(units), :top]
     reasons = []
     read = outlined = halved = margins = 0
     kept = np.tile(~np.array(oversized(result)), 2)
@@ -359,10 +359,8 @@ def read_each(
         The patches that it holds: row in `units`, and place.
     """
     wanted: dict[int, list[tuple[int, int]]] = {}
-    for row, unit in enumerate(units):
-        for place, number in enumerate(result.image[unit, :top].tolist()):
-            if number >= 0:
-                wanted.setdefault(number, []).append((row, place))
+    for row, place in np.argwhere(result.shown[list(units), :top]).tolist():
+        wanted.setdefault(int(result.image[units[row], place]), []).append((row, place))
     for number, entries in sorted(wanted.items()):
         row, place = entries[0]
         height, width = result.size[units[row], place].tolist()

@@ -11,6 +11,7 @@ from torch import nn
 
 from netviz.capture import index_layers
 from netviz.engines import Item, Job, Tally, Units, UnitsQuery, run_local
+from netviz.engines.accumulators.positions import Extent, spread
 from netviz.errors import ImageError, ModelError
 from netviz.models import Preprocessing
 from support.network import state_of
@@ -194,9 +195,79 @@ def states_equal(one, other):
     )
 
 
-def test_workers_and_interruptions_change_no_bit():
+def box(row, col):
+    """What a position of layer 5 sees: five pixels every two, then three positions with one of padding."""
+    return 2 * row - 2, 2 * col - 2, 2 * row + 7, 2 * col + 7
+
+
+def chosen(values, count, height, width):
+    """The largest, then the largest of which no chosen field covers a quarter or more, by the definition."""
+    kept = []
+    every = sorted((-score, *place) for place, score in np.ndenumerate(values))
+    for score, row, col in every:
+        ends = np.clip(box(row, col), 0, (height, width) * 2)
+        for _, *other in kept:
+            with_ends = np.clip(box(*other), 0, (height, width) * 2)
+            shared = np.minimum(ends[2:], with_ends[2:]) - np.maximum(ends[:2], with_ends[:2])
+            smaller = min((ends[2:] - ends[:2]).prod(), (with_ends[2:] - with_ends[:2]).prod())
+            if shared.min() > 0 and 4 * shared.prod() >= smaller:
+                break
+        else:
+            kept.append((-score, row, col))
+    return kept[:count]
+
+
+@pytest.mark.parametrize("count", [1, 4, 99])
+def test_positions_of_one_image_are_spread(count):
+    rng = np.random.default_rng(2)
+    # Few different values, so that there are ties.
+    maps = rng.integers(-3, 6, (2, 9, 12, 3)).astype(np.float32)
+    extents = Extent.of(box, 0, 9, 21), Extent.of(box, 1, 12, 27)
+    which, units = np.array([0, 1, 1]), np.array([2, 0, 1])
+    found = spread(torch.from_numpy(maps), which, units, count, extents)
+    for image, unit in zip(which, units, strict=True):
+        mine = (found.which == image) & (found.units == unit)
+        here = list(zip(found.score[mine], found.row[mine], found.col[mine], strict=True))
+        assert sorted(here, key=lambda one: (-one[0], *one[1:])) == chosen(
+            maps[image, ..., unit], count, 21, 27
+        )
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_only_positions_inside_are_kept(apart):
     net, pictures = network(), images()
-    query = query_for(net, per_class=2, classes=tuple(number % 3 for number in range(IMAGES)), sample=50)
+    options = {"per_image": 9, "apart": True} if apart else {}
+    query = query_for(net, ("5",), boxes=(box,), inside=(True,), **options)
+    units, _ = run(net, Memory(pictures), query, 7)
+    top = units.layers[query.layers[0]].top
+    # Nine pixels from -2 on, every two: inside 21 pixels lie those of the positions 1 to 7.
+    values = activations(net, pictures, ("5",))["5"][:, :, 1:8, 1:8]
+    for unit in range(8):
+        if apart:
+            assert (
+                (top.row[unit] >= 1) & (top.row[unit] <= 7) & (top.col[unit] >= 1) & (top.col[unit] <= 7)
+            ).all()
+        best = np.sort(values[:, unit].max(axis=(1, 2)))[::-1]
+        places = 1 if apart else 9
+        assert np.allclose(top.score[unit, :places], best[:places], atol=1e-5 * abs(values).max())
+    everywhere, _ = run(net, Memory(pictures), query_for(net, ("5",)), 7)
+    assert np.array_equal(everywhere.layers[query.layers[0]].peak, units.layers[query.layers[0]].peak)
+
+
+def test_without_a_position_inside_there_are_no_patches():
+    net = network()
+    query = query_for(net, ("5",), boxes=(lambda row, col: (-1, -1, 99, 99),), inside=(True,))
+    units, _ = run(net, Memory(images()), query, 16)
+    assert (units.layers[query.layers[0]].top.image == -1).all()
+
+
+@pytest.mark.parametrize("options", [{}, {"boxes": (None, box, None), "per_image": 9, "apart": True}])
+@pytest.mark.parametrize("inside", [(), (None, True, None)])
+def test_workers_and_interruptions_change_no_bit(options, inside):
+    net, pictures = network(), images()
+    options = {"boxes": (None, box, None), "inside": inside, **options}
+    classes = tuple(number % 3 for number in range(IMAGES))
+    query = query_for(net, per_class=2, classes=classes, sample=50, **options)
     whole, tally = run(net, Memory(pictures), query, 4)
     read_elsewhere, _ = run(net, Memory(pictures), query, 4, workers=2)
     assert states_equal(whole, read_elsewhere)

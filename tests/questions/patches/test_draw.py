@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -238,6 +240,38 @@ def test_empty_places_stay_empty():
     assert sheet.empty == (1,)
     left, top = sheet.corner(1)
     assert (sheet.pixels[top : top + 32, left : left + 32] == PAPER).all()
+
+
+def test_a_dead_unit_has_no_patches():
+    score = np.array([[3, 2, 1], [0, 0, 0], [2, 0, 0]], dtype=np.float32)
+    box = np.tile([10, 20, 40, 50], (3, 3, 1))
+    result = plain(box, score=score, dead=(1,))
+    drawn = patches_figure(result, coordinates, units="0:3")
+    # Patches, a mean and a histogram; a histogram alone; a patch, a mean and a histogram.
+    assert len(drawn.axes[0].images) == 5 + 1 + 3
+    assert texts(drawn).count("dead: 0 at every position") == 1
+    assert "an empty place" in " ".join(texts(drawn))
+    assert patch_sheet(result, coordinates, size=32).empty == (3, 4, 5, 7, 8)
+    # A value of 0 excites a unit that also takes negative ones.
+    assert patch_sheet(plain(box, score=score, rectified=False), coordinates, size=32).empty == ()
+
+
+def test_the_caption_counts_fields_beyond_the_image():
+    margin = np.zeros((2, 4, 4), dtype=np.int64)
+    margin[0, 0, 1] = margin[0, 3, 2] = margin[1, 1, 0] = 1
+    result = plain(np.tile([10, 20, 40, 50], (2, 4, 1)), margin=margin, per_image=4, apart=True)
+    for changes, wanted in (
+        ({}, "fields that reach beyond the image: 3 of 8 (38 %)"),
+        ({"field_status": "upper_bound"}, "fields that reach beyond the image: at most 3 of 8 (38 %)"),
+        ({}, "several from one image where their fields overlap by less than a quarter"),
+        ({"inside": True}, "only those inside were searched"),
+        ({"inside": None}, "all positions were searched: of this layer no field lies inside the image"),
+    ):
+        assert wanted in " ".join(texts(patches_figure(replace(result, **changes), coordinates)))
+    drawn = patches_figure(result, coordinates, units="0")
+    assert "fields that reach beyond the image: 2 of 4 (50 %)" in " ".join(texts(drawn))
+    drawn = patches_figure(replace(result, field_status="global"), coordinates)
+    assert "beyond the image" not in " ".join(texts(drawn))
 
 
 def test_a_sheet_has_a_tile_for_each_unit_and_place():

@@ -126,6 +126,102 @@ def test_nothing_outside_of_a_box_changes_the_score(fit, interpolation, folder, 
     assert border or fit != "crop"
 
 
+def maps_of(asked, folder, layer):
+    """Maps of each image, in the order of the list, by a plain pass."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        with capture(asked.network, [layer]) as seen, torch.no_grad():
+            seen(prepare(read_image(path).pixels, asked.preprocessing).tensor)
+        found.append(seen[layer][0].numpy())
+    return np.stack(found)
+
+
+def test_inside_keeps_to_fields_inside_the_image(folder, tmp_path):
+    asked = model()
+    values = maps_of(asked, folder, netviz.layers(asked).resolve("relu2"))
+    options = {"images": [folder], "layer": ["relu2"], "top": 12, "per_image": 1, "workers": 0}
+    everywhere = netviz.patches(asked, tmp_path / "all", **options)
+    # Two convolutions of 3 with padding 1, the first every 2 pixels: position i sees 7 pixels from 2 i - 3 on.
+    # Of 16 rows (32 pixels) and 18 columns (36) 2 to 14 and 2 to 16 lie inside.
+    result = netviz.load_result(everywhere / "layers" / "4.npz")
+    outside = (result.row < 2) | (result.row > 14) | (result.col < 2) | (result.col > 16)
+    assert result.inside is False
+    assert 0 < outside.mean() < 1
+    assert np.array_equal((result.margin > 0).any(axis=-1), outside)
+    assert result.outside == pytest.approx(outside[result.score > 0].mean())
+    told = json.loads((everywhere / "run.json").read_text())["layers"][0]
+    assert (told["inside"], told["outside"]) == (False, result.outside)
+    run = netviz.patches(asked, tmp_path / "inside", inside=True, **options)
+    result = netviz.load_result(run / "layers" / "4.npz")
+    assert (result.inside, result.outside) == (True, 0.0)
+    assert not result.margin.any()
+    best = np.sort(values[:, :, 2:15, 2:17].max(axis=(2, 3)), axis=0)[::-1].T
+    np.testing.assert_allclose(result.score, best, atol=1e-4)
+    np.testing.assert_allclose(result.max, values.max(axis=(0, 2, 3)), atol=1e-4)
+
+
+def test_a_margin_of_an_enlarged_image_is_never_lost(tmp_path):
+    # One pixel of padding is a fifth of a pixel of an image that is enlarged five times.
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(
+        tmp_path / "a.png"
+    )
+    network = nn.Sequential(nn.Conv2d(3, 2, 3, padding=1))
+    asked = replace(netviz.load(network), name="net", preprocessing=replace(PREPROCESSING, crop=(40, 40)))
+    run = netviz.patches(
+        asked, tmp_path / "run", images=[tmp_path / "a.png"], top=1600, per_image=1600, workers=0
+    )
+    result = netviz.load_result(run / "layers" / "0.npz")
+    border = np.isin(result.row, (0, 39)) | np.isin(result.col, (0, 39))
+    assert np.array_equal((result.margin > 0).any(axis=-1), border)
+
+
+@pytest.mark.parametrize("layer", ["gap", "wide"])
+def test_a_layer_without_fields_inside_is_searched_everywhere_and_says_so(layer, folder, tmp_path):
+    last = {"gap": nn.AdaptiveAvgPool2d(1), "wide": nn.Conv2d(4, 2, 41, padding=20)}[layer]
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), last)
+    asked = replace(netviz.load(network), name="net", preprocessing=PREPROCESSING)
+    run = netviz.patches(asked, tmp_path / "run", images=[folder], layer=["0", "1"], inside=True, workers=0)
+    first, second = (netviz.load_result(run / "layers" / f"{at}.npz") for at in range(2))
+    assert (first.inside, first.outside) == (True, 0.0)
+    assert (second.inside, second.outside) == (None, None if layer == "gap" else 1.0)
+    assert (second.image >= 0).all()
+
+
+def test_few_images_give_several_patches_that_hardly_overlap(folder, tmp_path):
+    asked = model()
+    options = {"images": [folder], "layer": ["relu2"], "workers": 0}
+    run = netviz.patches(asked, tmp_path / "auto", top=30, **options)
+    result = netviz.load_result(run / "layers" / "4.npz")
+    assert result.apart
+    assert json.loads((run / "run.json").read_text())["options"]["per_image"] == "auto"
+    assert (result.image >= 0).all()
+    for unit in range(4):
+        several = 0
+        for at in range(30):
+            for other in range(at):
+                if result.image[unit, at] != result.image[unit, other]:
+                    continue
+                several += 1
+                ends = [
+                    np.clip([2 * r - 3, 2 * c - 3, 2 * r + 4, 2 * c + 4], 0, [32, 36] * 2)
+                    for r, c in zip(result.row[unit, [at, other]], result.col[unit, [at, other]], strict=True)
+                ]
+                shared = np.minimum(*ends)[2:] - np.maximum(*ends)[:2]
+                areas = [(one[2:] - one[:2]).prod() for one in ends]
+                assert shared.min() <= 0 or 4 * shared.prod() < min(areas)
+        assert several
+    one = netviz.patches(asked, tmp_path / "one", top=9, per_image=1, **options)
+    assert not netviz.load_result(one / "layers" / "4.npz").apart
+    many = tmp_path / "many"
+    many.mkdir()
+    for number, path in enumerate([*sorted(folder.iterdir())] * 5):
+        shutil.copy(path, many / f"{number:02}.png")
+    run = netviz.patches(asked, tmp_path / "auto50", images=[many], layer=["relu2"], workers=0)
+    result = netviz.load_result(run / "layers" / "4.npz")
+    assert (result.apart, result.per_image) == (False, 1)
+    assert all(len(set(row)) == 9 for row in result.image.tolist())
+
+
 @pytest.mark.parametrize("method", [Image.Resampling.BILINEAR, Image.Resampling.BICUBIC])
 @pytest.mark.parametrize(
     ("original", "resized"), [(90, 40), (40, 90), (101, 7), (33, 32), (8, 8), (500, 224)]
@@ -325,7 +421,14 @@ def test_bad_input_is_one_line(folder, tmp_path):
         with pytest.raises(kind, match=message) as error:
             netviz.patches(asked, **given)
         assert "\n" not in str(error.value)
-    for options in ({"engine": "spark"}, {"fit": "no"}, {"top": 0}, {"dtype": "int8"}, {"per_image": 0}):
+    for options in (
+        {"engine": "spark"},
+        {"fit": "no"},
+        {"top": 0},
+        {"dtype": "int8"},
+        {"per_image": 0},
+        {"per_image": "all"},
+    ):
         with pytest.raises(ValueError, match=next(iter(options))):
             netviz.patches(model(), tmp_path / "x", images=[folder], **options)
 
