@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from netviz.images.folder import class_names, images_or_photographs, list_images
-from netviz.images.read import MAX_PIXELS, PHOTOGRAPHS, Photo, read_image
+from netviz.images.read import MAX_PIXELS, PHOTOGRAPHS, Photo, image_size, read_image
 
 if TYPE_CHECKING:
     from netviz.images.preparation import (
@@ -27,6 +27,7 @@ __all__ = [
     "Prepared",
     "class_names",
     "display",
+    "image_size",
     "images_or_photographs",
     "list_images",
     "normalize",

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from netviz.errors import ImageError
 from netviz.images.remote import is_remote, read_remote, short_name
@@ -82,6 +82,23 @@ def read_image(source: str | Path | Photo) -> Photo:
     path = _locate(source)
     with _as_image_error(path), path.open("rb") as stream:
         return Photo(path.stem, _decode(stream, path))
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Return the height and width of an image file, upright, from its header alone.
+
+    Raises
+    ------
+    ImageError
+        If there is no such file, or it is no image.
+    """
+    path = _locate(path)
+    with _as_image_error(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(path) as image:
+            width, height = image.size
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+            return (width, height) if turned else (height, width)
 
 
 def _decode(stream: BinaryIO, name: str | Path) -> NDArray[np.uint8]:

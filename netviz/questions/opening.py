@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -125,6 +125,34 @@ class Opened:
     def fields(self) -> dict[Layer, Field]:
         """The theoretical field of every layer with maps."""
         return layer_fields(self.model, self.index)
+
+    @cached_property
+    def _elsewhere(self) -> dict[tuple[int, int], tuple[tuple[Layer, Field], ...]]:
+        return {}
+
+    def at(self, size: tuple[int, int]) -> tuple[tuple[Layer, Field], ...]:
+        """Return `layers` as they are for an input of this height and width, and their fields.
+
+        Pooling, padding or interpolation that adapts to the input changes how many positions there are and where they
+        look.
+
+        Raises
+        ------
+        ModelError
+            If the network does not run at this size.
+        """
+        if size not in self._elsewhere:
+            index, fields = self.index, self.fields
+            if index.input_shape is None or size != index.input_shape[1:]:
+                # Of many sizes only what is asked for is kept.
+                index = layers(replace(self.model), size=size)
+                fields = layer_fields(self.model, index)
+            named = {one.name: one for one in index}
+            found = [named.get(one.name, one) for one in self.layers]
+            self._elsewhere[size] = tuple(
+                (one, fields.get(one, Field.unknown("the forward pass at another size"))) for one in found
+            )
+        return self._elsewhere[size]
 
     @cached_property
     def slugs(self) -> dict[Layer, str]:

@@ -8,7 +8,7 @@ import skimage.data
 from PIL import Image
 
 from netviz.errors import ImageError
-from netviz.images import PHOTOGRAPHS, list_images, read_image
+from netviz.images import PHOTOGRAPHS, image_size, list_images, read_image
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -47,6 +47,7 @@ def test_exif_orientation(tmp_path, orientation):
     exif[0x0112] = orientation
     photo = read_image(save(tmp_path / "a.png", image, exif=exif))
     assert np.array_equal(photo.pixels, undone[orientation](PIXELS))
+    assert image_size(tmp_path / "a.png") == undone[orientation](PIXELS).shape[:2]
 
 
 def test_alpha_is_laid_on_white(tmp_path):

@@ -4,7 +4,7 @@ The labels of a batch of images are made ready once, to be met by what all units
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -177,6 +177,8 @@ class ConceptsQuery:
         Of each concept, the number of its category.
     categories : int
         How many there are.
+    elsewhere : mapping of (int, int) to tuple of Centers or None
+        By height and width of an input, the `centers` of one at which layers look at other places.
     """
 
     layers: tuple[Layer, ...]
@@ -184,6 +186,7 @@ class ConceptsQuery:
     thresholds: tuple[Floats, ...]
     category: Ints
     categories: int
+    elsewhere: Mapping[tuple[int, int], tuple[Centers | None, ...]] = field(default_factory=dict)
 
 
 def layer_grid(centers: Centers | None, axis: int, positions: int, pixels: int) -> Grid:
@@ -240,7 +243,7 @@ class Concepts:
         x = maps.permute(0, 2, 3, 1).contiguous().float()
         key = (at, *x.shape[1:3], *batch.pixels.shape[1:3])
         if key not in self._grids:
-            centers = self.query.centers[at]
+            centers = self.query.elsewhere.get((key[3], key[4]), self.query.centers)[at]
             rows, cols = (layer_grid(centers, axis, key[1 + axis], key[3 + axis]) for axis in range(2))
             self._grids[key] = rows, cols
         rows, cols = self._grids[key]

@@ -1,5 +1,6 @@
 """Network Dissection (Bau et al., CVPR 2017): which labelled concepts the units of a network detect."""
 
+import contextlib
 import functools
 import json
 from collections.abc import Collection, Sequence
@@ -11,7 +12,9 @@ import numpy as np
 from typing_extensions import Unpack
 
 from netviz.engines import Checkpoint, Progress, Tally, Units, UnitsQuery
-from netviz.engines.accumulators.concepts import Concepts, ConceptsQuery
+from netviz.engines.accumulators.concepts import Centers, Concepts, ConceptsQuery
+from netviz.errors import ImageError
+from netviz.images import image_size, placement
 from netviz.images.labelled.folder import open_labelled
 from netviz.images.labelled.labels import LabelSet
 from netviz.models import ModelSpec
@@ -173,6 +176,7 @@ def dissect(
         thresholds=tuple(np.zeros(one.channels) for one in opened.layers),
         category=np.array([labels.categories.index(one.category) for one in labels.concepts], dtype=np.int64),
         categories=len(labels.categories),
+        elsewhere=_elsewhere(opened, names),
     )
     found, tally = Concepts(query), Tally.empty(job.chunks)
     first = Checkpoint(folder / PATCHES, fingerprint, every)
@@ -201,6 +205,15 @@ def dissect(
     _write(folder, found, tally, opened, labels, names, asked, fingerprint)
     checkpoint.remove()
     return folder
+
+
+def _elsewhere(opened: Opened, names: Sequence[str]) -> dict[tuple[int, int], tuple[Centers | None, ...]]:
+    """Return where the layers look for each size at which images are shown, where they keep sizes of their own."""
+    sizes: set[tuple[int, int]] = set()
+    for name in names if opened.preprocessing.crop is None else ():
+        with contextlib.suppress(ImageError):  # what cannot be read is told when its turn comes
+            sizes.add(placement(*image_size(name), opened.preprocessing)[2])
+    return {size: tuple(layer_centers(field) for _, field in opened.at(size)) for size in sorted(sizes)}
 
 
 def _write(

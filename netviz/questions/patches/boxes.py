@@ -1,5 +1,6 @@
 """From pixels of a network's input back to pixels of the original file, exactly."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,16 @@ def cell_boxes(
         box[:, axis] = np.rint((first + offset) * scale)
         box[:, axis + 2] = np.rint((first + window[axis] * step + offset) * scale)
     return box
+
+
+def by_size(
+    sizes: NDArray[Any], preprocessing: Preprocessing
+) -> Iterator[tuple[tuple[int, int], NDArray[np.int64]]]:
+    """Yield each height and width at which a network was shown images, and which of the images (P, 2) these were."""
+    if len(sizes):
+        each, where = np.unique(_places(sizes, preprocessing)[:, 2], axis=0, return_inverse=True)
+        for number, (height, width) in enumerate(each.tolist()):
+            yield (height, width), np.flatnonzero(where.reshape(-1) == number)
 
 
 def _places(sizes: NDArray[Any], preprocessing: Preprocessing) -> Ints:

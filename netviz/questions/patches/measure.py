@@ -17,9 +17,9 @@ from netviz.engines.accumulators.positions import Box, Extent
 from netviz.errors import ImageError
 from netviz.geometry.field import Field
 from netviz.images import class_names, images_or_photographs
-from netviz.models import Layer, ModelSpec, Preprocessing
+from netviz.models import Layer, ModelSpec
 from netviz.questions.opening import InputOptions, Opened
-from netviz.questions.patches.boxes import cell_boxes, patch_boxes
+from netviz.questions.patches.boxes import by_size, cell_boxes, patch_boxes
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.runs import (
     check_options,
@@ -90,9 +90,7 @@ def write_patches(
             units,
             at,
             means[one],
-            opened.fields[one],
-            opened.preprocessing,
-            network=opened.model.name,
+            opened,
             classes=classes,
         )
         result.save(folder / "layers" / f"{opened.slugs[one]}.npz")
@@ -111,10 +109,8 @@ def layer_patches(
     units: Units,
     at: int,
     mean: NDArray[np.float32],
-    field: Field,
-    preprocessing: Preprocessing,
+    opened: Opened,
     *,
-    network: str,
     classes: tuple[str, ...] = (),
 ) -> PatchesResult:
     """Return the result of one layer.
@@ -126,19 +122,16 @@ def layer_patches(
     at : int
         Which of its layers.
     mean : ndarray of float32, shape (units,)
-    field : Field
-        The layer's.
-    preprocessing : Preprocessing
-        How images were brought to the network's size.
-    network : str
-        Its name.
+    opened : Opened
+        The network, with the same layers.
     classes : tuple of str
         Names of the classes.
     """
     layer = units.query.layers[at]
     found = units.layers[layer]
     top, windows = found.top, units.query.windows[at]
-    box, margin = _boxes(top, field, preprocessing)
+    field = opened.fields[layer]
+    box, margin = _boxes(top, at, opened)
     values = found.sample.sorted()[1]
     positions = int(units.positions[at])
     share = found.nonzero / max(1, positions)
@@ -149,7 +142,7 @@ def layer_patches(
         per_class = {
             name: getattr(found.by_class, name).reshape(shape) for name in ("score", "image", "row", "col")
         }
-        per_class["box"] = _boxes(found.by_class, field, preprocessing)[0].reshape(*shape, 4)
+        per_class["box"] = _boxes(found.by_class, at, opened)[0].reshape(*shape, 4)
     rows, columns = (layer.shape or (0, 0, 0))[1:]
     known = field.status != "unknown"
     result = PatchesResult(
@@ -161,7 +154,7 @@ def layer_patches(
         margin=margin,
         size=top.carried("size"),
         maps=top.carried("window"),
-        maps_box=_windows(top, windows, (rows, columns), field, preprocessing),
+        maps_box=_windows(top, windows, at, opened),
         mean=mean,
         max=found.peak,
         nonzero=share.astype(np.float32),
@@ -173,7 +166,7 @@ def layer_patches(
         class_row=per_class["row"],
         class_col=per_class["col"],
         class_box=per_class["box"],
-        network=network,
+        network=opened.model.name,
         layer=layer.name,
         alias=layer.alias,
         layer_kind=layer.kind,
@@ -190,7 +183,7 @@ def layer_patches(
         always_on=tuple(np.flatnonzero(found.nonzero == positions).tolist()) if rectified else (),
         classes=classes,
         per_image=units.query.per_image,
-        input=str(preprocessing),
+        input=str(opened.preprocessing),
         apart=units.query.apart,
         inside=units.query.inside[at] if units.query.inside else False,
     )
@@ -198,35 +191,32 @@ def layer_patches(
     return result if beyond is None else replace(result, outside=beyond[0] / beyond[1])
 
 
-def _boxes(
-    top: Top, field: Field, preprocessing: Preprocessing
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _boxes(top: Top, at: int, opened: Opened) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return boxes and margins of all entries, shape (rows, k, 4); zeros where there is none."""
     filled = top.image >= 0
     result = np.zeros((2, *top.image.shape, 4), dtype=np.int64)
-    sizes = top.carried("size")[filled]
-    if filled.any():
-        result[0][filled], result[1][filled] = patch_boxes(
-            field, top.row[filled], top.col[filled], sizes, preprocessing
-        )
+    rows, cols, sizes = top.row[filled], top.col[filled], top.carried("size")[filled]
+    found = np.zeros((2, len(sizes), 4), dtype=np.int64)
+    for size, mine in by_size(sizes, opened.preprocessing):
+        _, field = opened.at(size)[at]
+        found[:, mine] = patch_boxes(field, rows[mine], cols[mine], sizes[mine], opened.preprocessing)
+    result[:, filled] = found
     return result[0], result[1]
 
 
-def _windows(
-    top: Top,
-    window: tuple[int, int],
-    map_size: tuple[int, int],
-    field: Field,
-    preprocessing: Preprocessing,
-) -> NDArray[np.int64]:
+def _windows(top: Top, window: tuple[int, int], at: int, opened: Opened) -> NDArray[np.int64]:
     """Return where the kept part of each entry's map lies in its image, shape (rows, k, 4)."""
     filled = top.image >= 0
     result = np.zeros((*top.image.shape, 4), dtype=np.int64)
-    if filled.any():
-        start = top.carried("start")[filled]
-        result[filled] = cell_boxes(
-            field, start, window, map_size, top.carried("size")[filled], preprocessing
+    start, sizes = top.carried("start")[filled], top.carried("size")[filled]
+    found = np.zeros((len(sizes), 4), dtype=np.int64)
+    for size, mine in by_size(sizes, opened.preprocessing):
+        layer, field = opened.at(size)[at]
+        rows, columns = (layer.shape or (0, 1, 1))[1:]
+        found[mine] = cell_boxes(
+            field, start[mine], window, (rows, columns), sizes[mine], opened.preprocessing
         )
+    result[filled] = found
     return result
 
 

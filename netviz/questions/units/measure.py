@@ -112,9 +112,7 @@ def units(
             f"layer {one.name} ({one.alias}) has one position in one image, and units are compared over several; "
             f"give more images"
         )
-    seen = layer_patches(
-        found, 0, found.mean()[one], opened.fields[one], opened.preprocessing, network=opened.model.name
-    )
+    seen = layer_patches(found, 0, found.mean()[one], opened)
     by_class = means.mean() if len(classes) > 1 else np.zeros((one.channels, 0))
     there = tuple(name for name, count in zip(classes, means.images, strict=False) if count)
     selective = by_class.shape[1] > 1 and bool((by_class >= 0).all()) and seen.rectified

@@ -85,6 +85,7 @@ def survey_masks(
             write_bytes(file, _png(Image.fromarray(prepared.image)))
             images.append(SeenRecord(photo.name, file, _typed(names[number], scope.data)))
         layers = sorted({at for at, _ in pairs})
+        size = prepared.image.shape[0], prepared.image.shape[1]
         maps = run_layers(opened.model, [opened.layers[at] for at in layers], prepared.tensor, photo.name)
         for at in layers:
             layer = opened.layers[at]
@@ -92,8 +93,8 @@ def survey_masks(
             masks = active(
                 maps[layer][mine],
                 results[at].threshold[mine],
-                layer_centers(opened.fields[layer]),
-                (prepared.image.shape[0], prepared.image.shape[1]),
+                layer_centers(opened.at(size)[at][1]),
+                size,
             )
             found[at].update({unit: (len(images) - 1, mask) for unit, mask in zip(mine, masks, strict=True)})
     places = {layer.name: place for place, layer in enumerate(scope.index)}
