@@ -108,12 +108,21 @@ _MOST_ROWS = 36
 
 @dataclass(frozen=True)
 class _Maps:
-    """One column's drawn maps, averaged over blocks and to be enlarged by a whole factor."""
+    """One column's drawn maps, averaged over blocks and to be enlarged by a whole factor.
+
+    Attributes
+    ----------
+    peaks : tuple of float
+        Each map's own largest absolute value.
+    reach : tuple of float
+        That of what is drawn of it, where its colours end.
+    """
 
     column: Column
     size: tuple[int, int]
     values: Floats
     peaks: tuple[float, ...]
+    reach: tuple[float, ...]
     signed: bool
     reduction: int
     zoom: int
@@ -200,7 +209,7 @@ def _row(
     _write_peak(canvas, boxes[0], filters.peaks[row], True)
     for place, one in zip(places[1:], maps, strict=True):
         box = (place, y, *one.tile)
-        canvas.values(one.values[row], box, one.scale, one.peaks[row])
+        canvas.values(one.values[row], box, one.scale, one.reach[row])
         _write_peak(canvas, box, one.peaks[row], one.signed)
         boxes.append(box)
     return boxes
@@ -247,12 +256,13 @@ def _column(result: StagesResult, column: Column, units: list[int], side: int) -
     reduction, zoom, _ = _drawn(max(raw.shape[1:]), side)
     values = reduce_blocks(raw[units], reduction)
     # The scale is that of what is drawn: the peak of a thin line would leave its block means all but white.
-    ranges = [finite_range(one) for one in values]
+    ranges, drawn = ([finite_range(one) for one in maps] for maps in (raw[units], values))
     return _Maps(
         column=column,
         size=(raw.shape[1], raw.shape[2]),
         values=values,
         peaks=tuple(max(-low, high) for low, high in ranges),
+        reach=tuple(max(-low, high) for low, high in drawn),
         signed=any(low < 0 for low, _ in ranges),
         reduction=reduction,
         zoom=zoom,
@@ -323,7 +333,9 @@ def _header(result: StagesResult, maps: Sequence[_Maps], filters: FilterTiles, r
         "shares are those of the whole layer",
     ]
     if any(one.reduction > 1 for one in maps):
-        caption.append("where blocks are averaged, the numbers under the tiles are those of the means")
+        caption.append(
+            "where blocks are averaged, colours end at the largest mean, and the numbers are the maps' own"
+        )
     if rows < len(result.units):
         caption.append(f"the first {rows} are drawn")
     readers: dict[str, list[str]] = {}

@@ -4,7 +4,7 @@ import itertools
 import numpy as np
 import pytest
 
-from netviz.paper import style
+from netviz.paper import style, words
 from netviz.paper.scales import colourise
 from netviz.questions.drawing import figure
 from netviz.questions.stages.result import Column, StagesResult
@@ -163,7 +163,12 @@ def test_large_maps_are_averaged_and_it_is_said():
     means = result.maps["conv1"][3].reshape(320 // factor, factor, -1, factor).mean((1, 3))
     np.testing.assert_allclose(tile, means, atol=1e-6)
     assert drawn.axes[0].images[2].get_clim()[1] == pytest.approx(np.abs(means).max(), rel=1e-5)
-    assert "the numbers under the tiles are those of the means" in " ".join(texts(drawn))
+    said = " ".join(" ".join(texts(drawn)).split())
+    assert "colours end at the largest mean, and the numbers are the maps' own" in said
+    for key in ("conv1", "relu1", "pool1"):
+        highest = np.abs(result.maps[key][3]).max()
+        sign = "\u00b1" if (result.maps[key][3] < 0).any() else "max "
+        assert f"{sign}{words.number(highest)}" in texts(drawn)
 
 
 def test_odd_values():
