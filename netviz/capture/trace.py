@@ -10,28 +10,28 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from netviz.capture.kinds import function_kind, module_kind
-from netviz.capture.operations import OPERATIONS, arguments, names
+from netviz.capture.layout import Dims, LostError, channels_of, image_dims, laid_out, total
+from netviz.capture.operations import names
 from netviz.capture.tensors import main_tensor, tensors_in
 from netviz.capture.watch import Event, evaluation, forward, is_leaf, unwrap, watch
 from netviz.errors import ModelError
 from netviz.models.layers import Kernel, Layer, LayerIndex
 
 SIZES = ((224, 224), (299, 299), (256, 256), (227, 227), (64, 64), (32, 32), (28, 28), (96, 96), (512, 512))
-_DECISIVE = ("linear", "conv2d", "conv_transpose2d", "batch_norm", "layer_norm")
 _CONVOLVING = names("convolution", "transposed convolution", "linear")
 
 
 class _Seen(NamedTuple):
     """What is known of a tensor that comes from the image.
 
-    `axis` is where its channels are (a guess if not `sure`), `raw` whether they are still the image's own, `row`
-    the layer that gave it.
+    `dims` is what its dimensions stand for, None if that is lost, and then `lost` says why; `raw` whether its
+    channels are still the image's own, `row` the layer that gave it.
     """
 
-    axis: int
+    dims: Dims | None
     raw: bool
     row: int | None = None
-    sure: bool = True
+    lost: str = ""
 
 
 @dataclass
@@ -44,17 +44,24 @@ class _Trace:
     seen: Any = field(default_factory=WeakTensorKeyDictionary)
 
     def follow(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        """Note, for every tensor that a function makes from the image, where its channels are."""
+        """Note, for every tensor that a function makes from the image, what its dimensions stand for."""
         sources = [tensor for tensor in tensors_in([args, kwargs]) if tensor in self.seen]
         if not sources:
             return
-        source, known = sources[0], self.seen[sources[0]]
-        raw = known.raw and name not in _CONVOLVING
+        raw = self.seen[sources[0]].raw and name not in _CONVOLVING
+        known = {tensor: self.seen[tensor].dims for tensor in sources}
         for tensor in tensors_in(output):
-            if all(tensor is not one for one in sources):
-                axis = _channel_axis(name, source, known.axis, args, kwargs, tensor)
-                sure = axis is not None and (known.sure or name in _DECISIVE)
-                self.seen[tensor] = _Seen(1 if axis is None else axis, raw, sure=sure)
+            if tensor not in known:
+                dims, lost = None, ""
+                try:
+                    dims = laid_out(name, args, kwargs, known, tensor)
+                except LostError as error:
+                    lost = f"netviz cannot follow its axes {error}"
+                except (TypeError, ValueError, IndexError, KeyError, AttributeError):
+                    lost = f"netviz cannot follow its axes through {name}"
+                if dims is not None and tuple(map(total, dims)) != tuple(tensor.shape):
+                    dims, lost = None, f"netviz cannot follow its axes through {name}"
+                self.seen[tensor] = _Seen(dims, raw, lost=lost)
 
     def tell(self, event: Event) -> None:
         """Turn what ran into a row, or note that a module only hands out what a member gave."""
@@ -63,10 +70,10 @@ class _Trace:
         if output is None or output.ndim < 2 or not (inputs or output in self.seen):
             return
         if output not in self.seen:
-            axis = self.seen[inputs[0]].axis if inputs[0].ndim == output.ndim else 1
-            self.seen[output] = _Seen(axis, False, sure=False)
-        if inputs and not self.seen[output].sure and inputs[0].shape == output.shape:
-            self.seen[output] = self.seen[output]._replace(axis=self.seen[inputs[0]].axis, sure=True)
+            self.follow(type(event.source).__name__, event.inputs, {}, output)
+            self.seen[output] = self.seen[output]._replace(raw=False)
+        if inputs and self.seen[output].dims is None and inputs[0].shape == output.shape:
+            self.seen[output] = self.seen[output]._replace(dims=self.seen[inputs[0]].dims)
         module = event.source if event.key.function is None else None
         known = self.seen[output]
         if module is not None and not is_leaf(module):
@@ -78,19 +85,20 @@ class _Trace:
                 return
         before = self.seen[inputs[0]] if inputs else None
         self.chained.append(bool(before) and before is not None and before.row == len(self.rows) - 1)
-        axis = known.axis % output.ndim
+        axis, reason = _channels(known, output)
         self.rows.append(
             Layer(
                 name=event.key.module,
                 kind=_kind(event, module),
                 type=type(module).__name__ if module is not None else str(event.key.function),
-                channels=output.shape[axis] if output.ndim != 3 else output.shape[-1],
+                channels=output.shape[axis],
                 shape=_shape(output, axis),
                 parameters=_parameters(module),
                 call=event.key.call,
                 module=event.key.module,
                 function=event.key.function,
                 channel_axis=axis,
+                no_maps=reason,
                 kernel=_kernel(event, inputs, before is not None and before.raw),
             )
         )
@@ -176,7 +184,7 @@ def brief(error: BaseException | None) -> str:
 def _follow(trace: _Trace, device: torch.device, shape: tuple[int, ...]) -> None:
     network = trace.network
     image = torch.zeros(shape, device=device, dtype=network_dtype(network))
-    trace.seen[image] = _Seen(1, True)
+    trace.seen[image] = _Seen(image_dims(shape), True)
     with (
         torch.no_grad(),
         evaluation(network),
@@ -198,23 +206,16 @@ def network_dtype(network: nn.Module) -> torch.dtype:
     return next(floating, torch.float32)
 
 
-def _channel_axis(
-    name: str, source: Tensor, axis: int, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor
-) -> int | None:
-    """Return where a function puts the channels of its output, given where they were; None if that is lost."""
-    given = arguments(name, args, kwargs) if name in OPERATIONS else {}
-    if name == "permute":
-        return [dim % source.ndim for dim in given["dims"]].index(axis % source.ndim)
-    if name in ("transpose", "swapaxes", "swapdims"):
-        one, other = (int(given[dim]) % source.ndim for dim in ("dim0", "dim1"))
-        return {one: other, other: one}.get(axis, axis)
-    if name == "linear":
-        return output.ndim - 1
-    if name in ("conv2d", "conv_transpose2d"):
-        return 1
-    if name == "layer_norm" and len(given["normalized_shape"]) == 1:
-        return output.ndim - 1
-    return axis if output.ndim == source.ndim else None
+def _channels(seen: _Seen, output: Tensor) -> tuple[int, str]:
+    """Return which axis holds the channels of an output, and, where four axes are no maps, why."""
+    if output.ndim != 4:
+        return (output.ndim - 1 if output.ndim == 3 else 1), ""
+    if seen.dims is None:
+        return 1, seen.lost
+    try:
+        return channels_of(seen.dims), ""
+    except LostError as error:
+        return 1, str(error)
 
 
 def _kind(event: Event, module: nn.Module | None) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from netviz.capture.kinds import function_name
+from netviz.capture.kinds import function_name, plain_name
 
 
 class Key(NamedTuple):
@@ -155,7 +155,7 @@ def watch(
                 recorder.after(func, stack[-1][0] if stack else "", args, kwargs or {}, output)
             name = getattr(func, "__name__", "")
             if every_function is not None:
-                every_function(name, args, kwargs or {}, output)
+                every_function(plain_name(func), args, kwargs or {}, output)
             known = function_name(name)
             if not known or not stack:
                 return output

@@ -2,35 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Name = Literal["y", "x", "-"]
+from netviz.capture.layout import Atom, Dim, LostError, total
 
-
-AXES: tuple[Name, Name] = ("y", "x")
-
-
-class LostError(Exception):
-    """An operation that cannot be followed; the message names it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Atom:
-    """A factor of a dimension: `count` steps along y or x, or along anything else ("-").
-
-    A step goes `step` positions further on that axis. A plain row axis is ``Atom("y", H)``; cut into windows of 7
-    it is ``Atom("y", H // 7, 7), Atom("y", 7)``; flattened positions are ``Atom("y", H), Atom("x", W)``.
-    """
-
-    name: Name
-    count: int
-    step: int = 1
-
-
-Dim = tuple[Atom, ...]
+AXES = ("y", "x")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,15 +115,15 @@ class Spread:
         y, x = (replace(axis.everything(), exact=False) for axis in self.axes)
         return replace(self, axes=(y, x))
 
-    def has(self, name: Name) -> bool:
+    def has(self, name: str) -> bool:
         """Return whether any dimension still runs along this axis of the image."""
         return any(atom.name == name for dim in self.dims for atom in dim)
 
-    def axis(self, name: Name) -> Axis:
+    def axis(self, name: str) -> Axis:
         """Return the axis y or x."""
         return self.axes[AXES.index(name)]
 
-    def with_axis(self, name: Name, axis: Axis) -> "Spread":
+    def with_axis(self, name: str, axis: Axis) -> "Spread":
         """Return the same with one axis replaced."""
         y, x = (axis if one == name else old for one, old in zip(AXES, self.axes, strict=True))
         return replace(self, axes=(y, x))
@@ -152,14 +131,6 @@ class Spread:
     def with_dim(self, at: int, dim: Dim) -> "Spread":
         """Return the same with one dimension replaced."""
         return replace(self, dims=(*self.dims[:at], dim, *self.dims[at + 1 :]))
-
-
-def total(dim: Dim) -> int:
-    """Return how long a dimension is."""
-    length = 1
-    for atom in dim:
-        length *= atom.count
-    return length
 
 
 def neutral(count: int) -> Dim:
@@ -201,7 +172,7 @@ def read(spread: Spread, at: int, window: Window, count: int) -> Spread:
     return _through(spread, at, spread.dims[at][0].name, window, count)
 
 
-def _through(spread: Spread, at: int, name: Name, window: Window, count: int | None = None) -> Spread:
+def _through(spread: Spread, at: int, name: str, window: Window, count: int | None = None) -> Spread:
     inside = total(spread.dims[at])
     axis = spread.axis(name).window(window, inside)
     return spread.with_axis(name, axis).with_dim(at, (Atom(name, inside if count is None else count),))

@@ -7,22 +7,12 @@ from typing import Literal
 import torch
 from torch import nn
 
+from netviz.capture.layout import Atom, LostError, total
 from netviz.capture.tape import Node, Tape, record
 from netviz.capture.trace import brief, network_device, network_dtype
 from netviz.capture.watch import Key, unwrap
 from netviz.errors import LayerError, ModelError
-from netviz.geometry.axes import (
-    AXES,
-    Atom,
-    Axis,
-    LostError,
-    Spread,
-    contracted,
-    neutral,
-    spatial,
-    tidied,
-    total,
-)
+from netviz.geometry.axes import AXES, Axis, Spread, contracted, neutral, spatial, tidied
 from netviz.geometry.rules.call import Call
 from netviz.geometry.rules.table import RULES
 from netviz.models.layers import Layer, LayerIndex

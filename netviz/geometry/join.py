@@ -5,18 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from netviz.capture.layout import Dim, LostError, total
 from netviz.geometry.axes import (
     AXES,
     Axis,
-    Dim,
-    LostError,
-    Name,
     Spread,
     line,
     mixed,
     neutral,
     spatial,
-    total,
 )
 
 
@@ -92,11 +89,11 @@ def _agreed(dims: Sequence[Dim], size: int) -> Dim:
     return next((dim for dim in dims if spatial(dim)), neutral(size))
 
 
-def _places(spread: Spread, name: Name) -> tuple[tuple[int, Dim], ...]:
+def _places(spread: Spread, name: str) -> tuple[tuple[int, Dim], ...]:
     return tuple((at, dim) for at, dim in enumerate(spread.dims) if any(atom.name == name for atom in dim))
 
 
-def _axes(spreads: Sequence[Spread], name: Name) -> tuple[list[Axis], int]:
+def _axes(spreads: Sequence[Spread], name: str) -> tuple[list[Axis], int]:
     """Return the axes of several values, as far as they run together, and how many positions they have."""
     moving = [spread for spread in spreads if spread.has(name)]
     atoms = [atom for dim in (moving[0].dims if moving else ()) for atom in dim if atom.name == name]

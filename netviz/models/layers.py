@@ -185,6 +185,8 @@ class Layer:
         Where the channels are in the raw output, 1 for (N, C, H, W), 3 for (N, H, W, C).
     kernel : Kernel or None
         A convolution's filters.
+    no_maps : str
+        Why an output with four axes is no maps: windows or heads in its batch axis, tokens; else "".
     """
 
     name: str
@@ -202,11 +204,12 @@ class Layer:
     also: tuple[str, ...] = ()
     channel_axis: int = 1
     kernel: Kernel | None = None
+    no_maps: str = ""
 
     @property
     def spatial(self) -> bool:
-        """Whether it has maps: an output of shape (N, C, H, W)."""
-        return self.shape is not None and len(self.shape) == 3
+        """Whether it has maps: an output of shape (N, C, H, W), in this or another order of axes."""
+        return self.shape is not None and len(self.shape) == 3 and not self.no_maps
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -225,8 +225,9 @@ def require_maps(model: Model, layer: Layer) -> Layer:
     """
     if not layer.spatial:
         shape = "unknown" if layer.shape is None else "×".join(map(str, layer.shape))
+        reason = layer.no_maps or f"its output is {shape}"
         raise LayerError(
-            f"layer {layer.name} ({layer.alias}) of {model.name} has no maps: its output is {shape}; "
+            f"layer {layer.name} ({layer.alias}) of {model.name} has no maps: {reason}; "
             f"choose one before it (see: netviz layers)"
         )
     return layer

@@ -12,6 +12,10 @@ from netviz.geometry.incremental import rules as windowed
 from netviz.geometry.rules.table import RULES
 from netviz.questions.stages import chain
 
+LAID_OUT = (
+    "view", "squeeze", "unsqueeze", "permutation", "transposition", "moving", "convolution", "linear", "matmul",
+    "attention", "einsum", "unbind", "select", "stack", "getitem", "reduction", "statistic", "vector norm",
+)  # fmt: skip
 ROOMS = {
     "geometry": set(RULES),
     "incremental inference": {
@@ -25,7 +29,7 @@ ROOMS = {
     },
     "stages": {*chain._BARE, *chain._MOVES, *chain._LOOKED_THROUGH, *chain._MIXES, *chain._JOINING},
     "capture": {
-        *trace._CONVOLVING, *trace._DECISIVE, "permute", "transpose", "swapaxes", "swapdims", "linear", "layer_norm",
+        *trace._CONVOLVING, *names(*LAID_OUT),
         *names("constant"), *(name for name, one in OPERATIONS.items() if one.layer),
     },
 }  # fmt: skip

@@ -6,9 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
+from netviz.capture.layout import LostError
 from netviz.capture.operations import arguments
 from netviz.capture.tape import Node, Ref
-from netviz.geometry.axes import LostError, Spread
+from netviz.geometry.axes import Spread
 from netviz.geometry.join import joined
 
 

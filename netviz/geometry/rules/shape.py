@@ -6,75 +6,18 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor
 
-from netviz.capture.operations import names
+from netviz.capture.layout import Atom, Dim, LostError, order, regrouped, total
+from netviz.capture.operations import arguments, names
 from netviz.capture.tape import Ref
-from netviz.geometry.axes import (
-    Atom,
-    Dim,
-    LostError,
-    Spread,
-    Window,
-    line,
-    mixed,
-    neutral,
-    read,
-    settled,
-    spatial,
-    total,
-)
+from netviz.geometry.axes import Spread, Window, line, mixed, neutral, read, settled, spatial
 from netviz.geometry.join import covering, joined
 from netviz.geometry.rules.call import Call, Rule, integers
 
 
-def regrouped(spread: Spread, shape: Sequence[int]) -> Spread:
-    """Return a value under another shape of the same row-major order: view, reshape, flatten, squeeze."""
-    atoms = _merged([atom for dim in spread.dims for atom in dim])
-    dims: list[Dim] = []
-    for size in shape:
-        dim: list[Atom] = []
-        if size == 1:
-            if atoms and atoms[0].count == 1:
-                dim.append(atoms.pop(0))
-            dims.append(tuple(dim))
-            continue
-        left = size
-        while left > 1:
-            while atoms and atoms[0].count == 1:
-                atoms.pop(0)  # a single position: no size of its own in what follows
-            if not atoms:
-                raise LostError("to another number of values")
-            atom = atoms.pop(0)
-            if left % atom.count == 0:
-                dim.append(atom)
-                left //= atom.count
-            elif atom.count % left == 0:
-                inner = atom.count // left
-                dim.append(Atom(atom.name, left, atom.step * inner))
-                atoms.insert(0, Atom(atom.name, inner, atom.step))
-                left = 1
-            else:
-                raise LostError("across positions")
-        dims.append(tuple(_merged(dim)))
-    return spread.with_dims(tuple(dims))
-
-
-def _merged(atoms: Sequence[Atom]) -> list[Atom]:
-    """Join neighbours that together are one run."""
-    done: list[Atom] = []
-    for atom in atoms:
-        last = done[-1] if done else None
-        if last and last.name == atom.name == "-":
-            done[-1] = Atom("-", last.count * atom.count)
-        elif last and last.name == atom.name and last.step == atom.count * atom.step and atom.count > 1:
-            done[-1] = Atom(atom.name, last.count * atom.count, atom.step)
-        else:
-            done.append(atom)
-    return done
-
-
 def view(call: Call) -> Spread:
     """Give the values, in the same order, the shape that came out."""
-    return regrouped(call.first(), call.shape)
+    spread = call.first()
+    return spread.with_dims(regrouped(spread.dims, call.shape))
 
 
 def squeeze(call: Call) -> Spread:
@@ -94,35 +37,10 @@ def unsqueeze(call: Call) -> Spread:
 
 
 def permute(call: Call) -> Spread:
-    """Reorder the dimensions."""
+    """Reorder the dimensions: permute, transpose, movedim."""
     spread = call.first()
-    return spread.with_dims(tuple(spread.dims[one] for one in integers(call.get("dims"))))
-
-
-def transpose(call: Call) -> Spread:
-    """Swap two dimensions; ``.T`` turns round all, ``.mT`` the last two."""
-    spread, name = call.first(), call.node.name
-    order = list(range(spread.rank))
-    if name in ("T", "t"):
-        order.reverse()
-    else:
-        first, second = -1, -2
-        if name not in ("mT", "H", "mH", "adjoint"):
-            first = call.get("dim0")
-            second = call.get("dim1")
-        order[first], order[second] = order[second], order[first]
-    return spread.with_dims(tuple(spread.dims[one] for one in order))
-
-
-def movedim(call: Call) -> Spread:
-    """Move dimensions to other places."""
-    spread = call.first()
-    source = [one % spread.rank for one in integers(call.get("source"))]
-    target = [one % spread.rank for one in integers(call.get("destination"))]
-    order = [one for one in range(spread.rank) if one not in source]
-    for place, one in sorted(zip(target, source, strict=True)):
-        order.insert(place, one)
-    return spread.with_dims(tuple(spread.dims[one] for one in order))
+    given = arguments(call.node.name, call.node.args, call.node.kwargs)
+    return spread.with_dims(tuple(spread.dims[one] for one in order(call.node.name, given, spread.rank)))
 
 
 def expand(call: Call) -> Spread:
@@ -210,9 +128,7 @@ SHAPES: dict[str, Rule] = {
     **dict.fromkeys(names("view"), view),
     "squeeze": squeeze,
     "unsqueeze": unsqueeze,
-    "permute": permute,
-    **dict.fromkeys(names("transposition"), transpose),
-    **dict.fromkeys(names("moving"), movedim),
+    **dict.fromkeys(names("permutation", "transposition", "moving"), permute),
     **dict.fromkeys(names("expansion"), expand),
     **dict.fromkeys(names("repetition"), repeat),
     "repeat_interleave": repeat_interleave,

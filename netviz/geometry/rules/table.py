@@ -6,10 +6,11 @@ A rule gets a `Call` and gives the `Spread` of the output (one for each output, 
 
 from torch import Tensor
 
+from netviz.capture.layout import Dim, LostError
 from netviz.capture.operations import names
 from netviz.capture.tape import Ref
 from netviz.capture.tensors import tensors_in
-from netviz.geometry.axes import Dim, LostError, Spread, contracted, mixed, neutral, spatial
+from netviz.geometry.axes import Spread, contracted, mixed, neutral, spatial
 from netviz.geometry.join import joined, union
 from netviz.geometry.rules.call import Call, Rule, integers
 from netviz.geometry.rules.shape import SHAPES, SLICES

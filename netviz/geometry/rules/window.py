@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from netviz.capture.layout import LostError, total
 from netviz.capture.operations import arguments, names
-from netviz.geometry.axes import LostError, Spread, Window, contracted, hull, neutral, read, spatial, total
+from netviz.geometry.axes import Spread, Window, contracted, hull, neutral, read, spatial
 from netviz.geometry.rules.call import Call, Rule, each, integers
 
 # How far a position computed in single precision is off, as a share of it: four roundings of 2^-24 each, and more.

@@ -1,0 +1,120 @@
+"""Where the channels of a layer are: found by following what becomes of the image's axes."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import netviz
+from netviz.capture import capture, channels_first, index_layers
+from netviz.errors import LayerError
+
+
+class Watched(nn.Module):
+    """A convolution, what is done with its maps, and a layer that hands out what came of it."""
+
+    def __init__(self, what, channels=12):
+        super().__init__()
+        self.conv = nn.Conv2d(3, channels, 1)
+        self.watched = nn.Identity()
+        self.what = what
+
+    def forward(self, x):
+        y = self.conv(x)
+        return y.mean() + self.watched(self.what(y)).mean()
+
+
+def watched(what, size=(16, 12), channels=12):
+    return index_layers(Watched(what, channels), size=size).resolve("watched")
+
+
+def tokens(x):
+    return x.flatten(2).transpose(1, 2)
+
+
+def windows(x, side=4):
+    n, c, h, w = x.shape
+    return x.view(n, c, h // side, side, w // side, side).permute(0, 2, 4, 3, 5, 1).reshape(-1, side, side, c)
+
+
+def heads(x, count=3):
+    n, t, c = x.shape
+    return x.view(n, t, count, c // count).transpose(1, 2)
+
+
+SAME = {
+    "permute": lambda x: tokens(x).reshape(1, 16, 12, 12).permute(0, 3, 1, 2),
+    "movedim": lambda x: tokens(x).reshape(1, 16, 12, 12).movedim(-1, 1),
+    "moveaxis": lambda x: torch.moveaxis(tokens(x).view(1, 16, 12, 12), (1, 2), (2, 3)),
+    "transposes": lambda x: tokens(x).view(1, 16, 12, 12).transpose(1, 3).swapaxes(2, 3),
+    "channels last": lambda x: tokens(x).reshape(1, 16, 12, 12),
+    "norm, channels last": lambda x: F.layer_norm(x.permute(0, 2, 3, 1), (12,)) * 0 + x.permute(0, 2, 3, 1),
+    "linear, channels last": lambda x: F.linear(x.permute(0, 2, 3, 1), torch.eye(12, device=x.device)),
+    "columns first": lambda x: x.unflatten(1, (3, 4)).flatten(1, 2),
+    "windows and back": lambda x: (
+        windows(x).view(1, 4, 3, 4, 4, 12).permute(0, 1, 3, 2, 4, 5).reshape(1, 16, 12, 12)
+    ),
+    "rolled": lambda x: x.permute(0, 2, 3, 1).roll((1, 1), (1, 2)).roll((-1, -1), (1, 2)),
+    "sliced": lambda x: x.permute(0, 2, 3, 1)[:, :, :, [*range(12)]][..., None][..., 0],
+    "heads and back": lambda x: heads(tokens(x)).transpose(1, 2).reshape(1, 16, 12, 12),
+    "einsum": lambda x: torch.einsum("nchw->nhwc", x),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_the_channel_axis_is_followed(name):
+    # As many rows, columns and channels as can be confused; the maps must be the convolution's own.
+    network = Watched(SAME[name])
+    index = index_layers(network, size=(16, 12))
+    conv, layer = (index.resolve(one) for one in ("conv", "watched"))
+    assert (layer.shape, layer.channels, layer.no_maps) == ((12, 16, 12), 12, "")
+    with torch.no_grad(), capture(network, [conv, layer]) as run:
+        run(torch.rand(1, 3, 16, 12))
+    torch.testing.assert_close(channels_first(layer, run[layer]), channels_first(conv, run[conv]))
+
+
+def with_class_token(x):
+    y = torch.cat([torch.zeros(1, 1, 12, device=x.device), tokens(x)], 1)
+    return y[:, 1:].reshape(1, 16, 12, 12)
+
+
+def test_tokens_beside_a_class_token_become_maps_again():
+    assert watched(with_class_token).channel_axis == 3
+    assert watched(lambda x: with_class_token(x).permute(0, 3, 1, 2)).channel_axis == 1
+    assert watched(lambda x: F.avg_pool2d(with_class_token(x).permute(0, 3, 1, 2), 2)).shape == (12, 8, 6)
+
+
+def test_space_to_depth_keeps_channels():
+    def merged(x):
+        return x.permute(0, 2, 3, 1).view(1, 8, 2, 6, 2, 12).permute(0, 1, 3, 4, 2, 5).flatten(3)
+
+    assert watched(merged).shape == (48, 8, 6)
+    assert watched(lambda x: F.pixel_unshuffle(x, 2)).shape == (48, 8, 6)
+    assert watched(lambda x: x.mean((2, 3), keepdim=True)).shape == (12, 1, 1)
+    assert watched(lambda x: x.mean((2, 3))[:, :, None, None]).shape == (12, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        (windows, "batch"),
+        (
+            lambda x: F.conv2d(windows(x).permute(0, 3, 1, 2), torch.ones(12, 12, 1, 1, device=x.device)),
+            "batch",
+        ),
+        (lambda x: heads(windows(x).flatten(1, 2)), "batch"),
+        (lambda x: heads(tokens(x)), "channels, rows and columns"),
+        (lambda x: heads(tokens(x)).softmax(-1), "channels, rows and columns"),
+        (lambda x: heads(tokens(x)).reshape(3, 16, 12, 4), "batch"),
+        (lambda x: heads(tokens(x)) @ heads(tokens(x)).transpose(2, 3), "windows or flattened"),
+        (lambda x: heads(with_class_token(x).flatten(1, 2)), "channels, rows and columns"),
+        (lambda x: x.flatten(1).as_strided((1, 12, 16, 12), (2304, 1, 144, 12)), "through as_strided"),
+    ],
+)
+def test_what_has_four_axes_but_is_no_maps_is_refused_with_the_reason(what, reason):
+    layer = watched(what)
+    assert not layer.spatial
+    assert reason in layer.no_maps
+    with pytest.raises(LayerError, match="no maps") as caught:
+        netviz.maps("skimage:chelsea", model=Watched(what), layer="watched", size=(16, 12))
+    assert layer.no_maps in str(caught.value)
