@@ -1,18 +1,16 @@
 """Geometry against what the gradient says: which pixels one unit in the middle of a layer depends on."""
 
-import math
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from netviz.capture import capture, channels_first, index_layers
 from netviz.geometry.field import geometry
 from netviz.models.builders import classification_names
 from netviz.models.torchvision_import import import_torchvision
+from support.gradients import every_pixel_counting, positive, support
 
 EVERYDAY = (
     "alexnet",
@@ -34,45 +32,10 @@ FIXED = {"vit_h_14": (224, 224), "maxvit_t": (224, 224)}
 MANY_PARAMETERS = 15_000_000
 
 
-def average(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
-    """Stand in for F.max_pool2d: the same windows, all of whose pixels count."""
-    assert not return_indices
-    if dilation in (1, (1, 1)):
-        return F.avg_pool2d(input, kernel_size, stride, padding, ceil_mode)
-    assert not ceil_mode
-    channels, size = input.shape[1], (kernel_size,) * 2 if isinstance(kernel_size, int) else kernel_size
-    ones = torch.ones(channels, 1, *size, dtype=input.dtype)
-    return F.conv2d(input, ones, None, stride or size, padding, dilation, channels)
-
-
 @pytest.fixture
-def all_pixels_count(monkeypatch) -> Iterator[None]:
-    """Replace what would hide pixels from the gradient: maxima and saturating functions."""
-    monkeypatch.setattr(F, "max_pool2d", average)
-    for name in ("relu", "relu6", "hardtanh", "hardswish", "hardsigmoid", "silu"):
-        monkeypatch.setattr(F, name, lambda input, *_, inplace=False, **__: input * 0.5)
-
-
-def positive(network: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Give a network positive random weights that keep the size of its values, and identical normalization."""
-    generator = torch.Generator().manual_seed(0)
-    network = network.to(dtype).eval()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            fan = max(math.prod(parameter.shape[1:]), 1) if parameter.ndim > 1 else 1
-            parameter.uniform_(0.5 / fan, 1.5 / fan, generator=generator)
-            parameter.requires_grad_(False)
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.running_mean.zero_()
-                module.running_var.fill_(1)
-    return network
-
-
-def support(gradient: torch.Tensor) -> tuple[int, int, int, int]:
-    """Return the box (top, left, bottom, right) of all pixels with a gradient."""
-    rows, cols = (np.flatnonzero(gradient.abs().amax((0, 1)).amax(axis).numpy()) for axis in (1, 0))
-    return (0, 0, 0, 0) if len(rows) == 0 else (rows[0], cols[0], rows[-1] + 1, cols[-1] + 1)
+def all_pixels_count() -> Iterator[None]:
+    with every_pixel_counting():
+        yield
 
 
 def check(network: nn.Module, size: tuple[int, int], some: int | None, dtype=torch.float64) -> int:

@@ -2,16 +2,18 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from netviz.capture import index_layers
+from netviz.capture import capture, channels_first, index_layers
 from netviz.geometry.field import Field, geometry
 
 SIZES = ((16, 24), (28, 20))
@@ -35,6 +37,51 @@ class Verdict:
     status: str
     tight: float
     why: str = ""
+
+
+def average(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor:
+    """Stand in for F.max_pool2d: the same windows, all of whose pixels count."""
+    assert not return_indices
+    if dilation in (1, (1, 1)):
+        return F.avg_pool2d(input, kernel_size, stride, padding, ceil_mode)
+    assert not ceil_mode
+    channels, size = input.shape[1], (kernel_size,) * 2 if isinstance(kernel_size, int) else kernel_size
+    ones = torch.ones(channels, 1, *size, dtype=input.dtype)
+    return F.conv2d(input, ones, None, stride or size, padding, dilation, channels)
+
+
+@contextmanager
+def every_pixel_counting() -> Iterator[None]:
+    """Replace what would hide pixels from the gradient: maxima and saturating functions."""
+    linear = ("relu", "relu6", "hardtanh", "hardswish", "hardsigmoid", "silu", "gelu", "elu", "mish")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(F, "max_pool2d", average)
+        for name in linear:
+            patch.setattr(F, name, lambda input, *_, inplace=False, **__: input * 0.5)
+        yield
+
+
+def positive(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Give a network positive random weights that keep the size of its values, and identical normalization."""
+    generator = torch.Generator().manual_seed(0)
+    network = network.to(dtype).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            fan = max(math.prod(parameter.shape[1:]), 1) if parameter.ndim > 1 else 1
+            parameter.uniform_(0.5 / fan, 1.5 / fan, generator=generator)
+            parameter.requires_grad_(False)
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.reset_running_stats()
+    return network
 
 
 class Between(nn.Module):
@@ -92,6 +139,28 @@ def alone(what: Callable[[Tensor], Tensor], size: tuple[int, int]) -> Verdict:
     generator = torch.Generator().manual_seed(1)
     image = (torch.rand(1, 3, *size, generator=generator, dtype=torch.float64) + 0.5).requires_grad_()
     return verdict(field, network(image), image)
+
+
+def network(
+    network: nn.Module, size: tuple[int, int] | None, some: int
+) -> tuple[Counter[str], list[Verdict]]:
+    """Count the statuses of a network's layers with maps, and check about so many of them, evenly spread."""
+    network = positive(network, torch.float64)
+    index = index_layers(network, size=size)
+    fields = geometry(network, index)
+    statuses = Counter(str(field.status) for field in fields.values())
+    known = [layer for layer, field in fields.items() if field.status != "unknown"]
+    known = [*known[:: max(len(known) // some, 1)], *known[-1:]]
+    shape = index.input_shape or (3, 0, 0)
+    generator = torch.Generator().manual_seed(1)
+    image = (torch.rand(1, *shape, generator=generator, dtype=torch.float64) + 0.5).requires_grad_()
+    with every_pixel_counting(), capture(network, known, grad=True) as run:
+        run(image)
+    found = []
+    for layer in dict.fromkeys(known):
+        one = verdict(fields[layer], channels_first(layer, run[layer]), image, 0)
+        found.append(replace(one, why=f"{layer.name}: {one.why}"))
+    return statuses, found
 
 
 def counted(verdicts: list[Verdict]) -> Counter[str]:
