@@ -76,7 +76,14 @@ def prepare_pixels(
     if resized != (height, width):
         method = Image.Resampling.BICUBIC if preprocessing.interpolation == "bicubic" else None
         image = image.resize(resized[::-1], method or Image.Resampling.BILINEAR)
-    values = np.asarray(image)[offset[0] : offset[0] + rows, offset[1] : offset[1] + columns]
+    top, left = offset
+    values = np.asarray(image)[max(top, 0) : top + rows, max(left, 0) : left + columns]
+    if preprocessing.fill is not None and values.shape[:2] != (rows, columns):
+        padded = np.empty((rows, columns, 3), dtype=np.uint8)
+        padded[:] = preprocessing.fill
+        top, left = max(-top, 0), max(-left, 0)
+        padded[top : top + values.shape[0], left : left + values.shape[1]] = values
+        values = padded
     if preprocessing.channel_order == "L":
         gray = np.rint(values @ np.array(_GRAY)).astype(np.uint8)
         values = np.repeat(gray[..., None], 3, axis=2)
@@ -93,7 +100,7 @@ def placement(
     resized : (int, int)
         Height and width after resizing.
     offset : (int, int)
-        Row and column of the crop's first pixel in the resized image.
+        Row and column of the crop's first pixel in the resized image; negative where the crop reaches beyond it.
     size : (int, int)
         Height and width of the crop.
     """
@@ -103,8 +110,11 @@ def placement(
     crop = preprocessing.crop
     if crop is None:
         return resized, (0, 0), resized
-    offset = (round((resized[0] - crop[0]) / 2), round((resized[1] - crop[1]) / 2))
-    return resized, offset, crop
+    return resized, (_offset(resized[0], crop[0]), _offset(resized[1], crop[1])), crop
+
+
+def _offset(length: int, crop: int) -> int:
+    return round((length - crop) / 2) if length >= crop else -((crop - length) // 2)
 
 
 def normalize(image: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor:
@@ -142,15 +152,18 @@ def _statistics(preprocessing: Preprocessing) -> tuple[Tensor, Tensor]:
 
 
 def _resized(height: int, width: int, preprocessing: Preprocessing) -> tuple[int, int]:
-    """Return the size whose short side is the preprocessing's, never smaller than its crop; or its own size."""
+    """Return the size after resizing, never smaller than the crop unless that is filled up."""
     if isinstance(preprocessing.resize, tuple):
-        return preprocessing.resize
+        if preprocessing.fill is None:
+            return preprocessing.resize
+        ratio = max(height / preprocessing.resize[0], width / preprocessing.resize[1])
+        return max(round(height / ratio), 1), max(round(width / ratio), 1)
     short = preprocessing.resize or 0
     if height <= width:
         size = (short, max(short, int(short * width / height)))
     else:
         size = (max(short, int(short * height / width)), short)
-    if preprocessing.crop is None:
+    if preprocessing.crop is None or preprocessing.fill is not None:
         return size
     grow = max(preprocessing.crop[0] / size[0], preprocessing.crop[1] / size[1], 1.0)
     return (round(size[0] * grow), round(size[1] * grow)) if grow > 1 else size

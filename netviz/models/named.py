@@ -1,8 +1,10 @@
 """Networks by name: netviz's own, torchvision's, timm's, and factories in Python."""
 
 import importlib
+import math
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,18 @@ import torch
 from torch import nn
 
 from netviz.errors import MissingWeightsError, ModelError
-from netviz.models.builders import build_timm, build_torchvision, default_weights
+from netviz.models.builders import build_timm, build_torchvision, default_weights, import_timm
 from netviz.models.known.networks import KNOWN, PACKAGED_BUILDERS
 from netviz.models.known.weights import verify
 from netviz.models.loading.checkpoint import read_checkpoint
 from netviz.models.model import Model, fill, given
-from netviz.models.preprocessing import Preprocessing, assumed, from_transforms
+from netviz.models.preprocessing import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Preprocessing,
+    assumed,
+    from_transforms,
+)
 from netviz.models.recognition.recognise import recognise
 
 NORMALIZING = ("googlenet", "inception_v3")
@@ -96,23 +104,44 @@ def timm_network(name: str, weights: str | Path, seed: int) -> Model:
         f"timm:{name}",
         network,
         network.state_dict(),
-        _timm_preprocessing(config),
+        timm_preprocessing(config),
         (),
         f"timm {name}, {state}",
     )
 
 
-def _timm_preprocessing(config: Mapping[str, Any]) -> Preprocessing:
-    size = tuple(config.get("input_size", (3, 224, 224)))
-    crop = (int(size[1]), int(size[2]))
+def timm_preprocessing(config: Mapping[str, Any]) -> Preprocessing:
+    """Return the preprocessing of a configuration of timm's: what `timm.data.create_transform` makes of it."""
+    channels, *crop = config.get("input_size") or (3, 224, 224)
+    share = config.get("crop_pct") or 0.875
+    height, width = (math.floor(side / share) for side in crop)
+    mode = config.get("crop_mode") or "center"
+    mean = tuple(config.get("mean") or IMAGENET_MEAN)
+    fill = None
+    if mode == "border":
+        fill = (round(255 * mean[0]), round(255 * mean[1]), round(255 * mean[2]))
+    elif share > 1:
+        fill = (0, 0, 0)
     return Preprocessing(
-        resize=round(min(crop) / float(config.get("crop_pct") or 0.875)),
-        crop=crop,
-        mean=tuple(config.get("mean", Preprocessing.mean)),
-        std=tuple(config.get("std", Preprocessing.std)),
-        interpolation="bicubic" if config.get("interpolation") == "bicubic" else "bilinear",
-        channel_order="L" if size[0] == 1 else "RGB",
+        resize=(height, width) if mode in ("squash", "border") else min(height, width),
+        crop=(crop[0], crop[1]),
+        mean=mean,
+        std=tuple(config.get("std") or IMAGENET_STD),
+        interpolation=config.get("interpolation") or "bicubic",
+        channel_order="L" if channels == 1 else "RGB",
+        fill=fill,
     )
+
+
+def _architecture_preprocessing(name: str) -> Preprocessing:
+    """Return what timm's weights of an architecture want; assumed where these differ, or there are none."""
+    timm = import_timm()
+    own = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    if own is None:
+        return assumed(3)
+    listed = timm.models.list_pretrained(f"{name}.*")
+    found = {timm_preprocessing(vars(timm.get_pretrained_cfg(one))) for one in listed}
+    return replace(timm_preprocessing(vars(own)), assumed=len(found) > 1)
 
 
 def factory_network(text: str, seed: int) -> Model:
@@ -142,7 +171,7 @@ def factory_network(text: str, seed: int) -> Model:
 def named_facts(builder: str, classes: int | None) -> tuple[Preprocessing, tuple[str, ...]]:
     """Return preprocessing and labels that go with a builder; labels only for its own number of classes."""
     if builder.startswith("timm:"):
-        return _timm_preprocessing({}), ()
+        return _architecture_preprocessing(builder.removeprefix("timm:")), ()
     entry: Any = default_weights(builder)
     if entry is None:
         return assumed(3), ()

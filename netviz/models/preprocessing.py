@@ -16,8 +16,8 @@ class Preprocessing:
     Attributes
     ----------
     resize : int, (int, int) or None
-        The short side is brought to this many pixels, keeping the aspect; a pair is the exact height and width;
-        None keeps the image's own size.
+        The short side is brought to this many pixels, keeping the aspect; a pair is the exact height and width, or,
+        with `fill`, what the image is brought into, keeping the aspect; None keeps the image's own size.
     crop : (int, int) or None
         Height and width of the centre crop after that; None keeps the whole image.
     mean, std : tuple of float
@@ -29,7 +29,10 @@ class Preprocessing:
     interpolation : str
         ``"bilinear"`` or ``"bicubic"``, antialiased.
     assumed : bool
-        True when nothing told netviz what the network was trained with and ImageNet's usual values stand in.
+        True when nothing told netviz what the network was trained with: ImageNet's or the architecture's usual values
+        stand in.
+    fill : (int, int, int) or None
+        The RGB of what the crop shows beyond the image; None where the image is enlarged instead.
     """
 
     resize: int | tuple[int, int] | None = 256
@@ -40,6 +43,7 @@ class Preprocessing:
     channel_order: str = "RGB"
     interpolation: str = "bilinear"
     assumed: bool = False
+    fill: tuple[int, int, int] | None = None
 
     @property
     def channels(self) -> int:
@@ -47,10 +51,11 @@ class Preprocessing:
         return len(self.channel_order)
 
     def sized(self, height: int, width: int) -> "Preprocessing":
-        """Return the same preprocessing for another input size, in pixels: resized to cover it, then cropped."""
+        """Return the same preprocessing for another input size, in pixels, without anything beyond the crop."""
         if self.crop == (height, width):
             return self
-        return replace(self, resize=min(height, width), crop=(height, width))
+        resize = (height, width) if isinstance(self.resize, tuple) else min(height, width)
+        return replace(self, resize=resize, crop=(height, width))
 
     def fitted(self, fit: str) -> "Preprocessing":
         """Return the same preprocessing with another way to bring an image to the network's size.
@@ -69,20 +74,22 @@ class Preprocessing:
         if fit == "crop":
             return self
         if fit == "resize":
-            return self if self.crop is None else replace(self, resize=self.crop)
+            return self if self.crop is None else replace(self, resize=self.crop, fill=None)
         if fit == "full":
             return replace(self, crop=None)
         raise ValueError(f"fit must be 'crop', 'resize' or 'full', not {fit!r}")
 
     def __str__(self) -> str:
         if isinstance(self.resize, tuple):
-            size = f"resized to {self.resize[0]}×{self.resize[1]}"
+            size = f"{'resized ' if self.fill is None else 'brought in'}to {self.resize[0]}×{self.resize[1]}"
         else:
             size = "own size" if self.resize is None else f"short side {self.resize}"
         if self.crop is not None:
             size += f", centre crop {self.crop[0]}×{self.crop[1]}"
+            size += "" if self.fill is None else f", filled up with {_numbers(self.fill)} of 0…255"
         values = f"mean {_numbers(self.mean)}, std {_numbers(self.std)} of 0…{self.scale:g}"
-        note = " (assumed: ImageNet's usual values)" if self.assumed else ""
+        whose = "ImageNet" if self.std in (IMAGENET_STD, (1.0,)) else "its architecture"
+        note = f" (assumed: {whose}'s usual values)" if self.assumed else ""
         return f"{size}, {self.channel_order}, {values}{note}"
 
 

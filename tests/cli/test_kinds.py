@@ -219,3 +219,13 @@ def test_a_pruned_file_is_recognised(tmp_path, monkeypatch):
         if isinstance(module, nn.Conv2d):
             expected = module.weight_orig * module.weight_mask
             assert torch.equal(model.network.get_submodule(name).weight, expected)
+
+
+def test_what_is_assumed_is_said(netviz):
+    done = netviz("layers", "support.network:Labeller", "--size", "32")
+    said = (
+        "netviz: nothing says how images are prepared: short side 256, centre crop 224×224, RGB, mean (0.485"
+    )
+    assert said in done.err
+    assert "(assumed: ImageNet's usual values)" in done.err
+    assert "assumed" not in netviz("layers", "squeezenet1_1", "--weights", "none").err

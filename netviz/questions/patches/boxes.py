@@ -49,7 +49,9 @@ def patch_boxes(
     for axis, positions in enumerate((rows, cols)):
         resized, offset, shown = (places[:, part, axis] for part in range(3))
         low, high = _edges(field, axis, positions, shown)
-        inside_low, inside_high = np.clip(low, 0, shown - 1), np.clip(high, 1, shown)
+        # Beyond the image the input may be padded.
+        begin, end = np.maximum(-offset, 0), np.minimum(resized - offset, shown)
+        inside_low, inside_high = np.clip(low, begin, end - 1), np.clip(high, begin + 1, end)
         original = sizes[:, axis].astype(np.int64)
         first, last = resampled(
             inside_low + offset, inside_high + offset, original, resized, preprocessing.interpolation
