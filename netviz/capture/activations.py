@@ -122,7 +122,19 @@ def capture(
 
 
 def channels_first(layer: Layer, output: Tensor) -> Tensor:
-    """Return a layer's raw output with its channels on axis 1, as maps are stored (N, C, H, W)."""
+    """Return a layer's raw output with its channels on axis 1, as maps are stored (N, C, H, W), dequantized.
+
+    Raises
+    ------
+    LayerError
+        If it is complex.
+    """
+    if output.is_complex():
+        raise LayerError(
+            f"the maps of layer {layer.name} are complex; take one behind it, where they have become real"
+        )
+    if output.is_quantized:
+        output = output.dequantize()
     return output if layer.channel_axis == 1 else output.movedim(layer.channel_axis, 1)
 
 

@@ -79,7 +79,9 @@ def given(network: nn.Module, name: str, origin: str) -> Model:
         )
     first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
     preprocessing = assumed(3 if first is None else first.in_channels)
-    return Model(name, network, network.state_dict(), preprocessing, (), origin)
+    # A quantized module's state holds more than tensors.
+    weights = {key: value for key, value in network.state_dict().items() if isinstance(value, Tensor)}
+    return Model(name, network, weights, preprocessing, (), origin)
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> nn.Module:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
-from netviz import load, load_result
-from netviz.errors import ModelError
+from netviz import filters, layers, load, load_result, maps
+from netviz.errors import LayerError, ModelError
+from netviz.images import prepare, read_image
 from netviz.models.builders import build_torchvision
 from netviz.models.loading.plain import computed
 
@@ -49,14 +50,16 @@ def reparametrized(change) -> tuple[dict[str, Tensor], Tensor]:
     return network.state_dict(), network[0].weight.detach()
 
 
-def statically_quantized() -> dict[str, Tensor]:
+def statically_quantized() -> nn.Module:
     quantization = torch.ao.quantization
     torch.backends.quantized.engine = torch.backends.quantized.supported_engines[-1]
-    network = nn.Sequential(quantization.QuantStub(), copy.deepcopy(NETWORK[0]), nn.ReLU()).eval()
+    network = nn.Sequential(
+        quantization.QuantStub(), copy.deepcopy(NETWORK[0]), nn.ReLU(), quantization.DeQuantStub()
+    ).eval()
     network.qconfig = quantization.get_default_qconfig(torch.backends.quantized.engine)
     prepared = quantization.prepare(network)
     prepared(seeded(1, 3, 16, 16))
-    return quantization.convert(prepared).state_dict()
+    return quantization.convert(prepared)
 
 
 def levels(tensor: Tensor, scale: float, zero: int) -> Tensor:
@@ -166,11 +169,45 @@ def test_other_tensors_of_such_names_stay():
 
 
 def test_a_quantized_network(netviz, folder):
-    state = statically_quantized()
+    network = statically_quantized()
+    state = network.state_dict()
     weight = state["1.weight"]
     per_unit = weight.qscheme() == torch.per_channel_affine
     scale = weight.q_per_channel_scales().float()[:, None, None, None] if per_unit else weight.q_scale()
     check_drawn(netviz, state, weight.int_repr() * scale)
+    # The network itself answers, too.
+    found = filters(network, layer="1")
+    np.testing.assert_allclose(found.weight, (weight.int_repr() * scale).numpy(), rtol=1e-6)
+    assert found.network == "Sequential (dequantized)"
+    image = prepare(read_image("photo.png").pixels, load(network).preprocessing.sized(32, 32))
+    expected = network[1](network[0](image.tensor))[0]
+    got = maps("photo.png", model=network, layer="1", size=(32, 32)).maps
+    np.testing.assert_allclose(got, levels(expected, expected.q_scale(), expected.q_zero_point()), rtol=1e-5)
+
+
+def test_a_dynamically_quantized_network(folder):
+    network = nn.Sequential(copy.deepcopy(NETWORK[0]), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    changed = torch.ao.quantization.quantize_dynamic(network.eval(), {nn.Linear})
+    np.testing.assert_array_equal(filters(changed).weight, WEIGHT.numpy())
+    assert maps("photo.png", model=changed, layer="-1", size=(32, 32)).maps.shape == (4, 1, 1)
+    assert [layer.name for layer in layers(changed, size=(32, 32))][:2] == ["0", "1"]
+
+
+class Spectrum(nn.Module):
+    def forward(self, x):
+        return torch.fft.fft2(x)
+
+
+class Magnitude(nn.Module):
+    def forward(self, x):
+        return x.abs()
+
+
+def test_complex_maps_are_refused(folder):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), Spectrum(), Magnitude(), nn.Conv2d(4, 3, 3))
+    with pytest.raises(LayerError, match="the maps of layer 1 are complex"):
+        maps("photo.png", model=network, layer="1", size=(32, 32))
+    assert maps("photo.png", model=network, layer="2", size=(32, 32)).maps.shape == (4, 30, 30)
 
 
 @pytest.mark.parametrize("kind", REFUSED)

@@ -177,9 +177,11 @@ def _filtering(layer: Layer) -> bool:
 
 
 def _index(model: Model) -> LayerIndex:
-    """List the layers; if the network does not run on an image, its convolutions still have filters."""
+    """List the layers; of a network that is quantized or does not run on an image, the weights alone."""
     try:
-        return layers(model)
+        # A quantized convolution keeps its weight packed; the state dict unpacks it.
+        quantized = any(value.is_quantized for value in model.weights.values())
+        return index_weights(model.weights) if quantized else layers(model)
     except ModelError:
         found = index_weights(model.weights)
         if not found:
