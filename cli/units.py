@@ -36,6 +36,8 @@ def units(out: str | None, as_json: bool, **options: Any) -> None:
 
     The NPZ holds `selectivity`, `sparsity` and `zeros` (units,), `class_means` (units, classes), `correlation` and
     `common`, the share of patches in common (units, units), and `order`, in which correlated units are neighbours.
+    Beside the units that are redundant, for their patches are others' too, stands the number that images drawn at
+    random would give; where that is at least half, none is called so.
     """
     from netviz.questions.units.measure import units as tell
 
@@ -57,10 +59,16 @@ def units_lines(facts: dict[str, Any]) -> list[str]:
         f"{facts['samples']} of {facts['positions']} positions"
     ]
     if facts["mean_selectivity"] is not None:
+        counts = facts["class_images"]
+        each = f" of {min(counts)} to {max(counts)} images" if counts else ""
+        single = f"; {facts['single']} with a single image left out" if facts["single"] else ""
         lines.append(
             f"class selectivity: mean {facts['mean_selectivity']:.3f} over {len(facts['classes'])} classes"
+            f"{each}{single}"
         )
         lines += [f"  unit {unit}: {index:.3f} {name}" for unit, index, name in facts["most_selective"]]
+    elif facts["single"] and len(facts["classes"]) < 2:
+        lines.append("class selectivity: none, fewer than two classes have several images")
     elif facts["classes"]:
         lines.append("class selectivity: none, the layer is not rectified")
     else:
@@ -72,9 +80,14 @@ def units_lines(facts: dict[str, Any]) -> list[str]:
     )
     lines.append("most correlated:")
     lines += [f"  units {first} and {second}: {r:+.3f}" for first, second, r in facts["most_correlated"]]
+    left = sum(len(group) - 1 for group in facts["alike"])
+    called = f"{left} units redundant"
+    if facts["redundant"] is None:
+        called = f"{left} units left over, not called redundant"
+    chance = "" if facts["chance"] is None else f" ({facts['chance']:.1f} expected by chance)"
     lines.append(
         f"same patches: {len(facts['alike'])} groups of units with half of their {facts['top']} patches in common, "
-        f"{facts['redundant']} units redundant"
+        f"{called}{chance}"
     )
     if facts["images"] <= facts["top"]:
         lines.append("  these are too few images: every unit has a patch in each")

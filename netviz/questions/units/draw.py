@@ -85,6 +85,8 @@ def _draw_groups(
     if result.images <= result.top:
         seen = words.counted(result.images, "image")
         note = f"{seen}: every unit has a patch in each; give more"
+    elif result.redundant is None:
+        note += "; chance explains it"
     groups = result.alike[:LISTED]
     lines = [f"{len(units)} units: {', '.join(map(str, units))}" for units in groups] or ["none"]
     if len(result.alike) > LISTED:
@@ -279,17 +281,27 @@ def _header(result: UnitsResult, shown: int, block: int, paper: int) -> Head:
     never = len(result.never())
     if never:
         caption.append(f"{words.counted(never, 'unit')} never active")
-    if not np.isfinite(result.selectivity).any():
-        reason = (
-            "the images are not in folders by class" if not result.classes else "it is for rectified layers"
-        )
+    if np.isfinite(result.selectivity).any():
+        if result.class_images:
+            caption.append(f"{min(result.class_images)} to {max(result.class_images)} images a class")
+        if result.single:
+            caption.append(f"{result.single} with a single image left out of the selectivity")
+    else:
+        reason = "it is for rectified layers"
+        if len(result.classes) < 2:
+            reason = "the images are not in folders by class"
+            if result.single:
+                reason = "fewer than two classes have several images"
         caption.append(f"no class selectivity: {reason}")
     if result.images <= result.top:
         caption.append("too few images to tell units with the same patches")
     else:
-        caption.append(
-            f"{result.redundant} redundant: left over if each group of units with the same patches keeps one"
-        )
+        same = "left over if each group of units with the same patches keeps one"
+        chance = "" if result.chance is None else f", {result.chance:.1f} by chance"
+        if result.redundant is None:
+            caption.append(f"{result.left} {same}{chance}: not called redundant")
+        else:
+            caption.append(f"{result.redundant} redundant{chance}: {same}")
     if result.skipped:
         caption.append(f"{words.counted(len(result.skipped), 'image')} left out")
     notes = ["Pearson's correlation of each two units", "correlated units side by side (average linkage)"]

@@ -27,6 +27,8 @@ from netviz.questions.units.result import (
     cluster_order,
     common_patches,
     correlation,
+    left_by_chance,
+    left_over,
     sparsity,
 )
 from netviz.results.ledger import full_name
@@ -63,7 +65,7 @@ def units(
         A name, alias or glob that means one layer.
     images : iterable of str or Path
         As for `netviz.patches`. Where they lie in a folder for each class, or are named by it, the selectivity for
-        classes is measured too.
+        classes is measured too, for those with several images.
     top : int
         How many patches of two units are compared; by default 9, or a third of the images if these are fewer than 27.
     fit, batch, workers, device, progress
@@ -113,14 +115,20 @@ def units(
             f"give more images"
         )
     seen = layer_patches(found, 0, found.mean()[one], opened)
-    by_class = means.mean() if len(classes) > 1 else np.zeros((one.channels, 0))
-    there = tuple(name for name, count in zip(classes, means.images, strict=False) if count)
+    by_class, counts = np.zeros((one.channels, 0)), np.zeros(0, dtype=np.int64)
+    if len(classes) > 1:
+        by_class, counts = means.mean(), means.images[means.images > 0]
+    # Of a class with one image nobody can tell what is the class and what the image.
+    several = counts > 1
+    by_class = by_class[:, several]
+    there = tuple(name for name, count in zip(classes, means.images, strict=False) if count > 1)
     selective = by_class.shape[1] > 1 and bool((by_class >= 0).all()) and seen.rectified
     shared = common_patches(seen)
     # What a unit that is 0 everywhere has for patches is where the search began.
     silent = seen.nonzero == 0
     shared[silent], shared[:, silent] = 0, 0
     groups, related = alike(shared), correlation(values)
+    left, chance = left_over(groups), left_by_chance(seen, silent)
     return UnitsResult(
         selectivity=class_selectivity(by_class) if selective else np.full(one.channels, np.nan),
         class_means=by_class,
@@ -131,7 +139,7 @@ def units(
         common=shared.astype(np.float32),
         classes=there,
         alike=groups,
-        redundant=sum(len(group) - 1 for group in groups),
+        redundant=left if 2 * chance < left or not left else None,
         rectified=seen.rectified,
         network=opened.model.name,
         layer=one.name,
@@ -143,4 +151,7 @@ def units(
         positions=seen.positions,
         samples=len(values),
         skipped=tuple((names[number], reason) for number, reason in sorted(tally.skipped.items())),
+        chance=chance,
+        class_images=tuple(counts[several].tolist()),
+        single=int((~several).sum()),
     )

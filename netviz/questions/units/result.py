@@ -3,7 +3,8 @@
 In an order in which correlated units are neighbours; and for every unit those whose activity is most like its own.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -63,7 +64,8 @@ class UnitsResult(Result):
     selectivity : ndarray of float64, shape (units,)
         `class_selectivity`; NaN where images have no classes, or the layer is not rectified.
     class_means : ndarray of float64, shape (units, classes)
-        Each unit's mean activity for each class.
+        Each unit's mean activity for each class of which there are several images: of one image nobody can tell what
+        is the class and what the image.
     sparsity : ndarray of float64, shape (units,)
         `sparsity` over a sample of positions; NaN for a unit that is never active.
     zeros : ndarray of float64, shape (units,)
@@ -78,8 +80,8 @@ class UnitsResult(Result):
         Their names.
     alike : tuple of tuple of int
         Groups of units with at least half of their patches in common.
-    redundant : int
-        How many units are left over if each group keeps one.
+    redundant : int or None
+        How many units are left over if each group keeps one; None where chance alone explains at least half of them.
     rectified : bool
         Whether no value is negative.
     network, layer, alias, layer_kind : str
@@ -88,6 +90,12 @@ class UnitsResult(Result):
         sample.
     skipped : tuple of (str, str)
         Images that could not be read, and why.
+    chance : float or None
+        `left_by_chance`: how many units would be left over if patches lay in images drawn at random.
+    class_images : tuple of int
+        How many images each of `classes` has.
+    single : int
+        How many classes more have a single image each, and are left out.
     """
 
     kind: ClassVar[str] = "units"
@@ -101,7 +109,7 @@ class UnitsResult(Result):
     common: NDArray[np.float32]
     classes: tuple[str, ...]
     alike: tuple[tuple[int, ...], ...]
-    redundant: int
+    redundant: int | None
     rectified: bool
     network: str
     layer: str
@@ -113,6 +121,14 @@ class UnitsResult(Result):
     positions: int
     samples: int
     skipped: tuple[tuple[str, str], ...]
+    chance: float | None = None
+    class_images: tuple[int, ...] = ()
+    single: int = 0
+
+    @property
+    def left(self) -> int:
+        """How many units are left over if each group of `alike` keeps one, whatever the reason."""
+        return left_over(self.alike)
 
     def never(self) -> tuple[int, ...]:
         """Return the units that are 0 everywhere."""
@@ -284,10 +300,13 @@ def common_patches(result: PatchesResult) -> Floats:
         both = np.maximum(high - low, 0).prod(axis=-1)
         same = (2 * both >= np.minimum(area[some][:, None], area[some][None])) & (both > 0)
         # Of several patches of one unit in this image, one partner is enough.
-        found = np.zeros((len(some), units), dtype=bool)
+        here, where = np.unique(own[some], return_inverse=True)
+        found = np.zeros((len(some), len(here)), dtype=bool)
         at, other = np.nonzero(same)
-        found[at, own[some[other]]] = True
-        np.add.at(shared, own[some], found)
+        found[at, where[other]] = True
+        pairs = np.zeros((len(here), len(here)))
+        np.add.at(pairs, where, found)
+        shared[np.ix_(here, here)] += pairs
     count = (result.image >= 0).sum(axis=1)
     least = np.minimum(count[:, None], count[None])
     share: Floats = np.minimum(np.minimum(shared, shared.T) / np.maximum(least, 1), 1.0)
@@ -318,6 +337,47 @@ def alike(share: NDArray[np.floating], least: float = SHARED) -> tuple[tuple[int
         group[np.isin(group, merged)] = merged[0]
     groups = [tuple(np.flatnonzero(group == name).tolist()) for name in np.unique(group)]
     return tuple(sorted((one for one in groups if len(one) > 1), key=lambda one: (-len(one), one)))
+
+
+def left_over(groups: Sequence[Sequence[int]]) -> int:
+    """Return how many units are left over if each group keeps one."""
+    return sum(len(group) - 1 for group in groups)
+
+
+DRAWS = 10
+"""How many draws the number expected by chance is the mean of."""
+
+
+def left_by_chance(result: PatchesResult, silent: NDArray[np.bool_], draws: int = DRAWS) -> float:
+    """Return how many units are left over by chance: if units had their patches in images drawn at random.
+
+    For each unit the images of its patches are drawn anew, each once, out of all that were seen; where in its image a
+    patch lies stays, as a share of the image's height and width. Of two units whose k patches are whole images, out
+    of n images, x are common with the probability ``C(k, x) C(n - k, k - x) / C(n, k)`` (hypergeometric).
+
+    Parameters
+    ----------
+    result : PatchesResult
+        With one patch of a unit from an image.
+    silent : ndarray of bool, shape (units,)
+        Units that are like no other.
+    draws : int
+        How many draws are averaged; the same ones each time.
+    """
+    rng = np.random.default_rng(0)
+    units, top = result.image.shape
+    filled = result.image >= 0
+    size = np.maximum(result.size, 1)
+    box = result.box / np.concatenate((size, size), axis=-1)
+    left = 0
+    for _ in range(draws):
+        image = np.full((units, top), -1)
+        for unit, count in enumerate(filled.sum(axis=1).tolist()):
+            image[unit, :count] = rng.choice(result.images, count, replace=False)
+        shared = common_patches(replace(result, image=image, box=box))
+        shared[silent], shared[:, silent] = 0, 0
+        left += left_over(alike(shared))
+    return left / draws
 
 
 NEAREST = 5

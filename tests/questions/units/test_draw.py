@@ -86,6 +86,25 @@ def test_matrix_strip_histograms_and_lists():
     assert f"{first} and {second}: {r:.3f}".replace("-", "\N{MINUS SIGN}") in said
 
 
+def test_chance_and_single_images_are_told():
+    groups = {"alike": ((0, 2, 3), (1, 5)), "chance": 2.4}
+    drawn = figure(make_units(correlated(6), redundant=None, **groups))
+    fits(drawn)
+    said = texts(drawn)
+    assert "3 left over if each group of units with the same patches keeps one, 2.4 by chance" in said
+    assert "not called redundant" in said
+    assert "chance explains it" in said
+    said = texts(figure(make_units(correlated(6), redundant=3, **{**groups, "chance": 0.1})))
+    assert "3 redundant, 0.1 by chance" in said
+    assert "chance explains it" not in said
+    classes = {"classes": ("a", "b"), "class_means": np.ones((6, 2)), "class_images": (2, 5), "single": 4}
+    said = texts(figure(make_units(correlated(6), selectivity=np.full(6, 0.5), **classes)))
+    assert "2 to 5 images a class" in said
+    assert "4 with a single image left out" in said
+    said = texts(figure(make_units(correlated(6), single=4)))
+    assert "fewer than two classes have several images" in said
+
+
 def test_without_classes_zeros_or_groups():
     drawn = figure(make_units(correlated(3), images=2))
     fits(drawn)

@@ -1,14 +1,20 @@
 """Facts of units on images in class folders, against NumPy over stored activations."""
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 import netviz
 from netviz.capture import capture
+from netviz.cli.units import units_lines
 from netviz.errors import LayerError
 from netviz.images import list_images, prepare, read_image
+from netviz.models import Preprocessing
 from netviz.questions.reader import load_result
 from netviz.questions.units.measure import units
 from support.scenes import model, scene
@@ -63,3 +69,45 @@ def test_without_classes_or_rectification_there_is_no_selectivity(folder):
     assert np.isnan(found.selectivity).all()
     with pytest.raises(LayerError, match="fits 2 layers"):
         units(model(), "relu*", images=[folder])
+
+
+def test_classes_with_one_image_tell_no_selectivity(folder, tmp_path):
+    paths = sorted(folder.rglob("*.png"))
+    alone = tmp_path / "alone"
+    for number, path in enumerate(paths):
+        one = alone / f"class{number}" / path.name
+        one.parent.mkdir(parents=True)
+        shutil.copy(path, one)
+    found = units(model(), "relu1", images=[alone])
+    assert np.isnan(found.selectivity).all()
+    assert (found.classes, found.single) == ((), 10)
+    told = units_lines(found.summary())
+    assert "class selectivity: none, fewer than two classes have several images" in told
+    # Two classes more, of two and three images: only these are compared.
+    for number, path in enumerate(paths[:5]):
+        more = alone / f"more{number % 2}" / path.name
+        more.parent.mkdir(exist_ok=True)
+        shutil.copy(path, more)
+    found = units(model(), "relu1", images=[alone])
+    assert (found.classes, found.class_images, found.single) == (("more0", "more1"), (3, 2), 10)
+    assert found.class_means.shape == (6, 2)
+    only = tmp_path / "only"
+    for name in found.classes:
+        shutil.copytree(alone / name, only / name)
+    wanted = units(model(), "relu1", images=[only])
+    np.testing.assert_allclose(found.selectivity, wanted.selectivity, atol=1e-6)
+    assert "over 2 classes of 2 to 3 images; 10 with a single image left out" in " ".join(
+        units_lines(found.summary())
+    )
+
+
+def test_units_are_not_called_redundant_where_chance_explains_it(folder):
+    torch.manual_seed(0)
+    # Every field is the whole image, and any two units have half of their eight images of ten in common.
+    network = nn.Sequential(nn.Conv2d(3, 12, 65, padding=32), nn.ReLU())
+    asked = replace(netviz.load(network), preprocessing=Preprocessing(32, (32, 32), (0.5,) * 3, (0.25,) * 3))
+    found = units(asked, "relu1", images=[folder], top=8)
+    assert (found.left, found.chance, found.redundant) == (11, 11, None)
+    told = " ".join(units_lines(found.summary()))
+    assert "11 units left over, not called redundant (11.0 expected by chance)" in told
+    assert load_result(found.save(folder.parent / "a.npz")).redundant is None

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 from scipy.cluster.hierarchy import linkage
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.stats import hypergeom
 
 from netviz.questions.units.result import (
     alike,
@@ -10,6 +13,8 @@ from netviz.questions.units.result import (
     cluster_order,
     common_patches,
     correlation,
+    left_by_chance,
+    left_over,
     sparsity,
 )
 from support.patches import make_patches
@@ -67,6 +72,38 @@ def test_units_with_the_same_patches_are_found():
     assert alike(found, 0.76) == ()
     other = make_patches(boxes, image=np.array([[0, 1, 2, 3]] * 3 + [[-1, -1, -1, -1]]))
     assert common_patches(other)[3].tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("images", "top"), [(12, 4), (9, 3), (30, 9)])
+def test_chance_is_hypergeometric_for_whole_images(images, top):
+    result = make_patches(np.tile([0, 0, 120, 160], (2, top, 1)), images=images)
+    draws = 3000
+    found = left_by_chance(result, np.zeros(2, dtype=bool), draws)
+    wanted = hypergeom.sf(np.ceil(top / 2) - 1, images, top, top)
+    assert found == pytest.approx(wanted, abs=4 * np.sqrt(wanted * (1 - wanted) / draws))
+    assert left_by_chance(result, np.array([True, False]), 20) == 0
+    apart = np.zeros((2, top, 4), dtype=np.int64)
+    apart[0], apart[1] = (0, 0, 40, 160), (60, 0, 120, 160)
+    assert left_by_chance(make_patches(apart, images=images), np.zeros(2, dtype=bool), 20) == 0
+
+
+def test_chance_joins_most_units_where_images_are_few():
+    """1280 units with 9 whole images of 60 and of 100 each, counted over a plain graph of sets."""
+    rng = np.random.default_rng(5)
+    for images, share in ((60, 0.94), (100, 0.098)):
+        result = make_patches(np.tile([0, 0, 120, 160], (1280, 9, 1)), images=images)
+        shown = np.zeros((1280, images), dtype=np.int64)
+        for row in shown:
+            row[rng.permutation(images)[:9]] = 1
+        near = csr_matrix(shown @ shown.T >= 5)
+        plain = 1280 - connected_components(near, directed=False)[0]
+        found = left_by_chance(result, np.zeros(1280, dtype=bool), 2)
+        assert found == pytest.approx(plain, abs=30)
+        assert found / 1280 == pytest.approx(share, abs=0.02)
+
+
+def test_left_over():
+    assert left_over(((1, 2, 3), (5, 9))) == 3
 
 
 def test_correlated_units_become_neighbours():
