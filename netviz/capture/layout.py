@@ -178,15 +178,14 @@ def laid_out(
     if kind in ("convolution", "transposed convolution"):
         return _convolved(first, shape, len(shape) - int(name[-2]) - 1)
     if kind == "linear":
-        mixes = shape[-1] == total(first[-1]) and not _has(first[-1], "c")
-        return (*first[:-1], first[-1] if mixes else (Atom("c", shape[-1]),))
+        return (*first[:-1], _weighted(first[-1], shape[-1]))
     if kind == "matmul" and len(shape) > 1:
         sides = [
             known.get(given[side]) if isinstance(given[side], Tensor) else None for side in ("input", "other")
         ]
         left, right = sides
         stem = left or tuple(_resized(dim, size) for dim, size in zip(first, shape, strict=False))
-        last = right[-1] if right else (Atom("c", shape[-1]),)
+        last = right[-1] if right else _weighted(stem[-1], shape[-1])
         return _fitted((*stem[:-1], last), shape)
     if kind == "attention":
         value = known.get(given["value"])
@@ -248,8 +247,10 @@ def _unrolled(dims: Dims) -> Dims:
     return dims
 
 
-def _has(dim: Dim, name: str) -> bool:
-    return any(atom.name in (name, "-") for atom in dim)
+def _weighted(dim: Dim, size: int) -> Dim:
+    """Return a dimension after weighted sums over it: channels are made of channels, positions of positions."""
+    positions = dim and not any(atom.name in "c-" for atom in dim)
+    return _resized(dim, size) if positions else (Atom("c", size),)
 
 
 def _resized(dim: Dim, size: int) -> Dim:

@@ -197,6 +197,7 @@ _ROWS: tuple[tuple[str, str, str] | tuple[str, str, str, str], ...] = (
     ("stack", "stack", "tensors dim=0"),
     ("overwriting", "copy", "input src"),
     ("getitem", "getitem", "input indices"),
+    ("assignment", "setitem", "input indices value"),
     ("narrow", "narrow", "input dim start length"),
     ("slice", "slice", "input dim=0 start=None end=None step=1"),
     ("select", "select", "input dim index"),

@@ -58,6 +58,8 @@ class Axis:
         """Return the axis after a window has run along its `inside` positions."""
         if self.whole:
             return self
+        if not window.exact and window.reach >= inside - 1:  # as loose as all positions together
+            return replace(self.everything(), exact=False)
         low, high, sure = self.low, self.high, self.sure
         if window.first > 0 or window.last < inside - 1:
             ends = [self.start + self.stride * max(one, 0.0) for one in (window.first, window.last)]
@@ -209,7 +211,7 @@ def mixed(spread: Spread, ats: Sequence[int]) -> Spread:
 
 
 def line(low: NDArray[np.float64], high: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Fit ``start + i*stride`` with a size, as small as can be, that contains the intervals [low, high).
+    """Fit ``start + i*stride``, not backwards, with a size, as small as can be, that contains intervals [low, high).
 
     Returns
     -------
@@ -224,8 +226,8 @@ def line(low: NDArray[np.float64], high: NDArray[np.float64]) -> tuple[float, fl
         return float(np.max(high - stride * steps) - np.min(low - stride * steps))
 
     slopes = np.concatenate([np.diff(low), np.diff(high)])
-    left, right = float(slopes.min()), float(slopes.max())
-    even = [float((edge[-1] - edge[0]) / (len(low) - 1)) for edge in (low, high)]
+    left, right = (max(float(end), 0.0) for end in (slopes.min(), slopes.max()))
+    even = [max(float((edge[-1] - edge[0]) / (len(low) - 1)), 0.0) for edge in (low, high)]
     for _ in range(60):  # the cost is convex: ternary search
         third = (right - left) / 3
         if cost(left + third) <= cost(right - third):

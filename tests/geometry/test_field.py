@@ -271,7 +271,6 @@ def through_a_view(x):
 @pytest.mark.parametrize(
     ("what", "named"),
     [
-        (lambda x: x.roll(1, 2), "roll"),
         (
             lambda x: F.grid_sample(x, torch.zeros(1, 4, 4, 2, device=x.device), align_corners=False),
             "grid_sample",
@@ -374,6 +373,46 @@ def test_a_sum_is_exact_where_one_branch_holds_the_other():
     assert (*triple(strips), strips.status) == ((1, 12), (1, 0), (0, 0), "exact")
     loose = field_after(lambda x: x + F.interpolate(F.avg_pool2d(x, 2), scale_factor=2))
     assert loose.status == "upper_bound"
+
+
+def put(x, key, value):
+    y = x.clone()
+    y[key] = value
+    return y
+
+
+def test_lists_repeats_and_assignments_along_the_image():
+    rows = field_after(lambda x: x[:, :, [1, 4, 7, 10]])
+    assert (*triple(rows), rows.status) == ((1, 1), (3, 1), (1, 0), "exact")
+    behind = field_after(lambda x: x.repeat(1, 1, 2, 1))
+    assert (*triple(behind), behind.status) == ((16, 1), (0, 1), (0, 0), "upper_bound")
+    shifted = field_after(lambda x: put(x, (..., slice(2, None)), x[..., :-2]))
+    assert (*triple(shifted), shifted.status) == ((1, 3), (1, 1), (0, -2), "upper_bound")
+    blank = field_after(lambda x: put(x, (slice(None), slice(None), 3), 0.0))
+    assert (*triple(blank), blank.status) == ((1, 1), (1, 1), (0, 0), "upper_bound")
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        lambda x: x.roll(1, 2),
+        lambda x: F.avg_pool2d(x.roll((3, -2), (2, 3)), 3, 1, 1).roll((-3, 2), (2, 3)),
+        lambda x: F.avg_pool2d(torch.cat([x[:, :, 8:], x[:, :, :8]], 2), 3, 1, 1),
+    ],
+)
+def test_positions_that_wrap_round_are_bounded(what):
+    field = field_after(what)
+    assert field.status == "upper_bound"
+    assert all(stride >= 0 for stride in field.stride)
+    image = torch.ones(1, 1, 16, 12, requires_grad=True)
+    output = what(image)
+    for row in range(16):
+        for col in range(12):
+            (gradient,) = torch.autograd.grad(output[0, 0, row, col], image, retain_graph=True)
+            rows, cols = gradient[0, 0].nonzero(as_tuple=True)
+            top, left, bottom, right = field.box(row, col)
+            assert top <= rows.min() <= rows.max() < bottom
+            assert left <= cols.min() <= cols.max() < right
 
 
 def test_control_flow_follows_the_branch_taken():

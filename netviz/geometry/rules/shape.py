@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from netviz.capture.layout import Atom, Dim, LostError, order, regrouped, total
 from netviz.capture.operations import arguments, names
 from netviz.capture.tape import Ref
-from netviz.geometry.axes import Spread, Window, line, mixed, neutral, read, settled, spatial
+from netviz.geometry.axes import Spread, Window, hull, line, mixed, neutral, read, settled, spatial
 from netviz.geometry.join import covering, joined
-from netviz.geometry.rules.call import Call, Rule, integers
+from netviz.geometry.rules.call import Call, Rule, each, integers
 
 
 def view(call: Call) -> Spread:
@@ -49,14 +51,12 @@ def expand(call: Call) -> Spread:
 
 
 def repeat(call: Call) -> Spread:
-    """Tile: fine along what is no axis of the image."""
+    """Tile: all positions of a dimension one time after the other."""
     spread = call.first()
     dims: list[Dim] = [*([()] * (len(call.shape) - spread.rank)), *spread.dims]
     for at, size in enumerate(call.shape):
-        if total(dims[at]) != size:
-            if spatial(dims[at]):
-                raise LostError("of positions")
-            dims[at] = neutral(size)
+        times = size // max(total(dims[at]), 1)
+        dims[at] = (*neutral(times), *dims[at]) if spatial(dims[at]) else neutral(size)
     return spread.with_dims(tuple(dims))
 
 
@@ -148,6 +148,26 @@ def cut(spread: Spread, at: int, start: int, step: int, count: int) -> Spread:
     return read(spread, at, Window(start, step, 0, start, start + step * (count - 1)), count)
 
 
+def gathered(spread: Spread, at: int, places: NDArray[Any]) -> Spread:
+    """Return a dimension's positions at these places, in any order."""
+    return read(spread, at, hull(places, places), len(places))
+
+
+def constant(places: Any, count: int) -> NDArray[Any]:
+    """Return a constant list of places along `count` positions as an array.
+
+    Raises
+    ------
+    LostError
+        If it is no list of whole numbers, or on the meta device, where it has no values.
+    """
+    if isinstance(places, Tensor) and not places.is_meta:
+        places = places.tolist()
+    if not isinstance(places, list) or not places or any(type(one) is not int for one in places):
+        raise LostError("by a list of positions")
+    return np.array(places) % count
+
+
 def picked(spread: Spread, at: int, place: int) -> Spread:
     """Return one position of a dimension, which is then gone."""
     spread = cut(spread, at, place % max(total(spread.dims[at]), 1), 1, 1)
@@ -178,13 +198,14 @@ def getitem(call: Call) -> Spread:
             start, stop, step = item.indices(total(spread.dims[at]))
             spread = cut(spread, at, start, step, len(range(start, stop, step)))
             at += 1
-        elif isinstance(item, Tensor | list) and not spatial(spread.dims[at]):
-            if isinstance(item, Tensor) and (item.ndim != 1 or item.dtype.is_floating_point):
-                raise LostError("by a table")
-            spread = spread.with_dim(at, neutral(call.shape[at]))
+        elif isinstance(item, Tensor) and (item.ndim != 1 or item.dtype.is_floating_point):
+            raise LostError("by a table")
+        elif spatial(spread.dims[at]):
+            spread = gathered(spread, at, constant(item, total(spread.dims[at])))
             at += 1
         else:
-            raise LostError("by a list of positions")
+            spread = spread.with_dim(at, neutral(call.shape[at]))
+            at += 1
     return spread
 
 
@@ -228,18 +249,59 @@ def unbind(call: Call) -> list[Spread]:
 
 
 def moved(call: Call) -> Spread:
-    """Reorder within a dimension that is no axis of the image: flip, roll, index_select."""
-    spread = call.only()
-    name = call.node.name
-    dims = call.get("dim" if name == "index_select" else "dims")
+    """Reorder within dimensions: flip (none along the image, which would turn the axis round) and roll."""
+    spread, dims = call.only(), call.get("dims")
     if dims is None or dims in ((), []):
         raise LostError("of positions")
-    for at in integers(dims):
+    ats = [one % spread.rank for one in integers(dims)]
+    rolls = call.node.name == "roll"
+    for at, shift in zip(ats, each(call.get("shifts"), len(ats)) if rolls else ats, strict=True):
         if spatial(spread.dims[at]):
-            raise LostError("of positions")
-    if name == "index_select":
-        spread = spread.with_dim(integers(dims)[0] % spread.rank, neutral(call.shape[integers(dims)[0]]))
+            if not rolls:
+                raise LostError("of positions")
+            count = total(spread.dims[at])
+            spread = gathered(spread, at, (np.arange(count) - shift) % count)
     return spread
+
+
+def index_select(call: Call) -> Spread:
+    """Positions of one dimension, by a list."""
+    spread, places = call.only(), call.get("index")
+    at = call.get("dim") % spread.rank
+    if not spatial(spread.dims[at]):
+        return spread.with_dim(at, neutral(call.shape[at]))
+    return gathered(spread, at, constant(places, total(spread.dims[at])))
+
+
+def assign(call: Call) -> Spread:
+    """``x[…] = y`` with whole numbers, slices and an ellipsis: of x as before or of y, no more than a bound."""
+    before, value = call.maybe("input"), call.maybe("value")
+    if value is None:
+        return call.only().doubted()
+    key, shape = call.get("indices"), call.shape
+    items = list(key) if isinstance(key, tuple) else [key]
+    gap = len(shape) - sum(item is not Ellipsis for item in items)
+    where = next((i for i, item in enumerate(items) if item is Ellipsis), len(items))
+    items[where : where + 1] = [slice(None)] * gap
+    for at, item in enumerate(items):
+        if type(item) is int:
+            value = value.with_dims((*value.dims[:at], (), *value.dims[at:]))
+        elif not isinstance(item, slice):
+            raise LostError("by a list of positions")
+    if value.rank != len(shape):
+        raise LostError("of branches of different rank")
+    for at, item in enumerate(items):
+        count = total(value.dims[at])
+        if isinstance(item, slice) and spatial(value.dims[at]):
+            start, _, step = item.indices(shape[at])
+            window = Window(
+                -start / step - (step - 1) / step, 1 / step, (step - 1) / step, 0, count - 1, step == 1
+            )
+            value = read(value, at, window, shape[at])
+        elif count != shape[at]:
+            value = value.with_dim(at, ())
+    found = joined([value] if before is None else [before, value], shape)
+    return found if all(item == slice(None) for item in items) else found.doubted()
 
 
 def shuffle(call: Call) -> Spread:
@@ -257,6 +319,8 @@ SLICES: dict[str, Rule] = {
     "select": select,
     "unbind": unbind,
     **dict.fromkeys(names("split"), split),
-    **dict.fromkeys(names("reordering", "indexing"), moved),
+    **dict.fromkeys(names("reordering"), moved),
+    **dict.fromkeys(names("indexing"), index_select),
+    **dict.fromkeys(names("assignment"), assign),
     **dict.fromkeys(names("channel shuffle"), shuffle),
 }
