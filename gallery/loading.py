@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from netviz.errors import ResultError
-from netviz.questions.reader import load_result
+from netviz.questions import reader
 from netviz.results.base import Result
 from netviz.results.survey import LayerRecord
-from netviz.results.validate import find_problem
 
 R = TypeVar("R", bound=Result)
 
@@ -32,15 +31,10 @@ def load_kind(path: Path, kind: type[R], layer: LayerRecord | None = None) -> R:
     ResultError
         If the file is missing or damaged, holds another kind, or is of another layer.
     """
-    result = load_result(path)
-    if not isinstance(result, kind):
-        raise ResultError(f"{path} holds {result.kind}, not {kind.kind}; run the survey again")
-    problem = find_problem(result)
-    if not problem and layer is not None and getattr(result, "channels", None) != layer.channels:
-        problem = f"the layer has {layer.channels} units"
-    if problem:
-        wrong = "is damaged" if layer is None else "does not fit its layer"
-        raise ResultError(f"{path} {wrong}: {problem}; run the survey again")
+    wrong = "is damaged" if layer is None else "does not fit its layer"
+    result = reader.load_kind(path, kind, again="run the survey again", wrong=wrong)
+    if layer is not None and getattr(result, "channels", None) != layer.channels:
+        raise ResultError(f"{path} {wrong}: the layer has {layer.channels} units; run the survey again")
     return result
 
 

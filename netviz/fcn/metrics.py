@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypedDict
 
 VOID = -1
 """The label of a pixel that counts nowhere."""
@@ -86,7 +87,17 @@ class Confusion:
         self.counts = state["counts"].copy()
 
 
-def metrics(counts: Counts, names: Sequence[str]) -> dict[str, Any]:
+class Metrics(TypedDict):
+    """The four metrics, in 0…1 or None where nothing was counted, and the IU of each class that occurs."""
+
+    pixel_accuracy: float | None
+    mean_accuracy: float | None
+    mean_iu: float | None
+    frequency_weighted_iu: float | None
+    per_class: dict[str, float]
+
+
+def metrics(counts: Counts, names: Sequence[str]) -> Metrics:
     """Return the four metrics of a confusion table.
 
     With n_ij pixels of class i called j, and t_i those of class i: the share of pixels called right; the mean over
@@ -111,8 +122,13 @@ def metrics(counts: Counts, names: Sequence[str]) -> dict[str, Any]:
     called = counts.sum(axis=0).astype(np.float64)
     there = true > 0
     if not there.any():
-        nothing = dict.fromkeys(("pixel_accuracy", "mean_accuracy", "mean_iu", "frequency_weighted_iu"))
-        return {**nothing, "per_class": {}}
+        return {
+            "pixel_accuracy": None,
+            "mean_accuracy": None,
+            "mean_iu": None,
+            "frequency_weighted_iu": None,
+            "per_class": {},
+        }
     # A class that never occurs, but is called, lowers the IU of those that do.
     iu = right[there] / (true + called - right)[there]
     return {

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from netviz.errors import OutputError
@@ -26,16 +27,20 @@ from netviz.questions.dissect.picture import (
     is_dissection_run,
 )
 from netviz.questions.dissect.result import DissectionResult
-from netviz.questions.dissect.run import open_dissection, read_dissection
+from netviz.questions.dissect.run import open_dissection
 from netviz.questions.patches.draw import patches_figure
 from netviz.questions.patches.result import PatchesResult
-from netviz.questions.patches.run import open_run, read_patches
+from netviz.questions.patches.run import open_run
 from netviz.questions.patches.tiles import RunImages
 from netviz.questions.reader import load_result
 from netviz.results.base import Result
 from netviz.results.runs import Run
 
+# What a network computed may be NaN, infinite, or as large as numbers are: pictures tell so, NumPy need not.
+_quiet = np.errstate(invalid="ignore", over="ignore")
 
+
+@_quiet
 def figure(result: Result) -> Figure:
     """Draw a result.
 
@@ -118,6 +123,7 @@ def draw(
     return _opened(sources[0], layer)[0].save(out)
 
 
+@_quiet
 def picture(
     result: Result | str | Path | Sequence[Result | str | Path],
     *,
@@ -170,10 +176,6 @@ def _opened(source: Result | str | Path, layer: str | None) -> tuple[Result, Pat
     result, folder = load_result(path), path.absolute().parent.parent
     if layer is not None:
         raise OutputError(f"{path} holds one layer; --layer chooses in the folder of a run")
-    if isinstance(result, PatchesResult):
-        result = read_patches(path)
-    if isinstance(result, DissectionResult):
-        result = read_dissection(path)
     return result, folder
 
 

@@ -1,20 +1,27 @@
 """Saved results and runs: read without torch and pickle, and believed only after a look."""
 
-import dataclasses
 import json
 import zipfile
+import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from netviz.errors import ResultError
 from netviz.questions import table
 from netviz.results.base import KINDS, Arrays, Result
+from netviz.results.validate import build
+
+R = TypeVar("R", bound=Result)
+
+_PACKED = 100
+"""How many times its size a file may hold, beyond `_SMALL` bytes: netviz itself does not compress results."""
+_SMALL = 1 << 26
 
 
 def load_result(path: str | Path) -> Result:
-    """Read a result that netviz saved.
+    """Read a result that netviz saved, and look whether all of it fits.
 
     Parameters
     ----------
@@ -29,42 +36,92 @@ def load_result(path: str | Path) -> Result:
     Raises
     ------
     ResultError
-        If the file is missing, damaged, or no result of netviz.
+        If the file is missing, damaged, or no result of netviz. Of an array or a fact that does not fit, its name.
+    """
+    return load_kind(path, Result)
+
+
+def load_kind(
+    path: str | Path, kind: type[R], *, again: str = "measure it again", wrong: str = "is damaged"
+) -> R:
+    """Read a result that has to be of one kind.
+
+    Parameters
+    ----------
+    path : str or Path
+    kind : type
+        Its class.
+    again : str
+        For the message: how a whole file is got.
+    wrong : str
+        For the message: what is the matter with a file that does not fit.
+
+    Raises
+    ------
+    ResultError
+        As for `load_result`, or if the file holds another kind.
     """
     path = Path(path)
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        facts = json.loads(str(arrays.pop("facts")[()]))
-        kind = facts.pop("kind")
-        cls = KINDS[kind] if kind in KINDS else table.result_class(kind)
-        if cls is None:
-            raise KeyError(kind)
-        facts.pop("netviz")
-        values: dict[str, Any] = {}
-        rest = None
-        for field in dataclasses.fields(cls):
-            if field.type == Arrays:
-                rest = field.name
-            elif field.name in facts or field.name in arrays or field.default is dataclasses.MISSING:
-                values[field.name] = (
-                    _tuples(facts[field.name]) if field.name in facts else arrays.pop(field.name)
-                )
-        if rest is not None:
-            values[rest] = arrays
-        return cls(**values)
+        arrays = _arrays(path)
+        facts = json.loads(str(arrays.pop("facts", np.array("{}"))[()]))
     except FileNotFoundError:
         raise ResultError(f"no such file: {path}") from None
     except IsADirectoryError:
         raise ResultError(f"{path} is a folder; name a result file (.npz)") from None
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ResultError(
-            f"{path} is no netviz result ({error} is missing); give a .npz written by a netviz command"
-        ) from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        MemoryError,
+        RecursionError,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
         raise ResultError(
             f"cannot read {path} as a netviz result; give a .npz written by a netviz command"
         ) from error
+    cls = _class(facts)
+    if cls is None:
+        raise ResultError(f"{path} is no netviz result; give a .npz written by a netviz command")
+    if not issubclass(cls, kind):
+        raise ResultError(f"{path} holds {cls.kind}, not {kind.kind}; {again}")
+    try:
+        return build(cls, facts, arrays)
+    except ValueError as error:
+        raise ResultError(f"{path} {wrong}: {error}; {again}") from error
+
+
+def _arrays(path: Path) -> Arrays:
+    """Read all arrays of an NPZ file.
+
+    Raises
+    ------
+    OSError, ValueError, EOFError, MemoryError, NotImplementedError, RuntimeError
+        If it cannot be read.
+    """
+    try:
+        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+            held = sum(entry.file_size for entry in archive.infolist())
+            if held > max(_SMALL, _PACKED * path.stat().st_size):
+                raise ValueError(f"{path} unpacks to {held} bytes")
+            arrays = {}
+            for entry in archive.infolist():
+                with archive.open(entry) as file:
+                    array = np.lib.format.read_array(file, allow_pickle=False)
+                arrays[entry.filename.removesuffix(".npy")] = array
+            return arrays
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error) as error:
+        raise ValueError(str(error)) from error
+
+
+def _class(facts: Any) -> type[Result] | None:
+    """Return the class of a result by its facts; None if there is none."""
+    kind = facts.get("kind") if isinstance(facts, dict) else None
+    if not isinstance(kind, str) or "netviz" not in facts:
+        return None
+    found: type[Result] | None = KINDS.get(kind) or table.result_class(kind)
+    return found
 
 
 def report(result: Result | str | Path) -> dict[str, Any]:
@@ -100,8 +157,3 @@ def open_folder(folder: Path) -> Any:
     """
     # Only a dissection holds a run of patches inside; what is wrong with any other folder is told as of patches.
     return table.run_opener("dissection" if (folder / "patches").is_dir() else "patches")(folder)
-
-
-def _tuples(value: Any) -> Any:
-    """Turn JSON's lists back into the tuples that a frozen dataclass holds."""
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

@@ -55,15 +55,25 @@ class Result(Displayed):
     `axes` names the axes of arrays, by the array's name, as text: ``"units rows columns"``. A name is one length in
     all of the result, and that of a fact where one is called so (a number, or the length of a tuple); a number is a
     length; ``*`` is any. An axis has at least one entry unless a question mark follows.
+
+    `ranges` names the numbers of arrays and facts, by their name: ``"0:channels"`` (whole numbers below another fact
+    or a named axis), ``"0…1"``, ``"0…"``, ``"0… or NaN"`` where some may be missing, ``"any"`` for what a network
+    computed, NaN and infinity among it; of texts the choice, ``"each | shared"``. What is not named is finite.
+
     `netviz.results.validate.find_problem` holds what was read from a file to that.
     """
 
     kind: ClassVar[str] = ""
     axes: ClassVar[dict[str, str]] = {}
+    ranges: ClassVar[dict[str, str]] = {}
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         KINDS[cls.kind] = cls
+
+    def fault(self) -> str:
+        """Return what does not fit where types, axes and values do, by the name of the array or fact; else empty."""
+        return ""
 
     def arrays(self) -> Arrays:
         """Return all arrays by the name that they have in the file."""

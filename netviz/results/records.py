@@ -1,18 +1,23 @@
 """Records: frozen dataclasses that JSON keeps, and that are read back strictly, by their own types.
 
 A field is of one of these types: `str`, `bool`, `int`, `Count`, `float` (finite), `Path` (a file or folder inside the
-record's own folder), a `Literal`, a tuple, a dictionary by text, another record, or one of several. JSON keeps a path
-relative to the folder, and leaves out a field that has its default.
+record's own folder), a `Literal`, a tuple (also a named one), a list, a dictionary by text or with keys of its own,
+another record, one of several, or `Any`. JSON keeps a path relative to the folder, and leaves out a field that has
+its default.
 """
 
 import dataclasses
-import math
+import sys
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
+
+from typing_extensions import get_type_hints, is_typeddict
 
 Count: TypeAlias = Annotated[int, "at least 0"]
 """A whole number, at least 0."""
+
+_LARGEST = sys.float_info.max
 
 
 def to_json(value: Any, folder: Path) -> Any:
@@ -65,7 +70,20 @@ def from_json(kind: Any, value: Any, folder: Path, name: str = "") -> Any:
         if value is None and NoneType in parts:
             return None
         return from_json(_alternative(parts, value), value, folder, name)
-    if origin is tuple and isinstance(value, list):
+    if kind is Any:
+        return value
+    if is_typeddict(kind) and isinstance(value, dict):
+        return _dictionary(kind, value, folder, name)
+    if hasattr(kind, "_fields") and isinstance(value, list | tuple):
+        known = get_type_hints(kind)
+        if len(value) == len(known):
+            return kind(
+                *(
+                    from_json(part, one, folder, f"{name}.{called}")
+                    for (called, part), one in zip(known.items(), value, strict=True)
+                )
+            )
+    if origin is tuple and isinstance(value, list | tuple):
         if parts[1:] == (...,):
             parts = parts[:1] * len(value)
         if len(parts) == len(value):
@@ -73,11 +91,13 @@ def from_json(kind: Any, value: Any, folder: Path, name: str = "") -> Any:
                 from_json(part, one, folder, f"{name}[{place}]")
                 for place, (part, one) in enumerate(zip(parts, value, strict=True))
             )
+    if origin is list and isinstance(value, list):
+        return [from_json(parts[0], one, folder, f"{name}[{place}]") for place, one in enumerate(value)]
     if origin is dict and isinstance(value, dict):
         return {key: from_json(parts[1], one, folder, f"{name}[{key!r}]") for key, one in value.items()}
     if kind is Path and isinstance(value, str) and _is_inside(value):
         return folder / value
-    if kind is float and type(value) in (int, float) and math.isfinite(value):
+    if kind is float and type(value) in (int, float) and -_LARGEST <= value <= _LARGEST:
         return float(value)
     if origin is Annotated and type(value) is int and value >= 0:
         return value
@@ -86,6 +106,16 @@ def from_json(kind: Any, value: Any, folder: Path, name: str = "") -> Any:
     if kind in (str, bool, int, NoneType) and type(value) is kind:
         return value
     raise ValueError(f"{name or 'it'} is {_short(value)}, {_expected(kind)}")
+
+
+def _dictionary(kind: Any, value: dict[str, Any], folder: Path, name: str) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    for key in kind.__required_keys__:
+        if key not in value:
+            raise ValueError(f"{name}[{key!r}] is missing")
+    return {
+        key: from_json(hints.get(key, Any), one, folder, f"{name}[{key!r}]") for key, one in value.items()
+    }
 
 
 def _record(kind: Any, value: dict[str, Any], folder: Path, name: str) -> Any:

@@ -1,12 +1,23 @@
-"""Whether a result that was read from a file fits its own dataclass: kinds of arrays, their axes, types of facts."""
+"""Whether a result that was read from a file fits its own dataclass.
+
+Looked at are kinds of arrays and what numbers they hold, their axes, and the types of facts, in tuples and
+dictionaries too. What a class declares is told in `netviz.results.base.Result`.
+"""
 
 import dataclasses
+import math
 import types
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import numpy as np
+from typing_extensions import get_type_hints
 
 from netviz.results.base import Arrays, Result
+from netviz.results.records import from_json
+
+R = TypeVar("R", bound=Result)
 
 _KINDS = {
     "b": "true and false",
@@ -16,12 +27,63 @@ _KINDS = {
     "U": "texts",
 }
 
+_LONGEST = 10_000
+"""Characters of a text; a name or a sentence has fewer."""
+
+_WHOLE = 1 << 53
+"""Below this whole numbers are told apart by every reader of JSON; no count comes near."""
+
+_LARGEST = float(np.finfo(np.float32).max)
+"""What networks compute in."""
+
+_ROOM = 1e30
+"""Largest number of which sums and squares are safe in a drawing; what may be anything is not held to it."""
+
+
+def build(cls: type[R], facts: Mapping[str, Any], arrays: Arrays) -> R:
+    """Make a result of what was read from a file.
+
+    Parameters
+    ----------
+    cls : type
+        Its class.
+    facts : mapping
+        As JSON gave them. A field that has a default may be missing.
+    arrays : dict of str to ndarray
+
+    Raises
+    ------
+    ValueError
+        If something is missing or does not fit, naming the array or fact.
+    """
+    hints = get_type_hints(cls)
+    values: dict[str, Any] = {}
+    rest = dict(arrays)
+    others = ""
+    for field in dataclasses.fields(cls):
+        name, hint = field.name, hints[field.name]
+        if hint == Arrays:
+            others = name
+        elif name in facts:
+            values[name] = _fact(hint, facts[name], name, cls.ranges.get(name, ""))
+        elif name in rest and _dtypes(hint):
+            values[name] = rest.pop(name)
+        elif field.default is dataclasses.MISSING:
+            raise ValueError(f"{name} is missing")
+    if others:
+        values[others] = rest
+    result = cls(**values)
+    problem = find_problem(result)
+    if problem:
+        raise ValueError(problem)
+    return result
+
 
 def find_problem(result: Result) -> str:
     """Return the first thing that does not fit, by the name of the array or fact; empty where all does.
 
-    An array has the kind of numbers that its annotation names (of any precision), and the axes that ``axes`` of its
-    class names, if it does: see `netviz.results.base.Result`. A fact is of its annotated type.
+    An array has the kind of numbers that its annotation names (of any precision), and the axes and numbers that its
+    class declares. A fact is of its annotated type.
 
     Parameters
     ----------
@@ -34,24 +96,41 @@ def find_problem(result: Result) -> str:
     lengths = {name: len(value) for name, value in values.items() if isinstance(value, tuple)}
     lengths |= {name: value for name, value in values.items() if type(value) is int}
     for name, value in values.items():
-        hint = hints[name]
-        axes = result.axes.get(name)
-        if hint == Arrays:
-            for key, array in value.items():
-                problem = _kind(array, "biuf") or _axes(array, axes, lengths)
-                if problem:
-                    return f"{key!r:.60} {problem}"
-            continue
-        wanted = _dtypes(hint)
-        if not wanted:
-            problem = "" if _fits(value, hint) else f"is {value!r:.60}: of the wrong type"
-        elif value is None:
-            problem = "" if type(None) in get_args(hint) else "is missing"
-        else:
-            problem = _kind(value, wanted) or _axes(value, axes, lengths)
-        if problem:
-            return f"{name} {problem}"
-    return ""
+        for called, one, hint in _parts(name, value, hints[name]):
+            if not isinstance(one, np.ndarray) or not _dtypes(hint):
+                try:
+                    _fact(hint, one, called, result.ranges.get(name, ""))
+                except ValueError as error:
+                    return str(error)
+            problem = _kind(one, hint) or _axes(one, result.axes.get(name), lengths)
+            if problem:
+                return f"{called} {problem}"
+    for name, value in values.items():
+        for called, one, hint in _parts(name, value, hints[name]):
+            problem = _numbers(one, hint, result.ranges.get(name, ""), lengths)
+            if problem:
+                return f"{called} {problem}"
+    return result.fault()
+
+
+def _parts(name: str, value: Any, hint: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield a field's value with what it is called in a message: each of its arrays, if there may be several."""
+    if hint == Arrays and isinstance(value, dict):
+        for key, array in value.items():
+            yield f"{key!r:.60}", array, np.ndarray[Any, np.dtype[Any]]
+    else:
+        yield name, value, hint
+
+
+def _fact(hint: Any, value: Any, name: str, allowed: str) -> Any:
+    """Return a fact as its type has it; arrays are told elsewhere, but for that there is none."""
+    if allowed == "any" and hint in (float, float | None) and isinstance(value, float):
+        return value
+    if _dtypes(hint):
+        if value is None and type(None) in get_args(hint):
+            return None
+        raise ValueError(f"{name} is {'missing' if value is None else 'no array'}")
+    return from_json(hint, value, Path(), name)
 
 
 def _dtypes(hint: Any) -> str:
@@ -60,29 +139,38 @@ def _dtypes(hint: Any) -> str:
         return "".join(map(_dtypes, get_args(hint)))
     if get_origin(hint) is not np.ndarray:
         return ""
-    (scalar,) = get_args(get_args(hint)[1]) or (Any,)
-    if not (isinstance(scalar, type) and issubclass(scalar, np.generic)) or scalar in (np.generic, np.number):
+    scalar = _scalar(hint)
+    if scalar is None:
         return "biuf"
     return "f" if scalar is np.floating else np.dtype(scalar).kind
 
 
-def _kind(value: object, wanted: str) -> str:
-    if not isinstance(value, np.ndarray):
-        return "is no array"
-    if value.dtype.kind in wanted:
+def _scalar(hint: Any) -> Any:
+    """Return the type of an array's numbers; None where the annotation leaves that open."""
+    if get_origin(hint) in (Union, types.UnionType):
+        hint = get_args(hint)[0]
+    (scalar,) = get_args(get_args(hint)[1]) or (Any,)
+    known = isinstance(scalar, type) and issubclass(scalar, np.generic)
+    return scalar if known and scalar not in (np.generic, np.number) else None
+
+
+def _kind(value: object, hint: Any) -> str:
+    wanted = _dtypes(hint)
+    if not isinstance(value, np.ndarray) or value.dtype.kind in wanted:
         return ""
     return f"holds {value.dtype}, not {_KINDS.get(wanted, 'numbers')}"
 
 
-def _axes(array: np.ndarray[Any, Any], axes: str | None, lengths: dict[str, int]) -> str:
-    """Compare an array's shape with its axes; a name stands for one length in all of the result."""
-    if axes is None:
+def _axes(value: object, axes: str | None, lengths: dict[str, int]) -> str:
+    """Compare a shape with its axes; a name stands for one length in all of the result."""
+    if axes is None or not isinstance(value, np.ndarray | tuple):
         return ""
     names = axes.split()
-    shape = "×".join(map(str, array.shape)) or "none"
-    if array.ndim != len(names):
+    sides = value.shape if isinstance(value, np.ndarray) else (len(value),)
+    shape = "×".join(map(str, sides)) or "none"
+    if len(sides) != len(names):
         return f"has the shape {shape}, not {' × '.join(names)}"
-    for axis, length in zip(names, array.shape, strict=True):
+    for axis, length in zip(names, sides, strict=True):
         name = axis.removesuffix("?")
         if not length and name == axis:
             return f"has the shape {shape}: it is empty"
@@ -94,23 +182,79 @@ def _axes(array: np.ndarray[Any, Any], axes: str | None, lengths: dict[str, int]
     return ""
 
 
-def _fits(value: object, hint: Any) -> bool:
-    """Return whether a fact is of the type that its annotation names."""
-    origin, args = get_origin(hint), get_args(hint)
-    if hint is Any:
-        return True
-    if origin in (Union, types.UnionType):
-        return any(_fits(value, one) for one in args)
-    if origin is tuple:
-        if not isinstance(value, tuple | list):
-            return False
-        each = [args[0]] * len(value) if args[1:] == (...,) else list(args)
-        return len(value) == len(each) and all(map(_fits, value, each))
-    if origin is dict:
-        return isinstance(value, dict) and all(
-            _fits(key, args[0]) and _fits(one, args[1]) for key, one in value.items()
-        )
-    if hint in (int, float):
-        number = isinstance(value, int) or (hint is float and isinstance(value, float))
-        return number and not isinstance(value, bool)
-    return isinstance(value, hint)
+def _numbers(value: Any, hint: Any, allowed: str, lengths: Mapping[str, int]) -> str:
+    """Compare numbers, or texts, with those that a class allows."""
+    has = "holds" if isinstance(value, np.ndarray) else "is"
+    if " | " in allowed:
+        known = allowed.split(" | ")
+        return "" if value in known else f"is {value!r:.60}, none of {', '.join(filter(None, known))}"
+    if any(len(one) > _LONGEST for one in _texts(value)):
+        return f"{has} a text of more than {_LONGEST} characters"
+    span, _, extra = allowed.partition(" or ")
+    low, high, whole, finite = _extent(value)
+    if not finite and "any" not in (span, extra) and extra != "NaN":
+        return f"{has} NaN or infinity"
+    if low is None or high is None:
+        return ""
+    least, most = _bounds(span, lengths, whole)
+    scalar = _scalar(hint) if isinstance(value, np.ndarray) else None
+    if scalar is not None and issubclass(scalar, np.integer):
+        least, most = max(least, np.iinfo(scalar).min), min(most, np.iinfo(scalar).max)
+    if least <= low and high <= most:
+        return ""
+    return f"{has} {low if low < least else high!r:.20}, which is not in {least:.6g} … {most:.6g}"
+
+
+def _extent(value: Any) -> tuple[float | None, float | None, bool, bool]:
+    """Return the lowest and the highest finite number, whether all are whole, and whether all are finite."""
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind not in "iuf" or not value.size:
+            return None, None, True, True
+        there = np.isfinite(value)
+        finite = bool(there.all())
+        some = value if finite else value[there]
+        if not some.size:
+            return None, None, False, finite
+        return some.min().item(), some.max().item(), value.dtype.kind != "f", finite
+    numbers = list(_leaves(value))
+    known = [one for one in numbers if isinstance(one, int) or math.isfinite(one)]
+    if not known:
+        return None, None, True, not numbers
+    return min(known), max(known), all(isinstance(one, int) for one in known), len(known) == len(numbers)
+
+
+def _leaves(value: Any) -> Iterator[float]:
+    """Yield the numbers of a fact, in what it is nested in."""
+    if isinstance(value, tuple | list):
+        for one in value:
+            yield from _leaves(one)
+    elif isinstance(value, dict):
+        for one in value.values():
+            yield from _leaves(one)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the texts of a fact, in what it is nested in; of an array the longest that it has room for."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, tuple | list):
+        for one in value:
+            yield from _texts(one)
+    elif isinstance(value, dict):
+        for one in (*value, *value.values()):
+            yield from _texts(one)
+    elif isinstance(value, np.ndarray) and value.dtype.kind == "U":
+        yield " " * (value.dtype.itemsize // 4)
+
+
+def _bounds(span: str, lengths: Mapping[str, int], whole: bool) -> tuple[float, float]:
+    """Return the lowest and the highest number of a span, such as ``0:channels`` or ``0…1``."""
+    if span == "any":
+        return (-math.inf, math.inf) if whole else (-_LARGEST, _LARGEST)
+    least, most = (-_WHOLE, _WHOLE) if whole else (-_ROOM, _ROOM)
+    mark = ":" if ":" in span else "…"
+    first, _, last = span.partition(mark)
+    low, high = (lengths[one] if one in lengths else float(one) if one else None for one in (first, last))
+    return least if low is None else low, most if high is None else high - (mark == ":")

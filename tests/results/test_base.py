@@ -36,7 +36,7 @@ def filters_result(**changes):
 
 def maps_result():
     return MapsResult(
-        maps=RNG.normal(size=(5, 0, 3)).astype(np.float32),
+        maps=RNG.normal(size=(5, 2, 3)).astype(np.float32),
         image=RNG.integers(0, 256, (7, 6, 3), dtype=np.uint8),
         index=np.array([2, 4, 6, 8, 10]),
         units=np.array([10, 4]),

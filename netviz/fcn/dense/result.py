@@ -73,6 +73,26 @@ class DenseResult(Result):
         "classes": "labels",
         "level": "labels rows columns",
         "image": "* * 3",
+        "inputs": "scales",
+        "strides": "scales",
+        "windows": "scales",
+    }
+    ranges: ClassVar[dict[str, str]] = {
+        "scores": "any",
+        "center_y": "-1e9…1e9",
+        "center_x": "-1e9…1e9",
+        "windows": "-1e9…1e9",
+        "field": "0…1e9",
+        "classes": "0:channels",
+        "level": "0:scales",
+        "levels": "any",
+        "chosen": "asked | top",
+        "placed": "geometry | pixels | window | anchors | spread",
+        "window_of": "crop | field | anchor | image",
+        "scales": "0…1e9",
+        "inputs": "1…1e9",
+        "strides": "0…1e9",
+        "field_status": "exact | upper_bound | global | unknown",
     }
 
     scores: NDArray[np.float32]
@@ -199,6 +219,30 @@ class CompareResult(Result):
         "evaluations": "4",
         "image": "height width 3",
     }
+    ranges: ClassVar[dict[str, str]] = {
+        "center_y": "-1e9…1e9",
+        "center_x": "-1e9…1e9",
+        "window": "-1e9…1e9",
+        "boxes": "-1e9…1e9",
+        "dense": "any",
+        "sliding": "any",
+        "regions": "any",
+        "box_scores": "any",
+        "seconds": "0…",
+        "evaluations": "1…",
+        "class_index": "0…",
+        "stride": "0…1e9",
+        "input_size": "1…1e9",
+        "crop": "1…1e9",
+        "batch": "1…",
+        "repeats": "1…",
+        "proposals": "0…",
+        "proposal_seconds": "0…",
+        "per_image": "1…",
+        "deviation": "any",
+        "correlation": "any",
+        "threads": "0…",
+    }
 
     dense: NDArray[np.float32]
     sliding: NDArray[np.float32]
@@ -227,6 +271,10 @@ class CompareResult(Result):
     correlation: float
     device: str
     threads: int
+
+    def fault(self) -> str:
+        """Return whether a way took no time."""
+        return "" if self.seconds.all() else "seconds holds 0"
 
     @property
     def rows(self) -> tuple[tuple[str, int, float, float], ...]:

@@ -1,11 +1,14 @@
 """How well a network labels every pixel."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal, TypeAlias
 
+from netviz.fcn.metrics import Metrics
 from netviz.results.base import Arrays, Result
 
-METRICS: Final = {
+Metric: TypeAlias = Literal["pixel_accuracy", "mean_accuracy", "mean_iu", "frequency_weighted_iu"]
+
+METRICS: Final[dict[Metric, str]] = {
     "pixel_accuracy": "pixel accuracy",
     "mean_accuracy": "mean accuracy",
     "mean_iu": "mean IU",
@@ -42,8 +45,18 @@ class SegmentationResult(Result):
     """
 
     kind: ClassVar[str] = "segmentation"
+    axes: ClassVar[dict[str, str]] = {
+        "tables": "classes classes",
+    }
+    ranges: ClassVar[dict[str, str]] = {
+        "tables": "0…",
+        "metrics": "0…1",
+        "boundary": "0…1",
+        "images": "0…",
+        "pixels": "0…",
+    }
 
-    metrics: dict[str, dict[str, Any]]
+    metrics: dict[str, Metrics]
     boundary: dict[str, tuple[float | None, ...]]
     streams: tuple[str, ...]
     classes: tuple[str, ...]
@@ -53,6 +66,17 @@ class SegmentationResult(Result):
     origin: str
     input: str
     tables: Arrays
+
+    def fault(self) -> str:
+        """Return which fact tells nothing of a stream."""
+        for name in self.streams:
+            if name not in self.tables:
+                return f"{name!r:.60} is missing"
+            if name not in self.metrics:
+                return f"metrics tells nothing of {name!r:.60}"
+            if self.boundary and len(self.boundary.get(name, ())) < _BANDS[-1]:
+                return f"boundary tells too little of {name!r:.60}"
+        return ""
 
     def told(self) -> dict[str, Any]:
         """Return the metrics of each stream, with its boundary curve where there is one: the command's JSON."""

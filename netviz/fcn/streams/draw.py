@@ -260,9 +260,9 @@ def _draw(result: StreamsResult) -> Figure:
         for number, name in enumerate(result.names, start=1):
             score = result.scores[name]
             said = "no pixel counts: all is void"
-            if score["mean_iu"] is not None:
-                right, united = _percent(score["pixel_accuracy"]), _percent(score["mean_iu"])
-                said = f"pixel accuracy {right}, mean IU {united}"
+            right, united = score["pixel_accuracy"], score["mean_iu"]
+            if right is not None and united is not None:
+                said = f"pixel accuracy {_percent(right)}, mean IU {_percent(united)}"
             picture = _wrong(result.predicted(name), result.truth, faded)
             place(row + 1, number, picture, f"mistakes of {name}", said)
     canvas.frames(boxes)

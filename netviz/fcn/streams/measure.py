@@ -5,7 +5,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +14,8 @@ from typing_extensions import Unpack
 
 from netviz.capture import brief, evaluation, network_device, unwrap
 from netviz.errors import ImageError, ModelError
-from netviz.fcn.metrics import Confusion, metrics
-from netviz.fcn.streams.result import StreamsResult
+from netviz.fcn.metrics import Confusion, Metrics, metrics
+from netviz.fcn.streams.result import StreamsResult, Tap
 from netviz.images import Photo, placement, prepare, read_image
 from netviz.images.labelled.labels import read_numbers
 from netviz.images.labelled.masks import VOID, VOID_NAMES
@@ -217,7 +216,7 @@ def show(
     )
 
 
-def _scores(truth: NDArray[np.int32], predicted: NDArray[np.intp], classes: Sequence[str]) -> dict[str, Any]:
+def _scores(truth: NDArray[np.int32], predicted: NDArray[np.intp], classes: Sequence[str]) -> Metrics:
     """Return the four metrics of one picture."""
     counts = Confusion(len(classes))
     counts.update(truth, predicted)
@@ -306,7 +305,7 @@ def _skips(
     return streams, added
 
 
-def _taps(network: nn.Module) -> dict[str, dict[str, Any]]:
+def _taps(network: nn.Module) -> dict[str, Tap]:
     """Say which layers the streams of a network with skips score, and where their positions lie."""
     if not isinstance(network, SkipNetwork):
         return {}

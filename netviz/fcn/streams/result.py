@@ -1,13 +1,27 @@
 """What a dense network says of every pixel, once for each of its streams."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypedDict
 
+from netviz.fcn.metrics import Metrics
 from netviz.interpolation import rescaled
 from netviz.results.base import Arrays, Result
+
+
+class Tap(TypedDict):
+    """The layer that a stream scores, and where its positions lie: see `StreamsResult`."""
+
+    layer: str
+    stride: float
+    center: list[float]
+
+
+Change = TypedDict("Change", {"from": str, "share": float})
+"""From which stream another one differs, and at which share of the pixels."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +71,14 @@ class StreamsResult(Result):
         "image": "height width 3",
         "truth": "height width",
     }
+    ranges: ClassVar[dict[str, str]] = {
+        "streams": "any",
+        "truth": "-1:classes",
+        "form": "classes | edges | values",
+        "original": "1…",
+        "void_share": "0…1",
+        "input_size": "1…1e9",
+    }
 
     streams: Arrays
     image: NDArray[np.uint8]
@@ -69,11 +91,34 @@ class StreamsResult(Result):
     image_name: str
     original: tuple[int, int]
     input: str
-    taps: dict[str, dict[str, Any]]
-    changed: dict[str, dict[str, Any]]
-    scores: dict[str, dict[str, Any]]
+    taps: dict[str, Tap]
+    changed: dict[str, Change]
+    scores: dict[str, Metrics]
     void_share: float
     input_size: tuple[int, int] | None = None
+
+    def fault(self) -> str:
+        """Return which stream, tap, change or score is missing, or of another size."""
+        height, width, _ = self.image.shape
+        for name in self.names:
+            if name not in self.streams:
+                return f"{name!r:.60} is missing"
+            if self.form == "classes" and len(self.streams[name]) != len(self.classes):
+                return f"{name!r:.60} has {len(self.streams[name])} maps, but there are {len(self.classes)} classes"
+            if self.streams[name].shape[1:] != (height, width):
+                return f"{name!r:.60} has another size than image"
+            if self.taps and (name not in self.taps or f"added_{name}" not in self.streams):
+                return f"taps tells nothing of {name!r:.60}"
+        for name, tap in self.taps.items():
+            if tap["stride"] <= 0 or len(tap["center"]) != 2:
+                return f"taps tells nothing useful of {name!r:.60}"
+        if self.form == "classes":
+            for place, name in enumerate(self.names[1:]):
+                if name not in self.changed or self.changed[name]["from"] != self.names[place]:
+                    return f"changed tells nothing of {name!r:.60}"
+            if self.truth is not None and not set(self.names) <= set(self.scores):
+                return "scores does not tell of each stream"
+        return ""
 
     def predicted(self, name: str) -> NDArray[np.intp]:
         """Return a stream's class of every pixel, (H, W); the first of several that are equal."""

@@ -54,14 +54,30 @@ class ContrastResult(Result):
 
     kind: ClassVar[str] = "contrast"
     axes: ClassVar[dict[str, str]] = {
-        "before": "stored rows columns",
-        "after": "stored rows columns",
+        "before": "channels rows columns",
+        "after": "channels rows columns",
         "local_mean_before": "rows columns",
         "local_std_before": "rows columns",
         "local_mean_after": "rows columns",
         "local_std_after": "rows columns",
         "image": "* * 3",
         "units": "*",
+    }
+    ranges: ClassVar[dict[str, str]] = {
+        "before": "any",
+        "after": "any",
+        "local_mean_before": "any",
+        "local_std_before": "any",
+        "local_mean_after": "any",
+        "local_std_after": "any",
+        "units": "0:channels",
+        "method": "lcn | lrn | batch",
+        "window": "1…",
+        "sigma": "0…",
+        "across": "maps | each",
+        "constants": "paper | pytorch | ",
+        "c": "any",
+        "floor_share": "any",
     }
 
     before: NDArray[np.float32]

@@ -94,6 +94,36 @@ class DissectionResult(Result):
     """
 
     kind: ClassVar[str] = "dissection"
+    axes: ClassVar[dict[str, str]] = {
+        "iou": "channels concepts",
+        "intersection": "channels concepts",
+        "unit_area": "channels categories",
+        "concept_area": "concepts",
+        "concept_images": "concepts",
+        "category_area": "categories",
+        "threshold": "channels",
+        "best": "channels categories",
+    }
+    ranges: ClassVar[dict[str, str]] = {
+        "iou": "0…1",
+        "intersection": "0…",
+        "unit_area": "0…",
+        "concept_area": "0…",
+        "concept_images": "0…",
+        "category_area": "0…",
+        "best": "-1:concepts",
+        "map_size": "1…1e9",
+        "field_size": "0…1e9",
+        "field_stride": "0…1e9",
+        "field_status": "exact | upper_bound | global | unknown",
+        "placed": "by field | evenly",
+        "quantile": "0…1",
+        "quantile_samples": "0…",
+        "positions": "0…",
+        "quantile_error": "0…",
+        "detect": "0…1",
+        "images": "0…",
+    }
 
     iou: NDArray[np.float64]
     intersection: NDArray[np.int64]
@@ -124,6 +154,13 @@ class DissectionResult(Result):
     data: str
     resolution: str
     input: str
+
+    def fault(self) -> str:
+        """Return whether a concept is of no known category."""
+        of = [category for _, category in self.concepts]
+        return next(
+            (f"concepts tells of {one!r:.60}, no category" for one in of if one not in self.categories), ""
+        )
 
     def detections(self) -> tuple[Detection, ...]:
         """Return the best concept of every unit over all categories, the first of several."""

@@ -4,12 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from netviz.errors import ResultError
 from netviz.questions.dissect.result import Detection, DissectionResult, count_detectors
 from netviz.questions.patches.run import PatchesRun, open_run
-from netviz.questions.reader import load_result
+from netviz.questions.reader import load_kind
 from netviz.results.runs import Run, RunLayer, read_run
 
 
@@ -100,40 +98,4 @@ def read_dissection(path: str | Path) -> DissectionResult:
     ResultError
         If it does not.
     """
-    result = load_result(path)
-    if not isinstance(result, DissectionResult):
-        raise ResultError(f"{path} holds a result of kind {result.kind!r}, no dissection; name another file")
-    problem = _problem(result)
-    if problem:
-        raise ResultError(f"{path} is damaged: {problem}; run netviz dissect again")
-    return result
-
-
-def _problem(result: DissectionResult) -> str:
-    units, concepts, categories = result.channels, len(result.concepts), len(result.categories)
-    wanted: dict[str, tuple[str, tuple[int, ...]]] = {
-        "iou": ("f", (units, concepts)),
-        "intersection": ("i", (units, concepts)),
-        "unit_area": ("i", (units, categories)),
-        "concept_area": ("i", (concepts,)),
-        "concept_images": ("i", (concepts,)),
-        "category_area": ("i", (categories,)),
-        "threshold": ("f", (units,)),
-        "best": ("i", (units, categories)),
-    }
-    for name, (kind, shape) in wanted.items():
-        array = getattr(result, name)
-        if not isinstance(array, np.ndarray) or array.dtype.kind != kind or array.shape != shape:
-            return f"{name} has the wrong type or shape"
-    if not units or not concepts:
-        return "there are no units or no concepts"
-    if not all(
-        isinstance(one, tuple) and len(one) == 2 and isinstance(one[0], str) and one[1] in result.categories
-        for one in result.concepts
-    ):
-        return "a concept has no name or no category"
-    if not (np.isfinite(result.iou).all() and np.isfinite(result.threshold).all()):
-        return "a number is not finite"
-    if result.best.min() < -1 or result.best.max() >= concepts:
-        return "best names concepts that there are not"
-    return ""
+    return load_kind(path, DissectionResult, again="run netviz dissect again")

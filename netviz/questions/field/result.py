@@ -84,12 +84,35 @@ class FieldResult(Result):
     kind: ClassVar[str] = "field"
     axes: ClassVar[dict[str, str]] = {
         "theoretical": "3 2",
-        "image": "* * 3",
+        "image": "height width 3",
         "chart_layers": "listed?",
         "chart_status": "listed?",
         "chart_sizes": "listed? 2",
-        "effective": "* *",
-        "empirical": "* * *",
+        "effective": "height width",
+        "empirical": "empirical_units * *",
+        "empirical_sizes": "empirical_units?",
+    }
+    ranges: ClassVar[dict[str, str]] = {
+        "theoretical": "… or NaN",
+        "chart_sizes": "0… or NaN",
+        "channels": "1…",
+        "units": "0:channels",
+        "map_shape": "1…1e9",
+        "position": "0…",
+        "input_shape": "1…1e9",
+        "status": "exact | upper_bound | global | unknown",
+        "gradient": "absolute | positive",
+        "effective": "any",
+        "effective_width": "any",
+        "effective_ratio": "any",
+        "empirical": "any",
+        "empirical_units": "0:channels",
+        "empirical_sizes": "0…",
+        "patch": "0…1e9",
+        "stride": "0…",
+        "top": "0…",
+        "dead": "0:channels",
+        "still": "0:channels",
     }
 
     theoretical: NDArray[np.float64]
@@ -193,6 +216,20 @@ class MeasuredResult(Result):
         "used": "measured?",
         "maps": "measured? * *",
         "theoretical": "3 2",
+    }
+    ranges: ClassVar[dict[str, str]] = {
+        "units": "0:channels",
+        "sizes": "0… or NaN",
+        "offsets": "… or NaN",
+        "used": "0…",
+        "theoretical": "… or NaN",
+        "status": "exact | upper_bound | global | unknown",
+        "map_shape": "1…1e9",
+        "input_shape": "1…1e9",
+        "cell": "1…1e9",
+        "patch": "1…1e9",
+        "stride": "1…",
+        "threshold": "0…1",
     }
 
     units: NDArray[np.int64]

@@ -44,6 +44,16 @@ class FiltersResult(Result):
         "weight": "* * * *",
         "units": "*",
     }
+    ranges: ClassVar[dict[str, str]] = {
+        "weight": "any",
+        "units": "0…",
+        "groups": "1…",
+        "channel_order": "RGB | BGR | L",
+        "scale": "each | shared",
+        "sort": "index | norm | hue",
+        "dead": "0…",
+        "duplicates": "0…",
+    }
 
     weight: NDArray[Any]
     units: NDArray[np.int64]
@@ -58,6 +68,16 @@ class FiltersResult(Result):
     sort: str
     dead: tuple[int, ...]
     duplicates: tuple[tuple[int, int], ...]
+
+    def fault(self) -> str:
+        """Return which array or fact tells of units that there are not."""
+        if self.weight.shape[0] % self.groups:
+            return f"weight has the shape {self.weight.shape}, which {self.groups} groups do not divide"
+        count = self.weight.shape[1] * self.groups if self.transposed else self.weight.shape[0]
+        for name, units in (("units", self.units), ("dead", self.dead), ("duplicates", self.duplicates)):
+            if np.max(units, initial=0) >= count:
+                return f"{name} tells of unit {np.max(units)}, but there are {count}"
+        return ""
 
     @property
     def filters(self) -> NDArray[Any]:

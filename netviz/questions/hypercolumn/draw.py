@@ -1,6 +1,6 @@
 """The picture of hypercolumns: the image, three components as colours, clusters, and each component by itself."""
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,7 +11,7 @@ from netviz.paper.classes import class_colour, class_colours, legend
 from netviz.paper.layout import MARGIN, Canvas, Head, Panels, fit, seen_size
 from netviz.paper.scales import Pixels, Scale, peak
 from netviz.paper.words import MINUS, TIMES
-from netviz.questions.hypercolumn.result import HypercolumnResult
+from netviz.questions.hypercolumn.result import HypercolumnResult, StackedLayer
 
 _SIDE: Final = 400
 _LEAST: Final = 240
@@ -106,7 +106,7 @@ def _sources(result: HypercolumnResult, number: int) -> str:
     return f"weights: {', '.join(told)}"
 
 
-def _short(layer: dict[str, Any]) -> str:
+def _short(layer: StackedLayer) -> str:
     return str(layer["alias"] or layer["layer"])
 
 
@@ -114,7 +114,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.1 or not share else f"{100 * share:.2g} %"
 
 
-def _described(layer: dict[str, Any]) -> str:
+def _described(layer: StackedLayer) -> str:
     field = TIMES.join(f"{side:g}" for side in dict.fromkeys(layer["field_size"]))
     stride = TIMES.join(f"{side:g}" for side in dict.fromkeys(layer["field_stride"]))
     most = "at most " if layer["field_status"] == "upper_bound" else ""

@@ -1,12 +1,26 @@
 """What all depths of a network together say of every place of an image."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypedDict
 
 from netviz.results.base import Result
+
+
+class StackedLayer(TypedDict):
+    """What is told of each layer of a hypercolumn: see `HypercolumnResult`."""
+
+    layer: str
+    alias: str
+    units: int
+    maps: list[int]
+    field_size: list[float]
+    field_stride: list[float]
+    field_status: str
+    share: list[float]
 
 
 @dataclass(frozen=True)
@@ -28,7 +42,7 @@ class HypercolumnResult(Result):
         As the network saw it.
     network, image_name : str
         What network and image are called.
-    layers : tuple of dict
+    layers : tuple of StackedLayer
         Of each layer, in running order: ``layer``, ``alias``, ``units``, ``maps`` [h, w], ``field_size``,
         ``field_stride``, ``field_status``, and ``share`` (3 numbers): how much of each component comes from it, its
         part of the squared weights.
@@ -53,6 +67,15 @@ class HypercolumnResult(Result):
         "clusters": "rows columns",
         "image": "* * 3",
     }
+    ranges: ClassVar[dict[str, str]] = {
+        "components": "any",
+        "explained": "0…",
+        "clusters": "0:cluster_share",
+        "grid_step": "0…1e9",
+        "cluster_components": "0…",
+        "cluster_explained": "0…",
+        "cluster_share": "0…1",
+    }
 
     components: NDArray[np.float32]
     explained: NDArray[np.float64]
@@ -60,7 +83,7 @@ class HypercolumnResult(Result):
     image: NDArray[np.uint8]
     network: str
     image_name: str
-    layers: tuple[dict[str, Any], ...]
+    layers: tuple[StackedLayer, ...]
     grid_step: tuple[float, float]
     cluster_components: int
     cluster_explained: float

@@ -44,6 +44,15 @@ class MapsResult(Result):
         "index": "stored",
         "units": "*",
     }
+    ranges: ClassVar[dict[str, str]] = {
+        "maps": "any",
+        "index": "0:channels",
+        "units": "0:channels",
+        "channels": "1…",
+        "scale": "each | shared",
+        "sort": "index | max",
+        "normalize": "lcn | lrn | ",
+    }
 
     maps: NDArray[np.float32]
     image: NDArray[np.uint8]
@@ -58,6 +67,11 @@ class MapsResult(Result):
     scale: str
     sort: str
     normalize: str = ""
+
+    def fault(self) -> str:
+        """Return which of the units that are drawn has no map."""
+        lost = np.setdiff1d(self.units, self.index)
+        return f"units tells of unit {lost[0]}, which has no map" if len(lost) else ""
 
     @property
     def drawn(self) -> NDArray[np.float32]:

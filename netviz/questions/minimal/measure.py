@@ -19,7 +19,7 @@ from netviz.errors import ImageError, ModelError
 from netviz.images import Photo, images_or_photographs, normalize, read_image
 from netviz.models import Model, ModelSpec
 from netviz.questions.classes import class_label, find_class, scores_on
-from netviz.questions.minimal.result import MinimalResult, MinimalSetResult
+from netviz.questions.minimal.result import ClassShare, MinimalResult, MinimalSetResult
 from netviz.questions.minimal.search import search
 from netviz.questions.opening import InputOptions, Opened, open_model
 
@@ -312,12 +312,12 @@ def _predicted(model: Model, name: str, target: str | int | None, scores: torch.
     return chosen
 
 
-def _by_class(found: list[MinimalResult]) -> tuple[dict[str, Any], ...]:
+def _by_class(found: list[MinimalResult]) -> tuple[ClassShare, ...]:
     """Return the shares by class, the class that needs most first."""
     groups: dict[int, list[MinimalResult]] = {}
     for one in found:
         groups.setdefault(one.class_index, []).append(one)
-    table = []
+    table: list[ClassShare] = []
     for number, members in groups.items():
         shares = [one.share for one in members]
         table.append(

@@ -1,10 +1,11 @@
 """The part of an image that suffices for a prediction."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypedDict
 
 from netviz.results.base import Result
 
@@ -65,6 +66,20 @@ class MinimalResult(Result):
         "scores": "steps?",
         "predictions": "steps?",
     }
+    ranges: ClassVar[dict[str, str]] = {
+        "segments": "0:count",
+        "order": "0:count",
+        "predictions": "0…",
+        "class_index": "0…",
+        "fill": "blur | inpaint | mean",
+        "blur": "0…",
+        "asked": "0…",
+        "count": "1…",
+        "removed": "0…",
+        "share": "0…1",
+        "end_index": "0…",
+        "evaluations": "0…",
+    }
 
     image: NDArray[np.uint8]
     minimal: NDArray[np.uint8]
@@ -108,6 +123,17 @@ class MinimalResult(Result):
         return image
 
 
+class ClassShare(TypedDict):
+    """What the images of one class need: see `MinimalSetResult`."""
+
+    class_index: int
+    label: str
+    images: int
+    mean: float
+    least: float
+    most: float
+
+
 @dataclass(frozen=True)
 class MinimalSetResult(Result):
     """Which share of each of several images suffices for its prediction.
@@ -138,6 +164,24 @@ class MinimalSetResult(Result):
     """
 
     kind: ClassVar[str] = "minimal_set"
+    axes: ClassVar[dict[str, str]] = {
+        "share": "names",
+        "class_index": "names",
+        "removed": "names",
+        "count": "names",
+        "images": "names side side 3",
+        "minimals": "names side side 3",
+        "labels": "names",
+    }
+    ranges: ClassVar[dict[str, str]] = {
+        "share": "0…1",
+        "class_index": "0…",
+        "removed": "0…",
+        "count": "0…",
+        "fill": "blur | inpaint | mean",
+        "asked": "0…",
+        "mean_share": "0…1",
+    }
 
     share: NDArray[np.float64]
     class_index: NDArray[np.int64]
@@ -153,4 +197,4 @@ class MinimalSetResult(Result):
     labels: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
     mean_share: float
-    by_class: tuple[dict[str, Any], ...]
+    by_class: tuple[ClassShare, ...]

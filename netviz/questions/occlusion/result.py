@@ -43,6 +43,24 @@ class OcclusionResult(Result):
     """
 
     kind: ClassVar[str] = "occlusion"
+    axes: ClassVar[dict[str, str]] = {
+        "map": "height width",
+        "drops": "rows columns",
+        "tops": "rows",
+        "lefts": "columns",
+        "image": "height width 3",
+    }
+    ranges: ClassVar[dict[str, str]] = {
+        "map": "any",
+        "drops": "any",
+        "tops": "0:height",
+        "lefts": "0:width",
+        "class_index": "0…",
+        "score": "any",
+        "patch": "1…",
+        "stride": "1…",
+        "fill": "mean | noise | zero",
+    }
 
     map: NDArray[np.float32]
     drops: NDArray[np.float32]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from netviz.errors import ResultError
-from netviz.questions.patches.result import PatchesResult, check_patches
-from netviz.questions.reader import load_result
+from netviz.questions.patches.result import PatchesResult
+from netviz.questions.reader import load_kind
 from netviz.results.runs import Run, RunLayer, read_run
 
 
@@ -86,10 +86,7 @@ def read_patches(path: str | Path) -> PatchesResult:
     ResultError
         If it does not.
     """
-    result = load_result(path)
-    if not isinstance(result, PatchesResult):
-        raise ResultError(f"{path} holds a result of kind {result.kind!r}, no patches; name another file")
-    return check_patches(result, str(path))
+    return load_kind(path, PatchesResult, again="run netviz patches again")
 
 
 def image_names(folder: str | Path, numbers: Iterable[int]) -> dict[int, str]:

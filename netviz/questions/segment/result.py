@@ -55,6 +55,29 @@ class SegmentResult(Result):
     """
 
     kind: ClassVar[str] = "segment"
+    axes: ClassVar[dict[str, str]] = {
+        "mask": "height width",
+        "heat": "height width",
+        "map": "* *",
+        "image": "height width 3",
+    }
+    ranges: ClassVar[dict[str, str]] = {
+        "heat": "any",
+        "map": "any",
+        "unit": "0:channels",
+        "threshold": "any",
+        "threshold_of": "quantile | fraction",
+        "level": "0…1",
+        "images": "0…",
+        "positions": "0…",
+        "samples": "0…",
+        "share": "0…1",
+        "shown": "0…1",
+        "shown_box": "0…",
+        "field_size": "0…1e9",
+        "field_stride": "0…1e9",
+        "field_status": "exact | upper_bound | global | unknown",
+    }
 
     mask: NDArray[np.bool_]
     heat: NDArray[np.float32]

@@ -16,7 +16,7 @@ from netviz.questions.opening import InputOptions
 from netviz.questions.places import Reader, contrast_normalized, open_layer, sample
 from netviz.questions.sift.keypoints import DIMENSIONS, Keypoints, detect
 from netviz.questions.sift.measure import require_keypoints
-from netviz.questions.sift.result import MatchResult
+from netviz.questions.sift.result import Found, MatchResult
 from netviz.questions.sift.warps import Warp, inside, move, warp_image, warps
 
 METHODS = ("SIFT", "layer", "normalized")
@@ -44,7 +44,7 @@ class Comparison(NamedTuple):
         By method: row and column in the image, in the warped image, and 1 if right.
     """
 
-    rows: list[dict[str, Any]]
+    rows: list[Found]
     matches: dict[str, NDArray[np.float32]]
 
 
@@ -118,7 +118,7 @@ def match(
     reader = open_layer(image, layer, model, **options)
     original = describe(reader, reader.image, window, require_keypoints(reader))
     chosen = warps((reader.image.shape[0], reader.image.shape[1]), seed)
-    rows: list[dict[str, Any]] = []
+    rows: list[Found] = []
     drawn: dict[str, NDArray[np.float32]] = {}
     warped = reader.image
     for done, warp in enumerate(chosen):
@@ -198,7 +198,8 @@ def compare(first: Described, second: Described, warp: Warp, shape: tuple[int, i
     places = move(first.keypoints.points, warp.homography)
     apart = np.hypot(*(places[:, None] - second.keypoints.points[None]).transpose(2, 0, 1))
     near = apart <= TOLERANCE
-    rows, matches = [], {}
+    rows: list[Found] = []
+    matches = {}
     for method in first.descriptors:
         one, other = mutual(first.descriptors[method], second.descriptors[method]).T
         right = near[one, other]
@@ -234,15 +235,24 @@ def mutual(first: NDArray[np.floating], second: NDArray[np.floating]) -> NDArray
     return np.stack([found, there[found]], axis=1)
 
 
-def totals(rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+def totals(rows: Sequence[Found]) -> tuple[Found, ...]:
     """Sum rows over the warps of each kind, and over all."""
-    found = []
+    found: list[Found] = []
     for kind in (*dict.fromkeys(row["kind"] for row in rows), "all"):
         for method in METHODS:
             some = [row for row in rows if row["method"] == method and kind in (row["kind"], "all")]
-            sums = {name: sum(row[name] for row in some) for name in ("matchable", "matches", "right")}
-            precision = _share(sums["right"], sums["matches"])
-            found.append({"kind": kind, "method": method, "warps": len(some), **sums, "precision": precision})
+            matches, right = (sum(row["matches"] for row in some), sum(row["right"] for row in some))
+            found.append(
+                {
+                    "kind": kind,
+                    "method": method,
+                    "warps": len(some),
+                    "matchable": sum(row["matchable"] for row in some),
+                    "matches": matches,
+                    "right": right,
+                    "precision": _share(right, matches),
+                }
+            )
     return tuple(found)
 
 

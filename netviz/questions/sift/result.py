@@ -1,10 +1,11 @@
 """SIFT beside a layer: descriptors at the same places, and how well either finds a place again."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import NotRequired, TypedDict
 
 from netviz.results.base import Result
 
@@ -82,6 +83,25 @@ class SiftResult(Result):
         "stage_maps": "shown * *",
         "stage_normalized": "shown * *",
     }
+    ranges: ClassVar[dict[str, str]] = {
+        "scales": "0…1e9",
+        "descriptors": "0…",
+        "layer_raw": "any",
+        "layer_normalized": "any",
+        "stage_filters": "any",
+        "stage_units": "0:channels",
+        "stage_maps": "any",
+        "stage_normalized": "any",
+        "channels": "1…",
+        "window": "1…1e9",
+        "found": "0…",
+        "field_size": "0…1e9",
+        "field_stride": "0…1e9",
+        "field_status": "exact | upper_bound | global | unknown",
+        "convolutions": "0…",
+        "poolings": "0…",
+        "norms": "0…",
+    }
 
     keypoints: NDArray[np.float32]
     scales: NDArray[np.float32]
@@ -113,6 +133,21 @@ class SiftResult(Result):
     convolutions: int
     poolings: int
     norms: int
+
+
+class Found(TypedDict):
+    """How often a method found places again: see `MatchResult`; a total is over so many warps, of any strength."""
+
+    kind: str
+    strength: NotRequired[float]
+    warps: NotRequired[int]
+    method: str
+    keypoints: NotRequired[int]
+    keypoints_warped: NotRequired[int]
+    matchable: int
+    matches: int
+    right: int
+    precision: float | None
 
 
 @dataclass(frozen=True)
@@ -151,6 +186,23 @@ class MatchResult(Result):
     """
 
     kind: ClassVar[str] = "match"
+    axes: ClassVar[dict[str, str]] = {
+        "image": "height width 3",
+        "warped": "height width 3",
+        "homographies": "warps 3 3",
+        "pair_sift": "*? 5",
+        "pair_layer": "*? 5",
+        "pair_normalized": "*? 5",
+    }
+    ranges: ClassVar[dict[str, str]] = {
+        "keypoints": "0…",
+        "tolerance": "0…",
+        "channels": "1…",
+        "window": "1…1e9",
+        "field_size": "0…1e9",
+        "field_stride": "0…1e9",
+        "field_status": "exact | upper_bound | global | unknown",
+    }
 
     image: NDArray[np.uint8]
     warped: NDArray[np.uint8]
@@ -158,8 +210,8 @@ class MatchResult(Result):
     pair_sift: NDArray[np.float32]
     pair_layer: NDArray[np.float32]
     pair_normalized: NDArray[np.float32]
-    rows: tuple[dict[str, Any], ...]
-    totals: tuple[dict[str, Any], ...]
+    rows: tuple[Found, ...]
+    totals: tuple[Found, ...]
     keypoints: int
     tolerance: float
     network: str

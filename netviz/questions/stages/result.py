@@ -86,6 +86,16 @@ class StagesResult(Result):
         "units": "drawn",
         "maps": "channels * *",
     }
+    ranges: ClassVar[dict[str, str]] = {
+        "filters": "any",
+        "units": "0:channels",
+        "maps": "any",
+        "groups": "1…",
+        "channel_order": "RGB | BGR | L",
+        "sort": "asked | activity",
+        "window": "1…",
+        "step": "1…",
+    }
 
     filters: NDArray[np.float32]
     image: NDArray[np.uint8]
@@ -107,9 +117,6 @@ class StagesResult(Result):
     window: int
     step: int
 
-    def __post_init__(self) -> None:
-        # A file holds plain lists.
-        object.__setattr__(self, "columns", tuple(Column(*column) for column in self.columns))
-        for column in self.columns:
-            if column.key not in self.maps:
-                raise KeyError(column.key)
+    def fault(self) -> str:
+        """Return which column has no maps."""
+        return next((f"{one.key!r:.60} is missing" for one in self.columns if one.key not in self.maps), "")

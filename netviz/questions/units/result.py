@@ -99,6 +99,34 @@ class UnitsResult(Result):
     """
 
     kind: ClassVar[str] = "units"
+    axes: ClassVar[dict[str, str]] = {
+        "selectivity": "channels",
+        "class_means": "channels classes?",
+        "sparsity": "channels",
+        "zeros": "channels",
+        "correlation": "channels channels",
+        "order": "channels",
+        "common": "channels channels",
+    }
+    ranges: ClassVar[dict[str, str]] = {
+        "selectivity": "0…1 or NaN",
+        "class_means": "… or NaN",
+        "sparsity": "… or NaN",
+        "zeros": "0…1",
+        "correlation": "-1…1 or NaN",
+        "order": "0:channels",
+        "common": "0…1",
+        "alike": "0:channels",
+        "redundant": "0…",
+        "chance": "0…",
+        "class_images": "0…",
+        "single": "0…",
+        "channels": "1…",
+        "top": "0…",
+        "images": "0…",
+        "positions": "0…",
+        "samples": "0…",
+    }
 
     selectivity: Floats
     class_means: Floats
@@ -407,6 +435,14 @@ class NearestResult(Result):
         "nearest": "channels named",
         "similarity": "channels named",
         "sparsity": "channels",
+    }
+    ranges: ClassVar[dict[str, str]] = {
+        "nearest": "-1:channels",
+        "similarity": "-1…1 or NaN",
+        "sparsity": "… or NaN",
+        "images": "0…",
+        "positions": "0…",
+        "samples": "0…",
     }
 
     nearest: NDArray[np.int64]

@@ -189,10 +189,10 @@ def test_a_result_is_saved_and_believed_only_after_a_look(tmp_path):
     assert np.array_equal(loaded.iou, result().iou)
     assert load_result(path).summary()["unique"] == 2
     for changes, message in (
-        ({"iou": np.zeros((2, 2))}, "iou has the wrong"),
-        ({"threshold": np.array([0, np.nan])}, "not finite"),
-        ({"best": np.full((2, 2), 7)}, "best names concepts"),
-        ({"concepts": (("a", "x"), *CONCEPTS[1:])}, "a concept has no"),
+        ({"iou": np.zeros((2, 2))}, "iou has the shape 2×2"),
+        ({"threshold": np.array([0, np.nan])}, "threshold holds NaN"),
+        ({"best": np.full((2, 2), 7)}, "best holds 7"),
+        ({"concepts": (("a", "x"), *CONCEPTS[1:])}, "concepts tells of 'x', no category"),
     ):
         result(**changes).save(path)
         with pytest.raises(ResultError, match=message):

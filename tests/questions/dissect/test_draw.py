@@ -232,6 +232,6 @@ def test_what_cannot_be_drawn_is_said_in_one_line(tmp_path):
         draw([run, tmp_path / "gone"], out)
     damaged = random(9, 3)
     damaged.iou[0, 0] = np.nan
-    with pytest.raises(ResultError, match="not finite"):
+    with pytest.raises(ResultError, match="iou holds NaN"):
         draw(damaged.save(tmp_path / "damaged.npz"), out)
     assert not out.exists()

@@ -80,20 +80,20 @@ def test_maps_may_be_of_any_number_and_size(tmp_path):
     again = load_result(empty.save(tmp_path / "a.npz"))
     assert again.maps == {}
     assert again.columns == ()
-    mixed = {"a": np.zeros((2, 0, 3), np.float32), "b": np.asfortranarray(np.arange(6.0).reshape(2, 3))}
+    mixed = {"a": np.zeros((5, 1, 3), np.float32), "b": np.asfortranarray(np.arange(30.0).reshape(5, 2, 3))}
     again = load_result(stages_result(maps=mixed, columns=()).save(tmp_path / "b.npz"))
-    assert again.maps["a"].shape == (2, 0, 3)
+    assert again.maps["a"].shape == (5, 1, 3)
     assert np.array_equal(again.maps["b"], mixed["b"])
 
 
-def test_a_file_whose_facts_do_not_fit_is_no_result(tmp_path):
+def test_a_file_whose_facts_do_not_fit_is_damaged(tmp_path):
     path = tmp_path / "a.npz"
     facts = {**stages_result().facts(), "columns": [["conv1"]]}
     arrays = {name: array for name, array in stages_result().arrays().items() if name != "conv1"}
     np.savez(path, **arrays, facts=np.array(json.dumps(facts)))
-    with pytest.raises(ResultError, match=r"a\.npz is no netviz result"):
+    with pytest.raises(ResultError, match=r"a\.npz is damaged: columns\[0\]"):
         load_result(path)
     facts = stages_result().facts()
     np.savez(path, **arrays, facts=np.array(json.dumps(facts)))
-    with pytest.raises(ResultError, match=r"a\.npz is no netviz result"):
+    with pytest.raises(ResultError, match=r"a\.npz is damaged: 'conv1' is missing"):
         load_result(path)
