@@ -128,7 +128,9 @@ def test_components_and_patches_are_what_the_commands_give(tmp_path):
     assert [layer.name for layer in found.layers] == ["0", "2", "5"]
     result = found.result(found.layers[0])
     assert result.image.shape == (8, 3)
-    assert all(sorted(numbers) == [0, 1, 2] for numbers in result.image.tolist())
+    # Of so few photographs a unit may take several patches from one.
+    assert result.apart
+    assert set(np.unique(result.image).tolist()) == {0, 1, 2}
     # The survey's maps and the patches tell of the same largest values.
     peaks = [netviz.maps(image, layer="0", model=model, size=tuple(entry["size"])).maps.max(axis=(1, 2))
              for image, entry in zip(images, facts["images"], strict=True)]  # fmt: skip
