@@ -183,14 +183,14 @@ class Segmentation:
         return replace(self, numbers=tuple(self.numbers[at] for at in chosen))
 
 
-def open_segmentation(folder: str | Path, *, void: Collection[int] = ()) -> Segmentation:
+def open_segmentation(folder: str | Path, *, void: int | Collection[int] = ()) -> Segmentation:
     """Open a folder with a mask of class numbers for each image.
 
     Parameters
     ----------
     folder : str or Path
         With ``images/``, ``labels/`` and perhaps ``classes.txt``, or in Pascal VOC's layout.
-    void : collection of int
+    void : int or collection of int
         Values of masks that count nowhere, besides 255 and classes called void.
 
     Raises

@@ -9,14 +9,15 @@ from PIL import Image
 from netviz.errors import ImageError
 from netviz.images.read import PHOTOGRAPHS
 from netviz.images.remote import is_remote, list_remote
+from netviz.results.choose import several
 
 
-def list_images(sources: Iterable[str | Path]) -> list[str | Path]:
+def list_images(sources: str | Path | Iterable[str | Path]) -> list[str | Path]:
     """Return the images that files and folders stand for.
 
     Parameters
     ----------
-    sources : iterable of str or Path
+    sources : str, Path, or iterable of these
         Files are kept as given; a folder gives every image file below it, by suffix, in sorted order;
         ``skimage:*`` gives scikit-image's photographs, a URL or a Parquet file what lies there.
 
@@ -33,7 +34,7 @@ def list_images(sources: Iterable[str | Path]) -> list[str | Path]:
     Image.init()
     suffixes = set(Image.EXTENSION) - {".pdf", ".mpg", ".mpeg", ".h5", ".hdf"}
     found: list[str | Path] = []
-    for source in sources:
+    for source in several(sources):
         if str(source) == "skimage:*":
             found.extend(f"skimage:{name}" for name in PHOTOGRAPHS)
         elif is_remote(source) and not Path(source).is_dir():
@@ -48,13 +49,13 @@ def list_images(sources: Iterable[str | Path]) -> list[str | Path]:
     return list(dict.fromkeys(found))
 
 
-def images_or_photographs(sources: Iterable[str | Path]) -> list[str | Path]:
+def images_or_photographs(sources: str | Path | Iterable[str | Path]) -> list[str | Path]:
     """Return what `list_images` does; without any source, scikit-image's photographs."""
     return list_images(sources) or list_images(["skimage:*"])
 
 
 def class_names(
-    images: Sequence[str | Path], sources: Iterable[str | Path]
+    images: Sequence[str | Path], sources: str | Path | Iterable[str | Path]
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Return the classes that images belong to: by the folder that each lies in, else by its name.
 
@@ -62,7 +63,7 @@ def class_names(
     ----------
     images : sequence of str or Path
         What `list_images` gave.
-    sources : iterable of str or Path
+    sources : str, Path, or iterable of these
         What it was asked for: a class is a folder below one of these.
 
     Returns
@@ -72,7 +73,7 @@ def class_names(
     numbers : tuple of int
         For each image the place of its class in `names`.
     """
-    roots = [Path(source) for source in sources if Path(source).is_dir() or "://" in str(source)]
+    roots = [Path(source) for source in several(sources) if Path(source).is_dir() or "://" in str(source)]
     found = [_folder_class(Path(image), roots) for image in images]
     if not all(found):
         found = [_named_class(Path(image).stem) for image in images]

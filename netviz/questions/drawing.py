@@ -34,6 +34,7 @@ from netviz.questions.patches.run import open_run
 from netviz.questions.patches.tiles import RunImages
 from netviz.questions.reader import load_result
 from netviz.results.base import Result
+from netviz.results.choose import several
 from netviz.results.runs import Run
 
 # What a network computed may be NaN, infinite, or as large as numbers are: pictures tell so, NumPy need not.
@@ -74,7 +75,7 @@ def draw(
     out: str | Path,
     *,
     layer: str | None = None,
-    units: str | Iterable[int] | None = None,
+    units: int | str | Iterable[int] | None = None,
     show: str | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Path:
@@ -89,7 +90,7 @@ def draw(
         A picture (.png, .svg, .pdf), or .npz for the result itself.
     layer : str, optional
         Which layer of a run: name, alias or glob.
-    units : str or iterable of int, optional
+    units : int, str or iterable of int, optional
         Which units of a run's layer, such as ``"0:16"``.
     show : {"concepts", "units", "matrix"}, optional
         What of a dissection: how many units detect each concept (unless said otherwise), the best units of each with
@@ -128,7 +129,7 @@ def picture(
     result: Result | str | Path | Sequence[Result | str | Path],
     *,
     layer: str | None = None,
-    units: str | Iterable[int] | None = None,
+    units: int | str | Iterable[int] | None = None,
     show: str | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Figure:
@@ -162,7 +163,7 @@ def _check_show(show: str | None) -> None:
 
 
 def _sources(result: Result | str | Path | Sequence[Result | str | Path]) -> list[Result | str | Path]:
-    return [result] if isinstance(result, Result | str | Path) else list(result)
+    return list(several(result))
 
 
 def _opened(source: Result | str | Path, layer: str | None) -> tuple[Result, Path | None]:
@@ -182,7 +183,7 @@ def _opened(source: Result | str | Path, layer: str | None) -> tuple[Result, Pat
 def _side_by_side(
     sources: Sequence[Result | str | Path],
     layer: str | None,
-    units: str | Iterable[int] | None,
+    units: int | str | Iterable[int] | None,
     show: str | None,
 ) -> Figure:
     """Draw dissections side by side."""
@@ -197,7 +198,7 @@ def show(
     result: Result | Run | str | Path | Sequence[Result | str | Path],
     *,
     layer: str | None = None,
-    units: str | Iterable[int] | None = None,
+    units: int | str | Iterable[int] | None = None,
     show: str | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Path | None:

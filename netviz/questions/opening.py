@@ -35,6 +35,7 @@ from netviz.models import (
     index_weights,
     load,
 )
+from netviz.results.choose import several
 from netviz.results.names import slug, unique_name
 
 SHORT_SIDE = 256
@@ -233,7 +234,7 @@ def require_maps(model: Model, layer: Layer) -> Layer:
     return layer
 
 
-def chosen_layers(model: Model, index: LayerIndex, only: Sequence[str]) -> list[Layer]:
+def chosen_layers(model: Model, index: LayerIndex, only: str | Sequence[str]) -> list[Layer]:
     """Return the layers that names, aliases or globs mean, in running order; all convolutions if there are none.
 
     Raises
@@ -248,7 +249,7 @@ def chosen_layers(model: Model, index: LayerIndex, only: Sequence[str]) -> list[
         if not found:
             raise ModelError(f"{model.name} is not convolutional: it has no convolution with maps")
         return found
-    wanted = {layer for spec in only for layer in index.resolve_all(spec)}
+    wanted = {layer for spec in several(only) for layer in index.resolve_all(spec)}
     found = [layer for layer in index if layer in wanted]
     flat = next((layer for layer in found if not layer.spatial), None)
     if flat is not None:

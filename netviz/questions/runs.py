@@ -20,7 +20,7 @@ Fed = TypeVar("Fed", bound=Accumulator)
 
 def open_network(
     model: ModelSpec,
-    layer: Sequence[str],
+    layer: str | Sequence[str],
     *,
     fit: str,
     size: tuple[int, int] | None = None,
@@ -32,7 +32,7 @@ def open_network(
     ----------
     model : str, Path, nn.Module or Model
         As for `netviz.load`.
-    layer : sequence of str
+    layer : str or sequence of str
         Names, aliases or globs; all convolutions if there are none.
     fit : {"crop", "resize", "full"}
         As for `netviz.patches`.

@@ -1,18 +1,24 @@
-"""The choice of units from what a user types, without torch."""
+"""What a user may give one or several of, and the choice of units from what is typed, without torch."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from typing import Any
 
 from netviz.errors import LayerError
 
 
-def choose_units(units: str | Iterable[int] | None, channels: int, where: str) -> list[int] | None:
+def several(given: Any) -> tuple[Any, ...]:
+    """Return what was given, one or several of a kind, as a tuple: a text, a path or a number is one."""
+    return tuple(given) if isinstance(given, Iterable) and not isinstance(given, str | bytes) else (given,)
+
+
+def choose_units(units: int | str | Iterable[int] | None, channels: int, where: str) -> list[int] | None:
     """Return the unit numbers that a user asked for, in that order; None if nothing was asked.
 
     Parameters
     ----------
-    units : str or iterable of int
-        ``0:16`` (a range as in Python), ``3,7``, or both: ``0:4,9``.
+    units : int, str or iterable of int
+        One, or several: ``0:16`` (a range as in Python), ``3,7``, or both: ``0:4,9``.
     channels : int
         How many units the layer has; negative numbers count from its end.
     where : str
@@ -26,7 +32,7 @@ def choose_units(units: str | Iterable[int] | None, channels: int, where: str) -
     if units is None:
         return None
     chosen: list[int] = []
-    parts: Sequence[str | int] = units.split(",") if isinstance(units, str) else list(units)
+    parts: Iterable[str | int] = units.split(",") if isinstance(units, str) else several(units)
     for part in parts:
         span = re.fullmatch(r"\s*(-?\d*):(-?\d*)\s*", part) if isinstance(part, str) else None
         if span:

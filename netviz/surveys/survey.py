@@ -24,6 +24,7 @@ from netviz.questions.opening import (
     require_channels,
 )
 from netviz.questions.runs import weights_print
+from netviz.results.choose import several
 from netviz.results.ledger import Ledger, bytes_of, digest, full_name
 from netviz.results.survey import (
     ComponentsRecord,
@@ -96,8 +97,8 @@ def survey(
     model: ModelSpec,
     out: str | Path,
     *,
-    images: Iterable[str | Path] = (),
-    only: Sequence[str] = (),
+    images: str | Path | Iterable[str | Path] = (),
+    only: str | Sequence[str] = (),
     data: str | Path | None = None,
     size: tuple[int, int] | None = None,
     form: Form = "standard",
@@ -131,9 +132,9 @@ def survey(
     out : str or Path
         The folder: missing, empty, or that of a survey of the same network, images and options; a finished one is
         left as it is.
-    images : iterable of str or Path
+    images : str, Path, or iterable of these
         Files, folders, ``skimage:NAME``; by default nine of scikit-image's photographs.
-    only : sequence of str
+    only : str or sequence of str
         Names, aliases or globs of the layers; by default all convolutions.
     data : str or Path, optional
         A folder of labelled images, as for `netviz.dissect`.
@@ -176,7 +177,7 @@ def survey(
         form=form,
     )
     asked = OptionsRecord(
-        layers=tuple(only),
+        layers=several(only),
         quick=form == "quick",
         full=form == "full",
         trust=trust,
@@ -221,8 +222,8 @@ def open_scope(
     model: Model,
     out: str | Path,
     *,
-    images: Iterable[str | Path] = (),
-    only: Sequence[str] = (),
+    images: str | Path | Iterable[str | Path] = (),
+    only: str | Sequence[str] = (),
     data: str | Path | None = None,
     size: tuple[int, int] | None = None,
     form: Form = "standard",
@@ -245,7 +246,7 @@ def open_scope(
     surveyed = replace(model, preprocessing=brought)
     index = layers(surveyed, size=size)
     require_channels(surveyed, index)
-    typed = [images] if isinstance(images, str | Path) else list(images)
+    typed, only = several(images), several(only)
     sources = list_images(typed) or [f"skimage:{name}" for name in PHOTOGRAPHS]
     return Scope(
         given=model,

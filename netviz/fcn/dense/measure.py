@@ -17,6 +17,7 @@ from netviz.fcn.dense.result import DenseResult
 from netviz.images import Photo, read_image
 from netviz.models import ModelOptions, ModelSpec, load
 from netviz.questions.classes import find_class
+from netviz.results.choose import several
 
 TOP = 3
 
@@ -28,9 +29,9 @@ def dense(
     image: str | Path | Photo,
     *,
     model: ModelSpec = "mobilenet_v2",
-    classes: Sequence[str | int] = (),
+    classes: str | int | Sequence[str | int] = (),
     top: int = TOP,
-    pyramid: Sequence[float] = (),
+    pyramid: float | Sequence[float] = (),
     short_side: int | str | None = None,
     progress: Progress | None = None,
     **options: Unpack[ModelOptions],
@@ -47,11 +48,11 @@ def dense(
         An image file, ``skimage:NAME``, or an image already read. All of it is used, nothing is cropped.
     model : str, Path, nn.Module or Model
         As for `netviz.load`.
-    classes : sequence of str or int
+    classes : str, int, or sequence of these
         Names or numbers; by default the `top` ones with the highest score anywhere.
     top : int
         How many, where no class is named.
-    pyramid : sequence of float
+    pyramid : float or sequence of float
         Sizes of the image, relative to the one that it would otherwise have; the result is the maximum over them.
     short_side : int or "own", optional
         To what the image's short side is brought, in pixels. By default twice a classifier's input; for other
@@ -83,7 +84,7 @@ def dense(
     photo = read_image(image)
     if isinstance(opened, DenseNetwork):
         check_large_enough(opened, photo, short_side)
-    asked = [find_class(one, torch.zeros(opened.channels), opened.model) for one in classes]
+    asked = [find_class(one, torch.zeros(opened.channels), opened.model) for one in several(classes)]
     levels: list[Level] = []
     for number, scale in enumerate(scales):
         if progress is not None:
@@ -100,7 +101,7 @@ def dense(
     scores, level = merged(levels, chosen)
     first, fine = levels[0], levels[finest(levels)]
     labels = opened.model.labels if len(opened.model.labels) == opened.channels else ()
-    several = len(levels) > 1
+    pyramidal = len(levels) > 1
     return DenseResult(
         scores=scores,
         center_y=fine.center_y,
@@ -123,11 +124,11 @@ def dense(
         field=() if first.field.status == "unknown" else first.field.size,
         field_status=first.field.status,
         input=str(first.preprocessing),
-        levels=_arrays(levels, chosen) if several else {},
+        levels=_arrays(levels, chosen) if pyramidal else {},
     )
 
 
-def check_pyramid(pyramid: Sequence[float]) -> tuple[float, ...]:
+def check_pyramid(pyramid: float | Sequence[float]) -> tuple[float, ...]:
     """Return the scales, each once; (1.0,) where none is given.
 
     Raises
@@ -135,7 +136,7 @@ def check_pyramid(pyramid: Sequence[float]) -> tuple[float, ...]:
     ValueError
         If one is not positive, or there are too many.
     """
-    scales = tuple(dict.fromkeys(float(one) for one in pyramid)) or (1.0,)
+    scales = tuple(dict.fromkeys(float(one) for one in several(pyramid))) or (1.0,)
     for scale in scales:
         if not 0 < scale < float("inf"):
             raise ValueError(f"a scale of the pyramid must be a positive number, not {scale:g}")

@@ -100,7 +100,7 @@ def evaluate(
     model: ModelSpec = "fcn_camvid",
     *,
     boundary: bool = False,
-    void: Collection[int] = (),
+    void: int | Collection[int] = (),
     device: str | None = None,
     precision: str = "float32",
     workers: int | None = None,
@@ -118,7 +118,7 @@ def evaluate(
         data's are matched by name where both have names, else by number.
     boundary : bool
         Whether the mean IU is also measured in bands of 1 to 20 pixels around label boundaries.
-    void : collection of int
+    void : int or collection of int
         Values of masks that count nowhere, besides 255 and classes called void.
     device : str, optional
         By default a GPU if there is one.

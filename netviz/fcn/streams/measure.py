@@ -23,6 +23,7 @@ from netviz.models import Model, ModelOptions, ModelSpec, load
 from netviz.models.known.hed import HED
 from netviz.models.known.skips.network import SkipNetwork, to_image
 from netviz.results.base import Arrays
+from netviz.results.choose import several
 
 
 def read_truth(
@@ -31,7 +32,7 @@ def read_truth(
     size: tuple[int, int],
     classes: Sequence[str] | int,
     network: str,
-    void: Collection[int] = (),
+    void: int | Collection[int] = (),
 ) -> NDArray[np.int32]:
     """Read a mask of class numbers and bring it to the pixels of a network's input.
 
@@ -47,7 +48,7 @@ def read_truth(
         The network's classes, or how many it has where they have no names.
     network : str
         What it is called.
-    void : collection of int
+    void : int or collection of int
         Values that count nowhere, besides 255 and classes called void.
 
     Returns
@@ -67,7 +68,7 @@ def read_truth(
             f"the mask {path} is {values.shape[0]}×{values.shape[1]} pixels (height × width), but {photo.name} is "
             f"{height}×{width}; give the mask of this image"
         )
-    void = {VOID, *void}
+    void = {VOID, *several(void)}
     held, where = np.unique(values, return_inverse=True)
     codes, problems = _codes(path, [int(value) for value in held], classes, void)
     if problems:
@@ -121,7 +122,7 @@ def show(
     *,
     model: ModelSpec = "fcn_camvid",
     truth: str | Path | None = None,
-    void: Collection[int] = (),
+    void: int | Collection[int] = (),
     short_side: int | None = None,
     **options: Unpack[ModelOptions],
 ) -> StreamsResult:
@@ -137,7 +138,7 @@ def show(
     truth : str or Path, optional
         A mask of class numbers of the image's size. If a classes.txt lies beside its folder, the numbers are lines of
         that, and mean the network's classes of these names; else they are the network's own numbers.
-    void : collection of int
+    void : int or collection of int
         Values of the mask that count nowhere, besides 255 and classes called void.
     short_side : int, optional
         Resize the image first, so that its short side has this many pixels.

@@ -14,6 +14,7 @@ from netviz.geometry.field import Field, geometry
 from netviz.models import Layer, LayerIndex, Model, ModelOptions, ModelSpec, load
 from netviz.models.known.skips.network import SkipNetwork, Tap
 from netviz.questions.opening import layer_fields, layers, require_maps
+from netviz.results.choose import several
 
 STRIDES = (32, 16, 8)
 """The paper's: where its three streams predict, in pixels."""
@@ -29,8 +30,8 @@ def FCN(
     backbone: ModelSpec,
     classes: int = 21,
     *,
-    strides: Sequence[int] = STRIDES,
-    taps: Sequence[str] | None = None,
+    strides: int | Sequence[int] = STRIDES,
+    taps: str | Sequence[str] | None = None,
     learned: bool = False,
     **options: Unpack[ModelOptions],
 ) -> SkipNetwork:
@@ -46,9 +47,9 @@ def FCN(
         As for `netviz.load`; it is copied.
     classes : int
         How many are predicted.
-    strides : sequence of int
+    strides : int or sequence of int
         Of the taps, in pixels, coarse to fine; each a multiple of the next.
-    taps : sequence of str, optional
+    taps : str or sequence of str, optional
         Layers to tap, coarse to fine; by default the last layer before the classifier of each stride. The strides are
         then theirs.
     learned : bool
@@ -78,16 +79,16 @@ def FCN(
 
 
 def choose_taps(
-    model: Model, strides: Sequence[int] = STRIDES, names: Sequence[str] | None = None
+    model: Model, strides: int | Sequence[int] = STRIDES, names: str | Sequence[str] | None = None
 ) -> tuple[Tap, ...]:
     """Return the layers of a backbone that streams are made of, coarse to fine.
 
     Parameters
     ----------
     model : Model
-    strides : sequence of int
+    strides : int or sequence of int
         In pixels, coarse to fine.
-    names : sequence of str, optional
+    names : str or sequence of str, optional
         The layers, coarse to fine; by default the last before the classifier of each stride.
 
     Raises
@@ -100,10 +101,11 @@ def choose_taps(
     index = layers(model)
     fields = _fields(model, index)
     if names is not None:
-        chosen = [require_maps(model, index.resolve(name)) for name in names]
+        chosen = [require_maps(model, index.resolve(name)) for name in several(names)]
         found = [_tap(model, layer, fields[layer]) for layer in chosen]
         _check([tap.stride for tap in found], "taps")
         return tuple(found)
+    strides = several(strides)
     _check(strides, "strides")
     last: dict[int, Layer] = {}
     for layer in _backbone(index):

@@ -27,6 +27,7 @@ from netviz.models.known.skips.file import pack
 from netviz.models.known.skips.network import SkipNetwork
 from netviz.models.recognition.recognise import recognise
 from netviz.questions.runs import default_device, default_workers, weights_print
+from netviz.results.choose import several
 from netviz.results.files import write_bytes
 from netviz.results.ledger import RUN, bytes_of, digest, full_name, run_folder
 
@@ -101,7 +102,7 @@ def train(
     backbone: ModelSpec = "mobilenet_v2",
     val: str | Path | None = None,
     recipe: str = "modern",
-    stages: Sequence[str] | None = None,
+    stages: str | Sequence[str] | None = None,
     epochs: int | None = None,
     lr: float | None = None,
     backbone_rate: float | None = None,
@@ -112,10 +113,10 @@ def train(
     apart: int | None = None,
     ema: float | None = None,
     class_weights: bool = False,
-    strides: Sequence[int] = STRIDES,
-    taps: Sequence[str] | None = None,
+    strides: int | Sequence[int] = STRIDES,
+    taps: str | Sequence[str] | None = None,
     learned: bool = False,
-    void: Collection[int] = (),
+    void: int | Collection[int] = (),
     seed: int = 0,
     device: str | None = None,
     precision: str = "float32",
@@ -141,7 +142,7 @@ def train(
         Images to choose the best epoch by; by default a tenth of `data`, drawn by `seed`, is held out.
     recipe : {"modern", "paper"}
         See `netviz.fcn.training.recipes`.
-    stages : sequence of str, optional
+    stages : str or sequence of str, optional
         Streams to be trained in turn, such as ``("32s", "16s", "8s")``; empty: all at once. By default as the recipe
         does: the paper's in turn, the modern one at once.
     epochs, lr, backbone_rate, batch, norm, apart, ema
@@ -156,7 +157,7 @@ def train(
         Whether rare classes count more in the loss: 1 / log(1.02 + share) (Paszke et al., ENet, 2016).
     strides, taps, learned
         As for `FCN`.
-    void : collection of int
+    void : int or collection of int
         Values of masks that count nowhere, besides 255 and classes called void.
     seed : int
     device : str, optional
@@ -199,7 +200,7 @@ def train(
     names = tuple(tap.stream for tap in found)
     if stages is None:
         stages = names if chosen.in_turn else ()
-    plan_of_stages = plan_stages(chosen, names, tuple(stages))
+    plan_of_stages = plan_stages(chosen, names, several(stages))
     folder = run_folder(Path(out), resume, (STATE,))
     everything, pixels = check(open_segmentation(data, void=void), progress)
     learning, judging = _split(everything, val, void, seed)
@@ -289,7 +290,7 @@ def _chosen(name: str, **options: Any) -> Recipe:
 
 
 def _split(
-    data: Segmentation, val: str | Path | None, void: Collection[int], seed: int
+    data: Segmentation, val: str | Path | None, void: int | Collection[int], seed: int
 ) -> tuple[Segmentation, Segmentation]:
     """Return the images to learn from and those to choose by, with the same classes."""
     if val is None:

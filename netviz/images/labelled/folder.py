@@ -6,9 +6,10 @@ from pathlib import Path
 from netviz.errors import ImageError
 from netviz.images.folder import list_images
 from netviz.images.labelled.labels import LabelSet
+from netviz.results.choose import several
 
 
-def open_labelled(folder: str | Path, *, void: Collection[int] = ()) -> LabelSet:
+def open_labelled(folder: str | Path, *, void: int | Collection[int] = ()) -> LabelSet:
     """Open a folder of labelled images, of whichever layout.
 
     Parameters
@@ -17,7 +18,7 @@ def open_labelled(folder: str | Path, *, void: Collection[int] = ()) -> LabelSet
         With ``images/``, ``labels/`` (masks whose values are class numbers, named like the images) and perhaps
         ``classes.txt`` (a name a line); with VOC's ``JPEGImages``, ``SegmentationClass`` and ``ImageSets``; with
         Broden's ``index.csv``, ``label.csv`` and ``category.csv``; or images alone: then concepts are colours.
-    void : collection of int
+    void : int or collection of int
         Values of masks that count nowhere, besides 255.
 
     Raises
@@ -37,7 +38,7 @@ def open_labelled(folder: str | Path, *, void: Collection[int] = ()) -> LabelSet
     if (folder / "index.csv").is_file():
         return open_broden(folder)
     if (folder / "SegmentationClass").is_dir():
-        return open_voc(folder, void)
+        return open_voc(folder, several(void))
     if (folder / "labels").is_dir():
-        return open_masks(folder, void)
+        return open_masks(folder, several(void))
     return Colours(tuple(Path(one) for one in list_images([folder])))

@@ -44,7 +44,7 @@ def contrast(
     sigma: float | None = None,
     across: str = "maps",
     constants: str = "paper",
-    units: str | Iterable[int] | None = None,
+    units: int | str | Iterable[int] | None = None,
     **options: Unpack[InputOptions],
 ) -> ContrastResult:
     """Normalize the contrast of a layer's maps, and measure what that changes around each position.
@@ -68,7 +68,7 @@ def contrast(
         Whether the window spans all maps, or each map is taken by itself.
     constants : {"paper", "pytorch"}
         Whose constants ``"lrn"`` has.
-    units : str or iterable of int, optional
+    units : int, str or iterable of int, optional
         Which units to draw: ``"0:16"``, ``"3,7"``; by default 36 at most.
     **options
         As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.

@@ -52,7 +52,7 @@ class Block:
     left_out: int
 
 
-def ordered(result: DissectionResult, units: str | Iterable[int] | None = None) -> Block:
+def ordered(result: DissectionResult, units: int | str | Iterable[int] | None = None) -> Block:
     """Order units and concepts so that units of the same best concept form blocks.
 
     Concepts stand in the order of their categories, in each those that are the best one of most of the units first;
@@ -61,7 +61,7 @@ def ordered(result: DissectionResult, units: str | Iterable[int] | None = None) 
     Parameters
     ----------
     result : DissectionResult
-    units : str or iterable of int, optional
+    units : int, str or iterable of int, optional
         Which; by default the `UNITS` with the highest intersection over union.
 
     Raises
@@ -99,13 +99,15 @@ def ordered(result: DissectionResult, units: str | Iterable[int] | None = None) 
     )
 
 
-def dissection_matrix_figure(result: DissectionResult, *, units: str | Iterable[int] | None = None) -> Figure:
+def dissection_matrix_figure(
+    result: DissectionResult, *, units: int | str | Iterable[int] | None = None
+) -> Figure:
     """Draw the intersection over union of units with concepts as colours.
 
     Parameters
     ----------
     result : DissectionResult
-    units : str or iterable of int, optional
+    units : int, str or iterable of int, optional
         Which units, such as ``"0:16"``; by default the 64 best.
 
     Returns

@@ -54,7 +54,7 @@ class ConceptUnits:
 
 
 def best_units(
-    result: DissectionResult, units: str | Iterable[int] | None = None
+    result: DissectionResult, units: int | str | Iterable[int] | None = None
 ) -> tuple[list[ConceptUnits], int]:
     """Choose concepts and their units.
 
@@ -102,7 +102,7 @@ def dissection_units_figure(
     patches: PatchesResult,
     images: Images,
     *,
-    units: str | Iterable[int] | None = None,
+    units: int | str | Iterable[int] | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Figure:
     """Draw for each concept its best units: their patches, darkened where the unit is not active.
@@ -114,7 +114,7 @@ def dissection_units_figure(
         Of the same layer and images.
     images : callable
         Gives the pixels of an image by its number, such as `RunImages`.
-    units : str or iterable of int, optional
+    units : int, str or iterable of int, optional
         Which units, under their best concepts; by default the best three of twelve concepts.
     tell : callable, optional
         Called with a line that counts the images that could not be read.

@@ -43,6 +43,7 @@ from netviz.questions.runs import (
     run_facts,
     weights_print,
 )
+from netviz.results.choose import several
 from netviz.results.files import write_bytes
 from netviz.results.ledger import TWO_PASSES, bytes_of, digest, full_name, run_folder
 
@@ -58,7 +59,7 @@ def dissect(
     layer: str | Sequence[str],
     quantile: float = 0.995,
     iou: float = IOU,
-    void: Collection[int] = (),
+    void: int | Collection[int] = (),
     top: int = 9,
     fit: str = "resize",
     batch: int = 16,
@@ -95,7 +96,7 @@ def dissect(
         Between 0 and 1.
     iou : float
         Above which intersection over union a unit counts as a detector.
-    void : collection of int
+    void : int or collection of int
         Values of masks that count nowhere, besides 255 and classes called void.
     top : int
         How many patches each unit keeps, to look at.
@@ -126,7 +127,7 @@ def dissect(
     for name, share in (("quantile", quantile), ("iou", iou)):
         if not 0 <= share <= 1:
             raise ValueError(f"{name} must be between 0 and 1, not {share}")
-    named = (layer,) if isinstance(layer, str) else tuple(layer)
+    named, void = several(layer), several(void)
     if not named:
         raise ValueError("layer must name at least one layer")
     opened = open_network(model, named, fit=fit, **options)

@@ -74,7 +74,7 @@ def dissection_picture(
     result: DissectionResult,
     folder: Path | None,
     *,
-    units: str | Iterable[int] | None = None,
+    units: int | str | Iterable[int] | None = None,
     show: str | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Figure:
@@ -85,7 +85,7 @@ def dissection_picture(
     result : DissectionResult
     folder : Path or None
         The run's, where the patches are.
-    units : str or iterable of int, optional
+    units : int, str or iterable of int, optional
     show : {"concepts", "units", "matrix"}, optional
     tell : callable, optional
 

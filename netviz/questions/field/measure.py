@@ -37,7 +37,7 @@ def field(
     unit: int | str | Iterable[int] | None = None,
     kind: str = "theoretical",
     position: tuple[int, int] | None = None,
-    images: Iterable[str | Path] = (),
+    images: str | Path | Iterable[str | Path] = (),
     top: int = 10,
     gradient: str = "absolute",
     size: tuple[int, int] | None = None,
@@ -60,7 +60,7 @@ def field(
     position : (int, int), optional
         Row and column in the layer's map, for the theoretical and the effective field; by default the middle,
         (H // 2, W // 2). The empirical field looks where each unit is most active.
-    images : iterable of str or Path
+    images : str, Path, or iterable of these
         Files, folders, ``skimage:NAME``; by default nine of scikit-image's photographs. The first is drawn.
     top : int
         For the empirical field: how many images per unit, those that activate it most.
@@ -106,7 +106,7 @@ def field(
         count = index.input_shape[0] if index.input_shape else "unknown"
         raise ModelError(f"{model.name} takes {count} channels; netviz runs networks on 1 or 3")
     found = opened.layer(layer)
-    chosen = choose_units([unit] if isinstance(unit, int) else unit, found.channels, found.name)
+    chosen = choose_units(unit, found.channels, found.name)
     place = locate(found, (found.shape or ())[1:], position)
     shots = _Shots(
         sources,

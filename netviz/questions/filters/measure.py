@@ -29,7 +29,7 @@ def filters(
     layer: str | None = None,
     scale: str = "each",
     sort: str = "index",
-    units: str | Iterable[int] | None = None,
+    units: int | str | Iterable[int] | None = None,
     max_units: int | None = None,
     **options: Unpack[ModelOptions],
 ) -> FiltersResult:
@@ -46,7 +46,7 @@ def filters(
     sort : {"index", "norm", "hue"}
         Drawing order: as in the network; largest L2 norm first; or by the colour axis of the filter, colourless
         ones last (only where the layer sees an RGB image).
-    units : str or iterable of int, optional
+    units : int, str or iterable of int, optional
         Which units to draw: ``"0:16"``, ``"3,7"``; by default all. In this order where `sort` is ``"index"``.
     max_units : int, optional
         Draw at most so many.
@@ -83,7 +83,7 @@ def layer_filters(
     *,
     scale: str = "each",
     sort: str = "index",
-    units: str | Iterable[int] | None = None,
+    units: int | str | Iterable[int] | None = None,
     max_units: int | None = None,
 ) -> FiltersResult:
     """Take the filters of a layer that is already resolved; see `filters`."""

@@ -29,7 +29,7 @@ def maps(
     *,
     layer: str,
     model: ModelSpec = "mobilenet_v2",
-    units: str | Iterable[int] | None = None,
+    units: int | str | Iterable[int] | None = None,
     sort: str = "index",
     scale: str = "each",
     normalize: str = "",
@@ -45,7 +45,7 @@ def maps(
         Name, alias, glob, or ``-1`` for the last layer with maps.
     model : str, Path, nn.Module or Model
         As for `netviz.load`.
-    units : str or iterable of int, optional
+    units : int, str or iterable of int, optional
         Which units to draw: ``"0:16"``, ``"3,7"``; by default 64 at most.
     sort : {"index", "max"}
         Drawing order: as asked, or largest maximum first.

@@ -165,7 +165,7 @@ def minimal(
 
 
 def minimal_set(
-    images: Iterable[str | Path] = (),
+    images: str | Path | Iterable[str | Path] = (),
     *,
     model: ModelSpec = "mobilenet_v2",
     target: str | int | None = None,
@@ -179,7 +179,7 @@ def minimal_set(
 
     Parameters
     ----------
-    images : iterable of str or Path
+    images : str, Path, or iterable of these
         Files, folders, ``skimage:NAME``; by default scikit-image's photographs.
     target : str or int, optional
         Only images that are predicted as this class; by default all.

@@ -76,7 +76,7 @@ def patches_figure(
     result: PatchesResult,
     images: Images | None = None,
     *,
-    units: str | Iterable[int] | None = None,
+    units: int | str | Iterable[int] | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Figure:
     """Draw a row for each unit: its patches, their mean, and how often which values occur.
@@ -86,7 +86,7 @@ def patches_figure(
     result : PatchesResult
     images : callable
         Gives the pixels of an image by its number, such as `RunImages`.
-    units : str or iterable of int, optional
+    units : int, str or iterable of int, optional
         Which units, in this order; by default the first 16 that are not dead.
     tell : callable, optional
         Called with a line that counts the images that could not be read.

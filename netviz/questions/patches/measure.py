@@ -32,6 +32,7 @@ from netviz.questions.runs import (
     run_facts,
     weights_print,
 )
+from netviz.results.choose import several
 from netviz.results.files import write_bytes
 from netviz.results.ledger import bytes_of, digest, full_name, run_folder
 
@@ -250,8 +251,8 @@ def patches(
     model: ModelSpec,
     out: str | Path,
     *,
-    images: Iterable[str | Path] = (),
-    layer: Sequence[str] = (),
+    images: str | Path | Iterable[str | Path] = (),
+    layer: str | Sequence[str] = (),
     top: int = 9,
     per_image: int | str = "auto",
     per_class: int = 0,
@@ -278,9 +279,9 @@ def patches(
         As for `netviz.load`.
     out : str or Path
         The run's folder: new or empty, or, with `resume`, that of a run that was interrupted.
-    images : iterable of str or Path
+    images : str, Path, or iterable of these
         Files, folders, ``skimage:NAME``; by default scikit-image's photographs.
-    layer : sequence of str
+    layer : str or sequence of str
         Names, aliases or globs; by default all convolutions.
     top : int
         How many patches each unit keeps.
@@ -342,6 +343,7 @@ def patches(
         dtype=dtype,
         fit=fit,
     )
+    images = several(images)
     opened = open_network(model, layer, fit=fit, **options)
     sources = images_or_photographs(images)
     names = tuple(full_name(source) for source in sources)

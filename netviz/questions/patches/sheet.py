@@ -46,7 +46,7 @@ class PatchSheet(TileSheet):
 def patch_sheet(
     result: PatchesResult,
     images: Images,
-    units: str | Iterable[int] | None = None,
+    units: int | str | Iterable[int] | None = None,
     *,
     size: int = 96,
     gap: int = 3,
@@ -59,7 +59,7 @@ def patch_sheet(
     result : PatchesResult
     images : callable
         Gives the pixels of an image by its number, such as `RunImages`; each is asked for once.
-    units : str or iterable of int, optional
+    units : int, str or iterable of int, optional
         Which units, in this order; by default all.
     size : int, optional
         Side of a tile in pixels.

@@ -21,7 +21,7 @@ from netviz.questions.patches.run import open_run
 from netviz.questions.places import Maps, Reader, open_layer, original_pixels, upsample
 from netviz.questions.runs import make_job
 from netviz.questions.segment.result import SegmentResult
-from netviz.results.choose import choose_units
+from netviz.results.choose import choose_units, several
 
 SAMPLE_VALUES = 1 << 24
 """How many values of all units the sample holds: 64 MiB."""
@@ -138,7 +138,7 @@ def segment(
     model: ModelSpec = "mobilenet_v2",
     threshold: str | float = "quantile",
     quantile: float = QUANTILE,
-    images: Iterable[str | Path] = (),
+    images: str | Path | Iterable[str | Path] = (),
     run: str | Path | None = None,
     progress: Progress | None = None,
     **options: Unpack[InputOptions],
@@ -160,7 +160,7 @@ def segment(
         image.
     quantile : float
         Between 0 and 1.
-    images : iterable of str or Path
+    images : str, Path, or iterable of these
         Over which the quantile is taken: files, folders, ``skimage:NAME``; by default scikit-image's photographs.
         They are prepared as `image` is.
     run : str or Path, optional
@@ -193,7 +193,7 @@ def segment(
     ----------
     Zhou et al., "Object Detectors Emerge in Deep Scene CNNs", ICLR 2015. Bau et al., "Network Dissection", CVPR 2017.
     """
-    sources = list(images)
+    sources = several(images)
     cut = _asked(threshold, quantile)
     if sources and run is not None:
         raise ValueError("the quantile comes from images or from a run: give one of them")

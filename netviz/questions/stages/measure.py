@@ -21,7 +21,7 @@ from netviz.questions.filters.measure import layer_filters
 from netviz.questions.opening import InputOptions, open_model
 from netviz.questions.stages.chain import NONLINEAR, Chain, Follower, Stage
 from netviz.questions.stages.result import Column, StagesResult
-from netviz.results.choose import choose_units
+from netviz.results.choose import choose_units, several
 
 NONLINEARITIES: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
@@ -204,9 +204,9 @@ def stages(
     *,
     layer: str,
     model: ModelSpec = "mobilenet_v2",
-    units: str | Iterable[int] | None = None,
-    nonlinearity: Sequence[str] = (),
-    pool: Sequence[str] = (),
+    units: int | str | Iterable[int] | None = None,
+    nonlinearity: str | Sequence[str] = (),
+    pool: str | Sequence[str] = (),
     window: int = 3,
     step: int = 2,
     **options: Unpack[InputOptions],
@@ -225,12 +225,12 @@ def stages(
         A convolution: name, alias, glob, or ``-1`` for the last.
     model : str, Path, nn.Module or Model
         As for `netviz.load`.
-    units : str or iterable of int, optional
+    units : int, str or iterable of int, optional
         Which units to draw: ``"0:16"``, ``"3,7"``; by default the 8 with the largest maxima at the last stage.
-    nonlinearity : sequence of str
+    nonlinearity : str or sequence of str
         Of ``relu``, ``tanh``, ``sigmoid``, ``leaky_relu``, ``elu``, ``gelu``, ``silu``: what-ifs, applied to what the
         network's own first non-linearity read (else to the convolution's output).
-    pool : sequence of str
+    pool : str or sequence of str
         Of ``max``, ``sum``, ``average``: what-ifs, applied to what the network's own first pooling read (else to the
         output of the last stage), without padding.
     window, step : int
@@ -253,6 +253,7 @@ def stages(
     ValueError
         If `nonlinearity`, `pool`, `window` or `step` is none of the values named here.
     """
+    nonlinearity, pool = several(nonlinearity), several(pool)
     _check("nonlinearity", nonlinearity, tuple(NONLINEARITIES))
     _check("pool", pool, POOLS)
     if window < 1 or step < 1:
@@ -301,9 +302,9 @@ def stages(
 
 
 def _check(name: str, given: Sequence[str], allowed: tuple[str, ...]) -> None:
-    for value in (given,) if isinstance(given, str) else given:
-        if isinstance(given, str) or value not in allowed:
-            raise ValueError(f"{name} must be a sequence of {', '.join(allowed)}, not {value!r}")
+    for value in given:
+        if value not in allowed:
+            raise ValueError(f"{name} must be one or several of {', '.join(allowed)}, not {value!r}")
 
 
 def _is_convolution(layer: Layer) -> bool:

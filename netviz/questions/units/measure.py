@@ -31,6 +31,7 @@ from netviz.questions.units.result import (
     left_over,
     sparsity,
 )
+from netviz.results.choose import several
 from netviz.results.ledger import full_name
 
 SAMPLE = 1 << 14
@@ -45,7 +46,7 @@ def units(
     model: ModelSpec,
     layer: str,
     *,
-    images: Iterable[str | Path] = (),
+    images: str | Path | Iterable[str | Path] = (),
     top: int | None = None,
     fit: str = "crop",
     batch: int = 16,
@@ -63,7 +64,7 @@ def units(
         As for `netviz.load`.
     layer : str
         A name, alias or glob that means one layer.
-    images : iterable of str or Path
+    images : str, Path, or iterable of these
         As for `netviz.patches`. Where they lie in a folder for each class, or are named by it, the selectivity for
         classes is measured too, for those with several images.
     top : int
@@ -95,7 +96,7 @@ def units(
     if len(opened.layers) > 1:
         raise LayerError(f"{layer!r} fits {len(opened.layers)} layers; name one of them")
     (one,) = opened.layers
-    images = list(images)
+    images = several(images)
     sources = images_or_photographs(images)
     names = tuple(full_name(source) for source in sources)
     classes, numbers = class_names(sources, images)
@@ -119,8 +120,8 @@ def units(
     if len(classes) > 1:
         by_class, counts = means.mean(), means.images[means.images > 0]
     # Of a class with one image nobody can tell what is the class and what the image.
-    several = counts > 1
-    by_class = by_class[:, several]
+    repeated = counts > 1
+    by_class = by_class[:, repeated]
     there = tuple(name for name, count in zip(classes, means.images, strict=False) if count > 1)
     selective = by_class.shape[1] > 1 and bool((by_class >= 0).all()) and seen.rectified
     shared = common_patches(seen)
@@ -152,6 +153,6 @@ def units(
         samples=len(values),
         skipped=tuple((names[number], reason) for number, reason in sorted(tally.skipped.items())),
         chance=chance,
-        class_images=tuple(counts[several].tolist()),
-        single=int((~several).sum()),
+        class_images=tuple(counts[repeated].tolist()),
+        single=int((~repeated).sum()),
     )

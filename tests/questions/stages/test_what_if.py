@@ -94,7 +94,7 @@ def test_bad_input():
         ({"window": 0}, "window must be at least 1 position, not 0"),
         ({"step": 0}, "step must be at least 1 position, not 0"),
         ({"pool": ("median",)}, "max, sum, average, not 'median'"),
-        ({"pool": "max"}, "a sequence of max"),
+        ({"pool": "median"}, "one or several of max, sum, average, not 'median'"),
         ({"nonlinearity": ("relu", "step")}, "not 'step'"),
     ]:
         with pytest.raises(ValueError, match=message):
