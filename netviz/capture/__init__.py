@@ -1,9 +1,11 @@
 """Run networks under observation: capture activations, list layers, leave no trace."""
 
 from netviz.capture.activations import Capture, capture, channels_first
+from netviz.capture.copies import duplicate, stand_in
 from netviz.capture.tape import Node, Ref, Tape, record
 from netviz.capture.trace import brief, index_layers, input_channels, network_device, network_dtype
-from netviz.capture.watch import evaluation, unwrap
+from netviz.capture.watch import evaluation
+from netviz.models.model import unwrap
 
 __all__ = [
     "Capture",
@@ -13,11 +15,13 @@ __all__ = [
     "brief",
     "capture",
     "channels_first",
+    "duplicate",
     "evaluation",
     "index_layers",
     "input_channels",
     "network_device",
     "network_dtype",
     "record",
+    "stand_in",
     "unwrap",
 ]

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from netviz.capture.tensors import main_tensor, replace_tensor
-from netviz.capture.watch import Event, Key, evaluation, unwrap, watch
+from netviz.capture.watch import Event, Key, evaluation, watch
 from netviz.errors import LayerError
 from netviz.models.layers import Layer
+from netviz.models.model import unwrap
 
 
 class Capture:
@@ -26,11 +27,11 @@ class Capture:
         self._kept: dict[Key, Any] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the network once and return its own output."""
+        """Run the network once, on copies of the tensors given, and return its own output."""
         self._start()
         self._kept.clear()
         with torch.set_grad_enabled(self._grad):
-            return self._network(*args, **kwargs)
+            return self._network(*map(_own, args), **{name: _own(one) for name, one in kwargs.items()})
 
     def __getitem__(self, layer: Layer | str) -> Any:
         """Return a layer's output, raw: (N, C, H, W) for a convolution; a str means a layer's exact name.
@@ -136,6 +137,11 @@ def channels_first(layer: Layer, output: Tensor) -> Tensor:
     if output.is_quantized:
         output = output.dequantize()
     return output if layer.channel_axis == 1 else output.movedim(layer.channel_axis, 1)
+
+
+def _own(value: Any) -> Any:
+    """Return a copy of a tensor, which the network may write to."""
+    return value.clone() if isinstance(value, Tensor) else value
 
 
 def _key(layer: Layer) -> Key:

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from netviz.capture.copies import stand_in
 from netviz.capture.kinds import ALIASED, READS, UNSEEN, plain_name, writes
 from netviz.capture.operations import names
 from netviz.capture.tensors import main_tensor, tensors_in, version_of
-from netviz.capture.watch import Event, Key, evaluation, forward, unwrap, watch
+from netviz.capture.watch import Event, Key, evaluation, watch
+from netviz.models.model import unwrap
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Tape:
         The network's main output; None if it does not come from the image.
     trouble : str
         Why the tape cannot simply be run again, or "": something changed a tensor through a view of it, or in a
-        way that torch does not show.
+        way that torch does not show, or ran under another autocast.
     """
 
     nodes: tuple[Node, ...] = ()
@@ -106,19 +108,23 @@ def record(network: nn.Module, image: Tensor, *, keep: bool) -> Tape:
         Whatever the network raises on this image.
     """
     network = unwrap(network)
-    recording = _follow(network, image, keep, [])
-    if recording.strangers:
-        # A tensor that no recorded function made: either it was there before, then it comes again, or not.
-        recording = _follow(network, image, keep, recording.strangers)
+    if image.is_meta:
+        network = stand_in(network)
+    with torch.no_grad(), evaluation(network):
+        recording = _follow(network, image, keep, [])
+        if recording.strangers:
+            # A tensor that no recorded function made: either it was there before, then it comes again, or not.
+            recording = _follow(network, image, keep, recording.strangers)
     return recording.tape
 
 
 def _follow(network: nn.Module, image: Tensor, keep: bool, given: list[Tensor]) -> "_Recording":
     recording = _Recording(network, keep, given)
+    image = image.clone()  # the network may write to it
     recording.number(image)
-    with torch.no_grad(), evaluation(network), watch(network, recording.tell, recorder=recording) as start:
+    with watch(network, recording.tell, recorder=recording) as start:
         start()
-        recording.finish(forward(network, image))
+        recording.finish(network(image))
     return recording
 
 
@@ -144,6 +150,10 @@ _CONSTANTS = names("constant")
 _HOLDERS = (Tensor, dict, list, tuple)
 
 
+def _autocast() -> tuple[bool, ...]:
+    return tuple(torch.is_autocast_enabled(device) for device in ("cpu", "cuda"))
+
+
 class _Recording:
     """Writes the tape while the network runs."""
 
@@ -158,6 +168,7 @@ class _Recording:
         self.versions: list[tuple[Tensor, int]] = []
         # Tensors that do not come from the image: those of the network, and what functions make of them.
         self.constant: Any = WeakTensorKeyDictionary(dict.fromkeys(given))
+        self.autocast = _autocast()
         self.walked = False
         self.strangers: list[Tensor] = []
         # Memory of constants into which something of the image was written, by its address; kept alive.
@@ -206,6 +217,8 @@ class _Recording:
             self._meet(tensor, module)
             self._check(tensor, version, module)
         referred, keywords = _refer(args, self.known), _refer(kwargs, self.known)
+        if _autocast() != self.autocast:
+            self._lost(f"{module or 'the network'} switches autocast on or off")
         inputs = tuple(dict.fromkeys(self.known[one][0] for one, _ in versions if one in self.known))
         outputs: list[int] = []
         for tensor in changed:
@@ -252,7 +265,6 @@ class _Recording:
     def _strange(self, tensor: Tensor) -> bool:
         """Return whether nothing recorded made this tensor, and the network does not hold it either."""
         if not self.walked and tensor not in self.constant:
-            # Only now, because on the meta device other tensors stand in for the network's while it runs.
             self.walked = True
             held = [value for module in self.network.modules() for value in vars(module).values()]
             for one in tensors_in([value for value in held if isinstance(value, _HOLDERS)]):

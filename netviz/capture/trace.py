@@ -9,13 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from netviz.capture.copies import stand_in
 from netviz.capture.kinds import function_kind, module_kind
 from netviz.capture.layout import Dims, LostError, channels_of, image_dims, laid_out, total
 from netviz.capture.operations import names
 from netviz.capture.tensors import main_tensor, tensors_in
-from netviz.capture.watch import Event, evaluation, forward, is_leaf, unwrap, watch
+from netviz.capture.watch import Event, evaluation, is_leaf, watch
 from netviz.errors import ModelError
 from netviz.models.layers import Kernel, Layer, LayerIndex
+from netviz.models.model import unwrap
 
 SIZES = ((224, 224), (299, 299), (256, 256), (227, 227), (64, 64), (32, 32), (28, 28), (96, 96), (512, 512))
 _CONVOLVING = names("convolution", "transposed convolution", "linear")
@@ -145,9 +147,8 @@ def index_layers(
     problem: Exception | None = None
     for height, width in sizes:
         for device in (torch.device("meta"), network_device(network)):
-            trace = _Trace(network)
             try:
-                _follow(trace, device, (1, channels, height, width))
+                trace = _follow(network, device, (1, channels, height, width))
             except Exception as error:
                 # The first size's real run tells most: the meta device has troubles of its own.
                 if problem is None or (height, width) == sizes[0]:
@@ -181,8 +182,10 @@ def brief(error: BaseException | None) -> str:
     return text if len(text) <= 160 else text[:157] + "…"
 
 
-def _follow(trace: _Trace, device: torch.device, shape: tuple[int, ...]) -> None:
-    network = trace.network
+def _follow(network: nn.Module, device: torch.device, shape: tuple[int, ...]) -> _Trace:
+    if device.type == "meta":
+        network = stand_in(network)
+    trace = _Trace(network)
     image = torch.zeros(shape, device=device, dtype=network_dtype(network))
     trace.seen[image] = _Seen(image_dims(shape), True)
     with (
@@ -191,7 +194,8 @@ def _follow(trace: _Trace, device: torch.device, shape: tuple[int, ...]) -> None
         watch(network, trace.tell, every_function=trace.follow) as start,
     ):
         start()
-        forward(network, image)
+        network(image)
+    return trace
 
 
 def network_device(network: nn.Module) -> torch.device:

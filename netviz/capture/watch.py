@@ -2,15 +2,15 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, Protocol
 
-import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from netviz.capture.kinds import function_name, plain_name
+from netviz.capture.state import State
 
 
 class Key(NamedTuple):
@@ -43,47 +43,43 @@ class Event(NamedTuple):
     functions: tuple[str, ...] = ()
 
 
-def unwrap(network: nn.Module) -> nn.Module:
-    """Return the network inside a DataParallel wrapper: netviz runs on one device, under the plain names."""
-    while isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        network = network.module
-    return network
-
-
 def is_leaf(module: nn.Module) -> bool:
     """Return whether a module counts as one layer: it holds no others, or none that run on their own."""
-    return isinstance(module, nn.MultiheadAttention) or next(module.children(), None) is None
+    if isinstance(module, nn.MultiheadAttention):
+        return True
+    # What a parametrization (weight norm, spectral norm) holds only makes the module's own weights.
+    return all(name == "parametrizations" for name, _ in module.named_children())
 
 
 def forward(network: nn.Module, image: Tensor) -> Any:
-    """Run a network on an image; where that is on the meta device, without arithmetic and memory."""
-    if not image.is_meta:
-        return network(image)
-    named = [*network.named_parameters(), *network.named_buffers()]
-    tensors = {name: torch.empty_like(value, device="meta") for name, value in named}
-    return torch.func.functional_call(network, tensors, (image,))
+    """Run a network on a copy of an image, which it may write to."""
+    return network(image.clone())
 
 
 @contextmanager
 def evaluation(network: nn.Module) -> Iterator[None]:
-    """Run in evaluation mode; every module's own mode and every buffer's values come back, also on an exception."""
-    modes = [(module, module.training) for module in network.modules()]
-    buffers = [
-        (module, name, buffer, None if buffer is None or buffer.is_meta else buffer.detach().clone())
-        for module in network.modules()
-        for name, buffer in module._buffers.items()
+    """Run in evaluation mode; all that hangs on the network (see `State`) comes back, also on an exception."""
+    state = State(network)
+    watching = ExitStack()
+
+    def enter(*_: Any) -> None:
+        watching.enter_context(state.guard)
+
+    def leave(*_: Any) -> None:
+        watching.close()
+
+    handles = [
+        network.register_forward_pre_hook(enter, prepend=True),
+        network.register_forward_hook(leave, always_call=True),
     ]
     try:
         network.eval()
         yield
     finally:
-        for module, training in modes:
-            module.training = training
-        with torch.no_grad():
-            for module, name, buffer, value in buffers:
-                module._buffers[name] = buffer
-                if buffer is not None and value is not None and not torch.equal(buffer, value):
-                    buffer.copy_(value)
+        watching.close()
+        for handle in handles:
+            handle.remove()
+        state.give_back()
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """A copy of a network that gives the same maps in less time."""
 
-import copy
 from collections import Counter
 from collections.abc import Collection
 from typing import cast
@@ -9,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from netviz.capture import Tape, network_dtype, record, unwrap
+from netviz.capture import Tape, duplicate, network_dtype, record, unwrap
 from netviz.models import Layer
 
 
@@ -38,16 +37,17 @@ def fast_copy(
         Where and with which numbers it is to run.
     """
     network = unwrap(network)
-    fast = copy.deepcopy(network).eval()
+    fast = duplicate(network).eval()
     looked_at = {layer.module for layer in wanted}
     for conv, norm in _pairs(network, shape):
         if conv in looked_at:
             continue
-        fused = fuse_conv_bn_eval(
-            cast(nn.Conv2d, fast.get_submodule(conv)), cast(nn.BatchNorm2d, fast.get_submodule(norm))
-        )
-        _replace(fast, conv, fused)
-        _replace(fast, norm, nn.Identity())
+        # In place: either may be registered, or held, under several names.
+        convolution = cast(nn.Conv2d, fast.get_submodule(conv))
+        normalization = cast(nn.BatchNorm2d, fast.get_submodule(norm))
+        fused = fuse_conv_bn_eval(convolution, normalization)
+        convolution.weight, convolution.bias = fused.weight, fused.bias
+        normalization.forward = nn.Identity().forward  # type: ignore[method-assign]
     for parameter in (*fast.parameters(), *fast.buffers()):
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
@@ -93,8 +93,3 @@ def _tape(network: nn.Module, shape: tuple[int, ...]) -> Tape | None:
     except Exception:  # whatever a network's own code raises on tensors without values
         return None
     return None if tape.trouble else tape
-
-
-def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
-    parent, _, child = name.rpartition(".")
-    setattr(network.get_submodule(parent), child, module)

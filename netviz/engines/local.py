@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from netviz.engines.batches import Chunk, Source, load_chunk
@@ -63,7 +64,11 @@ def run_local(
     # Without a batch size, what a data set gives is handed out as it is.
     as_it_is: Any = _same
     loader: DataLoader[Any] = DataLoader(
-        _Chunks(job.source, todo, job.batch), batch_size=None, num_workers=workers, collate_fn=as_it_is
+        _Chunks(job.source, todo, job.batch),
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=as_it_is,
+        generator=torch.Generator(),  # else it draws from the random numbers that belong to the user
     )
     with runner(job) as count:
         for chunk in loader:

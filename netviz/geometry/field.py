@@ -10,12 +10,13 @@ from torch import nn
 from netviz.capture.layout import Atom, LostError, total
 from netviz.capture.tape import Node, Tape, record
 from netviz.capture.trace import brief, network_device, network_dtype
-from netviz.capture.watch import Key, unwrap
+from netviz.capture.watch import Key
 from netviz.errors import LayerError, ModelError
 from netviz.geometry.axes import AXES, Axis, Spread, contracted, neutral, spatial, tidied
 from netviz.geometry.rules.call import Call
 from netviz.geometry.rules.table import RULES
 from netviz.models.layers import Layer, LayerIndex
+from netviz.models.model import unwrap
 
 Status = Literal["exact", "upper_bound", "global", "unknown"]
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from netviz.capture import capture, evaluation, unwrap
 from netviz.capture.tape import Tape, record
 from netviz.capture.tensors import main_tensor
-from netviz.capture.watch import Key
+from netviz.capture.watch import Key, forward
 from netviz.geometry.incremental.plan import Plan, UnfollowableError
 from netviz.geometry.incremental.run import run_plan
 from netviz.models import Layer
@@ -222,7 +222,7 @@ class _FullPasses:
     def target(self, images: Tensor) -> Tensor:
         """Return what the network gives, (P, …), or the focus of it."""
         if self.layer is None:
-            found = main_tensor(self.network(images))
+            found = main_tensor(forward(self.network, images))
         else:
             with capture(self.network, [self.layer]) as run:
                 run(images)

@@ -16,7 +16,7 @@ from netviz.models.known.networks import KNOWN
 from netviz.models.known.skips.file import open_skips
 from netviz.models.loading.checkpoint import Checkpoint, read_checkpoint
 from netviz.models.loading.plain import computed
-from netviz.models.model import Model, fill, given
+from netviz.models.model import Model, fill, given, unwrap
 from netviz.models.named import (
     NORMALIZING,
     factory_network,
@@ -74,7 +74,8 @@ def load(
     if isinstance(spec, Model):
         return spec
     if isinstance(spec, nn.Module):
-        return given(spec, type(spec).__name__, "given in Python")
+        network = unwrap(spec)
+        return given(network, type(network).__name__, "given in Python")
     text = str(spec)
     path = Path(spec)
     if path.is_file() or (path.is_dir() and text not in torchvision_names()):
@@ -101,7 +102,7 @@ def load(
 def _from_file(path: Path, trust: bool) -> Model:
     checkpoint = read_checkpoint(path, trust=trust)
     if checkpoint.module is not None and not isinstance(checkpoint.module, torch.jit.ScriptModule):
-        return given(checkpoint.module.eval(), path.stem, f"{checkpoint.format} {path.name}")
+        return given(unwrap(checkpoint.module).eval(), path.stem, f"{checkpoint.format} {path.name}")
     skips = open_skips(path, checkpoint.state) if checkpoint.format == "safetensors" else None
     if skips is not None:
         return skips

@@ -61,6 +61,13 @@ class Model:
         return self.network
 
 
+def unwrap(network: nn.Module) -> nn.Module:
+    """Return the network inside a DataParallel wrapper: netviz runs on one device, under the plain names."""
+    while isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        network = network.module
+    return network
+
+
 def given(network: nn.Module, name: str, origin: str) -> Model:
     """Return a network that says nothing of its preprocessing, with what netviz assumes.
 

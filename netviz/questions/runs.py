@@ -221,7 +221,7 @@ def weights_print(model: Model) -> str:
     for name, value in sorted(model.runnable().state_dict().items()):
         digest.update(name.encode())
         if isinstance(value, torch.Tensor):
-            plain = value.detach().cpu().contiguous().reshape(-1)
+            plain = value.detach().to_dense().cpu().contiguous().reshape(-1)
             digest.update(str((value.dtype, tuple(value.shape))).encode())
             digest.update(plain.view(torch.uint8).numpy().data)
     return digest.hexdigest()

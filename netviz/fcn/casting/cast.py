@@ -3,15 +3,13 @@
 Where its cells look is reckoned also where it weighs its maps by values of the whole image.
 """
 
-import copy
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
-from netviz.capture import brief, index_layers, input_channels, unwrap
+from netviz.capture import brief, duplicate, evaluation, index_layers, input_channels, stand_in, unwrap
 from netviz.capture.tensors import tensors_in
 from netviz.capture.trace import network_device, network_dtype
 from netviz.errors import ModelError
@@ -133,12 +131,10 @@ def cast(
     if isinstance(original, torch.jit.ScriptModule):
         raise ModelError(f"{model.name} cannot be cast: it is TorchScript, whose layers cannot be exchanged")
     shape = _input_shape(model, input_size)
+    copied = duplicate(original).eval()
     try:
-        copied = copy.deepcopy(original).eval()
-    except Exception as error:  # a module may hold anything, also what cannot be copied
-        raise ModelError(f"{model.name} cannot be cast: it cannot be copied ({brief(error)})") from error
-    try:
-        graph = trace(copied, shape)
+        with evaluation(original):  # the copy shares what cannot be copied
+            graph = trace(copied, shape)
     except Exception as error:  # whatever a network's own code raises when it meets a proxy
         raise ModelError(
             f"{model.name} cannot be cast: its forward pass cannot be followed ({brief(error)})"
@@ -258,7 +254,7 @@ def _try(made: nn.Module, name: str, shape: tuple[int, int, int]) -> None:
     image = torch.zeros(1, channels, 2 * height, 2 * width, dtype=network_dtype(made), device="meta")
     with torch.no_grad():
         try:
-            output = _meta(made, image)
+            output = stand_in(made)(image)
         except Exception:  # the meta device does not know every function; the real run tells
             try:
                 output = made(torch.zeros_like(image, device=network_device(made)))
@@ -269,9 +265,3 @@ def _try(made: nn.Module, name: str, shape: tuple[int, int, int]) -> None:
     found = next(tensors_in(output))
     if found.ndim != 4 or min(found.shape[2:]) < 2:
         raise ModelError(f"{name} cannot be cast: on {size} pixels it still gives one answer")
-
-
-def _meta(network: nn.Module, image: Tensor) -> Any:
-    held = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    values = {name: one.detach().to("meta") for name, one in held.items()}
-    return torch.func.functional_call(network, values, (image,))

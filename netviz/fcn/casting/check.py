@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from netviz.capture import evaluation, unwrap
 from netviz.capture.tensors import tensors_in
 from netviz.capture.trace import network_device, network_dtype
+from netviz.capture.watch import forward
 from netviz.errors import ImageError, ModelError
 from netviz.fcn.casting.cast import WHOLE, cast, cast_field, native_size
 from netviz.models import Model, load
@@ -171,14 +172,14 @@ def _relative(found: Tensor, wanted: Tensor) -> NDArray[np.float64]:
 
 
 def _cells(dense: nn.Module, image: Tensor) -> Tensor:
-    found = next((one for one in tensors_in(dense(image)) if one.ndim == 4), None)
+    found = next((one for one in tensors_in(forward(dense, image)) if one.ndim == 4), None)
     if found is None:
         raise ModelError(f"{type(dense).__name__} gives no maps; give what cast returned")
     return found[0]
 
 
 def _scores(original: nn.Module, crops: Tensor, classes: int) -> Tensor:
-    for one in tensors_in(original(crops)):
+    for one in tensors_in(forward(original, crops)):
         if one.shape[0] == len(crops) and one[0].numel() == classes:
             return one.reshape(len(crops), -1)
     raise ModelError(

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.func import functional_call
+
+from netviz.capture import stand_in
 
 # Two images: with one, a squeeze would take the batch for a dimension of its own.
 BATCH = 2
@@ -124,8 +125,7 @@ class ValueTracer(fx.Tracer):
                 return None
             return node.target(*args, **kwargs)  # type: ignore[operator]
         module = self.root.get_submodule(str(node.target))
-        held = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-        return functional_call(module, {key: self._here(one) for key, one in held.items()}, args, kwargs)
+        return (stand_in(module) if self.image.is_meta else module)(*args, **kwargs)
 
     def _here(self, value: Any) -> Any:
         """Return a tensor where the example image is; on the meta device without its values."""

@@ -18,6 +18,7 @@ from typing_extensions import Unpack
 
 from netviz.capture import evaluation, unwrap
 from netviz.capture.tensors import main_tensor
+from netviz.capture.watch import forward
 from netviz.engines import Progress
 from netviz.errors import ModelError
 from netviz.fcn.dense.levels import Level, run_level
@@ -302,7 +303,7 @@ def _wait(dense: DenseNetwork) -> None:
 
 def _score(network: nn.Module, crops: Tensor, chosen: int) -> Tensor:
     """Return the class's score of each crop, (N,)."""
-    output = main_tensor(network(crops))
+    output = main_tensor(forward(network, crops))
     if output is None:
         raise ModelError("the classifier gives no scores; use another network")
     return class_scores(output)[:, chosen].float().cpu()

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from netviz.capture import brief, evaluation, index_layers, network_device, unwrap
+from netviz.capture import brief, evaluation, index_layers, network_device, stand_in, unwrap
 from netviz.capture.tensors import main_tensor, tensors_in
 from netviz.capture.watch import forward
 from netviz.errors import ImageError, ModelError, NetvizError
@@ -100,7 +100,7 @@ class DenseNetwork:
         """
         with torch.no_grad(), evaluation(self.maps):
             try:
-                scores: Tensor = self.maps(image.to(self.device))
+                scores: Tensor = forward(self.maps, image.to(self.device))
             except (RuntimeError, ValueError, IndexError) as error:
                 remedy = (
                     "give a larger image, or another --short-side" if scale == 1 else "leave that scale out"
@@ -132,8 +132,9 @@ class DenseNetwork:
         height, width = self.native or (1, 1)
         size = (height + _LARGER, width + _LARGER)
         image = torch.zeros(1, self.model.preprocessing.channels, *size, device="meta")
-        with torch.no_grad(), evaluation(self.maps):
-            cells = forward(self.maps, image).shape[-2:]
+        maps = stand_in(self.maps)
+        with torch.no_grad(), evaluation(maps):
+            cells = maps(image).shape[-2:]
         return _LARGER / max(1, cells[0] - 1), _LARGER / max(1, cells[1] - 1)
 
 

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import Unpack
 
+from netviz.capture import evaluation
 from netviz.errors import LayerError, ModelError
 from netviz.models import Layer, LayerIndex, Model, ModelOptions, ModelSpec, index_weights, load
 from netviz.questions.filters.result import FiltersResult
@@ -198,7 +199,9 @@ def _first(index: LayerIndex, model: Model) -> Layer:
 
 def _parameter(model: Model, layer: Layer) -> torch.Tensor:
     if model.network is not None:
-        weight = getattr(model.network.get_submodule(layer.module), "weight", None)
+        module = model.network.get_submodule(layer.module)
+        with evaluation(module):  # a parametrization (spectral norm) makes it anew
+            weight = getattr(module, "weight", None)
         if isinstance(weight, torch.Tensor):
             return weight
     return model.weights[f"{layer.module}.weight" if layer.module != "weight" else "weight"]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from netviz.capture import evaluation, unwrap
 from netviz.capture.tape import record
 from netviz.capture.tensors import main_tensor
+from netviz.capture.watch import forward
 from netviz.geometry.incremental.plan import UnfollowableError
 from netviz.geometry.incremental.regions import RegionPlan, run_regions
 from netviz.geometry.occlusion import TOLERANCE
@@ -204,7 +205,7 @@ def _problem(judge: Judge, full: FullPasses, image: Tensor, segments: list[int])
 
 
 def _main(network: nn.Module, images: Tensor) -> Tensor:
-    found = main_tensor(network(images))
+    found = main_tensor(forward(network, images))
     if found is None:
         raise ValueError("the network gives no tensor")
     return found

@@ -1,0 +1,110 @@
+"""Copies of a network's structure, whatever it holds: to be traced without arithmetic, or to be changed."""
+
+import copy
+import operator
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from types import CellType, FunctionType, MethodType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from netviz.capture.state import is_filled, slots_of
+
+_Memo = dict[int, Any]
+
+
+def stand_in(network: nn.Module) -> nn.Module:
+    """Return a network of the same structure on the meta device, which runs without arithmetic and memory.
+
+    It shares no module, container or tensor with the network. What the network holds under several names is one here
+    too.
+
+    Raises
+    ------
+    TypeError
+        If a part is TorchScript, which Python cannot copy by parts.
+    """
+    made: nn.Module = _copied(network, {}, _without_values)
+    return made
+
+
+def duplicate(network: nn.Module) -> nn.Module:
+    """Return a copy of a network with tensors of its own; what cannot be copied (a lock, an open file) it shares."""
+    made: nn.Module = _copied(network, {}, _with_values)
+    return made
+
+
+def _without_values(value: Any, memo: _Memo) -> Any:
+    if isinstance(value, torch.jit.ScriptModule):
+        raise TypeError(f"{type(value).__name__} is TorchScript")
+    if not isinstance(value, Tensor):
+        return value
+    empty = torch.empty_like(value.detach(), device="meta")
+    return (
+        nn.Parameter(empty, requires_grad=value.requires_grad) if isinstance(value, nn.Parameter) else empty
+    )
+
+
+def _with_values(value: Any, memo: _Memo) -> Any:
+    if isinstance(value, Tensor) and not value.is_leaf:
+        return copy.deepcopy(value.detach(), memo).requires_grad_(value.requires_grad)
+    try:
+        return copy.deepcopy(value, memo)
+    except Exception:  # an object may hold anything, also what cannot be copied
+        return value
+
+
+def _copied(value: Any, memo: _Memo, leaf: Callable[[Any, _Memo], Any]) -> Any:
+    """Return a copy of modules, containers and functions that enclose such; of anything else what `leaf` makes."""
+    if id(value) in memo:
+        return memo[id(value)]
+    if isinstance(value, Tensor | torch.jit.ScriptModule):
+        made = leaf(value, memo)
+    elif isinstance(value, nn.Module):
+        made = object.__new__(type(value))
+        memo[id(value)] = made
+        vars(made).update({name: _copied(one, memo, leaf) for name, one in vars(value).items()})
+        for name, one in slots_of(value).items():
+            object.__setattr__(made, name, _copied(one, memo, leaf))
+    elif isinstance(value, dict):
+        memo[id(value)] = made = copy.copy(value)
+        made.update({key: _copied(one, memo, leaf) for key, one in value.items()})
+    elif isinstance(value, list | deque | set):
+        memo[id(value)] = made = copy.copy(value)
+        items = [_copied(one, memo, leaf) for one in value]
+        made.clear()
+        made.update(items) if isinstance(made, set) else made.extend(items)
+    elif isinstance(value, tuple):
+        items = [_copied(one, memo, leaf) for one in value]
+        same = all(map(operator.is_, items, value))
+        made = value if same else value._make(items) if hasattr(value, "_make") else type(value)(items)
+    elif isinstance(value, MethodType):
+        owner = _copied(value.__self__, memo, leaf)
+        made = value if owner is value.__self__ else MethodType(value.__func__, owner)
+    elif isinstance(value, partial):
+        parts = [_copied(one, memo, leaf) for one in (value.func, value.args, value.keywords)]
+        made = partial(parts[0], *parts[1], **parts[2])
+    elif isinstance(value, FunctionType) and value.__closure__:
+        made = _function(value, memo, leaf)
+    else:
+        made = leaf(value, memo)
+    memo[id(value)] = made
+    return made
+
+
+def _function(function: FunctionType, memo: _Memo, leaf: Callable[[Any, _Memo], Any]) -> FunctionType:
+    """Return a function that encloses copies of what another encloses."""
+    cells = tuple(CellType() for _ in function.__closure__ or ())
+    made = FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, cells
+    )
+    made.__kwdefaults__ = function.__kwdefaults__
+    vars(made).update(vars(function))
+    memo[id(function)] = made
+    for cell, old in zip(cells, function.__closure__ or (), strict=True):
+        if is_filled(old):
+            cell.cell_contents = _copied(old.cell_contents, memo, leaf)
+    return made
