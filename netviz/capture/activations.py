@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from netviz.capture.tensors import main_tensor, replace_tensor
+from netviz.capture.trace import require_values
 from netviz.capture.watch import Event, Key, evaluation, watch
 from netviz.errors import LayerError
 from netviz.models.layers import Layer
@@ -85,6 +86,11 @@ def capture(
     Capture
         Call it with the input; then index it with a layer.
 
+    Raises
+    ------
+    ModelError
+        If the network is on the meta device.
+
     Examples
     --------
     >>> import torch
@@ -97,6 +103,7 @@ def capture(
     torch.Size([1, 4, 6, 6])
     """
     network = unwrap(network)
+    require_values(network)
     layers = tuple(layers)
     by_key = {_key(layer): layer for layer in layers}
     run: Capture

@@ -12,6 +12,7 @@ from netviz.capture.copies import stand_in
 from netviz.capture.kinds import ALIASED, READS, UNSEEN, plain_name, writes
 from netviz.capture.operations import names
 from netviz.capture.tensors import main_tensor, tensors_in, version_of
+from netviz.capture.trace import require_values
 from netviz.capture.watch import Event, Key, evaluation, watch
 from netviz.models.model import unwrap
 
@@ -104,10 +105,14 @@ def record(network: nn.Module, image: Tensor, *, keep: bool) -> Tape:
 
     Raises
     ------
+    ModelError
+        If values are to be kept and the network is on the meta device, where there are none.
     Exception
         Whatever the network raises on this image.
     """
     network = unwrap(network)
+    if keep:
+        require_values(network)
     if image.is_meta:
         network = stand_in(network)
     with torch.no_grad(), evaluation(network):

@@ -204,6 +204,21 @@ def network_device(network: nn.Module) -> torch.device:
     return next((value.device for value in tensors), torch.device("cpu"))
 
 
+def require_values(network: nn.Module) -> None:
+    """Refuse a network on the meta device: it can be listed and placed, but not run.
+
+    Raises
+    ------
+    ModelError
+        If its parameters have no values.
+    """
+    if network_device(network).type == "meta":
+        raise ModelError(
+            "the network is on the meta device, so its weights have no values; "
+            "call to_empty(device='cpu') and load_state_dict first"
+        )
+
+
 def network_dtype(network: nn.Module) -> torch.dtype:
     """Return the type of a network's parameters."""
     floating = (value.dtype for value in network.parameters() if value.is_floating_point())

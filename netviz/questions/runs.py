@@ -9,6 +9,7 @@ import torch
 from typing_extensions import Unpack
 
 from netviz._version import __version__
+from netviz.capture.trace import require_values
 from netviz.engines import Accumulator, Files, Job, Progress, Save, Tally, run_local
 from netviz.engines.batches import Source
 from netviz.errors import ImageError
@@ -217,6 +218,7 @@ def image_facts(tally: Tally, names: Sequence[str]) -> dict[str, Any]:
 
 def weights_print(model: Model) -> str:
     """Return a fingerprint of a network: its name and every weight."""
+    require_values(model.runnable())
     digest = hashlib.sha256(model.name.encode())
     for name, value in sorted(model.runnable().state_dict().items()):
         digest.update(name.encode())

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from netviz.capture import brief, evaluation, index_layers, network_device, stand_in, unwrap
 from netviz.capture.tensors import main_tensor, tensors_in
+from netviz.capture.trace import require_values
 from netviz.capture.watch import forward
 from netviz.errors import ImageError, ModelError, NetvizError
 from netviz.fcn.casting.cast import cast as cast_network
@@ -157,6 +158,7 @@ def open_dense(model: Model, short_side: int | str | None) -> DenseNetwork:
         If `short_side` is neither a positive whole number nor ``"own"``.
     """
     network = unwrap(model.runnable())
+    require_values(network)
     if hasattr(network, "roi_heads") or hasattr(network, "anchor_generator"):
         raise ModelError(
             f"{model.name} is a detection network, whose scores belong to anchors: there are no crops to compare "

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from typing_extensions import Unpack
 
 from netviz.capture import evaluation
+from netviz.capture.trace import require_values
 from netviz.errors import LayerError, ModelError
 from netviz.models import Layer, LayerIndex, Model, ModelOptions, ModelSpec, index_weights, load
 from netviz.questions.filters.result import FiltersResult
@@ -199,6 +200,7 @@ def _first(index: LayerIndex, model: Model) -> Layer:
 
 def _parameter(model: Model, layer: Layer) -> torch.Tensor:
     if model.network is not None:
+        require_values(model.network)
         module = model.network.get_submodule(layer.module)
         with evaluation(module):  # a parametrization (spectral norm) makes it anew
             weight = getattr(module, "weight", None)
