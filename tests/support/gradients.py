@@ -66,6 +66,8 @@ def every_pixel_counting() -> Iterator[None]:
         patch.setattr(F, "max_pool2d", average)
         for name in linear:
             patch.setattr(F, name, lambda input, *_, inplace=False, **__: input * 0.5)
+        for owner in (torch, Tensor):
+            patch.setattr(owner, "sigmoid", lambda input: input * 0.5)
         yield
 
 
