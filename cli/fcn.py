@@ -259,9 +259,9 @@ def show(
     its own file, with its name before the suffix: streams-chelsea.png.
 
     The NPZ holds each stream under its name, such as `32s`, `16s`, `8s` or `side1` ... `side5`, `fused`: (K, H, W),
-    float32, before softmax or sigmoid, on the pixels of the network's input, which are the image's own unless
-    --short-side is given; `added_16s` (K, h, w), what a stream's own layer adds at its own positions, where the
-    network tells; `image` (H, W, 3); and `truth` (H, W), -1 where it is void.
+    float32, before softmax or sigmoid, on the image's own pixels, or on those of --short-side; `added_16s`
+    (K, h, w), what a stream's own layer adds at its own positions, where the network tells;
+    `image` (H, W, 3); and `truth` (H, W), -1 where it is void.
     """
     from netviz.fcn.streams.measure import show as take
     from netviz.images import list_images

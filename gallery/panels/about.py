@@ -32,7 +32,6 @@ PARTS = (
 )
 """The pages load nothing else: their styles and scripts are netviz's own."""
 
-
 _RECIPES: tuple[tuple[Recipe, Callable[[Network], bool]], ...] = (
     (filters.RECIPE, lambda network: any(layer.filters is not None for layer in network.layers)),
     (maps.RECIPE, lambda network: any(layer.maps for layer in network.layers)),

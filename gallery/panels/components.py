@@ -18,14 +18,12 @@ from ..words import command, counted, sized
 
 KINDS: dict[str, type[Result]] = {"stages": StagesResult, "contrast": ContrastResult, "sift": SiftResult}
 
-
 TITLES = {
     "stages": "From the filter to the next layer",
     "contrast": "Before and after contrast normalization",
     "sift": "Beside SIFT",
 }
 """Headings of the components page, by the command that makes the pictures."""
-
 
 RECIPE = Recipe(
     "Components",

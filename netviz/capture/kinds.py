@@ -51,16 +51,12 @@ def module_kind(module: nn.Module, functions: tuple[str, ...] = ()) -> str:
 # These hand the values of a tensor to Python, where they cannot be followed.
 READS = frozenset(("item", "tolist", "numpy", "float", "int", "complex", "array", "index", "dlpack"))
 
-
 # The names of nodes that the tape makes up where it lost the thread.
 ALIASED = "a write through a view"
 
-
 UNSEEN = "an operation that torch does not show"
 
-
 _OPERATORS = "add sub mul truediv div floordiv mod pow matmul and or xor lshift rshift"
-
 
 _IN_PLACE = frozenset(f"__i{name}__" for name in _OPERATORS.split())
 

@@ -31,9 +31,7 @@ class Atom:
 
 Dim = tuple[Atom, ...]
 
-
 Dims = tuple[Dim, ...]
-
 
 IMAGE = ("n", "c", "y", "x")
 

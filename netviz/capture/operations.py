@@ -14,26 +14,20 @@ from torch import nn
 
 _CONVOLUTION = "input weight bias=None stride=1 padding=0 dilation=1 groups=1"
 
-
 _TRANSPOSED = "input weight bias=None stride=1 padding=0 output_padding=0 groups=1 dilation=1"
 
-
 _MAX_POOLING = "input kernel_size stride=None padding=0 dilation=1 ceil_mode=False return_indices=False"
-
 
 _AVERAGE_POOLING = (
     "input kernel_size stride=None padding=0 ceil_mode=False count_include_pad=True divisor_override=None"
 )
 
-
 _LP_POOLING = "input norm_type kernel_size stride=None ceil_mode=False"
-
 
 _INTERPOLATION = (
     "input size=None scale_factor=None mode='nearest' align_corners=None recompute_scale_factor=None "
     "antialias=False"
 )
-
 
 # Kind; names; parameters in their order, as far as any room reads them, with other names after |, defaults, and *
 # before one that takes all the rest; and, where a function makes a layer when no module wraps it, that layer's kind
@@ -253,7 +247,6 @@ OPERATIONS: dict[str, Operation] = {
     for kind, names_of_kind, parameters, *layer in _ROWS
     for name in names_of_kind.split()
 }
-
 
 MODULES: dict[type[nn.Module], str] = {
     nn.Linear: "linear",

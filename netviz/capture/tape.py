@@ -151,7 +151,6 @@ def _refer(value: Any, known: Any) -> Any:
 # What these return does not depend on the values of the tensor that they are called with.
 _CONSTANTS = names("constant")
 
-
 _HOLDERS = (Tensor, dict, list, tuple)
 
 

@@ -20,7 +20,6 @@ from netviz.images.labelled.masks import IndexMasks
 
 Pixels = NDArray[np.uint8]
 
-
 Truth = NDArray[np.int16]
 
 

@@ -24,7 +24,6 @@ from netviz.models.layers import Layer
 
 GRADIENTS = ("absolute", "positive")
 
-
 THRESHOLD = 1 - 0.9545
 """A pixel belongs to the field if its value exceeds this share of the largest (Luo et al., section 3)."""
 

@@ -20,7 +20,6 @@ from netviz.models.model import unwrap
 
 Status = Literal["exact", "upper_bound", "global", "unknown"]
 
-
 # Fractional strides are sums of few terms in double precision: closer than this to a whole pixel is that pixel.
 _ROUNDING = 1e-6
 

@@ -20,9 +20,7 @@ from netviz.models import Layer
 TOLERANCE = 1e-4
 """Largest difference from a full pass that is accepted, as a share of the target's range on the clean image."""
 
-
 Box: TypeAlias = tuple[int, int, int, int]
-
 
 Read: TypeAlias = Callable[[Tensor], Tensor]
 

@@ -18,7 +18,6 @@ from netviz.errors import LayerError
 
 WEIGHTED = ("conv", "deconv", "fc")
 
-
 _SHORT = {"dropout": "drop"}
 
 

@@ -14,7 +14,6 @@ MINUS = "\u2212"
 TIMES = "\u00d7"
 _BOX = "\u25a1"
 
-
 # Agg moves glyphs to whole pixels, which makes a line up to a tenth wider than its outlines.
 _HINTED = 1.1
 

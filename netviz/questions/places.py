@@ -24,9 +24,7 @@ from netviz.questions.opening import InputOptions, Opened, does_not_run, layers,
 
 Floats = NDArray[np.float64]
 
-
 Maps = NDArray[np.float32]
-
 
 _Image = NDArray[np.uint8]
 

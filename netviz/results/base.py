@@ -40,10 +40,8 @@ class Displayed:
 
 R = TypeVar("R", bound="Result")
 
-
 Arrays: TypeAlias = dict[str, np.ndarray[Any, Any]]
 """Arrays whose names and number are not known beforehand; a result has at most one field of this type."""
-
 
 KINDS: dict[str, type["Result"]] = {}
 

@@ -60,7 +60,6 @@ from netviz.surveys.steps.patches import survey_patches
 SHOWN: dict[Form, int] = {"quick": 4, "standard": 16, "full": 16}
 """How many images the network is shown on; all are searched for patches."""
 
-
 STEPS = (
     Step("images", tuple[ImageRecord, ...], lambda of: len(of.shown), survey_images, quick=True),
     Step("patches", PatchesRecord | Missing, lambda of: 6 * len(of.sources), survey_patches, quick=True),

@@ -11,7 +11,6 @@ from torch import Tensor
 _MOST = 1 << 24
 """How many values at most are sorted at once."""
 
-
 _CACHED = 1 << 20
 """How many values are reduced at a time on a CPU: 4 MiB stay in its cache."""
 

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
-
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 

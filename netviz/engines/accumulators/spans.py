@@ -97,10 +97,8 @@ def unrolled(begin: Ints, end: Ints) -> tuple[Ints, Ints]:
 
 Floats = NDArray[np.float64]
 
-
 _VALUES = 1 << 26
 """How many values of a map are looked at together."""
-
 
 _ROWS = 1 << 19
 """How many rows of pixels are worked on together."""

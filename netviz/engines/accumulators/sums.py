@@ -8,12 +8,9 @@ from numpy.typing import NDArray
 
 _LOWEST = -149  # the exponent of the smallest float32
 
-
 _BITS = 32
 
-
 _LIMBS = (128 - _LOWEST) // _BITS + 3
-
 
 _MASK = np.int64((1 << _BITS) - 1)
 

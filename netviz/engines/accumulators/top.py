@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 NONE = -1
 """The image number of a place that nothing has filled yet."""
 
-
 _PLACE = ("image", "row", "col")
 
 

@@ -19,18 +19,14 @@ from netviz.errors import ModelError, NetvizError, OutputError
 FAN = 4
 """How many parts are merged into one."""
 
-
 ROOT = 64
 """How many parts at most are merged where the run was started; each comes with the chance of a checkpoint."""
-
 
 LONGEST = {"cpu": 64, "cuda": 1024}
 """Chunks in one task, at most: what is lost with a worker, and how long a checkpoint waits."""
 
-
 TRIES = 4
 """How many times in a row workers may be lost before any of them has brought a result."""
-
 
 Fed = TypeVar("Fed", bound=Accumulator)
 

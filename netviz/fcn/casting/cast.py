@@ -24,10 +24,8 @@ from netviz.questions.opening import layers
 WHOLE = "netviz.whole"
 """Under this name a cast network's ``meta`` lists the nodes that give one value for the whole image."""
 
-
 CHANNELS = "netviz.channels"
 """Under this name it holds how many channels an image has."""
-
 
 _NORMALIZING = (nn.GroupNorm, nn.InstanceNorm2d)
 

@@ -12,7 +12,6 @@ from netviz.capture import stand_in
 # Two images: with one, a squeeze would take the batch for a dimension of its own.
 BATCH = 2
 
-
 _ASSERTIONS = frozenset(("_assert",))
 
 

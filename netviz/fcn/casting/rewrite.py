@@ -32,20 +32,15 @@ SHAPES = names(
     "reordering",
 )
 
-
 # These weigh the values of some positions by those of others; products do if both factors come from the image.
 ATTENTION = names("attention", "multi-head attention", "any attention")
 
-
 PRODUCTS = names("matmul", "einsum", "product")
-
 
 # These make one number of many that a window can make as well, those do not.
 REDUCTIONS = names("reduction")
 
-
 STATISTICS = names("statistic", "vector norm", "softmax", "normalize", "scan", "ranking")
-
 
 _ELEMENTWISE = ("torch.nn.modules.activation", "torch.nn.modules.dropout")
 

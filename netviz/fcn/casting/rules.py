@@ -291,9 +291,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(names("concatenation", "stack"), joined),
 }
 
-
 _ADAPTIVE = ("adaptive_avg_pool2d", "adaptive_max_pool2d")
-
 
 _FIXED = ("avg_pool2d", "max_pool2d")
 

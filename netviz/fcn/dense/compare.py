@@ -32,17 +32,13 @@ from netviz.questions.classes import class_scores, find_class
 SCALES = (25, 50, 100, 200, 400, 800, 1600)
 """Felzenszwalb and Huttenlocher's k: a larger one gives larger segments."""
 
-
 SIDE = 500
 """Images are segmented at this long side, in pixels: segmenting takes longer than linearly many pixels."""
-
 
 MOST = 2000
 """R-CNN's number of regions for an image."""
 
-
 _LEAST = 16
-
 
 Boxes = NDArray[np.int64]
 
@@ -137,12 +133,9 @@ def paint(boxes: Boxes, scores: NDArray[np.float32], shape: tuple[int, int]) -> 
 
 REGIONS = 100
 
-
 BATCH = 16
 
-
 REPEATS = 3
-
 
 Maps = NDArray[np.float32]
 

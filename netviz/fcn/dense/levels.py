@@ -15,7 +15,6 @@ from netviz.questions.places import interpolation_matrix
 
 Floats = NDArray[np.float64]
 
-
 Maps = NDArray[np.float32]
 
 

@@ -21,7 +21,6 @@ from netviz.results.choose import several
 
 TOP = 3
 
-
 MAX_LEVELS = 64
 
 

@@ -21,7 +21,6 @@ from netviz.questions.opening import layers, require_channels
 ENLARGED = 2
 """A classifier sees the image with a short side of this many times its own input's."""
 
-
 _LARGER = 960
 """Pixels; a multiple of every usual stride."""
 

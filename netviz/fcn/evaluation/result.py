@@ -16,7 +16,6 @@ METRICS: Final[dict[Metric, str]] = {
 }
 """The four metrics, and what they are called."""
 
-
 _BANDS = (1, 2, 5, 10, 20)
 
 

@@ -113,7 +113,6 @@ def _codes(
 MOST_PIXELS = 4_000_000
 """The largest input that a dense network is given: its streams and first maps grow with it, to several gigabytes."""
 
-
 _TAKEN = ("facts", "image", "truth")
 
 

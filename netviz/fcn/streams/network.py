@@ -19,9 +19,7 @@ from netviz.results.choose import several
 STRIDES = (32, 16, 8)
 """The paper's: where its three streams predict, in pixels."""
 
-
 _GATES = ("SqueezeExcitation", "SqueezeExcite", "SEModule", "EffectiveSEModule", "EcaModule")
-
 
 _HEADS = ("classifier", "head", "heads", "fc", "logits", "last_linear", "aux", "aux1", "aux2", "AuxLogits")
 

@@ -64,7 +64,6 @@ class Recipe:
 SUMMED_PIXELS = 500 * 375
 """Pixels of the images (of Pascal VOC) that the paper's rate was chosen for, with a summed loss."""
 
-
 RECIPES = {
     "paper": Recipe(
         optimizer="sgd",

@@ -16,7 +16,6 @@ from netviz.results.ledger import require_same
 STATE = "state.safetensors"
 """What the file is called inside a run's folder; a finished run has none."""
 
-
 _KEY = "netviz.training"
 
 

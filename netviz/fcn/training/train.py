@@ -91,7 +91,6 @@ def best_epoch(standing: Standing) -> dict[str, Any]:
 BEST, LAST, LOG = "best.safetensors", "last.safetensors", "log.jsonl"
 """What a run's folder holds besides what it tells of itself."""
 
-
 _LARGEST_CROP = 512
 
 

@@ -21,12 +21,9 @@ from netviz.geometry.incremental.windows import Ints, Span, Track, groups, takin
 
 Axes: TypeAlias = tuple[Span, Span]
 
-
 Tracks: TypeAlias = tuple[Track, Track]
 
-
 Box: TypeAlias = tuple[int, int, int, int]
-
 
 _ALL = 1 << 30
 
@@ -235,18 +232,14 @@ def _together(conv: Node, norm: Node) -> Node | None:
 SHARE = 0.9
 """Windows that cover a larger share of a map than this are not worth their gathering."""
 
-
 GROUPS = 3
 """Groups of row positions, and of column positions, that are computed with windows of one size."""
-
 
 LEAST = 9
 """Positions that a group has at least, on average: batches that are too small waste the processor."""
 
-
 BUDGET = 1 << 24
 """Bytes that the values of one batch of positions may take at any node."""
-
 
 Take: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """Makes windows of another size and place out of a flat clean map and given windows."""

@@ -136,30 +136,22 @@ def _slides(
 # Of one value, at every place alike.
 UNARY = names("activation", "unary", "copy", "dropout", "local response norm")
 
-
 # Of several values, at every place alike.
 BINARY = names("arithmetic")
 
-
 POOLS = frozenset(("max_pool2d", "avg_pool2d"))
-
 
 _JOINING = names("concatenation")
 
-
 _RESHAPING = frozenset(("view", "reshape", "flatten", "unflatten"))
-
 
 _SWAPPING = frozenset(("transpose", "swapaxes", "swapdims"))
 
-
 _PARTING = frozenset(("chunk", "split", "narrow"))
-
 
 _BATCHED = names(
     "linear", "group norm", "instance norm", "pixel shuffle", "pixel unshuffle", "adaptive pooling"
 ) | {"conv_transpose2d", "lp_pool2d", "channel_shuffle"}
-
 
 Shapes = list[torch.Size]
 

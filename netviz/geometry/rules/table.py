@@ -198,9 +198,7 @@ _HIDING = names("arithmetic", "combination") - {
     "minimum",
 }
 
-
 ONE_BY_ONE = names("activation", "prelu", "unary", "arithmetic", "combination", "copy", "dropout")
-
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(ONE_BY_ONE, one_by_one),

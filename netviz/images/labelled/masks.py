@@ -14,10 +14,8 @@ from netviz.images.labelled.labels import Concept, Labels, read_mask
 VOID_NAMES = ("void", "unlabelled", "unlabeled", "ignore", "ignored")
 """Classes with such a name are no concepts; their pixels count nowhere."""
 
-
 VOID = 255
 """The value that means "not scored" in index masks."""
-
 
 VOC = (
     "background",

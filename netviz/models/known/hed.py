@@ -6,7 +6,6 @@ from torch import Tensor, nn
 
 STAGES = (2, 2, 3, 3, 3)
 
-
 WIDTHS = (64, 128, 256, 512, 512)
 
 

@@ -22,7 +22,6 @@ MOBILENET_V2 = PackagedFile(
     sha256="b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
 )
 
-
 FCN_CAMVID = OwnFile("fcn_camvid.safetensors")
 
 
@@ -113,6 +112,5 @@ KNOWN: dict[str, KnownNetwork] = {
         about="FCN-8s on MobileNetV2, trained on CamVid with netviz fcn train",
     ),
 }
-
 
 PACKAGED_BUILDERS: dict[str, PackagedFile] = {"mobilenet_v2": MOBILENET_V2}

@@ -17,12 +17,9 @@ from netviz.models.loading.inert import InertUnpickler, Storage, View, make_tens
 
 _LARGEST_PICKLE = 64 * 2**20  # bytes; a ResNet-152's data.pkl has 0.2 MB
 
-
 _LARGEST_RATIO = 20  # weights hardly compress; a bomb does by a thousand
 
-
 _SMALL = 2**20  # bytes that any archive may unpack to
-
 
 # The codes of torch._export.serde.schema.ScalarType, a format that is fixed across versions.
 _SCALAR_TYPES = {
@@ -32,9 +29,7 @@ _SCALAR_TYPES = {
     33: "float8_e8m0fnu", 34: "uint32", 35: "uint64",
 }  # fmt: skip
 
-
 _SCRIPT_NAMES = {"torch.per_tensor_affine", "torch.per_channel_affine", "torch.device", "builtins.complex"}
-
 
 # What training scripts store beside the weights; as stand-ins these are dropped unread.
 _BESIDE_WEIGHTS = {

@@ -32,10 +32,8 @@ _WRAPPERS = (
     "ema_state_dict", "state_dict_ema", "model_ema", "ema", "params_ema",
 )  # fmt: skip
 
-
 _PACKED = {torch.quint4x2: 2, torch.quint2x4: 4}
 """Types of which several values share a byte."""
-
 
 _EXPECTED = "expected a state dict (names to tensors), or one under 'state_dict' or 'model'"
 

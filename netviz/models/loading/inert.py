@@ -16,7 +16,6 @@ from netviz.errors import ModelError, UntrustedError
 
 _LARGEST_WALK = 1_000_000  # places visited: shared objects can make a small pickle endlessly wide
 
-
 _STORAGES = {
     "ByteStorage": "uint8", "CharStorage": "int8", "ShortStorage": "int16", "IntStorage": "int32",
     "LongStorage": "int64", "HalfStorage": "float16", "FloatStorage": "float32", "DoubleStorage": "float64",
@@ -24,7 +23,6 @@ _STORAGES = {
     "BFloat16Storage": "bfloat16", "UntypedStorage": "uint8", "QInt8Storage": "int8",
     "QUInt8Storage": "uint8", "QInt32Storage": "int32",
 }  # fmt: skip
-
 
 _DTYPES = frozenset(_STORAGES.values())
 

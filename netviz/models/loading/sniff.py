@@ -8,14 +8,12 @@ from netviz.errors import ModelError
 
 FORMATS = ".pt, .pth, .pt2 or .safetensors"
 
-
 _OTHER_FORMATS = {
     b"\x89HDF": "an HDF5 file", b"\x1f\x8b": "compressed with gzip; unpack it first",
     b"BZh": "compressed with bzip2; unpack it first", b"\xfd7zXZ": "compressed with xz; unpack it first",
     b"\x89PNG": "a PNG image", b"\xff\xd8\xff": "a JPEG image", b"GIF8": "a GIF image",
     b"%PDF": "a PDF document", b"\x93NUMPY": "a NumPy array", b"\x7fELF": "a program",
 }  # fmt: skip
-
 
 # A protocol buffer: its version, then the name of what wrote it, the graph or the operators' version.
 _ONNX = rb"\x08[\x01-\x1f][\x12\x3a\x42]"

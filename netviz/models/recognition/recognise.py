@@ -19,15 +19,11 @@ from netviz.models.recognition.signatures import (
 
 _FAMILIES_TRIED = 3  # whose members are all looked at; of every family, the first member is
 
-
 _TIMM_TRIED = 250  # members; timm's families are many, small and alike
-
 
 _LARGEST_REST = 0.05  # part of a checkpoint that may lie beside the network, such as a loss's own weights
 
-
 _NEAR = 0.5  # part of the tensors that must agree for a network to be named as near
-
 
 # Parts that only some networks of a family have, and the argument that says so.
 _OPTIONS = {
@@ -36,7 +32,6 @@ _OPTIONS = {
     "fcn_": ("aux_classifier.", "aux_loss", False),
     "deeplabv3_": ("aux_classifier.", "aux_loss", False),
 }
-
 
 # torchvision before 0.4 and its weight files name DenseNet's inner layers `norm.1`, today `norm1`.
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..+)$")

@@ -11,7 +11,6 @@ from netviz.models.builders import build_timm, build_torchvision, import_timm, t
 
 Shape = tuple[int, ...]
 
-
 COUNTER = "num_batches_tracked"  # BatchNorm's counter, which old checkpoints lack
 
 

@@ -29,7 +29,6 @@ from netviz.results.choose import choose_units
 
 METHODS = ("lcn", "lrn", "batch")
 
-
 SHOWN = 36
 """How many units are drawn if the user does not say."""
 

@@ -18,7 +18,6 @@ from netviz.models import Layer, Model
 
 ACROSS = ("maps", "each")
 
-
 _SHORT_ONE, _SHORT_MANY = 512, 40
 """Side of a map up to which multiplying by a matrix blurs it sooner than a convolution does, on the CPU: of a single
 map, and of many."""
@@ -88,13 +87,10 @@ class Window:
 
 METHODS = ("lcn", "lrn")
 
-
 CONSTANTS = ("paper", "pytorch")
-
 
 _PIECE = {"maps": 2**21, "each": 2**18}
 """Values worked on at a time, on the CPU: they are to stay in its cache, next to what is made of them on the way."""
-
 
 _BLOCK = 16
 """A CPU's depthwise convolution takes maps by so many, and is several times slower on another number."""

@@ -26,7 +26,6 @@ from netviz.questions.patches.result import PatchesResult
 SAMPLE_VALUES = 1 << 26
 """How many values the samples for thresholds hold in all: 256 MiB."""
 
-
 _BLOCK = 1 << 24
 """How many of them are sorted at once."""
 

@@ -25,7 +25,6 @@ from netviz.results.choose import choose_units
 
 KINDS = ("theoretical", "effective", "empirical", "all")
 
-
 UNITS = 8
 """How many units the empirical field is measured for if none is named."""
 

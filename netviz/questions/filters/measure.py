@@ -20,7 +20,6 @@ from netviz.results.choose import choose_units
 DEAD = 0.01
 """A filter is dead if its L2 norm is below this share of its layer's median norm."""
 
-
 ALIKE = 0.95
 """Two filters are near-duplicates if their cosine similarity is at least this."""
 

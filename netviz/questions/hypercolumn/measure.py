@@ -20,7 +20,6 @@ from netviz.questions.places import interpolation, open_layer, require_places
 
 STARTS = 4
 
-
 Floats = NDArray[np.float64]
 
 
@@ -81,13 +80,10 @@ def _start(points: Floats, count: int, random: np.random.Generator) -> Floats:
 LARGEST_GRID = 256
 """Places along the longer side of the grid, at most."""
 
-
 MOST_UNITS = 8192
 """Units of all layers together, at most: the covariance has this number squared."""
 
-
 MOST_CLUSTERS = 24
-
 
 CLUSTER_COMPONENTS = 16
 """Principal components in which clusters are looked for, at most."""

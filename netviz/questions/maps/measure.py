@@ -19,7 +19,6 @@ from netviz.results.choose import choose_units
 WINDOW = 7
 """Side of the window in which ``normalize="lcn"`` works, in positions."""
 
-
 SHOWN = 64
 """How many units are drawn if the user does not say."""
 

@@ -25,17 +25,13 @@ from netviz.questions.opening import InputOptions, Opened, open_model
 
 FILLS = ("blur", "inpaint", "mean")
 
-
 COMPACTNESS = 10.0
 """How much SLIC weighs place against colour."""
-
 
 _AROUND = 4
 """Pixels around a segment from which it is continued; the biharmonic equation looks 2 pixels far."""
 
-
 Pixels = NDArray[np.uint8]
-
 
 Labels = NDArray[np.int64]
 

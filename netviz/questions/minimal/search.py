@@ -21,10 +21,8 @@ from netviz.questions.classes import class_scores
 BATCH = 4
 """Images in one forward pass: on processors, larger batches leave the cache and take longer."""
 
-
 AGAIN = 0.9
 """A plan is made anew when fewer than this share of its segments are left."""
-
 
 Labels = NDArray[np.int64]
 

@@ -13,7 +13,6 @@ from netviz.models import Preprocessing
 _SUPPORT = {"bilinear": 1.0, "bicubic": 2.0}
 """Reach of Pillow's resampling filters, in pixels of the smaller image, or of the original when enlarging."""
 
-
 Ints = NDArray[np.int64]
 
 

@@ -39,14 +39,11 @@ from netviz.results.ledger import bytes_of, digest, full_name, run_folder
 LEVELS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1.0)
 """Which quantiles are told."""
 
-
 BINS = 32
 """Steps of the histograms."""
 
-
 FEW = 50
 """With fewer images than this a unit may take several patches from one, unless the user says."""
-
 
 WIDEST = 28
 """Most rows and columns of a unit's map that are kept around a position."""

@@ -26,7 +26,6 @@ from netviz.results.choose import choose_units, several
 SAMPLE_VALUES = 1 << 24
 """How many values of all units the sample holds: 64 MiB."""
 
-
 _BATCH = 8
 
 

@@ -10,30 +10,22 @@ from netviz.questions.places import bilinear
 
 CELLS = 4
 
-
 BINS = 8
 
-
 DIMENSIONS = CELLS * CELLS * BINS
-
 
 HALF_WINDOW = 6.0
 """Half the side of the descriptor's cells and the sigma of its Gaussian, in units of the keypoint's sigma."""
 
-
 SIDE = 64
 """Side of a patch, in pixels."""
 
-
 _APART = (1.0, 0.5, 0.25, 0.0)
-
 
 _OFFSET = 0.25
 """scikit-image doubles the image about its pixels' middles, but counts positions from the first pixel's corner."""
 
-
 Floats = NDArray[np.float64]
-
 
 Pixels = NDArray[np.uint8]
 

@@ -21,14 +21,11 @@ from netviz.questions.sift.warps import Warp, inside, move, warp_image, warps
 
 METHODS = ("SIFT", "layer", "normalized")
 
-
 TOLERANCE = 3.0
 """Pixels between a matched keypoint and the true place within which the match is right."""
 
-
 DRAWN = ("rotation", 20.0)
 """The warp whose matches are drawn: strong enough that methods differ."""
-
 
 Floats = NDArray[np.float64]
 

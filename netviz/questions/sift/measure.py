@@ -19,7 +19,6 @@ from netviz.questions.sift.result import SiftResult
 MOST = 30
 """How many keypoints a picture has room for."""
 
-
 _UNITS = 8
 
 

@@ -10,18 +10,13 @@ from netviz.questions.sift.keypoints import blur
 
 ROTATIONS = (10.0, 20.0, 30.0, 45.0, 60.0, 90.0)
 
-
 SCALES = (0.6, 0.75, 0.9, 1.1, 1.3, 1.6)
-
 
 LIGHTS = (-1.0, -0.6, -0.3, 0.3, 0.6, 1.0)
 
-
 SLANTS = (0.02, 0.05, 0.1, 0.15, 0.2)
 
-
 Floats = NDArray[np.float64]
-
 
 Pixels = NDArray[np.uint8]
 

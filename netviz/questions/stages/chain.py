@@ -15,21 +15,16 @@ from netviz.models.layers import WEIGHTED
 NONLINEAR = names("activation", "prelu") | {"abs", "clamp"}
 """Kinds of stage that count as a network's own non-linearity."""
 
-
 _BARE = {
     "add": "sum", "sub": "sum", "mul": "product", "div": "product", "truediv": "product",
     "abs": "abs", "clamp": "clamp", "clamp_min": "clamp",
 }  # fmt: skip
 
-
 _JOINING = names("concatenation")
-
 
 _MOVES = names("permutation", "transposition", "moving")
 
-
 _LOOKED_THROUGH = _MOVES | names("copy", "padding", "getitem", "dropout")
-
 
 _MIXES = names(
     "convolution",

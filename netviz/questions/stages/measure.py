@@ -34,9 +34,7 @@ NONLINEARITIES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 """Non-linearities that can be tried; those with a parameter take PyTorch's (a slope of 0.01, an alpha of 1)."""
 
-
 POOLS = ("max", "sum", "average")
-
 
 _TAKEN = frozenset(("filters", "image", "units", "facts"))
 

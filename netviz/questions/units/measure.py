@@ -37,7 +37,6 @@ from netviz.results.ledger import full_name
 SAMPLE = 1 << 14
 """At how many random positions, at most, units are compared."""
 
-
 TOP = 9
 """How many patches of two units are compared, at most, unless the user says."""
 

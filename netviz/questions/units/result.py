@@ -47,9 +47,7 @@ def cluster_order(correlation: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
 
 Floats = NDArray[np.float64]
 
-
 _TOLD = 5
-
 
 SHARED = 0.5
 """From which share of common patches on two units count as alike."""

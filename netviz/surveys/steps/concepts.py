@@ -169,22 +169,17 @@ def _png(image: Image.Image) -> bytes:
 ALL = 8
 """Up to so many layers all are dissected, also where nobody gave labelled images."""
 
-
 EVERY = 4
 """Of more layers, every fourth is then: on so few images more would cost more than it tells."""
-
 
 BEST = 8
 """How many of the units that detect a concept are picked to be shown."""
 
-
 NEAREST = 3
 """How many units are picked for a concept that none detects."""
 
-
 CONCEPTS = 60
 """For how many concepts units are picked: the most detected first."""
-
 
 Pick = tuple[int, list[tuple[int, int]]]
 

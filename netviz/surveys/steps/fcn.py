@@ -22,14 +22,11 @@ from netviz.surveys.step import Scope, made
 STREAMED = 4
 """On how many photographs streams are shown: a file of them holds every class's score at every pixel."""
 
-
 DENSE = 2
 """On how many photographs there are heat maps."""
 
-
 REGIONS = 40
 """How many regions are measured for the comparison; their cost is scaled to R-CNN's 2000."""
-
 
 SHORT_SIDE = 360
 """To what the short side of a larger photograph is brought for streams, in pixels."""

@@ -12,7 +12,6 @@ from netviz.surveys.step import Scope, made
 DEPTHS = (1 / 8, 1 / 2, 7 / 8)
 """Where in the network the stacked layers lie, as shares of its convolutions."""
 
-
 _PLACED = ("exact", "upper_bound")
 
 

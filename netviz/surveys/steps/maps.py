@@ -20,7 +20,6 @@ from netviz.surveys.step import Scope
 DRAWN = 12
 """How many units are drawn before and after contrast normalization."""
 
-
 Picked = tuple[tuple[Count, ...], tuple[Count, ...]]
 """A layer's units that are shown on every photograph, and those whose components are drawn."""
 

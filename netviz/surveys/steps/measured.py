@@ -31,10 +31,8 @@ from netviz.surveys.steps.fields import PHOTOS, at_one_size
 HEAVY = 5e9
 """Multiply-adds of a forward pass above which the standard form measures on one photograph."""
 
-
 SEED = 0
 """Draws the random colours, as `netviz.field` does by default."""
-
 
 AREA = 224 * 224
 """Pixels of the image where a network takes any size: each photograph is run hundreds of times."""

@@ -20,7 +20,6 @@ from netviz.surveys.step import Scope
 TOP = 9
 """Patches that each unit keeps, where there are as many images."""
 
-
 FEW = 64
 """Up to so many images, reading them takes less time than starting processes for it."""
 

@@ -25,12 +25,9 @@ from netviz.models import Layer, Preprocessing
 THRESHOLD = 0.25
 """A pixel belongs to a unit's field where the mean discrepancy is at least this share of its peak."""
 
-
 Ints = NDArray[np.int64]
 
-
 Floats = NDArray[np.floating[Any]]
-
 
 Box = tuple[int, int, int, int]
 """Top, left, bottom, right (half-open), in pixels."""

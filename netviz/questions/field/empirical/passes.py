@@ -35,14 +35,11 @@ SIDES = ((224, 224, 12), (75, 75, 12), (28, 32, 14), (14, 16, None))
 """For occluders from fine to coarse: image side over patch, over stride, and places from one occluder of a pass to
 the next; in the last there is one alone."""
 
-
 STILL = 1e-5
 """A change smaller than this share of the activation is the rounding of a forward pass."""
 
-
 PIXELS = 16 * 224 * 224
 """How many pixels go through the network together."""
-
 
 Floats = NDArray[np.float32]
 
@@ -239,7 +236,6 @@ def finest(
 
 CELLS = 28
 """Squares of a saved map along its longer side, at most."""
-
 
 _TOGETHER = 64
 

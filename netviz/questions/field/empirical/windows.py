@@ -37,7 +37,6 @@ from netviz.questions.opening import require_maps
 # A field that covers less of the image than this is measured on its own, else with all units of the image at once.
 _SMALL = 0.25
 
-
 Progress = Callable[[str, int, int], None]
 
 
@@ -222,7 +221,6 @@ def _change_outside(setting: _Setting, image: Tensor, noise: Tensor, unit: int, 
 
 PLACES = 32
 """By default the occluder takes at most about so many places along each axis of a field."""
-
 
 _ZHOU_PATCH, _ZHOU_STRIDE, _ZHOU_SIDE = 11, 3, 224
 
