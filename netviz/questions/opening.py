@@ -253,7 +253,10 @@ def chosen_layers(model: Model, index: LayerIndex, only: str | Sequence[str]) ->
     found = [layer for layer in index if layer in wanted]
     flat = next((layer for layer in found if not layer.spatial), None)
     if flat is not None:
-        raise LayerError(f"layer {flat.name} ({flat.alias}) of {model.name} has no maps; leave it out")
+        reason = f" ({flat.no_maps})" if flat.no_maps else ""
+        raise LayerError(
+            f"layer {flat.name} ({flat.alias}) of {model.name} has no maps{reason}; leave it out"
+        )
     return found
 
 

@@ -33,9 +33,6 @@ _LONGEST = 10_000
 _WHOLE = 1 << 53
 """Below this whole numbers are told apart by every reader of JSON; no count comes near."""
 
-_LARGEST = float(np.finfo(np.float32).max)
-"""What networks compute in."""
-
 _ROOM = 1e30
 """Largest number of which sums and squares are safe in a drawing; what may be anything is not held to it."""
 
@@ -252,7 +249,7 @@ def _texts(value: Any) -> Iterator[str]:
 def _bounds(span: str, lengths: Mapping[str, int], whole: bool) -> tuple[float, float]:
     """Return the lowest and the highest number of a span, such as ``0:channels`` or ``0…1``."""
     if span == "any":
-        return (-math.inf, math.inf) if whole else (-_LARGEST, _LARGEST)
+        return -math.inf, math.inf
     least, most = (-_WHOLE, _WHOLE) if whole else (-_ROOM, _ROOM)
     mark = ":" if ":" in span else "…"
     first, _, last = span.partition(mark)

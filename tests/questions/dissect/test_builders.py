@@ -248,15 +248,15 @@ def test_timm(folder, tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "layer", "size"),
+    ("name", "layer"),
     [
-        ("vit_tiny_patch16_224", "blocks.0.attn.q_norm", "197×64"),
-        ("swin_tiny_patch4_window7_224", "*.0.attn.softmax", "49×49"),
+        ("vit_tiny_patch16_224", "blocks.0.attn.q_norm"),
+        ("swin_tiny_patch4_window7_224", "layers.0.blocks.0.attn.softmax"),
     ],
 )
-def test_tokens_and_windows_are_no_places(folder, tmp_path, name, layer, size):
+def test_tokens_and_windows_are_no_places(folder, tmp_path, name, layer):
     pytest.importorskip("timm")
     model = netviz.load(f"timm:{name}", weights="none", seed=0)
-    with pytest.raises(LayerError, match=f"is not spatial: its {size} rows and columns are none") as caught:
+    with pytest.raises(LayerError, match=r"has no maps \(.*ax[ei]s") as caught:
         netviz.dissect(model, tmp_path / "no", data=folder, layer=layer, device="cpu")
     one_line(caught.value)
