@@ -3,7 +3,7 @@
 from netviz.capture.activations import Capture, capture, channels_first
 from netviz.capture.copies import duplicate, stand_in
 from netviz.capture.tape import Node, Ref, Tape, record
-from netviz.capture.trace import brief, index_layers, input_channels, network_device, network_dtype
+from netviz.capture.trace import brief, index_layers, network_device, network_dtype
 from netviz.capture.watch import evaluation
 from netviz.models.model import unwrap
 
@@ -18,7 +18,6 @@ __all__ = [
     "duplicate",
     "evaluation",
     "index_layers",
-    "input_channels",
     "network_device",
     "network_dtype",
     "record",

@@ -178,13 +178,9 @@ def laid_out(
     if kind == "linear":
         return (*first[:-1], _weighted(first[-1], shape[-1]))
     if kind == "matmul" and len(shape) > 1:
-        sides = [
-            known.get(given[side]) if isinstance(given[side], Tensor) else None for side in ("input", "other")
-        ]
-        left, right = sides
-        stem = left or tuple(_resized(dim, size) for dim, size in zip(first, shape, strict=False))
-        last = right[-1] if right else _weighted(stem[-1], shape[-1])
-        return _fitted((*stem[:-1], last), shape)
+        sides = (given["input"], given["other"])
+        left, right = (known.get(side) if isinstance(side, Tensor) else None for side in sides)
+        return _product(left, right, shape)
     if kind == "attention":
         value = known.get(given["value"])
         return _fitted((*first[:-1], value[-1] if value else first[-1]), shape)
@@ -255,11 +251,35 @@ def _resized(dim: Dim, size: int) -> Dim:
     """Return a dimension that an operation gave another length: positions of several axes become one kind."""
     if total(dim) == size:
         return dim
-    names = {atom.name for atom in dim}
+    names = {atom.name for atom in dim} - {"n"}  # a batch of one that was repeated stands for nothing
     plain = len(names) == 1 and len(dim) == 1
     return (
         Atom(names.pop() if plain else "t" if names & set("yxt") else "c" if "c" in names else "-", size),
     )
+
+
+def _product(left: Dims | None, right: Dims | None, shape: tuple[int, ...]) -> Dims:
+    """Return the dimensions of a product of matrices, of which one may be no image's: rows by columns.
+
+    What nothing is known of goes by the positions that the sums run over: a square matrix of weights mixes them.
+    """
+    batch = _together([side[:-2] for side in (left, right) if side], shape[:-2], "matmul")
+    row, column = ((side or ((), ()))[at] for side, at in ((left, -2), (right, -1)))
+    over, under = ((side or ((), ()))[at] for side, at in ((right, -2), (left, -1)))
+    if not left or (_nameless(row) and _runs(over) and total(over) == total(row)):
+        row = _weighted(over, shape[-2])
+    if not right or (_nameless(column) and _runs(under) and total(under) == total(column)):
+        column = _weighted(under, shape[-1])
+    return _fitted((*batch, row, column), shape)
+
+
+def _nameless(dim: Dim) -> bool:
+    return all(atom.name == "-" for atom in dim)
+
+
+def _runs(dim: Dim) -> bool:
+    """Return whether a dimension consists of positions."""
+    return any(atom.name in "yxt" for atom in dim)
 
 
 def _fitted(dims: Dims, shape: tuple[int, ...]) -> Dims:
@@ -275,13 +295,13 @@ def _convolved(source: Dims, shape: tuple[int, ...], channel: int) -> Dims:
 
 
 def _together(sources: Sequence[Dims], shape: tuple[int, ...], name: str) -> Dims:
-    """Return the dimensions of what reads several values, broadcast: of each the first that has its length."""
+    """Return the dimensions of what reads several values, broadcast: the first that has its length and a name."""
     if not any(len(dims) == len(shape) for dims in sources):
         raise LostError(f"through {name or 'an operation'}")
     wide = [(*[()] * (len(shape) - len(dims)), *dims) for dims in sources]
     found = []
     for at, size in enumerate(shape):
-        named: list[Dim] = [dims[at] for dims in wide if dims[at]]
+        named: list[Dim] = sorted((dims[at] for dims in wide if dims[at]), key=_nameless)
         found.append(
             next((dim for dim in named if total(dim) == size), _resized(named[0] if named else (), size))
         )

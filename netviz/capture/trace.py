@@ -126,7 +126,8 @@ def index_layers(
     size : (int, int), optional
         Height and width of the input, in pixels. By default `prefer`, then common sizes until one fits.
     channels : int, optional
-        Channels of the input; by default what the first convolution takes.
+        Channels of the input; by default what the first convolution takes, or 3 where the network rearranges the
+        image before it.
     prefer : (int, int), optional
         The size that the network was trained with.
 
@@ -141,38 +142,43 @@ def index_layers(
         If the network runs on no such input, or has no layer with maps.
     """
     network = unwrap(network)
-    if channels is None:
-        channels = input_channels(network)
+    counts = _input_channels(network) if channels is None else (channels,)
     sizes = [size] if size else list(dict.fromkeys([*([prefer] if prefer else []), *SIZES]))
     problem: Exception | None = None
-    for height, width in sizes:
+    shapes = [(count, *one) for one in sizes for count in counts]
+    tried = shapes[0]
+    for shape in shapes:
         for device in (torch.device("meta"), network_device(network)):
             try:
-                trace = _follow(network, device, (1, channels, height, width))
+                trace = _follow(network, device, (1, *shape))
             except Exception as error:
-                # The first size's real run tells most: the meta device has troubles of its own.
-                if problem is None or (height, width) == sizes[0]:
-                    problem = error
+                # The first size's real run tells most: the meta device has troubles of its own. Other channels tell
+                # more only where the first did not fit.
+                more = shape[0] == tried[0] or "channels" in str(problem)
+                if problem is None or (shape[1:] == sizes[0] and more):
+                    problem, tried = error, shape
                 continue
             if not any(layer.spatial for layer in trace.rows):
                 raise ModelError(
                     "the network is not convolutional: none of its layers gives maps (N, C, H, W)"
                 )
-            return LayerIndex(_addressed(trace), trace.chained, (channels, height, width))
+            return LayerIndex(_addressed(trace), trace.chained, shape)
         if not isinstance(problem, RuntimeError | ValueError | IndexError | AssertionError):
             break
-    tried = f"{channels}×{sizes[0][0]}×{sizes[0][1]}" + (" or other common sizes" if len(sizes) > 1 else "")
+    others = " or other common sizes" if len(sizes) > 1 else ""
     raise ModelError(
-        f"the network does not run on an image of {tried} ({brief(problem)}); give its input size with --size HxW"
+        f"the network does not run on an image of {'×'.join(map(str, tried))}{others} ({brief(problem)}); "
+        "give its input size with --size HxW"
     ) from problem
 
 
-def input_channels(network: nn.Module) -> int:
-    """Return how many channels the network's first convolution takes; 3 if it has none."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            return module.in_channels
-    return 3
+def _input_channels(network: nn.Module) -> tuple[int, ...]:
+    """Return how many channels an image may have: what the first convolution takes, else those of a picture.
+
+    A network may rearrange its image before that convolution, so that this takes 48 channels of a third of them.
+    """
+    first = next((one.in_channels for one in network.modules() if isinstance(one, nn.Conv2d)), 3)
+    return (first,) if first in (1, 3) else (first, 3)
 
 
 def brief(error: BaseException | None) -> str:

@@ -7,7 +7,7 @@ from torch import nn
 
 import netviz
 from netviz.capture import capture, channels_first, index_layers
-from netviz.errors import LayerError
+from netviz.errors import LayerError, ModelError
 
 
 class Watched(nn.Module):
@@ -42,6 +42,11 @@ def heads(x, count=3):
     return x.view(n, t, count, c // count).transpose(1, 2)
 
 
+def square(x, side):
+    """Return a matrix made from the image that leaves what it is multiplied with as it is."""
+    return x.mean((1, 2, 3)).view(1, 1, 1, 1) * 0 + torch.eye(side, device=x.device)
+
+
 SAME = {
     "permute": lambda x: tokens(x).reshape(1, 16, 12, 12).permute(0, 3, 1, 2),
     "movedim": lambda x: tokens(x).reshape(1, 16, 12, 12).movedim(-1, 1),
@@ -57,6 +62,13 @@ SAME = {
     "rolled": lambda x: x.permute(0, 2, 3, 1).roll((1, 1), (1, 2)).roll((-1, -1), (1, 2)),
     "sliced": lambda x: x.permute(0, 2, 3, 1)[:, :, :, [*range(12)]][..., None][..., 0],
     "heads and back": lambda x: heads(tokens(x)).transpose(1, 2).reshape(1, 16, 12, 12),
+    "weighted by the image": lambda x: square(x, 16) @ x @ square(x, 12),
+    "windows beside a repeated batch": lambda x: (
+        (x.mean((2, 3))[:, None].repeat_interleave(12, 0) * 0 + windows(x).flatten(1, 2))
+        .view(1, 4, 3, 4, 4, 12)
+        .permute(0, 1, 3, 2, 4, 5)
+        .reshape(1, 16, 12, 12)
+    ),
     "einsum": lambda x: torch.einsum("nchw->nhwc", x),
 }
 
@@ -118,3 +130,12 @@ def test_what_has_four_axes_but_is_no_maps_is_refused_with_the_reason(what, reas
     with pytest.raises(LayerError, match="no maps") as caught:
         netviz.maps("skimage:chelsea", model=Watched(what), layer="watched", size=(16, 12))
     assert layer.no_maps in str(caught.value)
+
+
+def test_the_image_has_a_picture_s_channels_where_a_network_rearranges_it_first():
+    deep = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(48, 2, 1))
+    index = index_layers(deep, size=(16, 12))
+    assert (index.input_shape, index.resolve("1").shape) == ((3, 16, 12), (2, 4, 3))
+    assert index_layers(nn.Conv2d(4, 2, 1), size=(16, 12)).input_shape == (4, 16, 12)
+    with pytest.raises(ModelError, match=r"image of 4×2×2 \(.*Kernel size"):
+        index_layers(nn.Sequential(nn.Conv2d(4, 2, 3)), size=(2, 2))

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import fx, nn
 
-from netviz.capture import brief, duplicate, evaluation, index_layers, input_channels, stand_in, unwrap
+from netviz.capture import brief, duplicate, evaluation, index_layers, stand_in, unwrap
 from netviz.capture.tensors import tensors_in
 from netviz.capture.trace import network_device, network_dtype
 from netviz.errors import ModelError
@@ -53,9 +53,9 @@ def cast_field(network: nn.Module, size: tuple[int, int]) -> Field:
     ModelError
         If the network does not run at this size.
     """
-    channels = input_channels(network)
+    channels = None
     if isinstance(network, fx.GraphModule):
-        channels = network.meta.get(CHANNELS, channels)
+        channels = network.meta.get(CHANNELS)
         network = _given_weights(network)
     marked = nn.Sequential(OrderedDict(network=network, cells=nn.Identity())).train(network.training)
     index = index_layers(marked, size=size, channels=channels)
