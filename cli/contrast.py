@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from .options import layer_option, model_option, result_options, size_option, units_option
+from .options import fit_option, layer_option, model_option, result_options, size_option, units_option
 from .output import deliver
 
 
@@ -55,6 +55,7 @@ def odd(ctx: click.Context, param: click.Parameter, value: int) -> int:
     help="Whose constants lrn has: Krizhevsky's, or the defaults of torch.nn.LocalResponseNorm.",
 )
 @units_option("36 at most")
+@fit_option
 @size_option
 @result_options("contrast.png")
 def contrast(out: str | None, as_json: bool, **options: Any) -> None:

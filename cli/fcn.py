@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .options import debug_option, json_option, label_values, result_options, size
+from .options import debug_option, described_options, json_option, label_values, result_options, size
 from .output import Progress, deliver_each, print_json, print_lines, say
 
 
@@ -39,6 +39,7 @@ _VOID = "Label values that count nowhere, such as 11,30; 255 and classes called 
 def _computing(command: Any) -> Any:
     """Add how the network runs."""
     for option in (
+        described_options,
         click.option("--trust", is_flag=True, help="Run code that a checkpoint file holds."),
         click.option(
             "--workers",

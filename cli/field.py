@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from .options import images_option, layer_option, result_options, size_option
+from .options import fit_option, images_option, layer_option, result_options, size_option
 from .output import Progress, deliver, say
 
 
@@ -60,6 +60,7 @@ def place(text: str) -> tuple[int, int]:
     help="Effective field: sum the gradient's absolute values over the input's channels, or keep the positive part "
     "of their mean.",
 )
+@fit_option
 @size_option
 @result_options("field.png")
 def field(out: str | None, as_json: bool, **options: Any) -> None:

@@ -4,19 +4,19 @@ import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from .options import debug_option, model_options, size_option
+from .options import MODEL_OPTIONS, debug_option, model_options, size_option
 from .output import WholeProgress, say
 
 if TYPE_CHECKING:
     from netviz.gallery.build import BuildReport
     from netviz.results.survey import Form
 
-SURVEYING = ("images", "only", "data", "form", "resume", "size", "trust", "weights", "seed")
+SURVEYING = ("images", "only", "data", "form", "resume", "size", *MODEL_OPTIONS)
 """Options that say how runs are made: they mean nothing where only the site is built."""
 
 
@@ -99,9 +99,7 @@ def gallery(
     workers: int | None,
     size: tuple[int, int] | None,
     out: str,
-    trust: bool,
-    weights: str,
-    seed: int,
+    **options: Any,
 ) -> None:
     """Make a static site in which a network can be browsed.
 
@@ -147,9 +145,7 @@ def gallery(
                 size=size,
                 form=form or "standard",
                 resume=resume,
-                trust=trust,
-                weights=weights,
-                seed=seed,
+                **options,
                 progress=progress.part(number),
             )
         folders += map(Path, added)

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from .options import model_option, result_options, size_option
+from .options import fit_option, model_option, result_options, size_option
 from .output import deliver
 
 
@@ -26,6 +26,7 @@ from .output import deliver
     show_default=True,
     help="How many clusters the places are parted into.",
 )
+@fit_option
 @size_option
 @result_options("hypercolumn.png")
 def hypercolumn(out: str | None, as_json: bool, **options: Any) -> None:

@@ -4,7 +4,15 @@ from typing import Any
 
 import click
 
-from .options import layer_option, model_option, result_options, size_option, units_option
+from .options import (
+    fit_option,
+    layer_option,
+    model_option,
+    result_options,
+    size_option,
+    take_model_options,
+    units_option,
+)
 from .output import deliver_each
 
 
@@ -33,6 +41,7 @@ from .output import deliver_each
     help="Normalize the contrast first: local contrast normalization, or local response normalization (see: netviz "
     "contrast).",
 )
+@fit_option
 @size_option
 @result_options("maps.png")
 def maps(
@@ -41,9 +50,6 @@ def maps(
     normalize: str | None,
     out: str | None,
     as_json: bool,
-    trust: bool,
-    weights: str,
-    seed: int,
     **options: Any,
 ) -> None:
     """Draw the feature maps of a layer beside the image.
@@ -58,7 +64,7 @@ def maps(
     from netviz.models import load
     from netviz.questions.maps.measure import maps as take_maps
 
-    opened = load(model, trust=trust, weights=weights, seed=seed)
+    opened = load(model, **take_model_options(options))
     sources = list_images(images)
     results = (take_maps(source, model=opened, normalize=normalize or "", **options) for source in sources)
     deliver_each(results, len(sources), out, "maps.png", as_json)

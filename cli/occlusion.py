@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from .options import model_option, result_options, size_option
+from .options import fit_option, model_option, result_options, size_option
 from .output import Progress, deliver
 
 
@@ -35,6 +35,7 @@ from .output import Progress, deliver
     help="What the patch shows: the image's mean colour, random colours (drawn by --seed), or 0 in the network's "
     "own units.",
 )
+@fit_option
 @size_option
 @result_options("occlusion.png")
 def occlusion(patch: int, stride: int, out: str | None, as_json: bool, **options: Any) -> None:

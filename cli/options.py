@@ -1,9 +1,12 @@
 """Options that several commands share, and how their values are read."""
 
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+
+from .output import say
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,8 +27,112 @@ def label_values(ctx: click.Context, param: click.Parameter, value: str | None) 
     return tuple(sorted({int(part) for part in parts}))
 
 
+def numbers(text: str) -> tuple[float, ...]:
+    """Read ``0.5`` or ``0.485,0.456,0.406``."""
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or not all(abs(number) <= 1e9 for number in found):
+        raise click.BadParameter(f"{text!r} is neither a number nor a list of them; write 0.5 or 0.4,0.5,0.6")
+    return found
+
+
+def positive_numbers(text: str) -> tuple[float, ...]:
+    """Read numbers above 0."""
+    found = numbers(text)
+    if min(found) <= 0:
+        raise click.BadParameter(f"{text!r} is not above 0; a standard deviation is")
+    return found
+
+
+def value_range(text: str) -> tuple[float, ...]:
+    """Read ``1``, ``255`` or ``-1,1``."""
+    found = numbers(text)
+    if len(found) > 2 or not (0.0, *found)[-2] < found[-1]:
+        raise click.BadParameter(
+            f"{text!r} is no range of values; write 1, 255, or the least and the largest: -1,1"
+        )
+    return found
+
+
+def _tell_saved(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Say in the end, if all went well, what was saved beside the weights."""
+    if value is not None:
+
+        def tell() -> None:
+            from netviz.models.described.sidecar import sidecar
+
+            if sys.exc_info()[0] is None:
+                say(f"wrote {sidecar(value)}, which is read with these weights from now on")
+
+        ctx.call_on_close(tell)
+    return value
+
+
+MODEL_OPTIONS = (
+    "trust", "weights", "seed", "mean", "std", "input_scale", "channel_order", "labels", "save_model",
+)  # fmt: skip
+"""What `model_options` adds."""
+
+
+def take_model_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Take the keywords of `netviz.load` out of a command's options, and return them."""
+    return {name: options.pop(name) for name in MODEL_OPTIONS if name in options}
+
+
 def model_options(command: F) -> F:
     """Add how a MODEL may be opened: the keywords of `netviz.load`."""
+    return opening_options(described_options(command))
+
+
+def described_options(command: F) -> F:
+    """Add what may be said of a MODEL: how it wants its images, and what its classes are called."""
+    for option in (
+        click.option(
+            "--save-model",
+            metavar="WEIGHTS",
+            callback=_tell_saved,
+            help="Keep --mean, --std, --input-scale, --channel-order and --labels in WEIGHTS.netviz.json, beside "
+            "MODEL's file of weights, where they are read from then on.",
+        ),
+        click.option(
+            "--labels",
+            metavar="FILE",
+            help="The classes' names: a line for each, or JSON (a list, or {index: name}).",
+        ),
+        click.option(
+            "--channel-order",
+            type=click.Choice(["rgb", "bgr"]),
+            help="The order in which the network takes its channels.  [default: its own, else rgb]",
+        ),
+        click.option(
+            "--input-scale",
+            type=value_range,
+            metavar="1|255|MIN,MAX",
+            help="What a white pixel is worth before --mean and --std, or a black and a white one.  [default: the "
+            "network's own, else 1]",
+        ),
+        click.option(
+            "--std",
+            type=positive_numbers,
+            metavar="NUMBERS",
+            help="What values are divided by after that, likewise.  [default: the network's own]",
+        ),
+        click.option(
+            "--mean",
+            type=numbers,
+            metavar="NUMBERS",
+            help="What is subtracted from an image's values: one number, or one for each channel: "
+            "0.485,0.456,0.406.  [default: the network's own]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def opening_options(command: F) -> F:
+    """Add which weights a MODEL has."""
     for option in (
         click.option("--seed", default=0, show_default=True, help="Seed of untrained weights."),
         click.option(

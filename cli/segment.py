@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from .options import images_option, layer_option, model_option, result_options, size_option
+from .options import fit_option, images_option, layer_option, model_option, result_options, size_option
 from .output import Progress, deliver, say
 
 
@@ -48,6 +48,7 @@ def _threshold(text: str) -> str | float:
     "scikit-image's photographs]",
 )
 @click.option("--run", metavar="RUN", help="Folder of a finished run of netviz patches: take its quantile.")
+@fit_option
 @size_option
 @result_options("segment.png")
 def segment(

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from .options import layer_option, model_option, result_options, size_option
+from .options import fit_option, layer_option, model_option, result_options, size_option
 from .output import Progress, deliver
 
 
@@ -29,6 +29,7 @@ from .output import Progress, deliver
     show_default=True,
     help="Side of the contrast normalization's Gaussian window, in positions of the layer; odd.",
 )
+@fit_option
 @size_option
 @result_options("sift.png; with --match: match.png")
 def sift(

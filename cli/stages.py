@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .options import layer_option, model_option, result_options, size_option, units_option
+from .options import fit_option, layer_option, model_option, result_options, size_option, units_option
 from .output import deliver
 
 _NONLINEARITIES = ("relu", "tanh", "sigmoid", "leaky_relu", "elu", "gelu", "silu")
@@ -56,6 +56,7 @@ def _some_of(allowed: tuple[str, ...]) -> Callable[..., tuple[str, ...]]:
     show_default=True,
     help="Step of the window of --pool; windows overlap if it is smaller than the window.",
 )
+@fit_option
 @size_option
 @result_options("stages.png")
 def stages(out: str | None, as_json: bool, **options: Any) -> None:

@@ -51,7 +51,7 @@ def tell_origin(run: SurveyRecord) -> Origin:
     for name, value in sorted(vars(run.options).items()):
         if value not in (None, False, ()):
             values = value if isinstance(value, tuple) else () if value is True else (value,)
-            asked[name] = tuple(map(str, values))
+            asked[name.replace("_", "-")] = tuple(map(str, values))
     words = [run.model]
     for name, values in (known | asked).items():
         switch = name in asked and not values

@@ -130,7 +130,10 @@ def normalize_batch(images: Tensor, preprocessing: Preprocessing) -> Tensor:
         images = images[..., :1]
     mean, std = (one.to(images.device) for one in _statistics(preprocessing))
     values = images.permute(0, 3, 1, 2).float()
-    return values.div_(255).mul_(preprocessing.scale).sub_(mean).div_(std)
+    values = values.div_(255).mul_(preprocessing.scale - preprocessing.black)
+    if preprocessing.black:
+        values = values.add_(preprocessing.black)
+    return values.sub_(mean).div_(std)
 
 
 def display(tensor: Tensor, preprocessing: Preprocessing) -> NDArray[np.uint8]:
@@ -139,7 +142,8 @@ def display(tensor: Tensor, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     Values that no 8-bit image gives are clipped.
     """
     mean, std = _statistics(preprocessing)
-    values = (tensor.detach().cpu() * std + mean) * (255 / preprocessing.scale)
+    black = preprocessing.black
+    values = (tensor.detach().cpu() * std + (mean - black)) * (255 / (preprocessing.scale - black))
     image: NDArray[np.uint8] = values.round().clamp(0, 255).byte()[0].permute(1, 2, 0).numpy()
     if preprocessing.channel_order == "L":
         return np.repeat(image, 3, axis=2)

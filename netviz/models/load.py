@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias, TypedDict
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from netviz.errors import ModelError
 from netviz.models.builders import build_timm, build_torchvision, torchvision_names
+from netviz.models.described.description import Description, described, typed
+from netviz.models.described.inside import told_by_file, told_by_module
+from netviz.models.described.sidecar import read_sidecar, sidecar, write_sidecar
 from netviz.models.known.networks import KNOWN
 from netviz.models.known.skips.file import open_skips
 from netviz.models.loading.checkpoint import Checkpoint, read_checkpoint
@@ -25,7 +28,7 @@ from netviz.models.named import (
     timm_network,
     torchvision_network,
 )
-from netviz.models.preprocessing import Preprocessing
+from netviz.models.preprocessing import assumed
 from netviz.models.recognition.recognise import recognise
 
 ModelSpec: TypeAlias = str | Path | nn.Module | Model
@@ -37,6 +40,12 @@ class ModelOptions(TypedDict, total=False):
     trust: bool
     weights: str | Path
     seed: int
+    mean: float | Sequence[float] | None
+    std: float | Sequence[float] | None
+    input_scale: float | Sequence[float] | None
+    channel_order: str | None
+    labels: str | Path | Sequence[str] | Mapping[Any, Any] | None
+    save_model: str | Path | None
 
 
 def load(
@@ -45,6 +54,12 @@ def load(
     trust: bool = False,
     weights: str | Path = "default",
     seed: int = 0,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    input_scale: float | Sequence[float] | None = None,
+    channel_order: str | None = None,
+    labels: str | Path | Sequence[str] | Mapping[Any, Any] | None = None,
+    save_model: str | Path | None = None,
 ) -> Model:
     """Open a MODEL.
 
@@ -59,23 +74,68 @@ def load(
         ``"default"``, ``"none"`` (untrained), or a checkpoint file for a network that is named.
     seed : int
         Makes untrained weights repeatable.
+    mean, std : float or sequence of float, optional
+        What is subtracted from an image's values, and what they are divided by: a number for each channel, in the
+        network's order, or one for all.
+    input_scale : float or (float, float), optional
+        What a white pixel is worth before that, 1 or 255; or what a black and a white one are worth. Given without
+        `mean` and `std`, the network takes these values as they are.
+    channel_order : {"rgb", "bgr"}, optional
+        The order in which the network takes its channels.
+    labels : str, Path, sequence or mapping, optional
+        The names of its classes, in the order of its outputs, or by index; or a file of them: a line for each class,
+        or JSON.
+    save_model : str or Path, optional
+        The file of the weights: what is given here is saved beside it, in ``WEIGHTS.netviz.json``, and read from
+        then on.
 
     Returns
     -------
     Model
-        Networks built here are in evaluation mode; one that was given is as it was.
+        Networks built here are in evaluation mode; one that was given is as it was. Of what is said of a network
+        counts first what is given here, then what was saved beside its weights, what its file or module says
+        itself, what its architecture is known for, and in the end what is assumed.
 
     Raises
     ------
     ModelError
-        If it cannot be opened; `UntrustedError` if that needs `trust`, `MissingWeightsError` if its weights are
-        not on this machine.
+        If it cannot be opened, or what is said of it does not fit; `UntrustedError` if that needs `trust`,
+        `MissingWeightsError` if its weights are not on this machine.
+    OutputError
+        If what is said cannot be saved.
+    ValueError
+        If a number or an order is out of range.
     """
+    said = typed(mean=mean, std=std, input_scale=input_scale, channel_order=channel_order, labels=labels)
+    model = _open(spec, trust, weights, seed)
+    file = None if isinstance(spec, nn.Module | Model) else _file(spec, weights)
+    if save_model is not None and (file is None or sidecar(save_model) != sidecar(file)):
+        where = "its weights are in no file" if file is None else f"its weights are in {file}"
+        raise ModelError(
+            f"{save_model} is not where the weights of this MODEL lie ({where}): what is saved is read beside them"
+        )
+    saved = Description() if file is None else read_sidecar(file)
+    model = described(model, said.over(saved))
+    if save_model is not None:
+        write_sidecar(save_model, said)
+    return model
+
+
+def _file(spec: str | Path, weights: str | Path) -> Path | None:
+    """Return the file or folder that a MODEL's weights are in; None where they have none of the user's own."""
+    path = Path(spec)
+    if path.is_file() or (path.is_dir() and str(spec) not in torchvision_names()):
+        return path
+    return None if str(weights) in ("default", "none") else Path(weights)
+
+
+def _open(spec: ModelSpec, trust: bool, weights: str | Path, seed: int) -> Model:
+    """Open a MODEL, with what its architecture, its file and its module say of it."""
     if isinstance(spec, Model):
         return spec
     if isinstance(spec, nn.Module):
         network = unwrap(spec)
-        return given(network, type(network).__name__, "given in Python")
+        return _told(given(network, type(network).__name__, "given in Python"))
     text = str(spec)
     path = Path(spec)
     if path.is_file() or (path.is_dir() and text not in torchvision_names()):
@@ -87,7 +147,7 @@ def load(
     elif text.startswith("timm:"):
         model = timm_network(text.removeprefix("timm:"), weights, seed)
     elif re.fullmatch(r"[\w.]+:\w+", text):
-        model = factory_network(text, seed)
+        model = _told(factory_network(text, seed))
     elif path.suffix or len(path.parts) > 1:
         return _from_file(path, trust)
     else:
@@ -99,10 +159,16 @@ def load(
     return model
 
 
+def _told(model: Model) -> Model:
+    """Return a model whose module was made elsewhere, with what its attributes say."""
+    return described(model, told_by_module(model.runnable(), model.weights))
+
+
 def _from_file(path: Path, trust: bool) -> Model:
     checkpoint = read_checkpoint(path, trust=trust)
     if checkpoint.module is not None and not isinstance(checkpoint.module, torch.jit.ScriptModule):
-        return given(unwrap(checkpoint.module).eval(), path.stem, f"{checkpoint.format} {path.name}")
+        model = given(unwrap(checkpoint.module).eval(), path.stem, f"{checkpoint.format} {path.name}")
+        return described(_told(model), told_by_file(checkpoint.beside, model.weights))
     skips = open_skips(path, checkpoint.state) if checkpoint.format == "safetensors" else None
     if skips is not None:
         return skips
@@ -118,7 +184,7 @@ def _from_file(path: Path, trust: bool) -> Model:
             name=name,
             network=None,
             weights=state,
-            preprocessing=Preprocessing(assumed=True),
+            preprocessing=assumed(3),
             origin=origin,
             obstacle=_unrecognised(path, checkpoint, found.nearest),
         )
@@ -126,9 +192,9 @@ def _from_file(path: Path, trust: bool) -> Model:
     if found.builder in NORMALIZING and "num_classes" not in arguments:
         arguments["transform_input"] = True
     network = fill(_build(found.builder, arguments), found.state, path)
-    preprocessing, labels = named_facts(found.builder, arguments.get("num_classes"))
+    preprocessing, labels = named_facts(found.builder, arguments)
     headless = " (its classifier is missing: class scores mean nothing)" if found.missing else ""
-    return Model(
+    model = Model(
         name=name,
         network=network,
         weights=network.state_dict(),
@@ -136,6 +202,7 @@ def _from_file(path: Path, trust: bool) -> Model:
         labels=labels,
         origin=f"{origin}, recognised as {found.builder}{headless}",
     )
+    return described(model, told_by_file(checkpoint.beside, model.weights))
 
 
 def _unrecognised(path: Path, checkpoint: Checkpoint, nearest: tuple[str, ...]) -> str:
@@ -159,7 +226,8 @@ def _filled(model: Model, path: Path, trust: bool) -> Model:
     # The network itself may be reparametrized.
     state = checkpoint.state if wanted.keys() <= checkpoint.state.keys() else computed(checkpoint.state)
     network = fill(network, _without_prefix(state, wanted), path)
-    return replace(model, weights=network.state_dict(), origin=f"{model.name} with {path.name}")
+    model = replace(model, weights=network.state_dict(), origin=f"{model.name} with {path.name}")
+    return described(model, told_by_file(checkpoint.beside, model.weights))
 
 
 def _without_prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

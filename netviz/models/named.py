@@ -1,7 +1,6 @@
 """Networks by name: netviz's own, torchvision's, timm's, and factories in Python."""
 
 import importlib
-import math
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,13 +16,7 @@ from netviz.models.known.networks import KNOWN, PACKAGED_BUILDERS
 from netviz.models.known.weights import verify
 from netviz.models.loading.checkpoint import read_checkpoint
 from netviz.models.model import Model, fill, given
-from netviz.models.preprocessing import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Preprocessing,
-    assumed,
-    from_transforms,
-)
+from netviz.models.preprocessing import Preprocessing, assumed, from_timm, from_transforms
 from netviz.models.recognition.recognise import recognise
 
 NORMALIZING = ("googlenet", "inception_v3")
@@ -46,7 +39,7 @@ def known_network(name: str, weights: str | Path, seed: int) -> Model:
 
 def torchvision_network(name: str, weights: str | Path, seed: int) -> Model:
     """Open a torchvision builder's network."""
-    preprocessing, labels = named_facts(name, None)
+    preprocessing, labels = named_facts(name, {})
     arguments = {"transform_input": True} if name in NORMALIZING and str(weights) == "default" else {}
     network = build_torchvision(name, seed=seed, **arguments).eval()
     origin = f"torchvision {name}, untrained, seed {seed}"
@@ -104,32 +97,9 @@ def timm_network(name: str, weights: str | Path, seed: int) -> Model:
         f"timm:{name}",
         network,
         network.state_dict(),
-        timm_preprocessing(config),
+        from_timm(config),
         (),
         f"timm {name}, {state}",
-    )
-
-
-def timm_preprocessing(config: Mapping[str, Any]) -> Preprocessing:
-    """Return the preprocessing of a configuration of timm's: what `timm.data.create_transform` makes of it."""
-    channels, *crop = config.get("input_size") or (3, 224, 224)
-    share = config.get("crop_pct") or 0.875
-    height, width = (math.floor(side / share) for side in crop)
-    mode = config.get("crop_mode") or "center"
-    mean = tuple(config.get("mean") or IMAGENET_MEAN)
-    fill = None
-    if mode == "border":
-        fill = (round(255 * mean[0]), round(255 * mean[1]), round(255 * mean[2]))
-    elif share > 1:
-        fill = (0, 0, 0)
-    return Preprocessing(
-        resize=(height, width) if mode in ("squash", "border") else min(height, width),
-        crop=(crop[0], crop[1]),
-        mean=mean,
-        std=tuple(config.get("std") or IMAGENET_STD),
-        interpolation=config.get("interpolation") or "bicubic",
-        channel_order="L" if channels == 1 else "RGB",
-        fill=fill,
     )
 
 
@@ -140,8 +110,9 @@ def _architecture_preprocessing(name: str) -> Preprocessing:
     if own is None:
         return assumed(3)
     listed = timm.models.list_pretrained(f"{name}.*")
-    found = {timm_preprocessing(vars(timm.get_pretrained_cfg(one))) for one in listed}
-    return replace(timm_preprocessing(vars(own)), assumed=len(found) > 1)
+    found = {from_timm(vars(timm.get_pretrained_cfg(one))) for one in listed}
+    several = len(found) > 1
+    return replace(from_timm(vars(own)), assumed=several, size_assumed=several)
 
 
 def factory_network(text: str, seed: int) -> Model:
@@ -168,12 +139,17 @@ def factory_network(text: str, seed: int) -> Model:
     return given(network.eval(), attribute, f"made by {text}")
 
 
-def named_facts(builder: str, classes: int | None) -> tuple[Preprocessing, tuple[str, ...]]:
-    """Return preprocessing and labels that go with a builder; labels only for its own number of classes."""
+def named_facts(builder: str, arguments: Mapping[str, Any]) -> tuple[Preprocessing, tuple[str, ...]]:
+    """Return preprocessing and labels that go with a builder and the arguments of which its network is made.
+
+    Labels are only those of its own number of classes.
+    """
     if builder.startswith("timm:"):
-        return _architecture_preprocessing(builder.removeprefix("timm:")), ()
+        found = _architecture_preprocessing(builder.removeprefix("timm:"))
+        return (found.grey() if arguments.get("in_chans") == 1 else found), ()
     entry: Any = default_weights(builder)
     if entry is None:
         return assumed(3), ()
     labels = tuple(entry.meta.get("categories", ()))
-    return from_transforms(entry.transforms()), labels if classes in (None, len(labels)) else ()
+    known = arguments.get("num_classes") in (None, len(labels))
+    return from_transforms(entry.transforms()), labels if known else ()

@@ -1,17 +1,22 @@
 """How a network wants its images: size, value range, channel order."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+FITS = ("crop", "resize", "full")
+_OWN = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
 
 
 @dataclass(frozen=True)
 class Preprocessing:
     """What happens to an 8-bit image before a network sees it.
 
-    A pixel value ``p`` in 0…255 becomes ``(p / 255 * scale - mean) / std``, per channel in the network's order.
+    A pixel value ``p`` in 0…255 becomes ``(p / 255 * (scale - black) + black - mean) / std``, per channel in the
+    network's order.
 
     Attributes
     ----------
@@ -23,16 +28,20 @@ class Preprocessing:
     mean, std : tuple of float
         Per channel, in the units of ``scale``.
     scale : float
-        What a white pixel is worth before mean and standard deviation: 1 or 255.
+        What a white pixel is worth before mean and standard deviation: mostly 1 or 255.
     channel_order : str
         ``"RGB"``, ``"BGR"`` or ``"L"``.
     interpolation : str
         ``"bilinear"`` or ``"bicubic"``, antialiased.
     assumed : bool
-        True when nothing told netviz what the network was trained with: ImageNet's or the architecture's usual values
-        stand in.
+        True when nothing told netviz with which values the network was trained: ImageNet's or the architecture's
+        usual ones stand in.
     fill : (int, int, int) or None
         The RGB of what the crop shows beyond the image; None where the image is enlarged instead.
+    black : float
+        What a black pixel is worth before mean and standard deviation.
+    size_assumed : bool
+        True when nothing told netviz at which size.
     """
 
     resize: int | tuple[int, int] | None = 256
@@ -44,6 +53,8 @@ class Preprocessing:
     interpolation: str = "bilinear"
     assumed: bool = False
     fill: tuple[int, int, int] | None = None
+    black: float = 0.0
+    size_assumed: bool = False
 
     @property
     def channels(self) -> int:
@@ -56,6 +67,13 @@ class Preprocessing:
             return self
         resize = (height, width) if isinstance(self.resize, tuple) else min(height, width)
         return replace(self, resize=resize, crop=(height, width))
+
+    def grey(self) -> "Preprocessing":
+        """Return what is assumed of a network that was trained like this but takes one channel: the colours' mean."""
+        if self.channels == 1:
+            return self
+        mean, std = (sum(values) / len(values) for values in (self.mean, self.std))
+        return replace(self, mean=(mean,), std=(std,), channel_order="L", assumed=True)
 
     def fitted(self, fit: str) -> "Preprocessing":
         """Return the same preprocessing with another way to bring an image to the network's size.
@@ -71,13 +89,13 @@ class Preprocessing:
         ValueError
             If `fit` is none of these.
         """
+        check_fit(fit)
         if fit == "crop":
             return self
         if fit == "resize":
             return self if self.crop is None else replace(self, resize=self.crop, fill=None)
-        if fit == "full":
-            return replace(self, crop=None)
-        raise ValueError(f"fit must be 'crop', 'resize' or 'full', not {fit!r}")
+        resize = min(self.resize) if isinstance(self.resize, tuple) else self.resize
+        return replace(self, resize=resize, crop=None, fill=None)
 
     def __str__(self) -> str:
         if isinstance(self.resize, tuple):
@@ -87,10 +105,26 @@ class Preprocessing:
         if self.crop is not None:
             size += f", centre crop {self.crop[0]}×{self.crop[1]}"
             size += "" if self.fill is None else f", filled up with {_numbers(self.fill)} of 0…255"
-        values = f"mean {_numbers(self.mean)}, std {_numbers(self.std)} of 0…{self.scale:g}"
-        whose = "ImageNet" if self.std in (IMAGENET_STD, (1.0,)) else "its architecture"
-        note = f" (assumed: {whose}'s usual values)" if self.assumed else ""
+        values = f"mean {_numbers(self.mean)}, std {_numbers(self.std)} of {self.black:g}…{self.scale:g}"
+        note = ""
+        if self.assumed and self.size_assumed and self.channels == 1:
+            note = " (assumed: plain grey values)"
+        elif self.assumed:
+            whose = "ImageNet" if self.mean == IMAGENET_MEAN or self.mean == (0.0,) else "its architecture"
+            note = f" (assumed: {whose}'s usual values)"
         return f"{size}, {self.channel_order}, {values}{note}"
+
+
+def check_fit(fit: str) -> None:
+    """Refuse a way to bring an image to a network that is none.
+
+    Raises
+    ------
+    ValueError
+        If it is neither of `FITS`.
+    """
+    if fit not in FITS:
+        raise ValueError(f"fit must be 'crop', 'resize' or 'full', not {fit!r}")
 
 
 def from_transforms(transforms: Any) -> Preprocessing:
@@ -119,11 +153,37 @@ def from_transforms(transforms: Any) -> Preprocessing:
     )
 
 
+def from_timm(config: Mapping[str, Any]) -> Preprocessing:
+    """Return the preprocessing of a configuration of timm's: what `timm.data.create_transform` makes of it."""
+    channels, *crop = config.get("input_size") or (3, 224, 224)
+    share = config.get("crop_pct") or 0.875
+    height, width = (math.floor(side / share) for side in crop)
+    mode = config.get("crop_mode") or "center"
+    mean, std = (tuple(config.get(name) or own) for name, own in _OWN.items())
+    fill = None
+    if mode == "border":
+        fill = (round(255 * mean[0]), round(255 * mean[len(mean) // 2]), round(255 * mean[-1]))
+    elif share > 1:
+        fill = (0, 0, 0)
+    found = Preprocessing(
+        resize=(height, width) if mode in ("squash", "border") else min(height, width),
+        crop=(crop[0], crop[1]),
+        mean=mean,
+        std=std,
+        interpolation=config.get("interpolation") or "bicubic",
+        fill=fill,
+    )
+    if channels != 1:
+        return found
+    # Values for one channel are its own.
+    return replace(found, channel_order="L") if len(mean) == len(std) == 1 else found.grey()
+
+
 def assumed(channels: int) -> Preprocessing:
     """Return what netviz assumes for a network that says nothing, by its number of input channels."""
     if channels == 1:
-        return Preprocessing(mean=(0.0,), std=(1.0,), channel_order="L", assumed=True)
-    return Preprocessing(assumed=True)
+        return Preprocessing(mean=(0.0,), std=(1.0,), channel_order="L", assumed=True, size_assumed=True)
+    return Preprocessing(assumed=True, size_assumed=True)
 
 
 def _numbers(values: tuple[float, ...]) -> str:

@@ -35,6 +35,7 @@ from netviz.models import (
     index_weights,
     load,
 )
+from netviz.models.preprocessing import check_fit
 from netviz.results.choose import several
 from netviz.results.names import slug, unique_name
 
@@ -46,6 +47,12 @@ class InputOptions(ModelOptions, total=False):
     """How a MODEL is opened, and for which input: ``size`` is height and width in pixels."""
 
     size: tuple[int, int] | None
+
+
+class ImageOptions(InputOptions, total=False):
+    """How a MODEL is opened, and how an image is brought to it: ``fit`` as `Preprocessing.fitted` says."""
+
+    fit: str
 
 
 def layers(
@@ -201,19 +208,26 @@ class Opened:
 
 
 def open_model(
-    model: ModelSpec, *, size: tuple[int, int] | None = None, **options: Unpack[ModelOptions]
+    model: ModelSpec,
+    *,
+    size: tuple[int, int] | None = None,
+    fit: str = "crop",
+    **options: Unpack[ModelOptions],
 ) -> Opened:
-    """Open a network for images of a size, in pixels; by default its own.
+    """Open a network for images of a size, in pixels (by default its own), brought to it as `fit` says.
 
     Raises
     ------
     ModelError
         If MODEL cannot be opened or cannot run.
+    ValueError
+        If `fit` is none of the ways that `Preprocessing.fitted` knows.
     """
+    check_fit(fit)
     model = load(model, **options)
     network = unwrap(model.runnable())
     index = layers(model, size=size)
-    return Opened(model, network, index, input_preprocessing(model.preprocessing, index, size))
+    return Opened(model, network, index, input_preprocessing(model.preprocessing, index, size).fitted(fit))
 
 
 def require_maps(model: Model, layer: Layer) -> Layer:

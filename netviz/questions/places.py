@@ -20,7 +20,7 @@ from netviz.interpolation import between, linear_weights, rescaled
 from netviz.models import Layer, ModelSpec, Preprocessing
 from netviz.questions.contrast.normalize import check_window
 from netviz.questions.contrast.normalize import normalize as normalize_maps
-from netviz.questions.opening import InputOptions, Opened, does_not_run, layers, open_model, run_layers
+from netviz.questions.opening import ImageOptions, Opened, does_not_run, layers, open_model, run_layers
 
 Floats = NDArray[np.float64]
 
@@ -173,7 +173,7 @@ def open_layer(
     image: str | Path | Photo,
     layer: str,
     model: ModelSpec,
-    **options: Unpack[InputOptions],
+    **options: Unpack[ImageOptions],
 ) -> Reader:
     """Open a network, prepare an image for it, and find where one layer looks.
 
@@ -185,7 +185,7 @@ def open_layer(
     model : str, Path, nn.Module or Model
         As for `netviz.load`.
     **options
-        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
+        As for `netviz.load`; `size` as for `netviz.layers`, `fit` as for `netviz.maps`.
 
     Raises
     ------

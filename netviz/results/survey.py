@@ -361,6 +361,11 @@ class OptionsRecord:
     trust: bool
     weights: str | None
     seed: int | None
+    mean: str | None = None
+    std: str | None = None
+    input_scale: str | None = None
+    channel_order: str | None = None
+    labels: str | None = None
 
 
 @dataclass(frozen=True)

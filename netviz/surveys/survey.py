@@ -8,13 +8,15 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
+from typing_extensions import Unpack
+
 from netviz._version import __version__
 from netviz.capture import network_device
 from netviz.engines import Progress
 from netviz.geometry.field import Field
 from netviz.images import PHOTOGRAPHS, list_images
 from netviz.images.labelled.folder import open_labelled
-from netviz.models import Layer, Model, ModelSpec, load
+from netviz.models import Layer, Model, ModelOptions, ModelSpec, load
 from netviz.questions.opening import (
     SHORT_SIDE,
     chosen_layers,
@@ -102,10 +104,8 @@ def survey(
     size: tuple[int, int] | None = None,
     form: Form = "standard",
     resume: bool = False,
-    trust: bool = False,
-    weights: str | Path = "default",
-    seed: int = 0,
     progress: Progress | None = None,
+    **options: Unpack[ModelOptions],
 ) -> Path:
     """Gather what a gallery shows of a network's layers in a folder: filters, maps, patches, components, concepts.
 
@@ -147,10 +147,10 @@ def survey(
         dense evaluation saves.
     resume : bool
         Go on with an unfinished survey in `out`.
-    trust, weights, seed
-        As for `netviz.load`.
     progress : callable, optional
         Called with what is being done, how much work is done, and how much there is.
+    **options
+        As for `netviz.load`.
 
     Returns
     -------
@@ -167,7 +167,7 @@ def survey(
     """
     typed = str(model) if isinstance(model, str | Path) else None
     scope = open_scope(
-        load(model, trust=trust, weights=weights, seed=seed),
+        load(model, **options),
         out,
         images=images,
         only=only,
@@ -179,9 +179,14 @@ def survey(
         layers=several(only),
         quick=form == "quick",
         full=form == "full",
-        trust=trust,
-        weights=None if weights == "default" else str(weights),
-        seed=seed or None,
+        trust=options.get("trust", False),
+        weights=None if str(options.get("weights", "default")) == "default" else str(options.get("weights")),
+        seed=options.get("seed") or None,
+        mean=_typed(options.get("mean")),
+        std=_typed(options.get("std")),
+        input_scale=_typed(options.get("input_scale")),
+        channel_order=options.get("channel_order"),
+        labels=_typed(options.get("labels")),
     )
     fingerprint = _fingerprint(scope, typed, asked)
     ledger = Ledger(scope.out, fingerprint, resume)
@@ -215,6 +220,15 @@ def survey(
     ledger.finish()
     work.report(known.name, work.total, work.total)
     return scope.out
+
+
+def _typed(value: Any) -> str | None:
+    """Return an option as a command line spells it; None where it is not given, or is no file but names."""
+    if value is None or isinstance(value, str | Path):
+        return None if value is None else str(value)
+    values = value if isinstance(value, tuple | list) else (value,)
+    known = all(isinstance(one, int | float) for one in values)
+    return ",".join(f"{one:g}" for one in values) if known else None
 
 
 def open_scope(

@@ -15,8 +15,8 @@ from netviz.geometry.field import Field
 from netviz.images import prepare
 from netviz.images.preparation import display
 from netviz.models.builders import build_timm, import_timm
-from netviz.models.named import named_facts, timm_preprocessing
-from netviz.models.preprocessing import Preprocessing
+from netviz.models.named import named_facts
+from netviz.models.preprocessing import Preprocessing, from_timm
 from netviz.questions.patches.boxes import patch_boxes
 
 pytestmark = pytest.mark.skipif(find_spec("timm") is None, reason="timm is not installed")
@@ -38,7 +38,7 @@ def check(name: str, config: dict[str, Any]) -> None:
     from timm.data import create_transform, resolve_data_config
 
     transform = create_transform(**resolve_data_config(pretrained_cfg=config), is_training=False)
-    preprocessing = timm_preprocessing(config)
+    preprocessing = from_timm(config)
     rng = np.random.default_rng(0)
     for size in ((97, 140), (613, 402)):
         pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
@@ -83,7 +83,7 @@ def test_every_configuration() -> None:
     ],
 )
 def test_an_architecture_has_its_own(name: str, mean: float, resize: int, assumed: bool) -> None:
-    found = named_facts(f"timm:{name}", None)[0]
+    found = named_facts(f"timm:{name}", {})[0]
     assert (found.mean[0], found.resize, found.assumed) == (mean, resize, assumed)
 
 
@@ -96,7 +96,7 @@ def test_a_file_gets_its_architectures_own(tmp_path: Path, monkeypatch: pytest.M
         torch.save(build_timm(name, seed=0).state_dict(), tmp_path / "k.pt")
         found = load(tmp_path / "k.pt")
         assert found.origin.endswith(f"recognised as timm:{name}")
-        assert found.preprocessing == named_facts(f"timm:{name}", None)[0]
+        assert found.preprocessing == named_facts(f"timm:{name}", {})[0]
         assert found.preprocessing.assumed == assumed
 
 

@@ -170,7 +170,7 @@ def dense_compare(
     progress : callable, optional
         Called with what is being done, how many steps are done, and of how many.
     **options
-        As for `netviz.load`: `trust`, `weights` and `seed`.
+        As for `netviz.load`.
 
     Returns
     -------

@@ -59,7 +59,7 @@ def dense(
     progress : callable, optional
         Called with what is being done, how many levels are done, and of how many.
     **options
-        As for `netviz.load`: `trust`, `weights` and `seed`.
+        As for `netviz.load`.
 
     Returns
     -------

@@ -230,5 +230,5 @@ def whole(
         return replace(preprocessing, resize=ENLARGED * min(native), crop=None)
     if isinstance(preprocessing.resize, tuple):
         return replace(preprocessing, resize=min(preprocessing.resize), crop=None)
-    resize = None if preprocessing.assumed else preprocessing.resize
+    resize = None if preprocessing.size_assumed else preprocessing.resize
     return replace(preprocessing, resize=resize, crop=None)

@@ -129,7 +129,7 @@ def evaluate(
     progress : callable, optional
         Told of what is done, and how many images of how many.
     **options
-        As for `netviz.load`: `trust`, `weights` and `seed`.
+        As for `netviz.load`.
 
     Returns
     -------
@@ -146,7 +146,7 @@ def evaluate(
     opened = load(model, **options)
     network = opened.runnable()
     preprocessing = replace(opened.preprocessing, crop=None)
-    if preprocessing.assumed:
+    if preprocessing.size_assumed:
         preprocessing = replace(preprocessing, resize=None)
     found = open_segmentation(data, void=void)
     where = torch.device(default_device(device))

@@ -142,7 +142,7 @@ def show(
     short_side : int, optional
         Resize the image first, so that its short side has this many pixels.
     **options
-        As for `netviz.load`: `trust`, `weights` and `seed`.
+        As for `netviz.load`.
 
     Returns
     -------

@@ -53,7 +53,7 @@ def FCN(
     learned : bool
         Whether the kernels between taps are parameters, which begin as linear interpolation.
     **options
-        As for `netviz.load`: `trust`, `weights` and `seed`.
+        As for `netviz.load`.
 
     Returns
     -------

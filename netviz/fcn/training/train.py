@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from typing_extensions import Unpack
 
 from netviz._version import __version__
 from netviz.engines import Progress
@@ -21,7 +22,7 @@ from netviz.fcn.streams.network import STRIDES, choose_taps
 from netviz.fcn.training.loop import Setup, Trainer
 from netviz.fcn.training.recipes import RECIPES, SUMMED_PIXELS, Recipe, plan_stages
 from netviz.fcn.training.state import STATE, Standing
-from netviz.models import Model, ModelSpec, Preprocessing, load
+from netviz.models import Model, ModelOptions, ModelSpec, Preprocessing, load
 from netviz.models.builders import torchvision_names
 from netviz.models.known.skips.file import pack
 from netviz.models.known.skips.network import SkipNetwork
@@ -49,6 +50,7 @@ def run_facts(
     options = {
         "backbone": model.name,
         "origin": model.origin,
+        "input": str(model.preprocessing),
         "taps": [asdict(tap) for tap in network.taps],
         "classes": list(data.classes),
         "learned": network.learned,
@@ -116,15 +118,13 @@ def train(
     taps: str | Sequence[str] | None = None,
     learned: bool = False,
     void: int | Collection[int] = (),
-    seed: int = 0,
     device: str | None = None,
     precision: str = "float32",
     workers: int | None = None,
     resume: bool = False,
     every: float = 120.0,
-    weights: str | Path = "default",
-    trust: bool = False,
     progress: Progress | None = None,
+    **options: Unpack[ModelOptions],
 ) -> Path:
     """Train streams and skips on a backbone; the same arguments give the same weights, interrupted or not.
 
@@ -158,7 +158,6 @@ def train(
         As for `FCN`.
     void : int or collection of int
         Values of masks that count nowhere, besides 255 and classes called void.
-    seed : int
     device : str, optional
         By default a GPU if there is one.
     precision : {"float32", "bfloat16", "float16"}
@@ -168,10 +167,10 @@ def train(
     resume : bool
     every : float
         Seconds between two states inside an epoch; there is one after each epoch.
-    weights, trust
-        As for `netviz.load`, for the backbone.
     progress : callable, optional
         Told of what is done, and how many steps of how many.
+    **options
+        As for `netviz.load`, for the backbone; `seed` is that of everything random.
 
     Returns
     -------
@@ -194,7 +193,8 @@ def train(
         raise ValueError(f"lr must be positive, not {lr}")
     if short_side is not None and short_side < 1:
         raise ValueError(f"short_side must be at least 1, not {short_side}")
-    model = load(backbone, weights=weights, seed=seed, trust=trust)
+    seed = options.get("seed", 0)
+    model = load(backbone, **options)
     found = choose_taps(model, strides, taps)
     names = tuple(tap.stream for tap in found)
     if stages is None:
@@ -314,7 +314,8 @@ def _median_size(data: Segmentation, short_side: int | None) -> tuple[int, int]:
 
 def _fill(preprocessing: Preprocessing) -> tuple[int, ...]:
     """Return the colour that the network gets as zeros."""
-    mean = [round(255 * value / preprocessing.scale) for value in preprocessing.mean]
+    black = preprocessing.black
+    mean = [round(255 * (value - black) / (preprocessing.scale - black)) for value in preprocessing.mean]
     return tuple(mean[::-1] if preprocessing.channel_order == "BGR" else mean)
 
 

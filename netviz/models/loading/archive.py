@@ -13,7 +13,7 @@ from typing import IO, Any
 import torch
 
 from netviz.errors import ModelError
-from netviz.models.loading.inert import InertUnpickler, Storage, View, make_tensor, views
+from netviz.models.loading.inert import InertUnpickler, Storage, View, make_tensor, settings, views
 
 _LARGEST_PICKLE = 64 * 2**20  # bytes; a ResNet-152's data.pkl has 0.2 MB
 
@@ -90,13 +90,15 @@ def check_storages(archive: zipfile.ZipFile, name: str) -> None:
             raise ModelError(f"{name} is damaged: record {storage.key} is missing or cut short; get it again")
 
 
-def saved_weights(archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
-    """Read the tensors of a ``torch.save`` file, dropping the settings that lie beside them.
+def saved_weights(archive: zipfile.ZipFile, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read the tensors of a ``torch.save`` file, and the plain settings that lie beside them.
 
     Returns
     -------
-    dict
+    weights : dict
         The dicts of the file, nested as there, with nothing but tensors in them.
+    beside : dict
+        Its texts and numbers, as `settings` returns them.
 
     Raises
     ------
@@ -106,13 +108,14 @@ def saved_weights(archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
         If it is damaged.
     """
     tree: dict[str, Any] = {}
-    for path, tensor in _read(archive, name, _BESIDE_WEIGHTS.__contains__):
+    root, found = _read(archive, name, _BESIDE_WEIGHTS.__contains__)
+    for path, tensor in found:
         place = tree
         for key in path[:-1]:
             place = place.setdefault(key, {})
         if path:
             place[path[-1]] = tensor
-    return tree
+    return tree, settings(root)
 
 
 def torchscript_weights(archive: zipfile.ZipFile, name: str) -> dict[str, torch.Tensor]:
@@ -138,7 +141,7 @@ def torchscript_weights(archive: zipfile.ZipFile, name: str) -> dict[str, torch.
     ModelError
         If it is damaged.
     """
-    return {".".join(path): tensor for path, tensor in _read(archive, name, _is_script)}
+    return {".".join(path): tensor for path, tensor in _read(archive, name, _is_script)[1]}
 
 
 def program_weights(archive: zipfile.ZipFile, name: str) -> dict[str, torch.Tensor]:
@@ -187,16 +190,18 @@ def program_weights(archive: zipfile.ZipFile, name: str) -> dict[str, torch.Tens
 
 def _read(
     archive: zipfile.ZipFile, name: str, allowed: Callable[[str], bool]
-) -> list[tuple[tuple[str, ...], torch.Tensor]]:
+) -> tuple[Any, list[tuple[tuple[str, ...], torch.Tensor]]]:
+    """Return the tree of stand-ins of an archive's pickle, and its tensors by their paths in it."""
     _check_order(archive, name)
     records: dict[str, bytearray] = {}
     found = []
-    for path, view in views(_unpickle(archive, name, allowed)[0], name):
+    root = _unpickle(archive, name, allowed)[0]
+    for path, view in views(root, name):
         key = view.storage.key
         if key not in records:
             records[key] = bytearray(archive.read(f"{_root(archive)}data/{key}"))
         found.append((path, make_tensor(records[key], view.storage.dtype, view, name)))
-    return found
+    return root, found
 
 
 def _unpickle(

@@ -1,11 +1,12 @@
 """Read a checkpoint of any format; nothing in it is run unless it is trusted."""
 
 import contextlib
+import json
 import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from netviz.models.loading.archive import (
     saved_weights,
     torchscript_weights,
 )
-from netviz.models.loading.inert import InertUnpickler, unfilled, untrusted
+from netviz.models.loading.inert import InertUnpickler, settings, unfilled, untrusted
 from netviz.models.loading.plain import dequantized
 from netviz.models.loading.sniff import FORMATS, guess, read_head, remedy
 from netviz.models.torchvision_import import import_torchvision
@@ -52,12 +53,15 @@ class Checkpoint:
         The network itself, where the file holds one and is trusted.
     quantized : bool
         Whether the file holds quantized tensors; in `state` are the values that they stand for.
+    beside : dict
+        Texts and numbers, lists and dicts of them, that lie beside the weights: names of classes, settings.
     """
 
     format: str
     state: dict[str, torch.Tensor]
     module: nn.Module | None = None
     quantized: bool = False
+    beside: dict[str, Any] = field(default_factory=dict)
 
 
 def read_checkpoint(path: Path, *, trust: bool = False) -> Checkpoint:
@@ -111,12 +115,28 @@ def _read(path: Path, name: str, head: bytes, size: int, trust: bool) -> Checkpo
     if head[8:9] == b"{" and length <= size - 8:
         from safetensors.torch import load_file
 
-        return Checkpoint("safetensors", _strip(load_file(path, device="cpu")))
+        return Checkpoint("safetensors", _strip(load_file(path, device="cpu")), beside=_metadata(path))
     if head[257:262] == b"ustar" and not trust:
         raise untrusted(name, "the oldest, tar-based format of PyTorch, which is code")
     if head.startswith(b"\x80") or head[257:262] == b"ustar":
         return _read_pickle(path, name, trust)
     raise ModelError(f"{name} is {guess(head)}, no checkpoint: {remedy(head)}")
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    """Return what a safetensors file says of itself; its values are texts, which may be JSON."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        said = file.metadata() or {}
+    return settings({key: _parsed(text) for key, text in said.items()})
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _read_zip(path: Path, name: str, size: int, trust: bool) -> Checkpoint:
@@ -162,22 +182,25 @@ def _load_program(path: Path, name: str) -> nn.Module:
 
 
 def _read_pickle(path: Path, name: str, trust: bool, archive: zipfile.ZipFile | None = None) -> Checkpoint:
+    beside: dict[str, Any] | None = None
     try:
         loaded = _torch_load(path, weights_only=True)
     except pickle.UnpicklingError:
         if trust:
             loaded = _load_trusted(path, name)
         elif archive is not None:  # torch refuses a whole checkpoint for one harmless setting in it
-            loaded = saved_weights(archive, name)
+            loaded, beside = saved_weights(archive, name)
         else:
             _check_globals(path, name)
             raise
     network = _unwrap(loaded)
+    if beside is None:
+        beside = settings(loaded)
     if isinstance(network, nn.Module):
-        return _module(network, "pickled module")
+        return replace(_module(network, "pickled module"), beside=beside)
     if network is None:
         raise ModelError(f"{name} holds {_describe(loaded)}: {_EXPECTED}")
-    return Checkpoint("state dict", _strip(network))
+    return Checkpoint("state dict", _strip(network), beside=beside)
 
 
 def _torch_load(path: Path, *, weights_only: bool) -> Any:

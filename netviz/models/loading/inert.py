@@ -4,9 +4,11 @@ Every class and function in the pickle becomes a stand-in that can do nothing; a
 of itself. What may be made real is decided after the whole pickle was read.
 """
 
+import argparse
 import pickle
+import types
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -15,6 +17,10 @@ import torch
 from netviz.errors import ModelError, UntrustedError
 
 _LARGEST_WALK = 1_000_000  # places visited: shared objects can make a small pickle endlessly wide
+
+_LARGEST_SETTINGS = 300_000  # values beside the tensors; ImageNet-21k's names and numbers are 44,000
+
+_DEEPEST_SETTINGS = 5
 
 _STORAGES = {
     "ByteStorage": "uint8", "CharStorage": "int8", "ShortStorage": "int16", "IntStorage": "int32",
@@ -184,6 +190,41 @@ def views(root: Any, name: str) -> Iterator[tuple[tuple[str, ...], View]]:
             further = above | {id(inside)}
             items = [((*path, key), item, further) for key, item in inside.items() if isinstance(key, str)]
             waiting += reversed(items)
+
+
+def settings(root: Any) -> dict[str, Any]:
+    """Return what lies beside the tensors in the dict that a checkpoint is: texts, numbers, lists and dicts of them.
+
+    Objects of any kind are left out, but for the attributes of those that hold settings (argparse's Namespace). What
+    nests deeper than a checkpoint's settings do, or without end, is left out too.
+    """
+    visits = 0
+
+    def plain(value: Any, deep: int) -> Any:
+        nonlocal visits
+        visits += 1
+        if visits > _LARGEST_SETTINGS:
+            raise _TooMany
+        if isinstance(value, Stub):
+            value = value.values
+        elif isinstance(value, argparse.Namespace | types.SimpleNamespace):
+            value = vars(value)
+        if isinstance(value, Mapping) and deep:
+            pairs = ((key, plain(one, deep - 1)) for key, one in value.items() if isinstance(key, str | int))
+            return {key: one for key, one in pairs if one is not None}
+        if isinstance(value, list | tuple) and deep:
+            return [plain(one, deep - 1) for one in value]
+        return value if isinstance(value, str | int | float) else None
+
+    try:
+        found = plain(root, _DEEPEST_SETTINGS)
+    except _TooMany:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+class _TooMany(Exception):
+    """More settings than a checkpoint has."""
 
 
 def make_tensor(data: bytearray, dtype: torch.dtype, view: View, name: str) -> torch.Tensor:

@@ -24,7 +24,7 @@ from netviz.questions.contrast.normalize import (
     normalize,
 )
 from netviz.questions.contrast.result import ContrastResult
-from netviz.questions.opening import InputOptions, Opened, open_model, run_layers
+from netviz.questions.opening import ImageOptions, Opened, open_model, run_layers
 from netviz.results.choose import choose_units
 
 METHODS = ("lcn", "lrn", "batch")
@@ -44,7 +44,7 @@ def contrast(
     across: str = "maps",
     constants: str = "paper",
     units: int | str | Iterable[int] | None = None,
-    **options: Unpack[InputOptions],
+    **options: Unpack[ImageOptions],
 ) -> ContrastResult:
     """Normalize the contrast of a layer's maps, and measure what that changes around each position.
 
@@ -70,7 +70,7 @@ def contrast(
     units : int, str or iterable of int, optional
         Which units to draw: ``"0:16"``, ``"3,7"``; by default 36 at most.
     **options
-        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
+        As for `netviz.load`; `size` as for `netviz.layers`, `fit` as for `netviz.maps`.
 
     Returns
     -------

@@ -108,7 +108,7 @@ def dissect(
         Stop at an image that cannot be read or whose labels do not fit; else such images are left out of both passes
         and named in ``run.json``.
     **options
-        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
+        As for `netviz.load`; `size` as for `netviz.layers`.
 
     Returns
     -------

@@ -18,6 +18,7 @@ from netviz.geometry.effective import GRADIENTS, effective_field, extent, locate
 from netviz.geometry.field import Field
 from netviz.images import Photo, images_or_photographs, prepare, read_image
 from netviz.models import Layer, LayerIndex, Model, ModelOptions, ModelSpec, Preprocessing, load
+from netviz.models.preprocessing import check_fit
 from netviz.questions.field.empirical.windows import empirical_field
 from netviz.questions.field.result import FieldResult
 from netviz.questions.opening import SHORT_SIDE, open_model
@@ -40,6 +41,7 @@ def field(
     top: int = 10,
     gradient: str = "absolute",
     size: tuple[int, int] | None = None,
+    fit: str = "crop",
     progress: Progress | None = None,
     **options: Unpack[ModelOptions],
 ) -> FieldResult:
@@ -68,10 +70,13 @@ def field(
     size : (int, int), optional
         Input height and width in pixels. By default the network's own; where it takes any, that of the first
         image, reduced to a short side of 256 at most. All images are brought to it.
+    fit : {"crop", "resize", "full"}
+        Show the network the middle of an image, all of it squeezed to the network's size, or all of the first image
+        at its own aspect, and of others what that size shows.
     progress : callable, optional
         Called with what is being done, how many steps are done, and how many there are.
     **options
-        As for `netviz.load`: `trust`, `weights` and `seed`; `seed` also draws the occluder's colours.
+        As for `netviz.load`; `seed` also draws the occluder's colours.
 
     Returns
     -------
@@ -99,7 +104,12 @@ def field(
     model.runnable()
     sources = images_or_photographs(images)
     first = read_image(sources[0])
-    opened = open_model(model, size=size or own_size(model, first))
+    check_fit(fit)
+    if fit == "full":
+        wanted = model.preprocessing if size is None else model.preprocessing.sized(*size)
+        size = own_size(replace(model, preprocessing=wanted.fitted(fit)), first)
+        fit = "crop"
+    opened = open_model(model, size=size or own_size(model, first), fit=fit)
     index = opened.index
     if index.input_shape is None or index.input_shape[0] != model.preprocessing.channels:
         count = index.input_shape[0] if index.input_shape else "unknown"

@@ -52,7 +52,7 @@ def filters(
     max_units : int, optional
         Draw at most so many.
     **options
-        As for `netviz.load`: `trust`, `weights` and `seed`.
+        As for `netviz.load`.
 
     Returns
     -------

@@ -15,7 +15,7 @@ from netviz.images import Photo, normalize
 from netviz.interpolation import rescaled
 from netviz.models import Layer, ModelSpec
 from netviz.questions.hypercolumn.result import HypercolumnResult
-from netviz.questions.opening import InputOptions, chosen_layers, open_model, run_layers
+from netviz.questions.opening import ImageOptions, chosen_layers, open_model, run_layers
 from netviz.questions.places import interpolation, open_layer, require_places
 
 STARTS = 4
@@ -95,7 +95,7 @@ def hypercolumn(
     layers: str | Sequence[str],
     model: ModelSpec = "mobilenet_v2",
     clusters: int = 8,
-    **options: Unpack[InputOptions],
+    **options: Unpack[ImageOptions],
 ) -> HypercolumnResult:
     """Stack the maps of several depths at every place of an image and look at what varies most.
 
@@ -116,7 +116,8 @@ def hypercolumn(
     clusters : int
         2 to 24: by k-means, in the first 16 components.
     **options
-        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`; `seed` also starts the clusters.
+        As for `netviz.load`; `size` as for `netviz.layers`, `fit` as for `netviz.maps`; `seed` also starts the
+        clusters.
 
     Returns
     -------
@@ -146,7 +147,9 @@ def hypercolumn(
     seed = options.get("seed", 0)
     opened = open_model(model, **options)
     wanted = chosen_layers(opened.model, opened.index, [name for name in names if name])
-    reader = open_layer(image, wanted[0].name, opened.model, size=options.get("size"))
+    reader = open_layer(
+        image, wanted[0].name, opened.model, size=options.get("size"), fit=options.get("fit", "crop")
+    )
     opened = reader.opened
     chosen = chosen_layers(opened.model, opened.index, [layer.name for layer in wanted])
     units = sum(layer.channels for layer in chosen)

@@ -13,7 +13,7 @@ from netviz.models import ModelSpec
 from netviz.questions.contrast.normalize import METHODS, check_contrast
 from netviz.questions.contrast.normalize import normalize as normalize_contrast
 from netviz.questions.maps.result import MapsResult
-from netviz.questions.opening import InputOptions, open_model, run_layers
+from netviz.questions.opening import ImageOptions, open_model, run_layers
 from netviz.results.choose import choose_units
 
 WINDOW = 7
@@ -32,7 +32,7 @@ def maps(
     sort: str = "index",
     scale: str = "each",
     normalize: str = "",
-    **options: Unpack[InputOptions],
+    **options: Unpack[ImageOptions],
 ) -> MapsResult:
     """Run a network on an image and take one layer's output.
 
@@ -54,7 +54,9 @@ def maps(
         Whether to normalize the contrast of the maps, with the defaults of `netviz.normalize`; `netviz.contrast` has
         more to say about it.
     **options
-        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
+        As for `netviz.load`; `size` as for `netviz.layers`; `fit`: ``"crop"`` (the default) shows the network the
+        middle of the image, ``"resize"`` all of it squeezed to the network's size, ``"full"`` all of it at its own
+        aspect.
 
     Returns
     -------

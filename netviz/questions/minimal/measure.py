@@ -21,7 +21,7 @@ from netviz.models import Model, ModelSpec
 from netviz.questions.classes import class_label, find_class, scores_on
 from netviz.questions.minimal.result import ClassShare, MinimalResult, MinimalSetResult
 from netviz.questions.minimal.search import search
-from netviz.questions.opening import InputOptions, Opened, open_model
+from netviz.questions.opening import ImageOptions, Opened, open_model
 
 FILLS = ("blur", "inpaint", "mean")
 
@@ -112,7 +112,7 @@ def minimal(
     segments: int = 100,
     fill: str = "blur",
     progress: Progress | None = None,
-    **options: Unpack[InputOptions],
+    **options: Unpack[ImageOptions],
 ) -> MinimalResult:
     """Remove segments of an image, each time the one that lowers the score least, until the prediction changes.
 
@@ -132,7 +132,7 @@ def minimal(
     progress : callable, optional
         Called with what is being done, how many segments are gone, and of how many.
     **options
-        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
+        As for `netviz.load`; `size` as for `netviz.layers`, `fit` as for `netviz.maps`.
 
     Returns
     -------
@@ -169,7 +169,7 @@ def minimal_set(
     fill: str = "blur",
     strict: bool = False,
     progress: Progress | None = None,
-    **options: Unpack[InputOptions],
+    **options: Unpack[ImageOptions],
 ) -> MinimalSetResult:
     """Find which share of each of many images a network needs, and the mean over the images of each predicted class.
 
@@ -186,7 +186,7 @@ def minimal_set(
     progress : callable, optional
         Called with what is being done, how many images are done, and of how many.
     **options
-        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
+        As for `netviz.load`; `size` as for `netviz.layers`, `fit` as for `netviz.maps`.
 
     Raises
     ------

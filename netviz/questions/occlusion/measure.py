@@ -14,7 +14,7 @@ from netviz.images import Photo, Prepared, normalize, read_image
 from netviz.models import ModelSpec, Preprocessing
 from netviz.questions.classes import class_label, class_scores, find_class, scores_on
 from netviz.questions.occlusion.result import OcclusionResult
-from netviz.questions.opening import InputOptions, open_model
+from netviz.questions.opening import ImageOptions, open_model
 
 FILLS = ("mean", "noise", "zero")
 
@@ -28,7 +28,7 @@ def occlusion(
     stride: int = 8,
     fill: str = "mean",
     progress: Progress | None = None,
-    **options: Unpack[InputOptions],
+    **options: Unpack[ImageOptions],
 ) -> OcclusionResult:
     """Cover an image by a square patch, at every place of a grid, and measure how a class score falls.
 
@@ -48,7 +48,7 @@ def occlusion(
     progress : callable, optional
         Called with what is being done, how many steps are done, and of how many.
     **options
-        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`; `seed` also draws the noise.
+        As for `netviz.load`; `size` as for `netviz.layers`, `fit` as for `netviz.maps`; `seed` also draws the noise.
 
     Returns
     -------

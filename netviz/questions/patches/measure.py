@@ -317,7 +317,7 @@ def patches(
     look : callable, optional
         Called with all that was accumulated and with the network, when the run's folder is written.
     **options
-        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
+        As for `netviz.load`; `size` as for `netviz.layers`.
 
     Returns
     -------

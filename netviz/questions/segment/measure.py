@@ -16,7 +16,7 @@ from netviz.engines import Progress, Tally, Units, UnitsQuery, run_local
 from netviz.errors import ImageError, LayerError, ResultError
 from netviz.images import Photo, images_or_photographs, read_image
 from netviz.models import ModelSpec
-from netviz.questions.opening import InputOptions
+from netviz.questions.opening import ImageOptions
 from netviz.questions.patches.run import open_run
 from netviz.questions.places import Maps, Reader, open_layer, original_pixels, upsample
 from netviz.questions.runs import make_job
@@ -140,7 +140,7 @@ def segment(
     images: str | Path | Iterable[str | Path] = (),
     run: str | Path | None = None,
     progress: Progress | None = None,
-    **options: Unpack[InputOptions],
+    **options: Unpack[ImageOptions],
 ) -> SegmentResult:
     """Bring a unit's map to an image, between the centres of what its positions see, and cut it at a threshold.
 
@@ -167,7 +167,7 @@ def segment(
     progress : callable, optional
         Called with what is being done, how many images are done, and of how many.
     **options
-        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
+        As for `netviz.load`; `size` as for `netviz.layers`, `fit` as for `netviz.maps`.
 
     Returns
     -------

@@ -12,7 +12,7 @@ from netviz.engines import Progress
 from netviz.images import Photo
 from netviz.models import ModelSpec
 from netviz.questions.contrast.normalize import check_window
-from netviz.questions.opening import InputOptions
+from netviz.questions.opening import ImageOptions
 from netviz.questions.places import Reader, contrast_normalized, open_layer, sample
 from netviz.questions.sift.keypoints import DIMENSIONS, Keypoints, detect
 from netviz.questions.sift.measure import require_keypoints
@@ -65,7 +65,7 @@ def match(
     model: ModelSpec = "mobilenet_v2",
     window: int = 7,
     progress: Progress | None = None,
-    **options: Unpack[InputOptions],
+    **options: Unpack[ImageOptions],
 ) -> MatchResult:
     """Warp an image in known ways and match its keypoints, by SIFT, by a layer, and by the normalized layer.
 
@@ -93,7 +93,7 @@ def match(
     progress : callable, optional
         Called with what is being done, how many steps are done, and of how many.
     **options
-        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
+        As for `netviz.load`; `size` as for `netviz.layers`, `fit` as for `netviz.maps`.
 
     Returns
     -------

@@ -11,7 +11,7 @@ from netviz.images import Photo
 from netviz.models import ModelSpec
 from netviz.questions.contrast.normalize import check_window
 from netviz.questions.filters.measure import layer_filters
-from netviz.questions.opening import InputOptions
+from netviz.questions.opening import ImageOptions
 from netviz.questions.places import Reader, contrast_normalized, open_layer, sample
 from netviz.questions.sift.keypoints import Keypoints, choose, detect, patch, stages
 from netviz.questions.sift.result import SiftResult
@@ -29,7 +29,7 @@ def sift(
     model: ModelSpec = "mobilenet_v2",
     keypoints: int = 12,
     window: int = 7,
-    **options: Unpack[InputOptions],
+    **options: Unpack[ImageOptions],
 ) -> SiftResult:
     """Describe an image at SIFT's keypoints: by SIFT, by a layer, and by the layer after contrast normalization.
 
@@ -47,7 +47,7 @@ def sift(
     window : int
         Side of the contrast normalization's Gaussian window in positions of the layer, odd.
     **options
-        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
+        As for `netviz.load`; `size` as for `netviz.layers`, `fit` as for `netviz.maps`.
 
     Returns
     -------

@@ -18,7 +18,7 @@ from netviz.errors import LayerError, ModelError
 from netviz.images import Photo, read_image
 from netviz.models import Layer, LayerIndex, Model, ModelSpec
 from netviz.questions.filters.measure import layer_filters
-from netviz.questions.opening import InputOptions, open_model
+from netviz.questions.opening import ImageOptions, open_model
 from netviz.questions.stages.chain import NONLINEAR, Chain, Follower, Stage
 from netviz.questions.stages.result import Column, StagesResult
 from netviz.results.choose import choose_units, several
@@ -207,7 +207,7 @@ def stages(
     pool: str | Sequence[str] = (),
     window: int = 3,
     step: int = 2,
-    **options: Unpack[InputOptions],
+    **options: Unpack[ImageOptions],
 ) -> StagesResult:
     """Follow a convolution's maps through the stages after it: normalization, non-linearity, pooling, sums.
 
@@ -234,7 +234,7 @@ def stages(
     window, step : int
         Side of that pooling's window and its step, in positions; windows overlap if the step is smaller.
     **options
-        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
+        As for `netviz.load`; `size` as for `netviz.layers`, `fit` as for `netviz.maps`.
 
     Returns
     -------

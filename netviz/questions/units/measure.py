@@ -73,7 +73,7 @@ def units(
     strict : bool
         Stop at an image that cannot be read; else it is named in `skipped`.
     **options
-        As for `netviz.layers`: `size`, `trust`, `weights` and `seed`.
+        As for `netviz.load`; `size` as for `netviz.layers`.
 
     Returns
     -------

@@ -1,0 +1,188 @@
+"""What one source says of a network: how it wants its images, and what its outputs mean."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from netviz.errors import ModelError
+from netviz.models.described.labels import as_labels, read_labels
+from netviz.models.model import Model
+from netviz.models.preprocessing import Preprocessing
+
+ORDERS = ("rgb", "bgr")
+
+LARGEST_RANGE = 1e9
+"""How far from 0 values of an image may be."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What one source says; None, or empty, is what it says nothing of.
+
+    Attributes
+    ----------
+    preprocessing : Preprocessing or None
+        All of it at once, where the source tells sizes too.
+    mean, std : tuple of float or None
+        One for each channel, in the network's order, or one for all.
+    input_scale : (float, float) or None
+        What a black and a white pixel are worth before mean and standard deviation.
+    channel_order : str or None
+        ``"rgb"`` or ``"bgr"``.
+    labels : tuple of str
+    """
+
+    preprocessing: Preprocessing | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    input_scale: tuple[float, float] | None = None
+    channel_order: str | None = None
+    labels: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Return whether it says anything."""
+        return self != Description()
+
+    def over(self, other: "Description") -> "Description":
+        """Return both in one; where both say something, this one counts.
+
+        Mean and standard deviation belong to the range that is said with them.
+        """
+        own = {name: value for name, value in vars(self).items() if value not in (None, ())}
+        if self.input_scale is not None:
+            other = replace(other, mean=None, std=None)
+        return replace(other, **own)
+
+
+def typed(
+    *,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    input_scale: float | Sequence[float] | None = None,
+    channel_order: str | None = None,
+    labels: str | Path | Sequence[str] | Mapping[Any, Any] | None = None,
+) -> Description:
+    """Return what a user says, checked; see `netviz.load`.
+
+    Raises
+    ------
+    ModelError
+        If `labels` cannot be read.
+    ValueError
+        If a value is out of range.
+    """
+    deviations = _numbers("std", std)
+    if deviations is not None and min(deviations) <= 0:
+        raise ValueError(f"std must be above 0, not {min(deviations):g}")
+    if channel_order is not None and channel_order not in ORDERS:
+        raise ValueError(f"channel_order must be 'rgb' or 'bgr', not {channel_order!r}")
+    names: tuple[str, ...] = ()
+    if isinstance(labels, str | Path):
+        names = read_labels(Path(labels))
+    elif labels is not None:
+        names = as_labels(labels)
+    return Description(
+        mean=_numbers("mean", mean),
+        std=deviations,
+        input_scale=_range(_numbers("input_scale", input_scale)),
+        channel_order=channel_order,
+        labels=names,
+    )
+
+
+def _numbers(name: str, value: float | Sequence[float] | None) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    value = value.tolist() if hasattr(value, "tolist") else value  # an array or a tensor
+    try:
+        found = tuple(map(float, value if isinstance(value, Sequence) else (value,)))
+    except (TypeError, ValueError):
+        found = ()
+    if not found or isinstance(value, str) or not all(abs(one) <= LARGEST_RANGE for one in found):
+        raise ValueError(f"{name} must be a number, or one for each channel, not {value!r}")
+    return found
+
+
+def _range(values: tuple[float, ...] | None) -> tuple[float, float] | None:
+    if values is None:
+        return None
+    low, high = (0.0, *values) if len(values) == 1 else values[:2]
+    if len(values) > 2 or not low < high:
+        shown = ", ".join(f"{one:g}" for one in values)
+        raise ValueError(f"input_scale must be 1, 255, or the least and the largest value, not {shown}")
+    return low, high
+
+
+def described(model: Model, said: Description) -> Model:
+    """Return a model with what a source says of it in place of what is known so far.
+
+    A source that tells the range of values but no mean (or standard deviation) means 0 (or 1). Where it tells the
+    order of the channels alone, each colour keeps its values.
+
+    Raises
+    ------
+    ModelError
+        If it tells other numbers than the network has channels, or a mean that lies outside of the range.
+    """
+    if not said:
+        return model
+    base = model.preprocessing
+    channels = base.channels
+    if said.preprocessing is not None:
+        base = said.preprocessing.grey() if channels == 1 else said.preprocessing
+        if base.channels != channels:
+            base = model.preprocessing
+    order = base.channel_order if said.channel_order is None else said.channel_order.upper()
+    if order != base.channel_order:
+        if channels == 1:
+            raise ModelError(
+                f"channel order {said.channel_order} is for 3 channels, and {model.name} takes 1: leave it out"
+            )
+        base = replace(base, mean=base.mean[::-1], std=base.std[::-1], channel_order=order)
+    black, white = (base.black, base.scale) if said.input_scale is None else said.input_scale
+    if said.input_scale is not None:
+        base = replace(base, mean=(0.0,) * channels, std=(1.0,) * channels)
+    mean = _each("mean", said.mean, base.mean, model.name, channels)
+    std = _each("std", said.std, base.std, model.name, channels)
+    out = next((one for one in said.mean or () if not black <= one <= white), None)
+    if out is not None:
+        raise ModelError(
+            f"a mean of {out:g} lies outside of {black:g}…{white:g}, the values of {model.name}'s images; "
+            "give their range too: --input-scale 255, or MIN,MAX"
+        )
+    known = said.input_scale is not None or (said.mean is not None and said.std is not None)
+    return replace(
+        model,
+        preprocessing=replace(
+            base,
+            mean=mean,
+            std=std,
+            black=black,
+            scale=white,
+            assumed=base.assumed and not known,
+        ),
+        labels=said.labels or model.labels,
+    )
+
+
+def _each(
+    name: str, said: tuple[float, ...] | None, own: tuple[float, ...], model: str, channels: int
+) -> tuple[float, ...]:
+    """Return a value for each channel."""
+    if said is None:
+        return own
+    if len(said) not in (1, channels):
+        what = "1 channel" if channels == 1 else f"{channels} channels"
+        raise ModelError(
+            f"{name} has {len(said)} values, but {model} takes {what}: give one for all or {channels}"
+            if channels > 1
+            else f"{name} has {len(said)} values, but {model} takes {what}: give one"
+        )
+    return said * (channels // len(said))
+
+
+def range_of(mean: Sequence[float]) -> tuple[float, float] | None:
+    """Return the range that means can only belong to where a file does not tell it; None for 0…1."""
+    return (0.0, 255.0) if any(one > 1 for one in mean) and all(math.isfinite(one) for one in mean) else None
