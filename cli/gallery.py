@@ -88,6 +88,7 @@ SURVEYING = ("images", "only", "data", "form", "resume", "size", *MODEL_OPTIONS)
 @click.pass_context
 def gallery(
     ctx: click.Context,
+    /,
     models: tuple[str, ...],
     images: tuple[str, ...],
     only: tuple[str, ...],

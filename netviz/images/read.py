@@ -44,10 +44,13 @@ class Photo:
         The file's name without its suffix.
     pixels : ndarray of uint8, shape (H, W, 3)
         RGB, upright; transparency laid on white.
+    path : str
+        What it was read from, as it was named; empty for an image from elsewhere.
     """
 
     name: str
     pixels: NDArray[np.uint8]
+    path: str = ""
 
 
 def read_image(source: str | Path | Photo) -> Photo:
@@ -78,10 +81,10 @@ def read_image(source: str | Path | Photo) -> Photo:
         name = str(source)
         data = read_remote(name)
         with _as_image_error(name, len(data)), io.BytesIO(data) as stream:
-            return Photo(short_name(name), _decode(stream, name))
+            return Photo(short_name(name), _decode(stream, name), name)
     path = _locate(source)
     with _as_image_error(path), path.open("rb") as stream:
-        return Photo(path.stem, _decode(stream, path))
+        return Photo(path.stem, _decode(stream, path), str(source))
 
 
 def image_size(path: str | Path) -> tuple[int, int]:

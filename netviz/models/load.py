@@ -193,14 +193,15 @@ def _from_file(path: Path, trust: bool) -> Model:
         arguments["transform_input"] = True
     network = fill(_build(found.builder, arguments), found.state, path)
     preprocessing, labels = named_facts(found.builder, arguments)
-    headless = " (its classifier is missing: class scores mean nothing)" if found.missing else ""
+    headless = "its classifier is missing: class scores mean nothing" if found.missing else ""
     model = Model(
         name=name,
         network=network,
         weights=network.state_dict(),
         preprocessing=preprocessing,
         labels=labels,
-        origin=f"{origin}, recognised as {found.builder}{headless}",
+        origin=f"{origin}, recognised as {found.builder}{f' ({headless})' if headless else ''}",
+        doubts=(headless,) if headless else (),
     )
     return described(model, told_by_file(checkpoint.beside, model.weights))
 
@@ -226,7 +227,7 @@ def _filled(model: Model, path: Path, trust: bool) -> Model:
     # The network itself may be reparametrized.
     state = checkpoint.state if wanted.keys() <= checkpoint.state.keys() else computed(checkpoint.state)
     network = fill(network, _without_prefix(state, wanted), path)
-    model = replace(model, weights=network.state_dict(), origin=f"{model.name} with {path.name}")
+    model = replace(model, weights=network.state_dict(), origin=f"{model.name} with {path.name}", doubts=())
     return described(model, told_by_file(checkpoint.beside, model.weights))
 
 

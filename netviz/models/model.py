@@ -35,6 +35,8 @@ class Model:
         Where network and weights come from, for a caption.
     obstacle : str
         Why there is no network.
+    doubts : tuple of str
+        What speaks against whatever it answers, such as untrained weights.
     indexes : dict
         Its layers by what they were asked for with, so that several questions follow the network once.
     """
@@ -46,6 +48,7 @@ class Model:
     labels: tuple[str, ...] = ()
     origin: str = ""
     obstacle: str = ""
+    doubts: tuple[str, ...] = ()
     indexes: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def runnable(self) -> nn.Module:

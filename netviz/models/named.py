@@ -19,6 +19,8 @@ from netviz.models.model import Model, fill, given
 from netviz.models.preprocessing import Preprocessing, assumed, from_timm, from_transforms
 from netviz.models.recognition.recognise import recognise
 
+UNTRAINED = "untrained weights: what the network answers to is chance"
+
 NORMALIZING = ("googlenet", "inception_v3")
 """Builders whose trained weights expect the network itself to change the image's normalization."""
 
@@ -29,12 +31,13 @@ def known_network(name: str, weights: str | Path, seed: int) -> Model:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = known.build().eval()
+    doubts: tuple[str, ...] = (UNTRAINED,)
     origin = f"untrained, seed {seed}"
     if str(weights) == "default":
         path = known.file.locate()
         network = fill(network, known.read(path), path)
-        origin = f"{known.about}; from {known.file.distribution} {known.file.version}"
-    return Model(name, network, network.state_dict(), *known.facts(), origin)
+        origin, doubts = f"{known.about}; from {known.file.distribution} {known.file.version}", ()
+    return Model(name, network, network.state_dict(), *known.facts(), origin, doubts=doubts)
 
 
 def torchvision_network(name: str, weights: str | Path, seed: int) -> Model:
@@ -42,9 +45,11 @@ def torchvision_network(name: str, weights: str | Path, seed: int) -> Model:
     preprocessing, labels = named_facts(name, {})
     arguments = {"transform_input": True} if name in NORMALIZING and str(weights) == "default" else {}
     network = build_torchvision(name, seed=seed, **arguments).eval()
+    doubts: tuple[str, ...] = (UNTRAINED,)
     origin = f"torchvision {name}, untrained, seed {seed}"
     if str(weights) == "default":
         path, origin = _torchvision_file(name)
+        doubts = ()
         state = read_checkpoint(path).state
         if state.keys() != network.state_dict().keys():
             # An old file may name or leave out some; what it is called today is known to `recognise`.
@@ -53,7 +58,7 @@ def torchvision_network(name: str, weights: str | Path, seed: int) -> Model:
                 raise ModelError(f"{path} does not hold the weights of {name}; remove it and get it again")
             network, state = build_torchvision(name, **arguments, **found.arguments).eval(), found.state
         network = fill(network, state, path)
-    return Model(name, network, network.state_dict(), preprocessing, labels, origin)
+    return Model(name, network, network.state_dict(), preprocessing, labels, origin, doubts=doubts)
 
 
 def _torchvision_file(name: str) -> tuple[Path, str]:
@@ -92,7 +97,8 @@ def timm_network(name: str, weights: str | Path, seed: int) -> Model:
     """Open a timm network."""
     network = build_timm(name, seed=seed, pretrained=str(weights) == "default").eval()
     config = getattr(network, "pretrained_cfg", None) or {}
-    state = "untrained" if str(weights) == "none" else "its default weights"
+    trained = str(weights) == "default"
+    state = "its default weights" if trained else f"untrained, seed {seed}"
     return Model(
         f"timm:{name}",
         network,
@@ -100,6 +106,7 @@ def timm_network(name: str, weights: str | Path, seed: int) -> Model:
         from_timm(config),
         (),
         f"timm {name}, {state}",
+        doubts=() if trained else (UNTRAINED,),
     )
 
 

@@ -97,6 +97,18 @@ class Preprocessing:
         resize = min(self.resize) if isinstance(self.resize, tuple) else self.resize
         return replace(self, resize=resize, crop=None, fill=None)
 
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What a reader of any answer should know of it, if it is assumed."""
+        return (f"mean and std are {self._assumption}",) if self.assumed else ()
+
+    @property
+    def _assumption(self) -> str:
+        if self.mean == (0.0,):
+            return "assumed: plain grey values"
+        whose = "ImageNet" if self.mean == IMAGENET_MEAN else "its architecture"
+        return f"assumed: {whose}'s usual values"
+
     def __str__(self) -> str:
         if isinstance(self.resize, tuple):
             size = f"{'resized ' if self.fill is None else 'brought in'}to {self.resize[0]}×{self.resize[1]}"
@@ -106,12 +118,7 @@ class Preprocessing:
             size += f", centre crop {self.crop[0]}×{self.crop[1]}"
             size += "" if self.fill is None else f", filled up with {_numbers(self.fill)} of 0…255"
         values = f"mean {_numbers(self.mean)}, std {_numbers(self.std)} of {self.black:g}…{self.scale:g}"
-        note = ""
-        if self.assumed and self.size_assumed and self.channels == 1:
-            note = " (assumed: plain grey values)"
-        elif self.assumed:
-            whose = "ImageNet" if self.mean == IMAGENET_MEAN or self.mean == (0.0,) else "its architecture"
-            note = f" (assumed: {whose}'s usual values)"
+        note = f" ({self._assumption})" if self.assumed else ""
         return f"{size}, {self.channel_order}, {values}{note}"
 
 

@@ -1,6 +1,7 @@
 """Which class a user means, and what a network's output says of each."""
 
 import difflib
+import re
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -8,6 +9,8 @@ from torch import Tensor
 from netviz.capture.tape import Tape
 from netviz.errors import ModelError
 from netviz.models import Model
+
+_SUGGESTED = 6
 
 
 def find_class(target: str | int | None, scores: Tensor, model: Model) -> int:
@@ -44,10 +47,16 @@ def find_class(target: str | int | None, scores: Tensor, model: Model) -> int:
 
 
 def _closest(text: str, labels: Sequence[str]) -> str:
-    folded = {label.casefold(): label for label in reversed(labels)}
-    close = difflib.get_close_matches(text.casefold(), folded, n=3, cutoff=0.6)
-    within = [name for name in folded if text.casefold() in name][:3]
-    names = [folded[name] for name in dict.fromkeys([*close, *within])][:4]
+    """Say which labels a user may have meant: those that hold the text, whole words first, else the most alike."""
+    typed = text.casefold()
+    folded = {label.casefold(): label for label in labels if label}
+    word = re.compile(rf"\b{re.escape(typed)}\b")
+    close = difflib.get_close_matches(typed, folded, n=3, cutoff=0.6)
+    whole = [name for name in folded if word.search(name)]
+    within = [name for name in folded if typed in name]
+    names = [folded[name] for name in dict.fromkeys(whole or [*close, *within])]
+    if len(names) > _SUGGESTED:
+        return f"the closest: {', '.join(names[:_SUGGESTED])} and {len(names) - _SUGGESTED} more"
     if not names:
         return f"give a label such as {labels[0]!r}, or an index from 0 to {len(labels) - 1}"
     return f"the closest: {', '.join(names)}"

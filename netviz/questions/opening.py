@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -106,6 +106,27 @@ def _others(model: Model) -> str:
     return ""
 
 
+class Provenance(TypedDict):
+    """What every result tells of where it comes from; see `netviz.results.base.Result`."""
+
+    origin: str
+    input: str
+    image_path: str
+    doubts: tuple[str, ...]
+
+
+def provenance(
+    model: Model, preprocessing: Preprocessing | None = None, photo: Photo | None = None
+) -> Provenance:
+    """Return what a result tells of a network, of what became of its images, and of the image if it is of one."""
+    return {
+        "origin": model.origin,
+        "input": "" if preprocessing is None else str(preprocessing),
+        "image_path": "" if photo is None else photo.path,
+        "doubts": (*model.doubts, *(() if preprocessing is None else preprocessing.doubts)),
+    }
+
+
 @dataclass(frozen=True)
 class Opened:
     """A network ready for images that are all brought to it in the same way.
@@ -181,6 +202,10 @@ class Opened:
             If there is none, or it has no maps.
         """
         return require_maps(self.model, self.index.resolve(spec))
+
+    def provenance(self, photo: Photo | None = None) -> Provenance:
+        """Return what a result tells of where it comes from."""
+        return provenance(self.model, self.preprocessing, photo)
 
     def prepare(self, photo: Photo) -> Prepared:
         """Return a photograph as the network takes it.

@@ -141,15 +141,20 @@ class Reader:
         What the layer's positions see at this size.
     image : ndarray of uint8, shape (H, W, 3)
         The image as the network saw it.
-    name : str
-        What the image is called.
+    photo : Photo
+        The image as it was read.
     """
 
     opened: Opened
     layer: Layer
     field: Field
     image: _Image
-    name: str
+    photo: Photo
+
+    @property
+    def name(self) -> str:
+        """What the image is called."""
+        return self.photo.name
 
     def maps(self, image: _Image) -> Maps:
         """Return the layer's raw output (C, h, w) on an image (H, W, 3) of this size.
@@ -209,7 +214,7 @@ def open_layer(
             raise ImageError(does_not_run(opened.model, photo.name, shape, str(error))) from error
     found = opened.layer(layer)
     field = require_places(opened.fields[found], f"{found.name} ({found.alias}) of {opened.model.name}")
-    return Reader(opened, found, field, shown, photo.name)
+    return Reader(opened, found, field, shown, photo)
 
 
 _Maps = TypeVar("_Maps", NDArray[np.floating], Tensor)

@@ -59,11 +59,27 @@ class Result(Displayed):
     computed, NaN and infinity among it; of texts the choice, ``"each | shared"``. What is not named is finite.
 
     `netviz.results.validate.find_problem` holds what was read from a file to that.
+
+    Attributes
+    ----------
+    origin : str
+        Where network and weights come from.
+    input : str
+        What becomes of an image before the network sees it; empty where it sees none.
+    image_path : str
+        The image, as it was named; empty where there is none, or several.
+    doubts : tuple of str
+        What speaks against the answer: untrained weights, an assumed preprocessing.
     """
 
     kind: ClassVar[str] = ""
     axes: ClassVar[dict[str, str]] = {}
     ranges: ClassVar[dict[str, str]] = {}
+
+    origin: str = dataclasses.field(default="", kw_only=True)
+    input: str = dataclasses.field(default="", kw_only=True)
+    image_path: str = dataclasses.field(default="", kw_only=True)
+    doubts: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -28,6 +28,7 @@ from netviz.fcn.dense.result import CompareResult
 from netviz.images import Photo, normalize, prepare, read_image
 from netviz.models import ModelOptions, ModelSpec, load
 from netviz.questions.classes import class_scores, find_class
+from netviz.questions.opening import provenance
 
 SCALES = (25, 50, 100, 200, 400, 800, 1600)
 """Felzenszwalb and Huttenlocher's k: a larger one gives larger segments."""
@@ -236,6 +237,7 @@ def dense_compare(
         image=photo.pixels,
         network=opened.model.name,
         image_name=photo.name,
+        **provenance(opened.model, opened.preprocessing, photo),
         class_index=chosen,
         label=labels[chosen] if len(labels) == opened.channels else "",
         stride=level.stride,

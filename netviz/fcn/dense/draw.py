@@ -266,7 +266,7 @@ def _header(result: DenseResult, scale: Scale, paper: int) -> Head:
             "anchor": "extent of the anchors of the highest score",
         }.get(result.window_of, "receptive field of the highest score")
         note.append(f"yellow: {what} ({size})")
-    return Head.of(title, [one for one in caption if one], paper, (scale, note))
+    return Head.of(title, [one for one in caption if one], paper, (scale, note), warnings=result.doubts)
 
 
 def _chosen(result: DenseResult, drawn: int) -> str:

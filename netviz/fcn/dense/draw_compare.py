@@ -134,4 +134,4 @@ def _header(result: CompareResult, scale: Scale, paper: int) -> Head:
         "yellow: window or region of the highest score",
     ]
     title = [result.network, f"{label} by three ways", result.image_name]
-    return Head.of(title, [one for one in caption if one], paper, (scale, note))
+    return Head.of(title, [one for one in caption if one], paper, (scale, note), warnings=result.doubts)

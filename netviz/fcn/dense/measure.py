@@ -17,6 +17,7 @@ from netviz.fcn.dense.result import DenseResult
 from netviz.images import Photo, read_image
 from netviz.models import ModelOptions, ModelSpec, load
 from netviz.questions.classes import find_class
+from netviz.questions.opening import provenance
 from netviz.results.choose import several
 
 TOP = 3
@@ -122,7 +123,7 @@ def dense(
         windows=tuple(one.window for one in levels),
         field=() if first.field.status == "unknown" else first.field.size,
         field_status=first.field.status,
-        input=str(first.preprocessing),
+        **provenance(opened.model, first.preprocessing, photo),
         levels=_arrays(levels, chosen) if pyramidal else {},
     )
 

@@ -115,7 +115,6 @@ class DenseResult(Result):
     windows: tuple[tuple[float, float, float, float], ...]
     field: tuple[float, ...]
     field_status: str
-    input: str
     levels: Arrays
 
     @property

@@ -52,7 +52,7 @@ def _draw(result: SegmentationResult) -> Figure:
     said += ["IU of each class: right pixels over those that either have it or are called it"]
     if len(shown) < len(result.classes):
         said.append(f"{len(result.classes) - len(shown)} more classes not drawn")
-    head = Head.of([f"{name} · every pixel labelled"], said, _WIDTH)
+    head = Head.of([f"{name} · every pixel labelled"], said, _WIDTH, warnings=result.doubts)
     left = MARGIN + _NAMES
     swatches = legend(list(zip(colours, result.streams, strict=True)), _BARS - _NAMES)
     top = head.height + swatches.height + _GAP

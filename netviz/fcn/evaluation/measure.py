@@ -25,6 +25,7 @@ from netviz.fcn.metrics import Confusion, metrics
 from netviz.images import normalize_batch, prepare_pixels
 from netviz.models import Model, ModelOptions, ModelSpec, Preprocessing, load
 from netviz.models.known.skips.network import SkipNetwork
+from netviz.questions.opening import provenance
 from netviz.questions.runs import default_device, default_workers
 
 WIDTH = 20
@@ -180,8 +181,7 @@ def evaluate(
         images=len(found),
         pixels=int(next(iter(tables.values())).counts.sum()),
         network=opened.name,
-        origin=opened.origin,
-        input=str(preprocessing),
+        **provenance(opened, preprocessing),
         tables={name: table.result() for name, table in tables.items()},
     )
 

@@ -62,8 +62,6 @@ class SegmentationResult(Result):
     images: int
     pixels: int
     network: str
-    origin: str
-    input: str
     tables: Arrays
 
     def fault(self) -> str:

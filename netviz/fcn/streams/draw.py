@@ -157,7 +157,7 @@ def _maps_header(result: StreamsResult, scale: Scale, paper: int) -> Head:
         note = [f"sigmoid of the logit: how likely a pixel is {'an' if what[:1] in 'aeiou' else 'a'} {what}"]
     else:
         note = ["output of the network, one scale for all"]
-    return Head.of(title, caption, paper, (scale, [*note, scale.note]))
+    return Head.of(title, caption, paper, (scale, [*note, scale.note]), warnings=result.doubts)
 
 
 def _grid(result: StreamsResult) -> str:
@@ -314,4 +314,4 @@ def _header(result: StreamsResult, paper: int) -> Head:
     if result.scores:
         caption.append("mean IU of this image, over the classes in its truth")
     note = ["confidence: the largest share of softmax", f"{1 / count:.2g} is the least there can be"]
-    return Head.of(title, caption, paper, (_CONFIDENCE, note))
+    return Head.of(title, caption, paper, (_CONFIDENCE, note), warnings=result.doubts)

@@ -22,6 +22,7 @@ from netviz.images.labelled.masks import VOID, VOID_NAMES
 from netviz.models import Model, ModelOptions, ModelSpec, load
 from netviz.models.known.hed import HED
 from netviz.models.known.skips.network import SkipNetwork, to_image
+from netviz.questions.opening import provenance
 from netviz.results.base import Arrays
 from netviz.results.choose import several
 
@@ -201,10 +202,9 @@ def show(
         form=form,
         classes=classes,
         network=opened.name,
-        origin=opened.origin,
+        **provenance(opened, preprocessing, photo),
         image_name=photo.name,
         original=prepared.original,
-        input=str(preprocessing),
         taps=_taps(network),
         changed={
             after: {"from": before, "share": float((predicted[before] != predicted[after]).mean())}

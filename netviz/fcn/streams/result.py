@@ -87,10 +87,8 @@ class StreamsResult(Result):
     form: str
     classes: tuple[str, ...]
     network: str
-    origin: str
     image_name: str
     original: tuple[int, int]
-    input: str
     taps: dict[str, Tap]
     changed: dict[str, Change]
     scores: dict[str, Metrics]

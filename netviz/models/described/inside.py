@@ -109,7 +109,8 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _here(place: Mapping[str, Any], state: Mapping[str, Tensor]) -> Description:
-    labels, preprocessing = (), None
+    preprocessing: Preprocessing | None = None
+    labels: tuple[str, ...] = ()
     for name in TIMM:
         config = _mapping(place.get(name))
         if config and preprocessing is None:

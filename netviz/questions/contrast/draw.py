@@ -189,7 +189,7 @@ def _draw(result: ContrastResult) -> Figure:
     height, width = result.before.shape[1:]
     grid = arrange(len(result.units), height, width)
     paper = 2 * MARGIN + 2 * grid.width + _BETWEEN
-    head = Head.of(_title(result), _caption(result, grid.reduction), paper)
+    head = Head.of(_title(result), _caption(result, grid.reduction), paper, warnings=result.doubts)
     top = head.height + 2
     panel_height = max(1, min(_PANEL, round(_PANEL * height / width)))
     panel_width = max(40, min(_PANEL, round(_PANEL * width / height)))

@@ -141,6 +141,7 @@ def contrast(
         layer_kind=found.kind,
         channels=found.channels,
         image_name=photo.name,
+        **opened.provenance(photo),
         method=method,
         window=window,
         sigma=default_sigma(window) if sigma is None else float(sigma),

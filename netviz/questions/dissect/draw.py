@@ -266,6 +266,7 @@ def _draw(result: DissectionResult) -> Figure:
         ],
         _caption(result, counts, groups, counted),
         paper,
+        warnings=result.doubts,
     )
     rows = max(len(column) for column in columns)
     canvas = Canvas(paper, head.height + 6 + ROW * rows + (0 if counted else ROW) + MARGIN)

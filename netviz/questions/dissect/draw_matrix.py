@@ -218,4 +218,4 @@ def _header(result: DissectionResult, block: Block, scale: Scale, asked: bool, p
         )
     caption.append(counted_over(result))
     note = ["intersection over union (IoU) of unit and concept", scale.note]
-    return Head.of(title, caption, paper, (scale, note))
+    return Head.of(title, caption, paper, (scale, note), warnings=result.doubts)

@@ -262,4 +262,4 @@ def _head(
     if tiles.reasons:
         caption.append(f"{words.counted(len(tiles.reasons), 'image')} could not be read")
     caption.append(counted_over(result))
-    return Head.of(title, caption, _PAPER)
+    return Head.of(title, caption, _PAPER, warnings=result.doubts)

@@ -143,7 +143,7 @@ def layer_dissection(
         images=found.images,
         data=labels.kind,
         resolution=f"{pixels}, with the label of the label pixel that its middle lies in",
-        input=str(opened.preprocessing),
+        **opened.provenance(),
     )
 
 

@@ -153,7 +153,6 @@ class DissectionResult(Result):
     images: int
     data: str
     resolution: str
-    input: str
 
     def fault(self) -> str:
         """Return whether a concept is of no known category."""

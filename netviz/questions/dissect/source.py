@@ -1,14 +1,14 @@
 """Images with their labels, on their way to the network."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from netviz.engines import Item
 from netviz.images import placement, prepare_pixels, read_image
-from netviz.images.labelled.labels import Codes, LabelSet
+from netviz.images.labelled.labels import Codes, Labels, LabelSet
 from netviz.models import Preprocessing
 
 
@@ -53,8 +53,37 @@ class Labelled:
         if not self.hand_out:
             return Item(number, pixels, size)
         codes = labels.codes if labels.shown else to_input(labels.codes, size, self.preprocessing)
-        extra = {"labels": codes, "first": labels.first, "whole": labels.whole}
+        labels = replace(labels, codes=codes)
+        beyond = beyond_image(size, self.preprocessing)
+        if beyond.any():
+            labels = self._without(labels, beyond)
+        extra = {"labels": labels.codes, "first": labels.first, "whole": labels.whole}
         return Item(number, pixels, size, extra)
+
+    def _without(self, labels: Labels, beyond: NDArray[np.bool_]) -> Labels:
+        """Return the labels with nothing known of some pixels: what holds for the whole image gets planes there."""
+        concepts, categories = self.labels.concepts, list(self.labels.categories)
+        void = len(concepts) + len(categories)
+        codes = np.where(beyond, np.int32(void), labels.codes)
+        number = np.array([categories.index(one.category) for one in concepts], dtype=np.int64)
+        # Codes of a category's own concepts, or of none of them, are in the planes of pixels.
+        of_code = np.append(number, np.arange(len(categories)))
+        labelled = set(of_code[[code for code in np.unique(labels.codes).tolist() if code < void]].tolist())
+        planes, first = [codes], labels.first.tolist()
+        for concept in labels.whole.tolist():
+            planes.append(np.where(beyond, np.int32(void), np.int32(concept))[None])
+            first.append(number[concept] not in labelled)
+            labelled.add(int(number[concept]))
+        return Labels(np.concatenate(planes), np.array(first, dtype=bool), shown=labels.shown)
+
+
+def beyond_image(size: tuple[int, int], preprocessing: Preprocessing) -> NDArray[np.bool_]:
+    """Return for each pixel of the network's input whether it shows nothing of the image, of this height and width."""
+    rows, cols = (
+        (np.arange(shown) + offset < 0) | (np.arange(shown) + offset >= resized)
+        for resized, offset, shown in zip(*placement(*size, preprocessing), strict=True)
+    )
+    return np.logical_or.outer(rows, cols)
 
 
 def to_input(codes: Codes, size: tuple[int, int], preprocessing: Preprocessing) -> Codes:

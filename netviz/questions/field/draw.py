@@ -321,7 +321,7 @@ def _draw(result: FieldResult) -> Figure:
     row = len(panels) * room + (len(panels) - 1) * _BETWEEN
     beside = len(panels) == 1
     paper = 2 * MARGIN + (row + _BETWEEN + _CHART[0] if beside else max(row, _LEAST))
-    head = Head.of(_title(result), _caption(result), paper, warnings=result.notes)
+    head = Head.of(_title(result), _caption(result), paper, warnings=(*result.notes, *result.doubts))
     top = head.height + 2
     below = max(_legend_height(panel, room) for panel in panels)
     body = _HEADING + height + 18 + below

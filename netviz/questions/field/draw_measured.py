@@ -110,4 +110,4 @@ def _header(result: MeasuredResult, scale: Scale, drawn: int, alive: int, paper:
         "mean change of the unit's activation, as a share of its own largest",
         f"width: root of the count of pixels of at least {100 * result.threshold:.0f} %",
     ]
-    return Head.of(title, caption, paper, (scale, note))
+    return Head.of(title, caption, paper, (scale, note), warnings=result.doubts)

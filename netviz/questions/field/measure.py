@@ -124,7 +124,13 @@ def field(
         progress or (lambda *_: None),
     )
     result = theoretical_result(model, index, found, opened.fields, place, chosen)
-    result = replace(result, image=shots.prepared(first), images=(first.name,), gradient=gradient)
+    result = replace(
+        result,
+        image=shots.prepared(first),
+        images=(first.name,),
+        gradient=gradient,
+        **opened.provenance(first if len(sources) == 1 else None),
+    )
     if kind in ("effective", "all"):
         result = _effective(result, model, found, shots)
     if kind in ("empirical", "all"):

@@ -279,7 +279,7 @@ def _header(result: FiltersResult, view: FilterView, paper: int, layout: MatrixL
     elif layout is not None:
         note += layout.notes
     # The bar's numbers are shares.
-    return Head.of(title, caption, paper, (replace(view.scale, per_tile=False), note))
+    return Head.of(title, caption, paper, (replace(view.scale, per_tile=False), note), warnings=result.doubts)
 
 
 def _tagged(result: FiltersResult, units: Sequence[int]) -> list[tuple[int, str]]:

@@ -14,7 +14,7 @@ from netviz.capture.trace import require_values
 from netviz.errors import LayerError, ModelError
 from netviz.models import Layer, LayerIndex, Model, ModelOptions, ModelSpec, index_weights, load
 from netviz.questions.filters.result import FiltersResult
-from netviz.questions.opening import layers
+from netviz.questions.opening import layers, provenance
 from netviz.results.choose import choose_units
 
 DEAD = 0.01
@@ -114,6 +114,7 @@ def layer_filters(
         weight=values,
         units=np.arange(0),
         network=network,
+        **provenance(model),
         layer=layer.name,
         alias=layer.alias,
         groups=kernel.groups,

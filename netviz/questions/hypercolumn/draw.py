@@ -145,4 +145,4 @@ def _header(result: HypercolumnResult, paper: int) -> Head:
         f"value along a principal component; {_PERCENT[1]:g} % of its places within the ends, the rest is clipped",
         f"{_SCALE.note}; which sign is which says nothing",
     ]
-    return Head.of(title, caption, paper, (_SCALE, note))
+    return Head.of(title, caption, paper, (_SCALE, note), warnings=result.doubts)

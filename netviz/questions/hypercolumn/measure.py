@@ -199,7 +199,7 @@ def hypercolumn(
         cluster_explained=float(shares.sum()),
         cluster_share=tuple(sizes),
         seed=seed,
-        input=str(opened.preprocessing),
+        **opened.provenance(reader.photo),
     )
 
 

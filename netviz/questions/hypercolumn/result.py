@@ -89,4 +89,3 @@ class HypercolumnResult(Result):
     cluster_explained: float
     cluster_share: tuple[float, ...]
     seed: int
-    input: str

@@ -142,4 +142,4 @@ def _header(result: MapsResult, view: MapView, paper: int) -> Head:
         note = f"max is a map's largest {'absolute ' if view.scale.low < 0 else ''}value, written under it"
     else:
         note = "normalized response of the unit" if result.normalize else "response of the unit"
-    return Head.of(title, caption, paper, (view.scale, [note, view.scale.note]))
+    return Head.of(title, caption, paper, (view.scale, [note, view.scale.note]), warnings=result.doubts)

@@ -101,6 +101,7 @@ def maps(
         layer_kind=found.kind,
         channels=found.channels,
         image_name=photo.name,
+        **opened.provenance(photo),
         scale=scale,
         sort=sort,
         normalize=normalize,

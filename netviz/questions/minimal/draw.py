@@ -176,7 +176,7 @@ def _header(result: MinimalResult, scale: Scale, paper: int) -> Head:
         over_grey(_OPACITY),
         "in colour: what is kept",
     ]
-    return Head.of(title, caption, paper, (scale, note))
+    return Head.of(title, caption, paper, (scale, note), warnings=result.doubts)
 
 
 def _notes(result: MinimalResult) -> tuple[tuple[str, str], ...]:
@@ -269,7 +269,7 @@ def _head(result: MinimalSetResult) -> Head:
     ]
     if result.skipped:
         caption.append(f"{words.counted(len(result.skipped), 'image')} left out")
-    return Head.of(title, caption, _WIDTH)
+    return Head.of(title, caption, _WIDTH, warnings=result.doubts)
 
 
 def _draw_bars(canvas: Canvas, result: MinimalSetResult, top: float) -> None:

@@ -90,4 +90,4 @@ def _header(result: OcclusionResult, scale: Scale, paper: int) -> Head:
         "blue: covering it raises it",
         over_grey(_OPACITY),
     ]
-    return Head.of(title, caption, paper, (scale, note))
+    return Head.of(title, caption, paper, (scale, note), warnings=result.doubts)

@@ -101,6 +101,7 @@ def occlusion(
         image=prepared.image,
         network=opened.model.name,
         image_name=photo.name,
+        **opened.provenance(photo),
         class_index=chosen,
         label=class_label(opened.model, chosen),
         predicted=target is None,

@@ -302,7 +302,7 @@ def _head(result: PatchesResult, tiles: Tiles, asked: bool, paper: int) -> Head:
         f"values: of {sampled} positions, in {result.histogram.shape[1]} equal steps from lowest to highest, counts "
         f"on a logarithmic scale; line: {words.number(LEVEL)} quantile"
     )
-    return Head.of(title, [*caption, *notes], paper)
+    return Head.of(title, [*caption, *notes], paper, warnings=result.doubts)
 
 
 def _inside(result: PatchesResult, tiles: Tiles) -> list[str]:

@@ -165,6 +165,7 @@ def layer_patches(
         class_col=per_class["col"],
         class_box=per_class["box"],
         network=opened.model.name,
+        **opened.provenance(),
         layer=layer.name,
         alias=layer.alias,
         layer_kind=layer.kind,
@@ -181,7 +182,6 @@ def layer_patches(
         always_on=tuple(np.flatnonzero(found.nonzero == positions).tolist()) if rectified else (),
         classes=classes,
         per_image=units.query.per_image,
-        input=str(opened.preprocessing),
         apart=units.query.apart,
         inside=units.query.inside[at] if units.query.inside else False,
     )

@@ -167,7 +167,6 @@ class PatchesResult(Result):
     always_on: tuple[int, ...]
     classes: tuple[str, ...]
     per_image: int
-    input: str
     apart: bool = False
     inside: bool | None = False
     outside: float | None = None

@@ -91,7 +91,7 @@ def _header(result: SegmentResult, scale: Scale, paper: int) -> Head:
         over_grey(_OPACITY),
         "yellow line: the threshold",
     ]
-    return Head.of(title, caption, paper, (scale, note))
+    return Head.of(title, caption, paper, (scale, note), warnings=result.doubts)
 
 
 def _threshold(result: SegmentResult) -> str:

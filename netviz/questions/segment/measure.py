@@ -243,7 +243,7 @@ def segment(
         field_size=reader.field.size,
         field_stride=reader.field.stride,
         field_status=reader.field.status,
-        input=str(reader.opened.preprocessing),
+        **reader.opened.provenance(photo),
     )
 
 

@@ -104,4 +104,3 @@ class SegmentResult(Result):
     field_size: tuple[float, float]
     field_stride: tuple[float, float]
     field_status: str
-    input: str

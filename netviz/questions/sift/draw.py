@@ -446,4 +446,4 @@ def _header(result: SiftResult, paper: int) -> Head:
             f"*: {words.counted(clamped, 'keypoint')} beyond the layer's outermost positions, read at the border"
         )
     note = ["the tiles of the stages", "max is the largest absolute value of the stage, written under it"]
-    return Head.of(title, caption, paper, (_SCALE, note))
+    return Head.of(title, caption, paper, (_SCALE, note), warnings=result.doubts)

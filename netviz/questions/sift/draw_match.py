@@ -60,7 +60,7 @@ def _draw(result: MatchResult) -> Figure:
         f"matching by SIFT and by {layer_name(result.layer, result.alias, result.layer_kind)}",
         result.image_name,
     ]
-    head = Head.of(title, _caption(result), paper)
+    head = Head.of(title, _caption(result), paper, warnings=result.doubts)
     top = head.height + 4
     table = top + _PANEL[1] + 92
     kinds = list(dict.fromkeys(total["kind"] for total in result.totals))

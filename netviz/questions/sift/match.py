@@ -147,6 +147,7 @@ def match(
         layer_kind=reader.layer.kind,
         channels=reader.layer.channels,
         image_name=reader.name,
+        **reader.opened.provenance(reader.photo),
         window=window,
         field_size=reader.field.size,
         field_stride=reader.field.stride,

@@ -103,6 +103,7 @@ def sift(
         layer_kind=reader.layer.kind,
         channels=reader.layer.channels,
         image_name=reader.name,
+        **reader.opened.provenance(reader.photo),
         window=window,
         found=len(found.points),
         field_size=reader.field.size,

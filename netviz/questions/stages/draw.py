@@ -345,4 +345,4 @@ def _header(result: StagesResult, maps: Sequence[_Maps], filters: FilterTiles, r
         some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         caption.append(f"{name} is also read by {some}")
     caption += bad_values(sum(one.bad for one in maps))
-    return Head.of(title, caption, paper, *_bars(filters, maps))
+    return Head.of(title, caption, paper, *_bars(filters, maps), warnings=result.doubts)

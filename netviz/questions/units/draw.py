@@ -311,4 +311,4 @@ def _header(result: UnitsResult, shown: int, block: int, paper: int) -> Head:
         notes.append(f"without {words.counted(result.channels - shown, 'unit')} that never change")
     if result.alike:
         notes.append("marked at the left: groups of units with the same patches")
-    return Head.of(title, caption, paper, (_SCALE, notes))
+    return Head.of(title, caption, paper, (_SCALE, notes), warnings=result.doubts)

@@ -14,7 +14,7 @@ from netviz.images import prepare, read_image
 from netviz.models import Layer, LayerIndex, Model, Preprocessing
 from netviz.questions.field.measure import own_size, theoretical_result, with_effective
 from netviz.questions.field.result import FieldResult
-from netviz.questions.opening import input_preprocessing, layer_fields, layers
+from netviz.questions.opening import input_preprocessing, layer_fields, layers, provenance
 from netviz.results.survey import FieldsRecord, Missing
 from netviz.surveys.step import Scope
 
@@ -60,7 +60,7 @@ def _fields(scope: Scope, photos: int, report: Progress) -> dict[Layer, FieldRes
     results = {}
     for layer, one in pairs.items():
         result = theoretical_result(model, index, one, theory, locate(one, (one.shape or ())[1:], None), None)
-        result = replace(result, image=images[0].image, images=names[:1])
+        result = replace(result, image=images[0].image, images=names[:1], **provenance(model, preprocessing))
         results[layer] = with_effective(result, found[one], names) if one in found else result
     return results
 

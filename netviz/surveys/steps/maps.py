@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from netviz.engines import Progress
-from netviz.models import Layer, Model
+from netviz.images import Photo
+from netviz.models import Layer
 from netviz.questions.maps.result import MapsResult
-from netviz.questions.opening import run_layers
+from netviz.questions.opening import provenance, run_layers
 from netviz.questions.patches.run import open_run
 from netviz.results.records import Count
 from netviz.results.survey import SHOWN_UNITS, PatchesRecord
@@ -58,9 +59,7 @@ def survey_maps(scope: Scope, report: Progress) -> None:
         photo, prepared = scope.read(number)
         values = run_layers(scope.model, list(units), prepared.tensor, photo.name, chosen)
         for layer, maps in values.items():
-            _maps_result(scope.model, layer, photo.name, prepared.image, maps, units[layer]).save(
-                files[layer]
-            )
+            _maps_result(scope, layer, photo, prepared.image, maps, units[layer]).save(files[layer])
 
 
 def _patch_peaks(folder: Path, layers: Sequence[Layer]) -> dict[Layer, NDArray[np.float32]]:
@@ -92,9 +91,9 @@ def _peak(_: Layer, maps: Tensor) -> Tensor:
 
 
 def _maps_result(
-    model: Model,
+    scope: Scope,
     layer: Layer,
-    name: str,
+    photo: Photo,
     image: NDArray[np.uint8],
     maps: NDArray[np.float32],
     units: Sequence[int],
@@ -104,12 +103,13 @@ def _maps_result(
         image=image,
         index=np.array(units, dtype=np.int64),
         units=np.array(units, dtype=np.int64),
-        network=model.name,
+        network=scope.model.name,
+        **provenance(scope.model, scope.preprocessing, photo),
         layer=layer.name,
         alias=layer.alias,
         layer_kind=layer.kind,
         channels=layer.channels,
-        image_name=name,
+        image_name=photo.name,
         scale="each",
         sort="index",
     )

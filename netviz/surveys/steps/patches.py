@@ -80,6 +80,7 @@ def save_neighbours(found: Units, opened: Opened, folder: Path) -> None:
             similarity=similarity,
             sparsity=sparsity(values),
             network=opened.model.name,
+            **opened.provenance(),
             layer=one.name,
             alias=one.alias,
             layer_kind=one.kind,
