@@ -2,10 +2,10 @@
 
 Not a race but a table: each operation alone between two convolutions with positive weights, at two sizes. ``wrong``
 must be 0: a gradient outside a field, or an ``exact`` or ``global`` field that is not met. With ``networks``, some
-layers of one network of each of timm's families.
+layers of one network of each of timm's families. With ``shares``, nothing is checked: all layers of these networks
+and of torchvision's are counted by the status of their field.
 """
 
-import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -13,8 +13,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from netviz.models.builders import import_timm
-from support.gradients import OPERATIONS, SIZES, alone, network
+from netviz.capture import index_layers
+from netviz.errors import NetvizError
+from netviz.geometry.field import geometry
+from netviz.models.builders import (
+    build_timm,
+    build_torchvision,
+    classification_names,
+    torchvision_families,
+)
+from support.gradients import OPERATIONS, SIZES, alone, at_two_sizes, families, parameters
+
+STATUSES = ("exact", "upper_bound", "global", "unknown")
 
 
 def table() -> str:
@@ -34,47 +44,78 @@ def table() -> str:
     return "\n".join([*rows, "", f"{len(OPERATIONS)} operations at {len(SIZES)} sizes: {total}."])
 
 
-# The smallest network of a family is mostly called so.
-_SMALL = re.compile("test|atto|femto|pico|xxs|xx_small|nano|xs|tiny|_[sbmt]0|_050|small|18|26|_s|mini")
-MANY = 13_000_000
+SMALL, MANY = 13_000_000, 100_000_000
 
 
-def families() -> dict[str, str]:
-    """Return for each of timm's families the network whose name promises the least."""
-    found: dict[str, str] = {}
-    for family in import_timm().list_modules():
-        names = import_timm().list_models(module=family)
-        if names:
-            found[family] = min(names, key=lambda name: (not _SMALL.search(name), len(name), name))
-    return found
-
-
-def networks(chosen: Sequence[str], some: int) -> str:
+def networks(chosen: Sequence[str]) -> str:
+    """Hold some layers of each network against the gradient, at the first two sizes that it takes."""
     rows = ["| network | input | exact | at most | global | unknown | checked | wrong |", "|---" * 8 + "|"]
     total: Counter[str] = Counter()
     for name in chosen:
-        for size in ((160, 224), None):
-            try:
-                built = import_timm().create_model(name, pretrained=False)
-                if sum(one.numel() for one in built.parameters()) > MANY:
-                    rows.append(f"| {name} | too large |")
-                    break
-                statuses, found = network(built, size, some)
-            except Exception as error:  # a network that does not run at this size, or at all
-                rows.append(f"| {name} | {size}: {str(error)[:80]} |")
-                continue
+        count = parameters(name)
+        if count > MANY:
+            rows.append(f"| {name} | left out: {count / 1e6:.0f} M parameters |")
+            continue
+        total["networks"] += 1
+        for size, statuses, found in at_two_sizes(name, 4 if count < SMALL else 2):
             wrong = [one.why for one in found if one.status == "wrong"]
             total += statuses + Counter(checked=len(found), wrong=len(wrong))
-            counts = [statuses[one] for one in ("exact", "upper_bound", "global", "unknown")]
-            cells = [name, size or "own", *counts, len(found), "; ".join(wrong) or 0]
+            place = "own" if size is None else f"{size[0]}×{size[1]}"
+            cells = [name, place, *(statuses[one] for one in STATUSES), len(found), "; ".join(wrong) or 0]
             rows.append("| " + " | ".join(map(str, cells)) + " |")
             print(rows[-1], file=sys.stderr, flush=True)
-            break
     return "\n".join([*rows, "", str(dict(total))])
 
 
+def shares() -> str:
+    """Count the layers with maps by how well their field is known, at each network's own size."""
+    named = torchvision_families()
+    collections = {
+        "torchvision, classification": [*classification_names()],
+        "torchvision, segmentation": [
+            name for family in named if family.startswith("segmentation") for name in named[family]
+        ],
+        "timm, one of each family": list(families().values()),
+    }
+    rows = [
+        "| collection | networks | layers with maps | exact | upper bound | global | unknown |",
+        "|---" * 7 + "|",
+    ]
+    left_out = []
+    for collection, names in collections.items():
+        counts: Counter[str] = Counter()
+        ran = 0
+        for name in names:
+            try:
+                statuses = counted(name, torchvision="torchvision" in collection)
+            except NetvizError as error:
+                left_out.append(f"{name}: {error}")
+                continue
+            counts += statuses
+            ran += 1
+            print(name, dict(statuses), file=sys.stderr, flush=True)
+        cells = [f"{counts[one]} ({counts[one] / counts.total():.1%})" for one in STATUSES]
+        rows.append("| " + " | ".join(map(str, [collection, ran, counts.total(), *cells])) + " |")
+    return "\n".join([*rows, "", *left_out])
+
+
+def counted(name: str, torchvision: bool) -> Counter[str]:
+    """Count a network's layers with maps by the status of their field."""
+    for meta in (True, False):
+        network = (build_torchvision if torchvision else build_timm)(name, meta=meta)
+        own = getattr(network, "default_cfg", {}).get("input_size")
+        try:
+            index = index_layers(network, prefer=own and tuple(own[1:]))
+            return Counter(str(field.status) for field in geometry(network, index).values())
+        except NetvizError:  # some read values of their tables: those run for real only
+            if not meta or sum(one.numel() for one in network.parameters()) > MANY:
+                raise
+    raise AssertionError
+
+
 if __name__ == "__main__":
-    # python benchmarks/fields.py [networks [NAME …]]
-    print(
-        networks(sys.argv[2:] or list(families().values()), 12) if sys.argv[1:2] == ["networks"] else table()
-    )
+    # python benchmarks/fields.py [networks [NAME …] | shares]
+    if sys.argv[1:2] == ["networks"]:
+        print(networks(sys.argv[2:] or list(families().values())))
+    else:
+        print(shares() if sys.argv[1:2] == ["shares"] else table())

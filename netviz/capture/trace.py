@@ -178,7 +178,7 @@ def _input_channels(network: nn.Module) -> tuple[int, ...]:
     A network may rearrange its image before that convolution, so that this takes 48 channels of a third of them.
     """
     first = next((one.in_channels for one in network.modules() if isinstance(one, nn.Conv2d)), 3)
-    return (first,) if first in (1, 3) else (first, 3)
+    return tuple(dict.fromkeys((first, 3)))
 
 
 def brief(error: BaseException | None) -> str:

@@ -1,6 +1,7 @@
 """Fields against the support of the gradient: which pixels a position of a layer truly depends on."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netviz.capture import capture, channels_first, index_layers
+from netviz.errors import ModelError
 from netviz.geometry.field import Field, geometry
+from netviz.models.builders import build_timm, import_timm
+from netviz.models.layers import Layer
 
 SIZES = ((16, 24), (28, 20))
 POSITIONS = 40
@@ -143,23 +147,73 @@ def alone(what: Callable[[Tensor], Tensor], size: tuple[int, int]) -> Verdict:
     return verdict(field, network(image), image)
 
 
+# The smallest network of a family is mostly called so.
+_SMALL = re.compile("test|atto|femto|pico|xxs|xx_small|nano|xs|tiny|_[sbmt]0|_050|small|18|26|_s|mini")
+# Not square; the larger ones are for networks that compute in windows. None stands for the network's own.
+NETWORK_SIZES = ((160, 224), (256, 192), (224, 448), (256, 512), None)
+
+
+def families() -> dict[str, str]:
+    """Return for each of timm's families the network whose name promises the least."""
+    found: dict[str, str] = {}
+    for family in import_timm().list_modules():
+        names = import_timm().list_models(module=family)
+        if names:
+            found[family] = min(names, key=lambda name: (not _SMALL.search(name), len(name), name))
+    return found
+
+
+def parameters(name: str) -> int:
+    """Return how many parameters one of timm's networks has."""
+    return sum(one.numel() for one in build_timm(name, meta=True).parameters())
+
+
+def at_two_sizes(
+    name: str, some: int
+) -> Iterator[tuple[tuple[int, int] | None, Counter[str], list[Verdict]]]:
+    """Check one of timm's networks at the first two sizes that it takes; its own only if it takes no other."""
+    done = 0
+    for size in NETWORK_SIZES:
+        if done == 2 or (done and size is None):
+            return
+        try:
+            statuses, found = network(_built(name, size), size, some)
+        except ModelError:  # it does not run at this size
+            continue
+        done += 1
+        yield size, statuses, found
+
+
+def _built(name: str, size: tuple[int, int] | None) -> nn.Module:
+    """Build a network for a size; one that takes a single size is told it now."""
+    if size is not None:
+        try:
+            return build_timm(name, img_size=size)
+        except ModelError:  # it takes any size, or not this one
+            pass
+    return build_timm(name)
+
+
 def network(
     network: nn.Module, size: tuple[int, int] | None, some: int
 ) -> tuple[Counter[str], list[Verdict]]:
-    """Count the statuses of a network's layers with maps, and check about so many of them, evenly spread."""
+    """Count the statuses of a network's layers with maps, and check about so many of each, evenly spread."""
     network = positive(network, torch.float64)
     index = index_layers(network, size=size)
     fields = geometry(network, index)
     statuses = Counter(str(field.status) for field in fields.values())
-    known = [layer for layer, field in fields.items() if field.status != "unknown"]
-    known = [*known[:: max(len(known) // some, 1)], *known[-1:]]
+    chosen: list[Layer] = []
+    for status in ("exact", "upper_bound", "global"):
+        alike = [layer for layer, field in fields.items() if field.status == status]
+        chosen += [*alike[:: math.ceil(len(alike) / some) or 1], *alike[-1:]]
+    known = [layer for layer in index if layer in chosen]
     shape = index.input_shape or (3, 0, 0)
     generator = torch.Generator().manual_seed(1)
     image = (torch.rand(1, *shape, generator=generator, dtype=torch.float64) + 0.5).requires_grad_()
     with every_pixel_counting(), capture(network, known, grad=True) as run:
         run(image)
     found = []
-    for layer in dict.fromkeys(known):
+    for layer in known:
         one = verdict(fields[layer], channels_first(layer, run[layer]), image, 0)
         found.append(replace(one, why=f"{layer.name}: {one.why}"))
     return statuses, found
