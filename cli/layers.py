@@ -38,6 +38,8 @@ def layers(model: str, size: tuple[int, int] | None, as_json: bool, **options: A
     opened = load(model, **options)
     index = list_layers(opened, size=size)
     fields = layer_fields(opened, index)
+    if opened.network is not None and opened.preprocessing.assumed:
+        say(f"netviz: nothing says how images are prepared: {opened.preprocessing}")
     if as_json:
         print_json(
             [{**layer.describe(), "receptive_field": describe_field(fields.get(layer))} for layer in index]
@@ -45,8 +47,6 @@ def layers(model: str, size: tuple[int, int] | None, as_json: bool, **options: A
         return
     if opened.obstacle:
         say(f"netviz: {opened.obstacle}")
-    if opened.network is not None and opened.preprocessing.assumed:
-        say(f"netviz: nothing says how images are prepared: {opened.preprocessing}")
     print_lines(_table(index, fields))
     total = sum(value.numel() for value in opened.weights.values() if value.is_floating_point())
     if opened.network is not None:

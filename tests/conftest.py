@@ -1,17 +1,37 @@
 """Fixtures that tests share."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from netviz.cli.main import run
 from netviz.models.torchvision_import import import_torchvision
 from netviz.questions.filters.result import FiltersResult
 from netviz.questions.maps.result import MapsResult
 from support.network import Awkward
+
+
+class Done(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def netviz(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Run the command line in this process."""
+
+    def call(*args: object) -> Done:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            run([str(arg) for arg in args])
+        return Done(int(stop.value.code or 0), *capsys.readouterr())
+
+    return call
 
 
 @pytest.fixture

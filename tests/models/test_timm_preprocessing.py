@@ -98,6 +98,13 @@ def test_a_file_gets_its_architectures_own(tmp_path: Path, monkeypatch: pytest.M
         assert found.origin.endswith(f"recognised as timm:{name}")
         assert found.preprocessing == named_facts(f"timm:{name}", {})[0]
         assert found.preprocessing.assumed == assumed
+    # One that takes a single channel gets the mean of the colours' values.
+    torch.save(build_timm("efficientnet_b0", seed=0, in_chans=1).state_dict(), tmp_path / "k.pt")
+    grey = load(tmp_path / "k.pt").preprocessing
+    assert (grey.channels, grey.assumed, grey.crop) == (1, True, (224, 224))
+    assert (*grey.mean, *grey.std) == pytest.approx(
+        (np.mean([0.485, 0.456, 0.406]), np.mean([0.229, 0.224, 0.225]))
+    )
 
 
 def test_places_know_what_was_filled_up() -> None:

@@ -12,7 +12,7 @@ from netviz.fcn.evaluation.measure import evaluate
 from netviz.fcn.streams.measure import show
 from netviz.images import Photo
 from netviz.models import ModelOptions
-from netviz.questions.opening import InputOptions
+from netviz.questions.opening import ImageOptions, InputOptions
 
 ASKED = {
     "layer": "conv1",
@@ -32,7 +32,10 @@ OPENING = [
 
 def test_all_questions_that_open_a_model_are_looked_at():
     names = {one.__name__ for one in OPENING}
-    wanted = "contrast dense dissect field filters hypercolumn layers maps minimal occlusion patches segment stages"
+    wanted = (
+        "contrast dense dissect field filters hypercolumn layers maps minimal occlusion patches segment stages "
+        "survey"
+    )
     assert set(wanted.split()) <= names
 
 
@@ -52,5 +55,5 @@ def test_an_unknown_option_is_refused_by_name(function, tmp_path):
 def test_options_are_typed_and_none_is_named_twice(function):
     parameters = inspect.signature(function).parameters
     (options,) = typing.get_args(parameters["options"].annotation)
-    assert options in (ModelOptions, InputOptions)
+    assert options in (ModelOptions, InputOptions, ImageOptions)
     assert not set(typing.get_type_hints(options)) & set(parameters)

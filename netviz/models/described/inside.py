@@ -59,9 +59,9 @@ def told_by_module(module: nn.Module, state: Mapping[str, Tensor]) -> Descriptio
     for name in sorted(wanted):
         with suppress(Exception):  # a property may do anything
             value = getattr(module, name)
-            if not isinstance(value, nn.Module) and not (
-                isinstance(value, Tensor) and _is_state(module, name)
-            ):
+            # torchvision's transforms are modules too.
+            part = isinstance(value, nn.Module) and name not in TRANSFORMS
+            if not part and not (isinstance(value, Tensor) and _is_state(module, name)):
                 values[name] = value
     return _told(values, state)
 
@@ -184,8 +184,8 @@ def _timm(config: Mapping[str, Any]) -> Preprocessing | None:
 def _transforms(transforms: Any) -> Preprocessing | None:
     """Read torchvision's transforms of an image: a preset of its weights, or a composition that normalizes."""
     with suppress(Exception):  # foreign objects may do anything
-        if isinstance(transforms, type) or not hasattr(transforms, "__dict__"):
-            transforms = transforms()
+        if not hasattr(transforms, "mean") and not hasattr(transforms, "transforms"):
+            transforms = transforms()  # what makes them, as a builder's weights have it
         if hasattr(transforms, "mean") and hasattr(transforms, "crop_size"):
             return from_transforms(transforms)
         steps = list(transforms.transforms)

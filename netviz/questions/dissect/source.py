@@ -78,7 +78,7 @@ class Labelled:
 
 
 def beyond_image(size: tuple[int, int], preprocessing: Preprocessing) -> NDArray[np.bool_]:
-    """Return for each pixel of the network's input whether it shows nothing of the image, of this height and width."""
+    """Return for each pixel of the network's input whether it shows nothing of an image of this height and width."""
     rows, cols = (
         (np.arange(shown) + offset < 0) | (np.arange(shown) + offset >= resized)
         for resized, offset, shown in zip(*placement(*size, preprocessing), strict=True)

@@ -9,6 +9,7 @@ import netviz
 from netviz.errors import ImageError, ModelError
 from netviz.images import Photo, normalize
 from netviz.models import Model, Preprocessing
+from netviz.questions.classes import find_class
 from support.network import state_of
 from support.photos import noise
 
@@ -122,10 +123,21 @@ def test_classes_by_name_and_number():
     assert run(None).predicted
     with pytest.raises(ModelError, match=r"no class 'tigre cat'; the closest: tiger cat"):
         run("tigre cat")
-    with pytest.raises(ModelError, match="the closest: tiger cat, tabby cat"):
+    with pytest.raises(ModelError, match="the closest: tabby cat, tiger cat$"):
         run("cat")
     with pytest.raises(ModelError, match=r"2 classes 'crane'; .*2, 3"):
         run("crane")
+
+
+def test_what_holds_the_word_is_closest():
+    """Letters that are alike say nothing where a name holds what was typed."""
+    names = ("crate", "oxcart", "castle", "tabby, tabby cat", *(f"cat {number}" for number in range(8)))
+    model = Model("own", None, {}, PLAIN, names)
+    with pytest.raises(ModelError, match="the closest: tabby, tabby cat, cat 0, .* cat 4 and 3 more$"):
+        find_class("cat", torch.zeros(len(names)), model)
+    model = Model("own", None, {}, PLAIN, ("oxcart", "castle", "dog"))
+    with pytest.raises(ModelError, match="the closest: oxcart, castle$"):
+        find_class("ca", torch.zeros(3), model)
     for wrong in (4, "-1", "99"):
         with pytest.raises(ModelError, match="classes are 0 to 3"):
             run(wrong)
