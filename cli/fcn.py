@@ -5,7 +5,15 @@ from typing import Any
 
 import click
 
-from .options import debug_option, described_options, json_option, label_values, result_options, size
+from .options import (
+    debug_option,
+    described_options,
+    json_option,
+    label_values,
+    out_option,
+    result_options,
+    size,
+)
 from .output import Progress, deliver_each, print_json, print_lines, say
 
 
@@ -181,7 +189,7 @@ def train(data: str, out: str, stages: tuple[str, ...] | None, at_once: bool, **
     is_flag=True,
     help="Measure also within 1 to 20 pixels of where labels change.",
 )
-@click.option("-o", "--out", metavar="OUT", help="A picture (.png, .svg, .pdf) or a result file (.npz).")
+@out_option("A picture (.png, .svg, .pdf) or a result file (.npz).")
 @click.option(
     "--weights",
     default="default",

@@ -1,12 +1,13 @@
 """Options that several commands share, and how their values are read."""
 
+import functools
 import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
-from .output import say
+from .output import check_output, say
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -253,9 +254,20 @@ def run_option(command: F) -> F:
     )
 
 
-def out_option(help: str) -> Callable[[F], F]:
-    """Add ``-o``."""
-    return click.option("-o", "--out", metavar="OUT", help=help)
+def out_option(help: str, default: str | None = None) -> Callable[[F], F]:
+    """Add ``-o``, a file that can be written before the command begins; without it `default`, unless ``--json``."""
+
+    def add(command: F) -> F:
+        @functools.wraps(command)
+        def checked(*args: Any, **options: Any) -> Any:
+            out = options["out"] or (None if options.get("as_json") else default)
+            if out is not None:
+                check_output(out)
+            return command(*args, **options)
+
+        return click.option("-o", "--out", metavar="OUT", help=help)(cast(F, checked))
+
+    return add
 
 
 def result_options(default: str) -> Callable[[F], F]:
@@ -266,7 +278,7 @@ def result_options(default: str) -> Callable[[F], F]:
             debug_option,
             model_options,
             json_option,
-            out_option(f"Picture (.png, .svg, .pdf) or arrays (.npz).  [default: {default}]"),
+            out_option(f"Picture (.png, .svg, .pdf) or arrays (.npz).  [default: {default}]", default),
         ):
             command = option(command)
         return command

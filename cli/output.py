@@ -43,6 +43,21 @@ def _escaped(letter: str) -> str:
     return letter if letter.isprintable() else json.dumps(letter)[1:-1]
 
 
+def check_output(out: str) -> None:
+    """Refuse a place where `deliver` could write nothing, before there is anything to deliver.
+
+    Raises
+    ------
+    OutputError
+        If the suffix is of no kind that netviz writes, or the file cannot be written.
+    """
+    from netviz.paper.saving import PICTURES, suffix_of
+    from netviz.results.files import check_writable
+
+    suffix_of(out, (*PICTURES, ".npz"))
+    check_writable(out)
+
+
 def deliver(result: "Result", out: str | None, default: str, as_json: bool) -> None:
     """Write a result where ``-o`` says (or, without ``--json``, to a default name) and print its facts if asked."""
     if as_json:

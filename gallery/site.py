@@ -1,12 +1,11 @@
 """The site's folder: write what changed, remove what an earlier build left, touch nothing else."""
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from netviz.errors import OutputError
-from netviz.results.files import write_if_changed
+from netviz.results.files import check_writable, write_if_changed
 
 from .names import is_path
 
@@ -24,9 +23,7 @@ def check_site(folder: str | Path) -> None:
     """
     folder = Path(folder)
     _noted_files(folder)
-    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise OutputError(f"cannot write {folder}; choose another folder")
+    check_writable(folder / LIST)
 
 
 class SiteFolder:

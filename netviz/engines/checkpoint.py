@@ -27,12 +27,18 @@ class Checkpoint:
         What makes the run what it is, by name: its model, its images, its options.
     every : float
         Seconds between two writes.
+
+    Attributes
+    ----------
+    kept : bool
+        Whether some of the images are done in the state that was written last.
     """
 
     def __init__(self, folder: str | Path, fingerprint: Mapping[str, str], every: float = 30.0) -> None:
         self.path = Path(folder) / STATE
         self.fingerprint = dict(fingerprint)
         self.every = every
+        self.kept = False
         self._last = time.monotonic()
 
     def __call__(self, accumulator: Accumulator, tally: Tally) -> None:
@@ -53,6 +59,7 @@ class Checkpoint:
         arrays: dict[str, Any] = {f"state/{name}": value for name, value in accumulator.state().items()}
         np.savez(buffer, facts=np.array(json.dumps(facts)), done=tally.done, **arrays)
         write_bytes(self.path, buffer.getvalue())
+        self.kept = bool(tally.done.any())
         self._last = time.monotonic()
 
     def read(self, accumulator: Accumulator, tally: Tally) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from netviz.errors import ImageError
-from netviz.images.read import PHOTOGRAPHS
+from netviz.images.read import PHOTOGRAPHS, locate
 from netviz.images.remote import is_remote, list_remote
 from netviz.results.choose import several
 
@@ -29,7 +29,7 @@ def list_images(sources: str | Path | Iterable[str | Path]) -> list[str | Path]:
     Raises
     ------
     ImageError
-        If a folder holds no image.
+        If there is no such image, or a folder holds none.
     """
     Image.init()
     suffixes = set(Image.EXTENSION) - {".pdf", ".mpg", ".mpeg", ".h5", ".hdf"}
@@ -45,6 +45,7 @@ def list_images(sources: str | Path | Iterable[str | Path]) -> list[str | Path]:
                 raise ImageError(f"{source} holds no image; name a folder with PNG, JPEG or similar files")
             found.extend(files)
         else:
+            locate(source)
             found.append(source)
     return list(dict.fromkeys(found))
 

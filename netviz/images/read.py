@@ -82,7 +82,7 @@ def read_image(source: str | Path | Photo) -> Photo:
         data = read_remote(name)
         with _as_image_error(name, len(data)), io.BytesIO(data) as stream:
             return Photo(short_name(name), _decode(stream, name), name)
-    path = _locate(source)
+    path = locate(source)
     with _as_image_error(path), path.open("rb") as stream:
         return Photo(path.stem, _decode(stream, path), str(source))
 
@@ -95,7 +95,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
     ImageError
         If there is no such file, or it is no image.
     """
-    path = _locate(path)
+    path = locate(path)
     with _as_image_error(path), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(path) as image:
@@ -118,7 +118,14 @@ def _decode(stream: BinaryIO, name: str | Path) -> NDArray[np.uint8]:
             return _rgb(ImageOps.exif_transpose(image))
 
 
-def _locate(source: str | Path) -> Path:
+def locate(source: str | Path) -> Path:
+    """Return the file of an image that is no URL and in no Parquet file, without opening it.
+
+    Raises
+    ------
+    ImageError
+        If there is none, naming the closest.
+    """
     text = str(source)
     if text.startswith("skimage:"):
         name = text.removeprefix("skimage:")

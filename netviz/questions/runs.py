@@ -193,6 +193,11 @@ def feed(
     return accumulator
 
 
+def any_counted(tally: Tally, names: Sequence[str]) -> bool:
+    """Return whether not every image was skipped."""
+    return len(tally.skipped) < len(names)
+
+
 def require_images(tally: Tally, names: Sequence[str]) -> None:
     """Refuse a run in which every image was skipped.
 
@@ -201,7 +206,7 @@ def require_images(tally: Tally, names: Sequence[str]) -> None:
     ImageError
         Naming the first reason.
     """
-    if len(tally.skipped) == len(names):
+    if not any_counted(tally, names):
         raise ImageError(f"none of the {len(names)} images can be read; the first: {tally.skipped[0]}")
 
 

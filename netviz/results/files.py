@@ -1,5 +1,6 @@
 """Writing files so that none is ever half there."""
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -41,10 +42,32 @@ def write_bytes(path: str | Path, data: bytes) -> Path:
             part.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise OutputError(
-            f"cannot write {path}: {error.strerror or error}; choose another place with -o"
-        ) from error
+        raise _unwritable(path, error) from error
     return path
+
+
+def check_writable(path: str | Path) -> None:
+    """Refuse a place where no file can be written, before there is anything to write; nothing is left there.
+
+    Raises
+    ------
+    OutputError
+        As `write_bytes` would.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.exists()  # a name that is too long is told here
+        nearest = next(one for one in path.absolute().parents if one.exists())
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"cannot write {path}: {error.strerror or error}; choose another place with -o")
 
 
 def is_part(path: Path, of: Path) -> bool:

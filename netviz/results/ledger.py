@@ -6,12 +6,14 @@ last. The state tells of what the work is by a *fingerprint*: it goes on with th
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from netviz.errors import ImageError, OutputError, ResultError
-from netviz.results.files import is_part, write_bytes
+from netviz.results.files import check_writable, is_part, write_bytes
 from netviz.results.records import from_json, to_json
 
 RUN = "run.json"
@@ -127,16 +129,52 @@ def run_folder(out: Path, resume: bool, states: Sequence[str] = (STATE,)) -> Pat
     Raises
     ------
     OutputError
-        If it holds something else.
+        If it holds something else, or nothing can be written there.
     """
     found = standing(out, states)
     if found == "new" or (resume and found == "unfinished"):
+        check_writable(out / RUN)
         clear_parts(out)
         return out
     if resume:
         raise OutputError(f"{out} holds no unfinished run; name another folder, or drop --resume")
     remedy = "go on with --resume, or name a new folder" if found == "unfinished" else "name a new folder"
     raise OutputError(f"{out} exists already and is not empty; {remedy}")
+
+
+class Start:
+    """A context in which long work begins: if it fails before anything is worth keeping, nothing is left of it.
+
+    Else what was mistyped would be refused once it is right, as the folder holds other work. What is killed or
+    interrupted stays, to be resumed; so does a folder in which there was a file before.
+
+    Parameters
+    ----------
+    folder : Path
+        The work's, before anything is written there.
+    kept : callable
+        Whether the folder holds something to go on with.
+    """
+
+    def __init__(self, folder: Path, kept: Callable[[], bool]) -> None:
+        self._folder, self._kept = folder, kept
+        self._new = not any(path.is_file() for path in folder.rglob("*"))
+        self._missing = [path for path in (folder, *folder.parents) if not path.exists()]
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None or not issubclass(kind, Exception) or not self._new or self._kept():
+            return
+        for path in self._folder.glob("*"):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        with suppress(OSError):
+            for path in self._missing:
+                path.rmdir()
 
 
 class Ledger:
@@ -173,6 +211,8 @@ class Ledger:
         found = standing(folder, (STEPS,))
         if found == "new":
             clear_parts(folder)
+        self._start = Start(folder, lambda: bool(self.done))
+        if found == "new":
             self._write()
             return
         facts = _facts(folder / (STEPS if found == "unfinished" else RUN))
@@ -210,7 +250,8 @@ class Ledger:
             If what an earlier process noted of it is damaged.
         """
         if name not in self.done:
-            self.done[name] = to_json(make(), self.folder)
+            with self._start:
+                self.done[name] = to_json(make(), self.folder)
             self._write()
         try:
             # Also what was just made is read back: a survey that goes on must not differ.

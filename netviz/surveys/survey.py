@@ -27,7 +27,8 @@ from netviz.questions.opening import (
 )
 from netviz.questions.runs import weights_print
 from netviz.results.choose import several
-from netviz.results.ledger import Ledger, bytes_of, digest, full_name
+from netviz.results.files import check_writable
+from netviz.results.ledger import RUN, Ledger, bytes_of, digest, full_name
 from netviz.results.survey import (
     ComponentsRecord,
     ConceptsRecord,
@@ -165,6 +166,7 @@ def survey(
     ValueError
         If `form` is none of the values named here.
     """
+    check_writable(Path(out) / RUN)
     typed = str(model) if isinstance(model, str | Path) else None
     scope = open_scope(
         load(model, **options),

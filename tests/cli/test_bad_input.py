@@ -71,19 +71,33 @@ MISTAKES = [
     (NETWORK, "junk.pth", "junk.pth is of no known format"),
     ("-l conv1", "-l conv99", "'conv99' in this network; the closest: conv9"),
     ("-d labelled", "-d gone", "gone is no folder"),
-    (r"-o out", "-o file/out", "cannot write file/out"),
-    (r"-o out\.\w+", "-o out.jpeg", "it has the suffix '.jpeg'; use one of "),
+    ("-d labelled", "-d damaged", "is damaged or truncated"),
+    (r"-i \S+", "-i gone.png", "no such image: gone.png"),
+    (r"-i \S+", "-i damaged.png", "damaged.png is damaged or truncated"),
     (r"result\.npz", "gone.npz", "no such file: gone.npz"),
     (r"result\.npz", "damaged.npz", "cannot read damaged.npz"),
 ]
 """What is replaced in that by what, and what is then said."""
 
-REFUSED = [
-    (f"{command} {re.sub(what, instead, line)}", said)
+REFUSED = {
+    f"{command} {re.sub(what, instead, line)}": said
     for command, line in RIGHT.items()
     for what, instead, said in MISTAKES
     if re.search(what, line)
-]
+}
+
+UNWRITABLE = {
+    f"{command} {re.sub(out, instead, line)}": said
+    for command, line in RIGHT.items()
+    for out, instead, said in [
+        (r"-o out\b", "-o file/out", "cannot write file/out"),
+        (r"-o out\.\w+", "-o folder.png", "cannot write folder.png: "),
+        (r"-o out\.\w+", "-o out.jpeg", "it has the suffix '.jpeg'; use one of "),
+        (r"-o out\.\w+", "-o out", "it has no suffix; use one of "),
+    ]
+    if re.search(out, line)
+}
+"""Where nothing can be written."""
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +121,10 @@ def ground(tmp_path_factory):
         noise(f"labelled/labels/{name}.png", 24, 32, high=5)
         noise(f"photos/{name}.png", 64, 80, 3)
     Image.new("RGB", (96, 96), (90, 120, 30)).save(folder / "flat.png")
+    for kind, name in (("images", "one.jpg"), ("labels", "one.png")):
+        (folder / "damaged" / kind).mkdir(parents=True)
+        (folder / "damaged" / kind / name).write_bytes((folder / "labelled" / kind / name).read_bytes()[:600])
+    (folder / "folder.png").mkdir()
     (folder / "file").write_text("x")
     (folder / "junk.pth").write_bytes(b"\x00\x01junk" * 50)
     torch.save({"a": 1}, folder / "empty.pth")
@@ -127,7 +145,7 @@ def refused(netviz, ground, monkeypatch):
         before = sorted(ground.rglob("*"))
         done = netviz(*shlex.split(line))
         assert done.status == status, done.err
-        assert not done.out or line.startswith("units ")  # which tells on stdout first what it then draws
+        assert not done.out
         assert said in done.err
         assert "Traceback" not in done.err
         assert "unexpected" not in done.err
@@ -141,8 +159,15 @@ def refused(netviz, ground, monkeypatch):
     return call
 
 
-@pytest.mark.parametrize(("line", "said"), REFUSED)
+@pytest.mark.parametrize(("line", "said"), REFUSED.items())
 def test_what_every_command_refuses(refused, line, said):
+    refused(line, 1, said)
+
+
+@pytest.mark.parametrize(("line", "said"), UNWRITABLE.items())
+def test_where_nothing_can_be_written_is_told_before_all_else(refused, line, said):
+    for what, instead, _ in MISTAKES:
+        line = re.sub(what, instead, line, count=1)
     refused(line, 1, said)
 
 
@@ -272,7 +297,7 @@ WRONG = {
         ("--model hed", 1, "hed has one class only"),
         ("--model pnet", 1, "the minimal image needs a classifier"),
     ],
-    "minimal": [("", 2, "IMAGE")],
+    "minimal": [("", 2, "IMAGE"), (f"-i gone.png {SMALL}", 1, "no such image: gone.png")],
     f"units {NET} --size 64 -i photos": [
         ("-l relu*", 1, "name one of them"),
         ("-l nowhere", 1, "nowhere"),

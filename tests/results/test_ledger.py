@@ -10,6 +10,7 @@ from netviz.results.ledger import (
     STEPS,
     TWO_PASSES,
     Ledger,
+    Start,
     bytes_of,
     digest,
     full_name,
@@ -62,6 +63,54 @@ def test_a_run_goes_on_only_if_asked_and_loses_what_was_half_written(tmp_path):
     (tmp_path / STATE).rename(tmp_path / RUN)
     with pytest.raises(OutputError, match="holds no unfinished run"):
         run_folder(tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("there", ["nothing", "an empty folder", "parts"])
+def test_a_failed_start_leaves_nothing(tmp_path, there):
+    folder = tmp_path / "runs" / "run"
+    if there != "nothing":
+        folder.mkdir(parents=True)
+    if there == "parts":
+        write_bytes(folder / "patches" / ".state.npz.abc.part", b"x")
+        run_folder(folder, False, TWO_PASSES)
+    kept = []
+
+    def fail(error):
+        with Start(folder, lambda: bool(kept)):
+            write_bytes(folder / "patches" / STATE, b"x")
+            raise error("it is damaged")
+
+    def work(error):
+        with pytest.raises(error):
+            fail(error)
+
+    work(ImageError)
+    assert sorted(tmp_path.rglob("*")) == ([] if there == "nothing" else [tmp_path / "runs", folder])
+    work(KeyboardInterrupt)
+    assert (folder / "patches" / STATE).is_file()
+    (folder / "patches" / STATE).unlink()
+    kept.append(1)
+    work(ImageError)
+    assert (folder / "patches" / STATE).is_file()
+    kept.clear()
+    work(ImageError)
+    assert (folder / "patches" / STATE).is_file()
+
+
+def test_a_survey_whose_first_step_fails_leaves_nothing(tmp_path):
+    def fail():
+        write_bytes(tmp_path / "runs" / "run" / "images" / "0.png", b"x")
+        raise ImageError("it is damaged")
+
+    for name, left in (("images", []), ("maps", ["images", "images/0.png", STEPS])):
+        ledger = Ledger(tmp_path / "runs" / "run", {"model": "a"}, resume=False)
+        if name == "maps":
+            ledger("images", int, lambda: 3)
+        with pytest.raises(ImageError):
+            ledger(name, int, fail)
+        assert (tmp_path / "runs").exists() == bool(left)
+        found = (tmp_path / "runs" / "run").rglob("*")
+        assert sorted(one.relative_to(tmp_path / "runs" / "run").as_posix() for one in found) == left
 
 
 def test_other_work_is_named(tmp_path):

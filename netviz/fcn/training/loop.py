@@ -74,9 +74,16 @@ class Trainer:
         What makes the run what it is.
     every : float
         Seconds between two states inside an epoch.
+    begun : callable
+        Called when a stage begins, with a state in the folder from which the run can be resumed.
     finished : callable
         Told after each epoch: the standing, the network to be judged, and whether it is the best one so far.
     progress : callable, optional
+
+    Attributes
+    ----------
+    kept : bool
+        Whether some steps are done in the state that was written last.
     """
 
     def __init__(
@@ -89,12 +96,14 @@ class Trainer:
         folder: Path,
         fingerprint: dict[str, str],
         every: float,
+        begun: Callable[[], None],
         finished: Callable[[Standing, SkipNetwork, bool], None],
         progress: Progress | None,
     ) -> None:
         self.network, self.setup, self.data, self.val = network, setup, data, val
         self.folder, self.fingerprint, self.every = folder, fingerprint, every
-        self.finished, self.progress = finished, progress
+        self.begun, self.finished, self.progress = begun, finished, progress
+        self.kept = False
         self.device = torch.device(setup.device)
         self.average = copy.deepcopy(network).eval() if setup.recipe.ema else None
         self.standing = Standing()
@@ -122,7 +131,8 @@ class Trainer:
                         scaler.load_state_dict(self.standing.scaler)
                     found = None
                 elif not self._done():
-                    self._save(optimizer)  # from here on the run can be resumed
+                    self._save(optimizer)
+                self.begun()
                 self._stage(stage, optimizer, scaler)
         return self.average or self.network
 
@@ -256,6 +266,7 @@ class Trainer:
     def _save(self, optimizer: torch.optim.Optimizer) -> None:
         write_state(self.folder, self.standing, self.network, self.average, optimizer, self.fingerprint)
         self._saved = time.monotonic()
+        self.kept = self._done() > 0
 
     def _done(self) -> int:
         now, epochs = self.standing, self.setup.recipe.epochs

@@ -30,7 +30,7 @@ from netviz.models.recognition.recognise import recognise
 from netviz.questions.runs import default_device, default_workers, weights_print
 from netviz.results.choose import several
 from netviz.results.files import write_bytes
-from netviz.results.ledger import RUN, bytes_of, digest, full_name, run_folder
+from netviz.results.ledger import RUN, Start, bytes_of, digest, full_name, run_folder
 
 
 def builder_of(backbone: ModelSpec, model: Model) -> str:
@@ -194,13 +194,13 @@ def train(
     if short_side is not None and short_side < 1:
         raise ValueError(f"short_side must be at least 1, not {short_side}")
     seed = options.get("seed", 0)
+    folder = run_folder(Path(out), resume, (STATE,))
     model = load(backbone, **options)
     found = choose_taps(model, strides, taps)
     names = tuple(tap.stream for tap in found)
     if stages is None:
         stages = names if chosen.in_turn else ()
     plan_of_stages = plan_stages(chosen, names, several(stages))
-    folder = run_folder(Path(out), resume, (STATE,))
     everything, pixels = check(open_segmentation(data, void=void), progress)
     learning, judging = _split(everything, val, void, seed)
     size = _median_size(learning, short_side)
@@ -252,7 +252,9 @@ def train(
             write_bytes(folder / BEST, packed(standing, judged))
         write_bytes(folder / LOG, "".join(json.dumps(one) + "\n" for one in standing.log).encode())
 
-    write_bytes(folder / RUN, json.dumps(facts, indent=1, ensure_ascii=False).encode())
+    def tell() -> None:
+        write_bytes(folder / RUN, json.dumps(facts, indent=1, ensure_ascii=False).encode())
+
     trainer = Trainer(
         network,
         setup,
@@ -261,13 +263,15 @@ def train(
         folder=folder,
         fingerprint=facts["fingerprint"],
         every=every,
+        begun=tell,
         finished=finished,
         progress=progress,
     )
-    judged = trainer.run(resume)
+    with Start(folder, lambda: trainer.kept):
+        judged = trainer.run(resume)
     write_bytes(folder / LAST, packed(trainer.standing, judged))
     facts["result"] = best_epoch(trainer.standing)
-    write_bytes(folder / RUN, json.dumps(facts, indent=1, ensure_ascii=False).encode())
+    tell()
     (folder / STATE).unlink(missing_ok=True)
     return folder
 

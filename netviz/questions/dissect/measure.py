@@ -33,6 +33,7 @@ from netviz.questions.patches.measure import map_windows, write_patches
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.reader import load_result
 from netviz.questions.runs import (
+    any_counted,
     check_options,
     feed,
     image_facts,
@@ -45,7 +46,7 @@ from netviz.questions.runs import (
 )
 from netviz.results.choose import several
 from netviz.results.files import write_bytes
-from netviz.results.ledger import TWO_PASSES, bytes_of, digest, full_name, run_folder
+from netviz.results.ledger import TWO_PASSES, Start, bytes_of, digest, full_name, run_folder
 
 PATCHES = "patches"
 """The folder of the first pass, inside the run's."""
@@ -130,6 +131,7 @@ def dissect(
     named, void = several(layer), several(void)
     if not named:
         raise ValueError("layer must name at least one layer")
+    folder = run_folder(Path(out), resume, TWO_PASSES)
     opened = open_network(model, named, fit=fit, **options)
     require_places(opened)
     labels = open_labelled(data, void=void)
@@ -151,7 +153,6 @@ def dissect(
         "images": digest([labels.kind, labels.concepts, files]),
         "options": digest(asked),
     }
-    folder = run_folder(Path(out), resume, TWO_PASSES)
     units_query = UnitsQuery(
         layers=opened.layers,
         windows=map_windows(opened),
@@ -183,11 +184,12 @@ def dissect(
     first = Checkpoint(folder / PATCHES, fingerprint, every)
     if not (resume and checkpoint.read(found, tally)):
         units, seen = Units(units_query), Tally.empty(job.chunks)
-        if not (resume and first.read(units, seen)):
+        with Start(folder, functools.partial(_kept, first, seen, names)):
+            if not (resume and first.read(units, seen)):
+                first.write(units, seen)
+            units = run(job, units, seen, save=first)
             first.write(units, seen)
-        units = run(job, units, seen, save=first)
-        first.write(units, seen)
-        require_images(seen, names)
+            require_images(seen, names)
         write_patches(folder / PATCHES, units, seen, opened, names, options=asked, fingerprint=fingerprint)
         levels = tuple(thresholds(units, at, quantile) for at in range(len(opened.layers)))
         del units
@@ -206,6 +208,10 @@ def dissect(
     _write(folder, found, tally, opened, labels, names, asked, fingerprint)
     checkpoint.remove()
     return folder
+
+
+def _kept(checkpoint: Checkpoint, tally: Tally, names: Sequence[str]) -> bool:
+    return checkpoint.kept and any_counted(tally, names)
 
 
 def _elsewhere(opened: Opened, names: Sequence[str]) -> dict[tuple[int, int], tuple[Centers | None, ...]]:

@@ -22,6 +22,7 @@ from netviz.questions.opening import InputOptions, Opened
 from netviz.questions.patches.boxes import by_size, cell_boxes, patch_boxes
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.runs import (
+    any_counted,
     check_options,
     feed,
     image_facts,
@@ -34,7 +35,7 @@ from netviz.questions.runs import (
 )
 from netviz.results.choose import several
 from netviz.results.files import write_bytes
-from netviz.results.ledger import bytes_of, digest, full_name, run_folder
+from netviz.results.ledger import Start, bytes_of, digest, full_name, run_folder
 
 LEVELS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1.0)
 """Which quantiles are told."""
@@ -340,6 +341,7 @@ def patches(
         dtype=dtype,
         fit=fit,
     )
+    folder = run_folder(Path(out), resume)
     images = several(images)
     opened = open_network(model, layer, fit=fit, **options)
     sources = images_or_photographs(images)
@@ -380,24 +382,24 @@ def patches(
         "images": digest([[name, bytes_of(name)] for name in names]),
         "options": digest(asked),
     }
-    folder = run_folder(Path(out), resume)
     checkpoint = Checkpoint(folder, fingerprint, every)
     accumulator, tally = Units(query), Tally.empty(job.chunks)
-    if not (resume and checkpoint.read(accumulator, tally)):
+    with Start(folder, lambda: checkpoint.kept and any_counted(tally, names)):
+        if not (resume and checkpoint.read(accumulator, tally)):
+            checkpoint.write(accumulator, tally)
+        accumulator = feed(
+            job,
+            accumulator,
+            tally,
+            engine=engine,
+            workers=workers,
+            address=address,
+            strict=strict,
+            save=checkpoint,
+            progress=progress,
+        )
         checkpoint.write(accumulator, tally)
-    accumulator = feed(
-        job,
-        accumulator,
-        tally,
-        engine=engine,
-        workers=workers,
-        address=address,
-        strict=strict,
-        save=checkpoint,
-        progress=progress,
-    )
-    checkpoint.write(accumulator, tally)
-    require_images(tally, names)
+        require_images(tally, names)
     write_patches(
         folder,
         accumulator,

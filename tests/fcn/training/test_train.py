@@ -64,7 +64,7 @@ def run(data, tmp_path_factory):
     return trained(data, tmp_path_factory.mktemp("run") / "run")
 
 
-class Stop(Exception):
+class Stop(KeyboardInterrupt):
     pass
 
 
@@ -86,6 +86,28 @@ def test_an_interrupted_run_ends_the_same(data, run, tmp_path, steps):
         assert (tmp_path / "run" / name).read_bytes() == (run / name).read_bytes()
     assert torch.equal(torch.get_rng_state(), kept)
     assert not (tmp_path / "run" / "state.safetensors").exists()
+
+
+def test_a_run_killed_before_its_first_state_begins_anew(data, run, tmp_path, monkeypatch):
+    def kill(*_):
+        raise Stop
+
+    with monkeypatch.context() as patched:
+        patched.setattr("netviz.fcn.training.loop.write_state", kill)
+        with pytest.raises(Stop):
+            trained(data, tmp_path / "run")
+    trained(data, tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "last.safetensors").read_bytes() == (run / "last.safetensors").read_bytes()
+
+
+def test_a_run_that_fails_before_there_is_something_to_go_on_with_leaves_nothing(data, tmp_path, monkeypatch):
+    def fail(*_):
+        raise ModelError("the loss is nan; choose a smaller --lr")
+
+    monkeypatch.setattr("netviz.fcn.training.loop.Trainer._step", fail)
+    with pytest.raises(ModelError, match="choose a smaller --lr"):
+        trained(data, tmp_path / "runs" / "run")
+    assert not list(tmp_path.iterdir())
 
 
 def test_stages_go_on_too(data, tmp_path):

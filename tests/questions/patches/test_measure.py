@@ -405,14 +405,18 @@ def test_bad_input_is_one_line(folder, tmp_path):
     (tmp_path / "broken" / "a.png").write_text("no image")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
+    odd = [tmp_path / "a\nb.png", tmp_path / "a\udcff.png"]
+    for path in odd:
+        path.touch()
     sick = netviz.load(nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(2 * 30 * 34, 4)))
     sick = replace(sick, preprocessing=PREPROCESSING)
     cases = [
         (ImageError, "holds no image", model(), {"images": [tmp_path / "empty"]}),
         (ImageError, "none of the 1 images can be read", model(), {"images": [tmp_path / "broken"]}),
         (ImageError, "no image that Pillow", model(), {"images": [tmp_path / "broken"], "strict": True}),
-        (ImageError, "several lines", model(), {"images": [tmp_path / "a\nb.png"]}),
-        (ImageError, "no UTF-8", model(), {"images": [tmp_path / "a\udcff.png"]}),
+        (ImageError, "several lines", model(), {"images": odd[:1]}),
+        (ImageError, "no UTF-8", model(), {"images": odd[1:]}),
+        (ImageError, "no such image", model(), {"images": [folder, tmp_path / "gone.png"]}),
         (LayerError, "has no maps", sick, {"layer": ["fc2"]}),
         (OutputError, "not empty", model(), {"out": tmp_path / "full"}),
     ]
@@ -421,6 +425,7 @@ def test_bad_input_is_one_line(folder, tmp_path):
         with pytest.raises(kind, match=message) as error:
             netviz.patches(asked, **given)
         assert "\n" not in str(error.value)
+        assert not (tmp_path / f"run{number}").exists()
     for options in (
         {"engine": "spark"},
         {"fit": "no"},
