@@ -58,7 +58,7 @@ class Result(Displayed):
     or a named axis), ``"0…1"``, ``"0…"``, ``"0… or NaN"`` where some may be missing, ``"any"`` for what a network
     computed, NaN and infinity among it; of texts the choice, ``"each | shared"``. What is not named is finite.
 
-    `netviz.results.validate.find_problem` holds what was read from a file to that.
+    `netviz.results.validate.build` holds what was read from a file to that.
 
     Attributes
     ----------

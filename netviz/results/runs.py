@@ -5,12 +5,13 @@ import fnmatch
 import json
 import re
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from netviz.errors import LayerError, ResultError
 from netviz.results.base import Displayed
 from netviz.results.ledger import RUN, TWO_PASSES, standing
+from netviz.results.records import Count, from_json
 
 _LARGEST = 1 << 30
 """Most bytes of a run.json, which names every skipped image."""
@@ -33,8 +34,45 @@ class RunLayer:
     name: str
     alias: str
     kind: str
-    channels: int
+    channels: Count
     file: str
+
+    def __post_init__(self) -> None:
+        if not self.channels:
+            raise ValueError("it has no units")
+        if not re.fullmatch(r"layers/[A-Za-z0-9._-]{1,100}\.npz", self.file):
+            raise ValueError("its file is not in layers/")
+
+
+@dataclass(frozen=True)
+class _Counts:
+    listed: Count
+    counted: Count
+    skipped: Count
+
+
+@dataclass(frozen=True)
+class _Skipped:
+    image: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What every run.json tells."""
+
+    network: str
+    origin: str
+    netviz: str
+    torch: str
+    options: dict[str, Any]
+    images: _Counts
+    skipped: tuple[_Skipped, ...]
+    layers: tuple[RunLayer, ...]
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise ValueError("layers names none")
 
 
 @dataclass(frozen=True)
@@ -135,49 +173,11 @@ def read_run(folder: str | Path, kind: str, verb: str) -> tuple[Path, dict[str, 
         raise ResultError(f"cannot read {path} as a run's facts; run netviz {verb} again") from error
     if not isinstance(facts, dict) or facts.get("kind") != kind:
         raise ResultError(f"{path} does not tell of {kind}; name the folder that netviz {verb} wrote")
-    problem = _problem(facts)
-    if problem:
-        raise ResultError(f"{path} is damaged: {problem}; run netviz {verb} again")
-    layers = tuple(
-        RunLayer(one["name"], one["alias"], one["kind"], one["channels"], one["file"])
-        for one in facts["layers"]
-    )
-    return folder, facts, layers
-
-
-def _problem(facts: dict[str, Any]) -> str:
-    """Say what of run.json is not as it should be."""
-    for name in ("network", "origin", "netviz", "torch"):
-        if not isinstance(facts.get(name), str):
-            return f"{name} is no text"
-    if not isinstance(facts.get("options"), dict):
-        return "options are missing"
-    counts = facts.get("images")
-    if not isinstance(counts, dict) or any(
-        type(counts.get(name)) is not int or counts[name] < 0 for name in ("listed", "counted", "skipped")
-    ):
-        return "the counts of images are missing"
-    skipped = facts.get("skipped")
-    if not isinstance(skipped, list) or any(
-        not isinstance(one, dict) or not all(isinstance(one.get(key), str) for key in ("image", "reason"))
-        for one in skipped
-    ):
-        return "skipped is no list of images with reasons"
-    layers = facts.get("layers")
-    if not isinstance(layers, list) or not layers:
-        return "it names no layer"
-    for number, one in enumerate(layers):
-        if not isinstance(one, dict) or not all(
-            isinstance(one.get(key), str) for key in ("name", "alias", "kind", "file")
-        ):
-            return f"layer {number} lacks a name, alias, kind or file"
-        if type(one.get("channels")) is not int or one["channels"] < 1:
-            return f"layer {number} has no units"
-        parts = PurePosixPath(one["file"]).parts
-        plain = re.fullmatch(r"layers/[A-Za-z0-9._-]{1,100}\.npz", one["file"]) and len(parts) == 2
-        if not plain:
-            return f"layer {number} names a file that is not in layers/"
-    return ""
+    try:
+        record = from_json(_Told, facts, folder)
+    except (ValueError, RecursionError) as error:
+        raise ResultError(f"{path} is damaged: {error}; run netviz {verb} again") from error
+    return folder, facts, record.layers
 
 
 def _names(layer: RunLayer) -> list[str]:

@@ -1,7 +1,8 @@
 """Whether a result that was read from a file fits its own dataclass.
 
-Looked at are kinds of arrays and what numbers they hold, their axes, and the types of facts, in tuples and
-dictionaries too. What a class declares is told in `netviz.results.base.Result`.
+Facts are of their types as those of any record, in tuples and dictionaries too: `netviz.results.records` tells.
+Looked at here is what only results have: kinds of arrays, their axes, and what numbers arrays and facts hold, as
+`netviz.results.base.Result` declares them.
 """
 
 import dataclasses
@@ -70,22 +71,17 @@ def build(cls: type[R], facts: Mapping[str, Any], arrays: Arrays) -> R:
     if others:
         values[others] = rest
     result = cls(**values)
-    problem = find_problem(result)
+    problem = _problem(result)
     if problem:
         raise ValueError(problem)
     return result
 
 
-def find_problem(result: Result) -> str:
+def _problem(result: Result) -> str:
     """Return the first thing that does not fit, by the name of the array or fact; empty where all does.
 
     An array has the kind of numbers that its annotation names (of any precision), and the axes and numbers that its
-    class declares. A fact is of its annotated type.
-
-    Parameters
-    ----------
-    result : Result
-        As read from a file.
+    class declares; so has a fact, whose type is told before.
     """
     hints = get_type_hints(type(result))
     values = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
@@ -94,11 +90,6 @@ def find_problem(result: Result) -> str:
     lengths |= {name: value for name, value in values.items() if type(value) is int}
     for name, value in values.items():
         for called, one, hint in _parts(name, value, hints[name]):
-            if not isinstance(one, np.ndarray) or not _dtypes(hint):
-                try:
-                    _fact(hint, one, called, result.ranges.get(name, ""))
-                except ValueError as error:
-                    return str(error)
             problem = _kind(one, hint) or _axes(one, result.axes.get(name), lengths)
             if problem:
                 return f"{called} {problem}"
@@ -195,8 +186,11 @@ def _numbers(value: Any, hint: Any, allowed: str, lengths: Mapping[str, int]) ->
         return ""
     least, most = _bounds(span, lengths, whole)
     scalar = _scalar(hint) if isinstance(value, np.ndarray) else None
+    # A wider array may hold what is no number of the annotated type.
     if scalar is not None and issubclass(scalar, np.integer):
         least, most = max(least, np.iinfo(scalar).min), min(most, np.iinfo(scalar).max)
+    elif scalar is not None and scalar is not np.floating and issubclass(scalar, np.floating):
+        least, most = max(least, float(np.finfo(scalar).min)), min(most, float(np.finfo(scalar).max))
     if least <= low and high <= most:
         return ""
     return f"{has} {low if low < least else high!r:.20}, which is not in {least:.6g} … {most:.6g}"

@@ -1,4 +1,5 @@
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from netviz.results.base import KINDS, Arrays, Result
-from netviz.results.validate import find_problem
+from netviz.results.validate import build
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +24,7 @@ def good():
             "levels": "* *",
             "units": "units",
         }
+        ranges: ClassVar[dict[str, str]] = {"maps": "any"}
 
         maps: NDArray[np.float32]
         label: NDArray[np.str_]
@@ -54,9 +56,24 @@ def good():
     del KINDS["toy"]
 
 
+def read(good, **changes):
+    """Make a result of what its file would hold, with something changed."""
+    arrays = {name: one for name, one in {**good.arrays(), **changes}.items() if isinstance(one, np.ndarray)}
+    levels = changes.pop("levels", {})
+    facts = {**good.facts(), **changes}
+    return build(
+        type(good), {name: one for name, one in facts.items() if name not in arrays}, {**arrays, **levels}
+    )
+
+
 def test_what_fits_has_no_problem(good):
-    assert find_problem(good) == ""
-    assert find_problem(replace(good, scores=None, pair=None)) == ""
+    found = read(good)
+    assert found.arrays().keys() == good.arrays().keys()
+    assert found.facts() == good.facts()
+    assert (read(good, scores=None, pair=None).scores, read(good, scores=None, pair=None).pair) == (
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,6 +84,10 @@ def test_what_fits_has_no_problem(good):
         ({"maps": np.zeros((2, 0, 4))}, "maps has the shape 2×0×4: it is empty"),
         ({"maps": np.zeros((2, 3, 4), int)}, "maps holds int64, not numbers"),
         ({"maps": np.zeros((2, 3, 4), complex)}, "maps holds complex128, not numbers"),
+        (
+            {"maps": np.full((2, 3, 4), -1e308)},
+            "maps holds -1e+308, which is not in -3.40282e+38 … 3.40282e+38",
+        ),
         ({"maps": 3}, "maps is no array"),
         ({"maps": None}, "maps is missing"),
         ({"label": np.array(["a"])}, "label has the shape 1, not 3 for 'names'"),
@@ -88,4 +109,5 @@ def test_what_fits_has_no_problem(good):
     ],
 )
 def test_what_does_not_fit_is_named(good, changes, problem):
-    assert find_problem(replace(good, **changes)) == problem
+    with pytest.raises(ValueError, match=f"^{re.escape(problem)}$"):
+        read(good, **changes)

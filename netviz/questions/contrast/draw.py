@@ -135,7 +135,8 @@ def histogram(canvas: Canvas, values: NDArray[np.float32], box: Box, heading: st
     finite: Floats = values[np.isfinite(values)].astype(np.float64)
     low, high = finite_range(finite)
     if low == high:
-        low, high = low - 1, high + 1
+        wide = max(1.0, 0.5 * abs(low))
+        low, high = low - wide, high + wide
     counts, edges = np.histogram(finite, bins=_BINS, range=(low, high))
     axes.stairs(counts, edges, fill=True, color=style.DEAD, baseline=0.5)
     axes.axvline(0, color=style.INK, linewidth=0.8)

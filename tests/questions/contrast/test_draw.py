@@ -186,7 +186,7 @@ def test_nothing_overlaps_and_all_is_on_the_paper(shape, image):
             assert apart, (a, b)
 
 
-@pytest.mark.parametrize("value", [0.0, 3.0, np.nan])
+@pytest.mark.parametrize("value", [0.0, 3.0, 4e18, np.nan])
 def test_unusual_maps(value):
     flat = np.full((4, 9, 9), value, dtype=np.float32)
     drawn = figure(make(4, 9, 9, before=flat, after=0 * flat, local_std_before=flat[0]))
