@@ -3,7 +3,7 @@
 Also near to where labels change: the trimap's bands (Kohli, Ladicky, Torr, IJCV 2009).
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from netviz.errors import ImageError, ModelError
 from netviz.fcn.data import Segmentation, open_segmentation
 from netviz.fcn.evaluation.result import SegmentationResult
 from netviz.fcn.metrics import Confusion, metrics
+from netviz.fcn.streams.measure import by_name, coarse_to_fine
 from netviz.images import normalize_batch, prepare_pixels
 from netviz.models import Model, ModelOptions, ModelSpec, Preprocessing, load
 from netviz.models.known.skips.network import SkipNetwork
@@ -115,8 +116,9 @@ def evaluate(
     data : str or Path
         A folder with ``images/``, ``labels/`` and perhaps ``classes.txt``, or in Pascal VOC's layout.
     model : str, Path, nn.Module or Model
-        As for `netviz.load`: a network whose outputs have a score for each class at every pixel. Its classes and the
-        data's are matched by name where both have names, else by number.
+        As for `netviz.load`: a network whose output, or each of several (a dictionary or a list), has a score for
+        each class at every pixel. Its classes and the data's are matched by name where both have names, else by
+        number.
     boundary : bool
         Whether the mean IU is also measured in bands of 1 to 20 pixels around label boundaries.
     void : int or collection of int
@@ -298,22 +300,23 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any
 
 
 def _streams(network: nn.Module, image: Tensor, name: str) -> dict[str, Tensor]:
-    """Run a network on an image: its streams, coarse to fine, or its one output called ``out``."""
+    """Run a network on an image and return its streams, coarse to fine."""
     try:
         output = network(image)
     except (RuntimeError, ValueError, IndexError) as error:
         raise ImageError(f"the network does not run on {name} ({brief(error)})") from error
     if isinstance(network, SkipNetwork):
         return {stream: output[stream] for stream in network.streams}
-    scores = output.get("out") if isinstance(output, Mapping) else output
-    size = image.shape[-2:]
-    if not isinstance(scores, Tensor) or scores.ndim != 4 or scores.shape[-2:] != size:
-        shape = "×".join(map(str, scores.shape[1:])) if isinstance(scores, Tensor) else type(output).__name__
+    size, found = image.shape[-2:], by_name(output)
+    classes = {scores.shape[1] for scores in found.values() if scores.ndim == 4}
+    if len(classes) != 1 or any(scores.ndim != 4 or scores.shape[-2:] != size for scores in found.values()):
+        shapes = ("×".join(map(str, scores.shape[1:])) for scores in found.values())
         raise ModelError(
-            f"the network gives {shape} for an image of {size[0]}×{size[1]}, not a score for each class at every "
-            "pixel; give one trained with netviz fcn train, or a segmentation network of torchvision"
+            f"the network gives {', '.join(shapes) or type(output).__name__} for an image of {size[0]}×{size[1]}, "
+            "not a score for each class at every pixel; give one trained with netviz fcn train, or a segmentation "
+            "network of torchvision"
         )
-    return {"out": scores}
+    return {stream: found[stream] for stream in coarse_to_fine(tuple(found))}
 
 
 def _labels(scores: Tensor, size: tuple[int, ...]) -> NDArray[np.int64]:

@@ -181,7 +181,7 @@ def show(
     prepared = prepare(photo.pixels, preprocessing)
     shown = photo.pixels if at_own_pixels else prepared.image
     streams, added = _streams(opened, network, prepared.tensor, photo.name, (height, width))
-    names = _coarse_to_fine(tuple(streams))
+    names = coarse_to_fine(tuple(streams))
     count = streams[names[0]].shape[0]
     form = "classes" if count > 1 else "edges" if isinstance(network, HED) else "values"
     if truth is not None and form != "classes":
@@ -278,14 +278,18 @@ def _outputs(
         sides = network.streams(image)
         names = [*(f"side{number}" for number in range(1, len(sides))), "fused"]
         return dict(zip(names, sides, strict=True)), {}
-    output = network(image)
+    return by_name(network(image)), {}
+
+
+def by_name(output: object) -> dict[str, Tensor]:
+    """Return a network's output as streams: ``out``, those of a dictionary, or ``out1``, ``out2``, … of a list."""
     if isinstance(output, Tensor):
-        return {"out": output}, {}
+        return {"out": output}
     if isinstance(output, Mapping):
-        return {str(key): one for key, one in output.items() if isinstance(one, Tensor)}, {}
+        return {str(key): one for key, one in output.items() if isinstance(one, Tensor)}
     if isinstance(output, list | tuple) and all(isinstance(one, Tensor) for one in output):
-        return {f"out{number}": one for number, one in enumerate(output, start=1)}, {}
-    return {}, {}
+        return {f"out{number}": one for number, one in enumerate(output, start=1)}
+    return {}
 
 
 def _skips(
@@ -315,7 +319,7 @@ def _taps(network: nn.Module) -> dict[str, Tap]:
     }
 
 
-def _coarse_to_fine(names: Sequence[str]) -> tuple[str, ...]:
+def coarse_to_fine(names: Sequence[str]) -> tuple[str, ...]:
     """Order streams for the eye: by falling stride (32s, 16s) or depth (side5, side4), the final one last."""
 
     def place(name: str) -> tuple[int, int]:

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from netviz.errors import ImageError
+from netviz.errors import ImageError, ModelError
 from netviz.fcn.evaluation.measure import evaluate
 from support.network import state_of
 
@@ -54,3 +54,37 @@ def test_the_network_is_left_as_it_was(data, fails_at):
     else:
         assert evaluate(data, network, device="cpu", workers=0).images == 2
     assert state_of(network) == before
+
+
+class Streams(nn.Module):
+    """Calls what is bright in red class 1, in one of its streams; the other calls nothing so."""
+
+    def __init__(self, kind=dict, channels=2):
+        super().__init__()
+        self.kind, self.channels = kind, channels
+
+    def forward(self, image):
+        bright = image[:, :1]
+        fine = torch.cat([-bright, bright], dim=1)
+        coarse = torch.zeros_like(bright).repeat(1, self.channels, 1, 1)
+        return {"8s": fine, "32s": coarse} if self.kind is dict else [coarse, fine]
+
+
+@pytest.mark.parametrize(("kind", "names"), [(dict, ("32s", "8s")), (list, ("out1", "out2"))])
+def test_streams_in_a_dictionary_or_a_list_are_measured_each(data, kind, names):
+    found = evaluate(data, Streams(kind), device="cpu", workers=0)
+    assert found.streams == names
+    pairs = [
+        [np.asarray(Image.open(data / folder / f"{name}.png")) for folder in ("images", "labels")]
+        for name in ("a", "b")
+    ]
+    image, label = (np.concatenate(one) for one in zip(*pairs, strict=True))
+    # A network that nothing is known of sees images with ImageNet's mean subtracted.
+    called = image[..., 0] / 255 > 0.485
+    for name, said in zip(names, (np.zeros_like(label), called), strict=True):
+        assert found.metrics[name]["pixel_accuracy"] == pytest.approx((said == label).mean())
+
+
+def test_streams_of_other_classes_are_refused(data):
+    with pytest.raises(ModelError, match=r"gives 2×24×32, 3×24×32 for an image of 24×32"):
+        evaluate(data, Streams(channels=3), device="cpu", workers=0)
