@@ -64,9 +64,7 @@ def run_lines(facts: dict[str, Any]) -> list[str]:
     for layer in facts["layers"]:
         size = layer["field_size"]
         field = "×".join(f"{side:g}" for side in size) if size else layer["field_status"]
-        counted = (
-            (str(len(layer["dead"])), str(len(layer["always_on"]))) if layer["rectified"] else ("–", "–")
-        )
+        always = str(len(layer["always_on"])) if layer["rectified"] else "–"
         rows.append(
             (
                 layer["name"],
@@ -74,7 +72,8 @@ def run_lines(facts: dict[str, Any]) -> list[str]:
                 layer["kind"],
                 str(layer["units"]),
                 field,
-                *counted,
+                str(len(layer["dead"])),
+                always,
                 f"{layer['largest']:.4g}",
                 str(layer["largest_unit"]),
                 f"{layer['mean_nonzero']:.1%}",

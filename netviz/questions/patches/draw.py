@@ -279,9 +279,10 @@ def _head(result: PatchesResult, tiles: Tiles, asked: bool, paper: int) -> Head:
         drawn = f"the first {drawn}{' that are not dead' if result.dead else ''}"
     caption = [drawn, f"patches out of {words.counted(result.images, 'image')}{each}", *_field(result)]
     caption += _inside(result, tiles)
-    if result.rectified:
-        dead = words.counted(len(result.dead), "dead unit")
-        caption.append(f"{dead} (0 everywhere), {len(result.always_on) or 'none'} always on (never 0)")
+    if result.rectified or result.dead:
+        dead = f"{words.counted(len(result.dead), 'dead unit')} (0 everywhere)"
+        always = f", {len(result.always_on) or 'none'} always on (never 0)" if result.rectified else ""
+        caption.append(dead + always)
     notes: list[str] = []
     if tiles.outlined:
         level = words.number(LEVEL)

@@ -179,7 +179,7 @@ def layer_patches(
         positions=positions,
         quantile_samples=len(values),
         rectified=rectified,
-        dead=tuple(np.flatnonzero(found.nonzero == 0).tolist()) if rectified else (),
+        dead=tuple(np.flatnonzero(found.nonzero == 0).tolist()),
         always_on=tuple(np.flatnonzero(found.nonzero == positions).tolist()) if rectified else (),
         classes=classes,
         per_image=units.query.per_image,

@@ -63,9 +63,9 @@ class PatchesResult(Result):
         How many of them are in the sample: the share of values below the quantile q differs from q by
         ``sqrt(q (1 - q) / samples)`` (standard deviation), by nothing if these are all.
     rectified : bool
-        Whether no value in the sample is negative: only then are dead and always active units spoken of.
+        Whether no value in the sample is negative: only then are units spoken of that are always on.
     dead, always_on : tuple of int
-        Units of a rectified layer that were never, or always, different from 0.
+        Units that were never different from 0; units of a rectified layer that always were.
     classes : tuple of str
         Their names, if patches were kept for each.
     per_image : int
@@ -173,8 +173,9 @@ class PatchesResult(Result):
 
     @property
     def shown(self) -> NDArray[np.bool_]:
-        """Where there is a patch that excites its unit, shape (units, top): not where a rectified unit is 0."""
+        """Where a patch excites its unit, shape (units, top): none of a dead one, none of 0 in a rectified layer."""
         filled: NDArray[np.bool_] = self.image >= 0
+        filled[list(self.dead)] = False
         return filled & (self.score != 0) if self.rectified else filled
 
     def beyond(self, units: Sequence[int] | None = None) -> tuple[int, int] | None:

@@ -207,11 +207,11 @@ def test_a_figure_says_what_it_shows():
         assert part in caption
     # Three patches, a mean and a histogram each.
     assert len(drawn.axes[0].images) == 16 * 5
-    drawn = patches_figure(result, coordinates, units="0,3")
-    assert texts(drawn).count("dead") == 2
+    drawn = patches_figure(result, coordinates, units="4,3")
+    assert texts(drawn).count("dead") == 1
     np.testing.assert_array_equal(
         np.asarray(drawn.axes[0].images[0].get_array()),
-        cut_tiles(result, coordinates, [0], 160).pixels[0, 0],
+        cut_tiles(result, coordinates, [4], 160).pixels[0, 0],
     )
 
 
@@ -252,8 +252,12 @@ def test_a_dead_unit_has_no_patches():
     assert texts(drawn).count("dead: 0 at every position") == 1
     assert "an empty place" in " ".join(texts(drawn))
     assert patch_sheet(result, coordinates, size=32).empty == (3, 4, 5, 7, 8)
-    # A value of 0 excites a unit that also takes negative ones.
-    assert patch_sheet(plain(box, score=score, rectified=False), coordinates, size=32).empty == ()
+    # A value of 0 excites a unit that also takes negative ones; one that is 0 everywhere is dead in any layer.
+    signed = plain(box, score=score, rectified=False, dead=(1,))
+    assert patch_sheet(signed, coordinates, size=32).empty == (3, 4, 5)
+    said = " ".join(texts(patches_figure(signed, coordinates)))
+    assert "1 dead unit (0 everywhere)" in said
+    assert "always on" not in said
 
 
 def test_the_caption_counts_fields_beyond_the_image():

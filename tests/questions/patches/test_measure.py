@@ -399,6 +399,20 @@ def test_what_a_run_was_writing_when_it_was_killed_is_removed(folder, tmp_path, 
     assert not list(run.rglob("*.part"))
 
 
+def test_a_unit_that_is_0_everywhere_is_dead_also_where_others_are_negative(folder, tmp_path):
+    asked = model()
+    with torch.no_grad():
+        convolution = asked.runnable()[3]
+        convolution.weight[2], convolution.bias[2] = 0, 0
+    run = netviz.patches(asked, tmp_path / "run", images=[folder], layer=["conv2"], workers=0)
+    (layer,) = netviz.report(run)["layers"]
+    assert (layer["rectified"], layer["dead"], layer["always_on"]) == (False, [2], [])
+    result = netviz.load_result(run / "layers" / "3.npz")
+    assert result.shown.any(axis=1).tolist() == [True, True, False, True]
+    told = netviz.units(asked, "conv2", images=[folder], workers=0).summary()
+    assert told["never_active"] == [2]
+
+
 def test_bad_input_is_one_line(folder, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken").mkdir()
