@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from .options import model_option, result_options
+from .options import model_option, output_option, result_options
 from .output import Progress, deliver
 
 
@@ -64,6 +64,7 @@ def short_side(ctx: click.Context, param: click.Parameter, text: str | None) -> 
     help="Bring the image's short side to so many pixels, or keep its own size.  [default: for a classifier twice "
     "its input, 448 for most; for other networks what they were trained with]",
 )
+@output_option
 @click.option(
     "--compare",
     is_flag=True,

@@ -11,6 +11,7 @@ from .options import (
     json_option,
     label_values,
     out_option,
+    output_option,
     result_options,
     size,
 )
@@ -250,6 +251,7 @@ def evaluate(data: str, model: str, out: str | None, as_json: bool, **options: A
     help="Resize the image first, to this many pixels on its short side.  [default: its own size; what netviz fcn "
     "train made sees it as it was trained, and is read at the image's own pixels]",
 )
+@output_option
 @result_options("streams.png")
 def show(
     images: tuple[str, ...],
@@ -257,6 +259,7 @@ def show(
     truths: tuple[str, ...],
     void: tuple[int, ...],
     short_side: int | None,
+    output: str | None,
     out: str | None,
     as_json: bool,
     **options: Any,
@@ -280,7 +283,7 @@ def show(
     masks = _masks(truths, [str(source) for source in sources])
     opened = load(model, **options)
     results = (
-        take(source, model=opened, truth=mask, void=void, short_side=short_side)
+        take(source, model=opened, truth=mask, void=void, short_side=short_side, output=output)
         for source, mask in zip(sources, masks, strict=True)
     )
     deliver_each(results, len(sources), out, "streams.png", as_json)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import fit_option, images_option, model_option, result_options, size_option
+from .options import fit_option, images_option, model_option, output_option, result_options, size_option
 from .output import Progress, deliver, print_lines, say
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     "--strict", is_flag=True, help="With --images: stop at an image that cannot serve, instead of naming it."
 )
 @fit_option
+@output_option
 @size_option
 @result_options("minimal.png")
 def minimal(

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from .options import fit_option, model_option, result_options, size_option
+from .options import fit_option, model_option, output_option, result_options, size_option
 from .output import Progress, deliver
 
 
@@ -36,6 +36,7 @@ from .output import Progress, deliver
     "own units.",
 )
 @fit_option
+@output_option
 @size_option
 @result_options("occlusion.png")
 def occlusion(patch: int, stride: int, out: str | None, as_json: bool, **options: Any) -> None:

@@ -194,6 +194,16 @@ def fit_option(command: F) -> F:
     )(command)
 
 
+def output_option(command: F) -> F:
+    """Add ``--output``: which output of a network that returns several."""
+    return click.option(
+        "--output",
+        metavar="NAME|INDEX",
+        help="Of a network that returns several tensors, the one that holds the scores.  [default: found by axes and "
+        "names, see docs/models.md]",
+    )(command)
+
+
 def size_option(command: F) -> F:
     """Add ``--size``."""
     return click.option(

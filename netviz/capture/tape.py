@@ -11,6 +11,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from netviz.capture.copies import stand_in
 from netviz.capture.kinds import ALIASED, READS, UNSEEN, plain_name, writes
 from netviz.capture.operations import names
+from netviz.capture.outputs import named_tensors
 from netviz.capture.tensors import main_tensor, tensors_in, version_of
 from netviz.capture.trace import require_values
 from netviz.capture.watch import Event, Key, evaluation, watch
@@ -74,6 +75,8 @@ class Tape:
         The value that each call of a module or function gave: its main tensor.
     output : int or None
         The network's main output; None if it does not come from the image.
+    outputs : dict of str to int
+        All of its outputs that come from the image, by their names in what it returns.
     trouble : str
         Why the tape cannot simply be run again, or "": something changed a tensor through a view of it, or in a
         way that torch does not show, or ran under another autocast.
@@ -84,6 +87,7 @@ class Tape:
     values: list[Tensor] = field(default_factory=list)
     layers: dict[Key, int] = field(default_factory=dict)
     output: int | None = None
+    outputs: dict[str, int] = field(default_factory=dict)
     trouble: str = ""
 
 
@@ -253,6 +257,10 @@ class _Recording:
 
     def finish(self, output: Any) -> None:
         """Close the tape."""
+        for name, tensor in named_tensors(output).items():
+            number = self._current(tensor, "")
+            if number is not None:
+                self.tape.outputs[name] = number
         self.tape.output = self._current(main_tensor(output), "")
         self.tape.nodes = tuple(self.nodes)
 

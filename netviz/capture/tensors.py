@@ -1,7 +1,7 @@
 """Finding the activation in whatever a module returns."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -11,15 +11,20 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
     """Yield every tensor inside tuples, lists, dicts and dataclasses, in order."""
     if isinstance(value, Tensor):
         yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
+    else:
+        for _, item in entries(value) or ():
             yield from tensors_in(item)
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from tensors_in(item)
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for field in dataclasses.fields(value):
-            yield from tensors_in(getattr(value, field.name))
+
+
+def entries(value: Any) -> Sequence[tuple[Any, Any]] | None:
+    """Return what a tuple, list, dict or dataclass holds, each with its name or number; None for anything else."""
+    if isinstance(value, Mapping):
+        return list(value.items())
+    if isinstance(value, tuple | list):
+        return list(zip(getattr(value, "_fields", range(len(value))), value, strict=True))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
+    return None
 
 
 def main_tensor(value: Any) -> Tensor | None:

@@ -65,7 +65,7 @@ def _pairs(network: nn.Module, shape: tuple[int, ...]) -> list[tuple[str, str]]:
     pairs = []
     for norm in tape.nodes:
         conv = makers.get(norm.inputs[0]) if norm.name == "batch_norm" and norm.inputs else None
-        if conv is None or reads[norm.inputs[0]] > 1 or norm.inputs[0] == tape.output:
+        if conv is None or reads[norm.inputs[0]] > 1 or norm.inputs[0] in tape.outputs.values():
             continue
         plain = type(network.get_submodule(norm.module)) is nn.BatchNorm2d
         plain &= type(network.get_submodule(conv.module)) is nn.Conv2d

@@ -3,12 +3,16 @@
 import difflib
 import re
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from netviz.capture.outputs import class_output, listed, one_output
 from netviz.capture.tape import Tape
 from netviz.errors import ModelError
 from netviz.models import Model
+from netviz.questions.opening import Opened
 
 _SUGGESTED = 6
 
@@ -67,32 +71,70 @@ def class_label(model: Model, number: int) -> str:
     return model.labels[number] if model.labels else ""
 
 
-def scores_on(model: Model, tape: Tape, question: str = "occlusion") -> tuple[Tensor, str]:
-    """Return the score of every class on a taped image, and what a score is.
+class Scores(NamedTuple):
+    """A network's class scores on an image.
+
+    Attributes
+    ----------
+    values : Tensor of shape (classes,)
+    what : str
+        What a score is, for a caption.
+    output : str
+        The name of the output that holds them; "" where the network gives one tensor.
+    network : nn.Module
+        Gives that output alone.
+    tape : Tape
+        Of `network` on the image.
+    """
+
+    values: Tensor
+    what: str
+    output: str
+    network: nn.Module
+    tape: Tape
+
+
+def scores_on(
+    opened: Opened, tape: Tape, question: str = "occlusion", output: str | int | None = None
+) -> Scores:
+    """Return the score of every class on a taped image.
+
+    Parameters
+    ----------
+    opened : Opened
+    tape : Tape
+        Of its network on the image, with values.
+    question : str
+        What needs them, for a message.
+    output : str or int, optional
+        Name or number of the output to take, if not the one that `class_output` finds.
 
     Raises
     ------
     ModelError
-        If the network's output is neither (N, classes) nor (N, classes, H, W).
+        If no output is (N, classes) or (N, classes, H, W), or none has this name.
     """
-    if tape.output is None or tape.values[tape.output].ndim not in (2, 4):
-        shape = "unknown" if tape.output is None else "×".join(map(str, tape.shapes[tape.output]))
+    model = opened.model
+    found = {name: tape.values[number] for name, number in tape.outputs.items()}
+    name = class_output(found, model.name, output, len(model.labels))
+    if name is None:
         raise ModelError(
-            f"{model.name} has no class scores: its main output is {shape}, not (N, classes) or (N, classes, H, W); "
+            f"{model.name} has no class scores, (N, classes) or (N, classes, H, W): {listed(found)}; "
             f"{question} needs a classifier"
         )
-    output = tape.values[tape.output]
-    if model.labels and len(model.labels) != output.shape[1]:
+    values = found[name]
+    if model.labels and len(model.labels) != values.shape[1]:
+        called = f"output {name} of" if name else "output of"
         raise ModelError(
-            f"the main output of {model.name} has {output.shape[1]} channels, which are not its {len(model.labels)} "
+            f"the {called} {model.name} has {values.shape[1]} channels, which are not its {len(model.labels)} "
             f"classes ({', '.join(model.labels[:2])}, …); {question} needs a classifier"
         )
-    if output.ndim == 4 and output.shape[-2:] != (1, 1):
-        height, width = output.shape[-2:]
-        what = f"raw output, mean over the class's map of {height}×{width} positions"
-    else:
-        what = "raw output"
-    return class_scores(output)[0], what
+    what = f"raw output {name}".rstrip()
+    if values.ndim == 4 and values.shape[-2:] != (1, 1):
+        height, width = values.shape[-2:]
+        what += f", mean over the class's map of {height}×{width} positions"
+    alone = replace(tape, output=tape.outputs[name])
+    return Scores(class_scores(values)[0], what, name, one_output(opened.network, name), alone)
 
 
 def class_scores(output: Tensor) -> Tensor:

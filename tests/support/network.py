@@ -1,5 +1,6 @@
 """Networks and snapshots that tests share."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -72,3 +73,46 @@ class Five(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.conv(x).relu().amax((2, 3)))
+
+
+class Several(nn.Module):
+    """Ten class scores, and the sixteen maps that they are read from; `form` says in what.
+
+    On the command line ``support.network:Several``, a tuple, and ``support.network:named``, as libraries of
+    transformers return them.
+    """
+
+    def __init__(self, form: str = "tuple") -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.form = form
+        self.features = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(4))
+        self.head = nn.Linear(16, 10)
+
+    def forward(self, x: Tensor) -> Any:
+        maps = self.features(x)
+        scores = self.head(maps.mean((2, 3)))
+        if self.form == "tuple":
+            return scores, maps
+        if self.form == "named":
+            return Answer(loss=None, hidden_states=(maps,), logits=scores)
+        if self.form == "heads":
+            return {"colour": scores[:, :6], "shape": scores[:, 6:]}
+        return scores
+
+
+@dataclass
+class Answer:
+    """What a network of a library of transformers returns."""
+
+    loss: Tensor | None
+    hidden_states: tuple[Tensor, ...]
+    logits: Tensor
+
+
+def named() -> nn.Module:
+    return Several("named").eval()
+
+
+def heads() -> nn.Module:
+    return Several("heads").eval()

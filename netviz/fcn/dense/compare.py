@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from netviz.capture import evaluation, unwrap
-from netviz.capture.tensors import main_tensor
 from netviz.capture.watch import forward
 from netviz.engines import Progress
 from netviz.errors import ModelError
@@ -149,6 +148,7 @@ def dense_compare(
     regions: int = REGIONS,
     batch: int = BATCH,
     short_side: int | str | None = None,
+    output: str | int | None = None,
     progress: Progress | None = None,
     **options: Unpack[ModelOptions],
 ) -> CompareResult:
@@ -166,7 +166,7 @@ def dense_compare(
         How many of the proposed regions are measured; their cost is scaled to R-CNN's 2000.
     batch : int
         Crops in a batch, where crops are batched.
-    short_side
+    short_side, output
         As for `netviz.dense`.
     progress : callable, optional
         Called with what is being done, how many steps are done, and of how many.
@@ -196,7 +196,7 @@ def dense_compare(
     for name, value in (("regions", regions), ("batch", batch)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}")
-    opened = open_dense(load(model, **options), short_side)
+    opened = open_dense(load(model, **options), short_side, output)
     if opened.native is None or not opened.cast:
         raise ModelError(
             f"{opened.model.name} gives maps of whole images already: there are no crops to compare them with; "
@@ -253,6 +253,7 @@ def dense_compare(
         correlation=correlation,
         device=str(opened.device),
         threads=torch.get_num_threads(),
+        output=opened.output,
     )
 
 
@@ -298,10 +299,7 @@ def _wait(dense: DenseNetwork) -> None:
 
 def _score(network: nn.Module, crops: Tensor, chosen: int) -> Tensor:
     """Return the class's score of each crop, (N,)."""
-    output = main_tensor(forward(network, crops))
-    if output is None:
-        raise ModelError("the classifier gives no scores; use another network")
-    return class_scores(output)[:, chosen].float().cpu()
+    return class_scores(forward(network, crops))[:, chosen].float().cpu()
 
 
 def corners(level: Level, crop: tuple[int, int]) -> list[tuple[int, int]]:

@@ -254,7 +254,8 @@ def _header(result: DenseResult, scale: Scale, paper: int) -> Head:
         }[result.placed],
         *bad_values(int(np.count_nonzero(~np.isfinite(result.scores[:drawn])))),
     ]
-    note = [f"raw {'output' if result.channels == 1 else 'score'}: {scale.note}"]
+    what = f"output {result.output}" if result.output else "output" if result.channels == 1 else "score"
+    note = [f"raw {what}: {scale.note}"]
     if _opacity(result) < 1:
         note.append(over_grey(OPACITY))
     if result.window_of != "image" and _window_shows(result):

@@ -129,7 +129,7 @@ def _header(result: CompareResult, scale: Scale, paper: int) -> Head:
         f"{result.correlation:.3f}: a crop is padded with zeros where the dense pass sees the image",
     ]
     note = [
-        f"raw score: {scale.note}",
+        f"raw {f'output {result.output}' if result.output else 'score'}: {scale.note}",
         over_grey(OPACITY),
         "yellow: window or region of the highest score",
     ]

@@ -10,7 +10,7 @@ from typing_extensions import Unpack
 
 from netviz.engines import Progress
 from netviz.errors import ImageError, ModelError
-from netviz.fcn.dense.detector import is_detector, open_detector
+from netviz.fcn.dense.detector import Detector, is_detector, open_detector
 from netviz.fcn.dense.levels import Level, finest, merged, run_level
 from netviz.fcn.dense.network import DenseNetwork, open_dense
 from netviz.fcn.dense.result import DenseResult
@@ -33,6 +33,7 @@ def dense(
     top: int = TOP,
     pyramid: float | Sequence[float] = (),
     short_side: int | str | None = None,
+    output: str | int | None = None,
     progress: Progress | None = None,
     **options: Unpack[ModelOptions],
 ) -> DenseResult:
@@ -57,6 +58,9 @@ def dense(
     short_side : int or "own", optional
         To what the image's short side is brought, in pixels. By default twice a classifier's input; for other
         networks what they were trained with.
+    output : str or int, optional
+        Name or number of the output to take, of a network that returns several; by default its dense scores are found
+        (docs/models.md).
     progress : callable, optional
         Called with what is being done, how many levels are done, and of how many.
     **options
@@ -80,7 +84,14 @@ def dense(
     if top < 1:
         raise ValueError(f"top must be at least 1, not {top}")
     found = load(model, **options)
-    opened = open_detector(found, short_side) if is_detector(found) else open_dense(found, short_side)
+    if is_detector(found):
+        if output is not None:
+            raise ModelError(
+                f"{found.name} is a detection network, whose scores netviz takes from its head; leave out --output"
+            )
+        opened: Detector | DenseNetwork = open_detector(found, short_side)
+    else:
+        opened = open_dense(found, short_side, output)
     photo = read_image(image)
     if isinstance(opened, DenseNetwork):
         check_large_enough(opened, photo, short_side)
@@ -125,6 +136,7 @@ def dense(
         field_status=first.field.status,
         **provenance(opened.model, first.preprocessing, photo),
         levels=_arrays(levels, chosen) if pyramidal else {},
+        output=opened.output if isinstance(opened, DenseNetwork) else "",
     )
 
 

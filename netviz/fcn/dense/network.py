@@ -1,14 +1,13 @@
 """A network that gives a map of scores for an image of any size, whatever kind of network it was."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from netviz.capture import brief, evaluation, index_layers, network_device, stand_in, unwrap
-from netviz.capture.tensors import main_tensor, tensors_in
+from netviz.capture.outputs import dense_output, listed, one_output, run_once
+from netviz.capture.tensors import tensors_in
 from netviz.capture.trace import require_values
 from netviz.capture.watch import forward
 from netviz.errors import ImageError, ModelError, NetvizError
@@ -26,38 +25,20 @@ _LARGER = 960
 
 
 class ScoreMaps(nn.Module):
-    """Runs a network and hands out its score maps, (N, C, h, w), by a layer of their own: `scores`."""
+    """Runs a network that gives maps and hands them out, (N, C, h, w), by a layer of their own: `scores`."""
 
-    def __init__(self, network: nn.Module, channels: int) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        self.channels = channels
         self.scores = nn.Identity()
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the maps."""
-        found = score_maps(self.network(image), self.channels)
+        found = next((one for one in tensors_in(self.network(image)) if one.ndim == 4), None)
         if found is None:
             raise RuntimeError("its output holds no maps")
         scores: Tensor = self.scores(found)
         return scores
-
-
-def score_maps(output: Any, channels: int) -> Tensor | None:
-    """Return the map of scores in an output; None if there is none.
-
-    Parameters
-    ----------
-    output : any
-        What a network returns: a tensor, or tuples, dicts and dataclasses of them.
-    channels : int
-        How many classes are known; 0 if none. Of several maps the first with as many channels counts.
-    """
-    if isinstance(output, Mapping) and isinstance(output.get("out"), Tensor):
-        output = output["out"]
-    found = [one for one in tensors_in(output) if one.ndim == 4]
-    fitting = [one for one in found if one.shape[1] == channels]
-    return next(iter(fitting or found), None)
 
 
 @dataclass(frozen=True)
@@ -67,6 +48,7 @@ class DenseNetwork:
     Attributes
     ----------
     model : Model
+        Its network gives the scores alone.
     maps : ScoreMaps
     channels : int
         Classes, or maps.
@@ -76,6 +58,8 @@ class DenseNetwork:
         Whether it is a classifier made fully convolutional.
     preprocessing : Preprocessing
         How a whole image is brought to it, at scale 1.
+    output : str
+        The name of the output that holds the scores; "" where the network gives one tensor.
     """
 
     model: Model
@@ -84,6 +68,7 @@ class DenseNetwork:
     native: tuple[int, int] | None
     cast: bool
     preprocessing: Preprocessing
+    output: str = ""
 
     @property
     def device(self) -> torch.device:
@@ -138,7 +123,7 @@ class DenseNetwork:
         return _LARGER / max(1, cells[0] - 1), _LARGER / max(1, cells[1] - 1)
 
 
-def open_dense(model: Model, short_side: int | str | None) -> DenseNetwork:
+def open_dense(model: Model, short_side: int | str | None, output: str | int | None = None) -> DenseNetwork:
     """Make a network that gives maps of scores.
 
     Parameters
@@ -148,11 +133,13 @@ def open_dense(model: Model, short_side: int | str | None) -> DenseNetwork:
     short_side : int, "own" or None
         To what the image's short side is brought, in pixels. By default as a network for whole images was trained;
         for a classifier `ENLARGED` times its input's.
+    output : str or int, optional
+        Name or number of the output to take, if not the one that `dense_output` finds.
 
     Raises
     ------
     ModelError
-        If the network cannot run, takes no images, or cannot be cast.
+        If the network cannot run, takes no images, or cannot be cast, or has no such output.
     ValueError
         If `short_side` is neither a positive whole number nor ``"own"``.
     """
@@ -169,43 +156,46 @@ def open_dense(model: Model, short_side: int | str | None) -> DenseNetwork:
         raise ModelError(f"{model.name} does not run, so it has no maps; use a network that does")
     height, width = index.input_shape[1:]
     labels = len(model.labels)
-    output = _probe(model, network, (height, width))
+    name, scores = _probe(model, network, (height, width), output)
+    if name:
+        network = one_output(network, name)
+        model = replace(model, network=network)
     native: tuple[int, int] | None = None
     cast = False
-    if output.ndim == 2 or (output.shape[-2:] == (1, 1) and (height, width) != (1, 1)):
+    if scores.ndim == 2 or (scores.shape[-2:] == (1, 1) and (height, width) != (1, 1)):
         native = (height, width)
-        cast = output.ndim == 2 or _probe(model, network, (2 * height, 2 * width)).shape[-2:] == (1, 1)
+        cast = scores.ndim == 2 or _probe(model, network, (2 * height, 2 * width))[1].shape[-2:] == (1, 1)
     if cast:
         network = cast_network(model, input_size=(height, width))
-    channels = int(output.shape[1])
-    if output.ndim == 4 and labels and labels != channels and native is None:
+    channels = int(scores.shape[1])
+    if scores.ndim == 4 and labels and labels != channels and native is None:
         raise ModelError(
             f"{model.name} gives {channels} maps, which are not its {labels} classes "
             f"({', '.join(model.labels[:2])}, …); open it as a network of its own, by module:factory"
         )
     preprocessing = whole(model.preprocessing, native, short_side)
-    return DenseNetwork(model, ScoreMaps(network, labels), channels, native, cast, preprocessing)
+    return DenseNetwork(model, ScoreMaps(network), channels, native, cast, preprocessing, name)
 
 
-def _probe(model: Model, network: nn.Module, size: tuple[int, int]) -> Tensor:
-    """Return what the network gives for black of this size: (1, C) or (1, C, h, w)."""
+def _probe(
+    model: Model, network: nn.Module, size: tuple[int, int], asked: str | int | None = None
+) -> tuple[str, Tensor]:
+    """Return the scores that the network gives for black of this size, (1, C) or (1, C, h, w), and their name."""
     image = torch.zeros(1, model.preprocessing.channels, *size, device=network_device(network))
-    with torch.no_grad(), evaluation(network):
+    with evaluation(network):
         try:
-            given = network(image)
+            found = run_once(network, image)
         except (RuntimeError, ValueError, IndexError) as error:
             raise ModelError(
                 f"{model.name} does not run at {size[0]}×{size[1]} pixels ({brief(error)}); use another network"
             ) from error
-    output = score_maps(given, len(model.labels))
-    output = main_tensor(given) if output is None else output
-    if output is None or output.ndim not in (2, 4):
-        shape = "nothing" if output is None else "×".join(map(str, output.shape))
+    name = dense_output(found, model.name, size, asked, len(model.labels))
+    if name is None:
         raise ModelError(
-            f"{model.name} gives {shape}, neither (N, classes) nor maps (N, C, H, W); use a classifier or a network "
-            f"that gives maps"
+            f"{model.name} gives neither (N, classes) nor maps (N, C, H, W): {listed(found)}; use a classifier or a "
+            f"network that gives maps"
         )
-    return output
+    return name, found[name]
 
 
 def whole(

@@ -63,6 +63,8 @@ class DenseResult(Result):
     field_status : str
     input : str
         How the image was brought to the network.
+    output : str
+        The name of the output that holds the scores; empty where the network gives one tensor.
     """
 
     kind: ClassVar[str] = "dense"
@@ -116,6 +118,7 @@ class DenseResult(Result):
     field: tuple[float, ...]
     field_status: str
     levels: Arrays
+    output: str = ""
 
     @property
     def stride(self) -> Pair:
@@ -203,6 +206,8 @@ class CompareResult(Result):
         Between the two.
     device : str
     threads : int
+    output : str
+        As in `DenseResult`.
     """
 
     kind: ClassVar[str] = "dense-compare"
@@ -270,6 +275,7 @@ class CompareResult(Result):
     correlation: float
     device: str
     threads: int
+    output: str = ""
 
     def fault(self) -> str:
         """Return whether a way took no time."""

@@ -17,12 +17,13 @@ from torch.nn import functional
 from typing_extensions import Unpack
 
 from netviz.capture import brief, evaluation, network_device
+from netviz.capture.outputs import dense_output, named_tensors
 from netviz.engines import Progress
 from netviz.errors import ImageError, ModelError
 from netviz.fcn.data import Segmentation, open_segmentation
 from netviz.fcn.evaluation.result import SegmentationResult
 from netviz.fcn.metrics import Confusion, metrics
-from netviz.fcn.streams.measure import by_name, coarse_to_fine
+from netviz.fcn.streams.measure import coarse_to_fine, stream_name
 from netviz.images import normalize_batch, prepare_pixels
 from netviz.models import Model, ModelOptions, ModelSpec, Preprocessing, load
 from netviz.models.known.skips.network import SkipNetwork
@@ -307,16 +308,17 @@ def _streams(network: nn.Module, image: Tensor, name: str) -> dict[str, Tensor]:
         raise ImageError(f"the network does not run on {name} ({brief(error)})") from error
     if isinstance(network, SkipNetwork):
         return {stream: output[stream] for stream in network.streams}
-    size, found = image.shape[-2:], by_name(output)
-    classes = {scores.shape[1] for scores in found.values() if scores.ndim == 4}
-    if len(classes) != 1 or any(scores.ndim != 4 or scores.shape[-2:] != size for scores in found.values()):
-        shapes = ("×".join(map(str, scores.shape[1:])) for scores in found.values())
+    size = tuple(image.shape[-2:])
+    found = named_tensors(output)
+    main = dense_output(found, "the network", size)
+    if main is None or found[main].ndim != 4 or tuple(found[main].shape[-2:]) != size:
+        shape = type(output).__name__ if main is None else "×".join(map(str, found[main].shape[1:]))
         raise ModelError(
-            f"the network gives {', '.join(shapes) or type(output).__name__} for an image of {size[0]}×{size[1]}, "
-            "not a score for each class at every pixel; give one trained with netviz fcn train, or a segmentation "
-            "network of torchvision"
+            f"the network gives {shape} for an image of {size[0]}×{size[1]}, not a score for each class at every "
+            "pixel; give one trained with netviz fcn train, or a segmentation network of torchvision"
         )
-    return {stream: found[stream] for stream in coarse_to_fine(tuple(found))}
+    streams = {stream_name(name): one for name, one in found.items() if one.shape == found[main].shape}
+    return {name: streams[name] for name in coarse_to_fine(tuple(streams))}
 
 
 def _labels(scores: Tensor, size: tuple[int, ...]) -> NDArray[np.int64]:

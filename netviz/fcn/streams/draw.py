@@ -151,7 +151,8 @@ def _note(result: StreamsResult, values: Floats) -> str:
 def _maps_header(result: StreamsResult, scale: Scale, paper: int) -> Head:
     plural = "streams" if len(result.names) > 1 else "output"
     title = [result.network, f"{plural} {', '.join(result.names)}", result.image_name]
-    caption = ["coarse to fine" if len(result.names) > 1 else "one output", f"every map {_grid(result)}"]
+    alone = f"output {result.output}" if result.output else "one output"
+    caption = ["coarse to fine" if len(result.names) > 1 else alone, f"every map {_grid(result)}"]
     if result.form == "edges":
         what = result.classes[0] if result.classes else "edge"
         note = [f"sigmoid of the logit: how likely a pixel is {'an' if what[:1] in 'aeiou' else 'a'} {what}"]
@@ -306,7 +307,8 @@ def _legend(result: StreamsResult, width: int) -> Legend:
 def _header(result: StreamsResult, paper: int) -> Head:
     count = len(result.classes)
     title = [result.network, f"streams {', '.join(result.names)}", result.image_name]
-    caption = [f"{count} classes", f"every stream {_grid(result)}"]
+    chosen = [f"output {result.output}"] if result.output else []
+    caption = [*chosen, f"{count} classes", f"every stream {_grid(result)}"]
     if _seen(result):
         caption.append(f"the network saw the image at {_seen(result)}")
     if count > len(style.CLASSES):

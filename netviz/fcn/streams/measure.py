@@ -1,7 +1,7 @@
 """The streams of a dense network on one image, beside the truth in the network's own numbers."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from netviz.capture import brief, evaluation, network_device, unwrap
+from netviz.capture.outputs import asked_for, dense_output, named_tensors
 from netviz.errors import ImageError, ModelError
 from netviz.fcn.metrics import Confusion, Metrics, metrics
 from netviz.fcn.streams.result import StreamsResult, Tap
@@ -124,6 +125,7 @@ def show(
     truth: str | Path | None = None,
     void: int | Collection[int] = (),
     short_side: int | None = None,
+    output: str | int | None = None,
     **options: Unpack[ModelOptions],
 ) -> StreamsResult:
     """Run a dense network once on a whole image and keep what each of its streams says, before softmax.
@@ -142,6 +144,9 @@ def show(
         Values of the mask that count nowhere, besides 255 and classes called void.
     short_side : int, optional
         Resize the image first, so that its short side has this many pixels.
+    output : str or int, optional
+        Name or number of the output to take, of a network that returns several; by default its dense scores are found
+        (docs/models.md), and all others of their shape are streams, too.
     **options
         As for `netviz.load`.
 
@@ -180,7 +185,7 @@ def show(
             )
     prepared = prepare(photo.pixels, preprocessing)
     shown = photo.pixels if at_own_pixels else prepared.image
-    streams, added = _streams(opened, network, prepared.tensor, photo.name, (height, width))
+    streams, added, main = _streams(opened, network, prepared.tensor, photo.name, (height, width), output)
     names = coarse_to_fine(tuple(streams))
     count = streams[names[0]].shape[0]
     form = "classes" if count > 1 else "edges" if isinstance(network, HED) else "values"
@@ -213,6 +218,7 @@ def show(
         scores={} if known is None else {name: _scores(known, predicted[name], classes) for name in names},
         void_share=0.0 if known is None else float((known < 0).mean()),
         input_size=seen,
+        output=main,
     )
 
 
@@ -224,9 +230,14 @@ def _scores(truth: NDArray[np.int32], predicted: NDArray[np.intp], classes: Sequ
 
 
 def _streams(
-    model: Model, network: nn.Module, image: Tensor, name: str, grid: tuple[int, int]
-) -> tuple[Arrays, Arrays]:
-    """Run the network once; return its streams, (K, *grid), in its order, and what each adds, if it tells.
+    model: Model,
+    network: nn.Module,
+    image: Tensor,
+    name: str,
+    grid: tuple[int, int],
+    asked: str | int | None,
+) -> tuple[Arrays, Arrays, str]:
+    """Run the network once; return its streams, (K, *grid), in its order, what each adds, if it tells, and the main.
 
     Raises
     ------
@@ -238,29 +249,37 @@ def _streams(
     size = "×".join(map(str, image.shape[-2:]))
     with evaluation(network), torch.no_grad():
         try:
-            output, added = _outputs(network, image.to(network_device(network)), grid)
+            found, added = _outputs(network, image.to(network_device(network)), grid)
         except (RuntimeError, ValueError, IndexError) as error:
             raise ImageError(
                 f"{model.name} does not run on {name} at {size} pixels ({brief(error)}); give another image, "
                 f"or --short-side N"
             ) from error
-    if not output:
-        raise ModelError(f"{model.name} returns no maps; give a network that returns one for every class")
-    channels = None
-    for key, one in output.items():
-        if one.ndim != 4 or one.shape[-2:] != grid or one.shape[1] != (channels or one.shape[1]):
-            shape = "×".join(map(str, one.shape))
-            raise ModelError(
-                f"the output {key!r} of {model.name} is {shape}, not 1×{channels or 'K'}×{size}: no stream at its "
-                f"input's size; see netviz dense for classifiers and coarse maps"
-            )
-        channels = one.shape[1]
+    main = dense_output(found, model.name, grid, asked, len(model.labels))
+    if main is None or found[main].ndim != 4 or found[main].shape[-2:] != grid:
+        called = f"the output {main!r} of {model.name}" if main else f"the output of {model.name}"
+        shape = "no map" if main is None else "×".join(map(str, found[main].shape))
+        raise ModelError(
+            f"{called} is {shape}, not 1×K×{size}: no stream at its input's size; see netviz dense for classifiers "
+            f"and coarse maps"
+        )
+    wanted = found if asked is None else asked_for(found, model.name, asked)
+    streams = {key: one for key, one in wanted.items() if one.shape == found[main].shape}
+    for key, one in streams.items():
         if not torch.isfinite(one).all():
             raise ModelError(f"the output {key!r} of {model.name} holds NaN or infinity on {name}")
     return (
-        {key if key not in _TAKEN else f"{key}_": _array(one) for key, one in output.items()},
-        {f"added_{key}": _array(one) for key, one in added.items()},
+        {stream_name(key): _array(one) for key, one in streams.items()},
+        {f"added_{key}": _array(one) for key, one in added.items() if key in streams},
+        main if len(streams) < len(found) else "",
     )
+
+
+def stream_name(name: str) -> str:
+    """Return what the stream of an output is called, also in a file: never as another of its arrays."""
+    name = name or "out"
+    name = f"out{name}" if name.isdecimal() else name
+    return f"{name}_" if name in _TAKEN else name
 
 
 def _array(values: Tensor) -> NDArray[np.float32]:
@@ -278,18 +297,7 @@ def _outputs(
         sides = network.streams(image)
         names = [*(f"side{number}" for number in range(1, len(sides))), "fused"]
         return dict(zip(names, sides, strict=True)), {}
-    return by_name(network(image)), {}
-
-
-def by_name(output: object) -> dict[str, Tensor]:
-    """Return a network's output as streams: ``out``, those of a dictionary, or ``out1``, ``out2``, … of a list."""
-    if isinstance(output, Tensor):
-        return {"out": output}
-    if isinstance(output, Mapping):
-        return {str(key): one for key, one in output.items() if isinstance(one, Tensor)}
-    if isinstance(output, list | tuple) and all(isinstance(one, Tensor) for one in output):
-        return {f"out{number}": one for number, one in enumerate(output, start=1)}
-    return {}
+    return named_tensors(network(image.clone())), {}
 
 
 def _skips(

@@ -52,6 +52,8 @@ class StreamsResult(Result):
         What became of the image before the network saw it.
     input_size : (int, int) or None
         Height and width at which the network saw the image; None (in files of earlier releases) if that is `image`'s.
+    output : str
+        The output whose scores, with all others of their shape, are the streams; empty where it gives no others.
     taps : dict
         By stream, of a network with skips: the ``layer`` that it scores, and of that layer's positions the ``stride``
         and the ``center`` [y, x] of the first, in pixels of the network's input, which has `input_size`.
@@ -94,6 +96,7 @@ class StreamsResult(Result):
     scores: dict[str, Metrics]
     void_share: float
     input_size: tuple[int, int] | None = None
+    output: str = ""
 
     def fault(self) -> str:
         """Return which stream, tap, change or score is missing, or of another size."""

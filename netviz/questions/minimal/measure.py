@@ -111,6 +111,7 @@ def minimal(
     target: str | int | None = None,
     segments: int = 100,
     fill: str = "blur",
+    output: str | int | None = None,
     progress: Progress | None = None,
     **options: Unpack[ImageOptions],
 ) -> MinimalResult:
@@ -129,6 +130,9 @@ def minimal(
     fill : {"blur", "inpaint", "mean"}
         What a removed segment shows: the image blurred by a Gaussian of a tenth of its short side; what its
         surroundings give when they are smoothly continued; the image's mean colour.
+    output : str or int, optional
+        Name or number of the output to take, of a network that returns several; by default its class scores are found
+        (docs/models.md).
     progress : callable, optional
         Called with what is being done, how many segments are gone, and of how many.
     **options
@@ -157,7 +161,7 @@ def minimal(
     """
     _check(segments, fill)
     opened = open_model(model, **options)
-    return _minimal(opened, read_image(image), target, segments, fill, progress)
+    return _minimal(opened, read_image(image), target, segments, fill, output, progress)
 
 
 def minimal_set(
@@ -167,6 +171,7 @@ def minimal_set(
     target: str | int | None = None,
     segments: int = 100,
     fill: str = "blur",
+    output: str | int | None = None,
     strict: bool = False,
     progress: Progress | None = None,
     **options: Unpack[ImageOptions],
@@ -181,7 +186,7 @@ def minimal_set(
         Only images that are predicted as this class; by default all.
     strict : bool
         Stop at an image that cannot serve; else it is named in `skipped`.
-    model, segments, fill
+    model, segments, fill, output
         As for `minimal`.
     progress : callable, optional
         Called with what is being done, how many images are done, and of how many.
@@ -204,7 +209,7 @@ def minimal_set(
         if progress is not None:
             progress("minimal images", done, len(sources))
         try:
-            found.append(_minimal(opened, read_image(source), target, segments, fill, None))
+            found.append(_minimal(opened, read_image(source), target, segments, fill, output, None))
         except ImageError as error:
             if strict:
                 raise
@@ -225,6 +230,7 @@ def minimal_set(
         **opened.provenance(),
         fill=fill,
         score_of=found[0].score_of,
+        output=found[0].output,
         asked=segments,
         names=tuple(one.image_name for one in found),
         labels=tuple(one.label for one in found),
@@ -247,12 +253,14 @@ def _minimal(
     target: str | int | None,
     segments: int,
     fill: str,
+    output: str | int | None,
     progress: Progress | None,
 ) -> MinimalResult:
     model = opened.model
     prepared = opened.prepare(photo)
     tensor = prepared.tensor.to(opened.device)
-    scores, score_of = scores_on(model, opened.tape(tensor, photo.name), "the minimal image")
+    scored = scores_on(opened, opened.tape(tensor, photo.name), "the minimal image", output)
+    scores = scored.values
     if len(scores) < 2:
         raise ModelError(
             f"{model.name} has one class only, so its prediction never changes; the minimal image needs a classifier"
@@ -262,7 +270,7 @@ def _minimal(
     filling = filled(prepared.image, labels, fill)
     tell = None if progress is None else functools.partial(progress, f"removing segments of {photo.name}")
     blank = normalize(filling, opened.preprocessing).to(opened.device)
-    found = search(opened.network, tensor, blank, labels, chosen, progress=tell)
+    found = search(scored.network, tensor, blank, labels, chosen, progress=tell)
     removed = len(found.order) - found.flipped
     gone = np.isin(labels, found.order[:removed])
     end = found.predictions[-1]
@@ -280,7 +288,7 @@ def _minimal(
         class_index=chosen,
         label=class_label(model, chosen),
         score=float(scores[chosen]),
-        score_of=score_of,
+        score_of=scored.what,
         fill=fill,
         blur=blur_width(prepared.image) if fill == "blur" else 0.0,
         asked=segments,
@@ -292,6 +300,7 @@ def _minimal(
         end_label=class_label(model, end),
         evaluations=found.evaluations,
         full_passes=found.why_full,
+        output=scored.output,
     )
 
 

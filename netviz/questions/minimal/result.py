@@ -54,6 +54,8 @@ class MinimalResult(Result):
         How many images were judged.
     full_passes : str
         Empty if only what a removal changes was computed; else why each took a full pass.
+    output : str
+        The name of the output that holds the scores; empty where the network gives one tensor.
     """
 
     kind: ClassVar[str] = "minimal"
@@ -105,6 +107,7 @@ class MinimalResult(Result):
     end_label: str
     evaluations: int
     full_passes: str
+    output: str = ""
 
     @property
     def name(self) -> str:
@@ -148,7 +151,7 @@ class MinimalSetResult(Result):
         How many segments were removed, and how many there were.
     images, minimals : ndarray of uint8, shape (N, side, side, 3)
         The images as the network saw them, and their minimal images, scaled down; white where one is not square.
-    network, fill, score_of : str
+    network, fill, score_of, output : str
         As in `MinimalResult`.
     asked : int
         How many segments were asked for.
@@ -198,3 +201,4 @@ class MinimalSetResult(Result):
     skipped: tuple[tuple[str, str], ...]
     mean_share: float
     by_class: tuple[ClassShare, ...]
+    output: str = ""

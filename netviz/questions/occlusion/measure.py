@@ -27,6 +27,7 @@ def occlusion(
     patch: int = 16,
     stride: int = 8,
     fill: str = "mean",
+    output: str | int | None = None,
     progress: Progress | None = None,
     **options: Unpack[ImageOptions],
 ) -> OcclusionResult:
@@ -45,6 +46,9 @@ def occlusion(
         over the border.
     fill : {"mean", "noise", "zero"}
         What the patch shows: the image's mean colour; random colours, drawn by `seed`; 0 in the network's own units.
+    output : str or int, optional
+        Name or number of the output to take, of a network that returns several; by default its class scores are found
+        (docs/models.md).
     progress : callable, optional
         Called with what is being done, how many steps are done, and of how many.
     **options
@@ -79,18 +83,26 @@ def occlusion(
     check_fits(patch, prepared, photo.name)
     clean = prepared.tensor.to(opened.device)
     tape = opened.tape(clean, photo.name)
-    scores, score_of = scores_on(opened.model, tape)
-    chosen = find_class(target, scores, opened.model)
+    scores = scores_on(opened, tape, output=output)
+    chosen = find_class(target, scores.values, opened.model)
     baseline = filling(fill, prepared, opened.preprocessing, seed).to(opened.device)
     height, width = prepared.image.shape[:2]
     tops, lefts = grid(height, patch, stride), grid(width, patch, stride)
 
-    def read(output: Tensor) -> Tensor:
-        return class_scores(output)[:, chosen]
+    def read(given: Tensor) -> Tensor:
+        return class_scores(given)[:, chosen]
 
     tell = None if progress is None else lambda done, total: progress(f"occluding {photo.name}", done, total)
     found = occlude(
-        opened.network, clean, baseline, tops, lefts, (patch, patch), read, tape=tape, progress=tell
+        scores.network,
+        clean,
+        baseline,
+        tops,
+        lefts,
+        (patch, patch),
+        read,
+        tape=scores.tape,
+        progress=tell,
     )
     drops = (found.clean - found.values).double().cpu().numpy()
     return OcclusionResult(
@@ -106,12 +118,13 @@ def occlusion(
         label=class_label(opened.model, chosen),
         predicted=target is None,
         score=float(found.clean),
-        score_of=score_of,
+        score_of=scores.what,
         patch=patch,
         stride=stride,
         fill=fill,
         seed=seed,
         full_passes=found.why_full,
+        output=scores.output,
     )
 
 

@@ -40,6 +40,8 @@ class OcclusionResult(Result):
         the whole image, drawn by `seed`) or ``"zero"`` (0 in the network's own units).
     full_passes : str
         Empty if only what changes was computed; else why every place took a full pass.
+    output : str
+        The name of the output that holds the scores; empty where the network gives one tensor.
     """
 
     kind: ClassVar[str] = "occlusion"
@@ -79,6 +81,7 @@ class OcclusionResult(Result):
     fill: str
     seed: int
     full_passes: str
+    output: str = ""
 
     @property
     def worst(self) -> tuple[int, int, int, int]:

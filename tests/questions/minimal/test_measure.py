@@ -219,7 +219,7 @@ def test_bad_input():
     with pytest.raises(
         ModelError, match=r"4 channels, which are not its 2 classes .* the minimal image needs"
     ):
-        netviz.minimal("skimage:coins", model="pnet", size=(48, 48))
+        netviz.minimal("skimage:coins", model="pnet", size=(48, 48), output=0)
 
 
 def test_the_network_is_left_as_found_and_results_survive(awkward, tmp_path):

@@ -127,6 +127,11 @@ def test_classes_by_name_and_number():
         run("cat")
     with pytest.raises(ModelError, match=r"2 classes 'crane'; .*2, 3"):
         run("crane")
+    for wrong in (4, "-1", "99"):
+        with pytest.raises(ModelError, match="classes are 0 to 3"):
+            run(wrong)
+    with pytest.raises(ModelError, match="give the index"):
+        netviz.occlusion(photo, model=opened(classifier()), target="cat")
 
 
 def test_what_holds_the_word_is_closest():
@@ -138,11 +143,6 @@ def test_what_holds_the_word_is_closest():
     model = Model("own", None, {}, PLAIN, ("oxcart", "castle", "dog"))
     with pytest.raises(ModelError, match="the closest: oxcart, castle$"):
         find_class("ca", torch.zeros(3), model)
-    for wrong in (4, "-1", "99"):
-        with pytest.raises(ModelError, match="classes are 0 to 3"):
-            run(wrong)
-    with pytest.raises(ModelError, match="give the index"):
-        netviz.occlusion(photo, model=opened(classifier()), target="cat")
 
 
 def test_bad_input():
@@ -160,7 +160,7 @@ def test_bad_input():
     with pytest.raises(ImageError, match="larger image"):
         netviz.occlusion(noise(3, 3), model=model, patch=2, stride=2)
     with pytest.raises(ModelError, match=r"4 channels, which are not its 2 classes \(no face, face"):
-        netviz.occlusion("skimage:coins", model="pnet", size=(48, 48))
+        netviz.occlusion("skimage:coins", model="pnet", size=(48, 48), output=0)
     tokens = nn.Sequential(nn.Conv2d(3, 4, 4, 4), nn.Flatten(2))
     with pytest.raises(ModelError, match="no class scores"):
         netviz.occlusion(noise(20, 20), model=opened(tokens))

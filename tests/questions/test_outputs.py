@@ -1,0 +1,89 @@
+"""Of a network that returns several tensors, every question about classes takes the class scores, and says so."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import netviz
+from netviz.errors import ModelError
+from netviz.fcn.streams.measure import show
+from netviz.images import Photo
+from netviz.questions.drawing import figure
+from netviz.questions.opening import open_model
+from support.network import Several
+from support.pictures import texts
+
+PHOTO = Photo("noise", np.random.default_rng(0).integers(0, 256, (40, 48, 3), dtype=np.uint8))
+QUICK = {"size": (32, 32), "patch": 16, "stride": 16}
+
+
+def caption(result) -> str:
+    return texts(figure(result))
+
+
+def plain() -> nn.Module:
+    return Several("plain").eval()
+
+
+@pytest.mark.parametrize(("form", "name"), [("tuple", "0"), ("named", "logits")])
+def test_occlusion_is_that_of_the_plain_twin(form, name):
+    found = netviz.occlusion(PHOTO, model=Several(form).eval(), **QUICK)
+    twin = netviz.occlusion(PHOTO, model=plain(), **QUICK)
+    np.testing.assert_array_equal(found.drops, twin.drops)
+    assert (found.class_index, found.score) == (twin.class_index, twin.score)
+    assert (found.output, twin.output) == (name, "")
+    assert f"raw output {name}" in caption(found)
+    with pytest.raises(ModelError, match="no class 12: its classes are 0 to 9"):
+        netviz.occlusion(PHOTO, model=Several(form).eval(), target=12, **QUICK)
+
+
+def test_a_minimal_image_is_that_of_the_plain_twin():
+    found = netviz.minimal(PHOTO, model=Several("named").eval(), size=(32, 32), segments=4)
+    twin = netviz.minimal(PHOTO, model=plain(), size=(32, 32), segments=4)
+    np.testing.assert_array_equal(found.scores, twin.scores)
+    assert (found.output, twin.output) == ("logits", "")
+
+
+@pytest.mark.parametrize(
+    ("output", "classes", "name"), [(None, slice(0, 6), "colour"), (1, slice(6, 10), "shape")]
+)
+def test_one_head_of_two(output, classes, name):
+    """The heads are parts of the plain twin's scores."""
+    found = netviz.occlusion(PHOTO, model=Several("heads").eval(), output=output, **QUICK)
+    scores = plain()(shown()).detach()[0, classes]
+    assert found.output == name
+    assert found.class_index == int(scores.argmax())
+    assert found.score == pytest.approx(float(scores.max()), rel=1e-5)
+
+
+def shown() -> torch.Tensor:
+    return open_model(plain(), size=(32, 32)).prepare(PHOTO).tensor
+
+
+def test_dense_casts_the_classifier_and_not_its_features():
+    asked = {"short_side": 256, "top": 10}
+    found, twin = (netviz.dense(PHOTO, model=one, **asked) for one in (Several("tuple").eval(), plain()))
+    np.testing.assert_allclose(found.scores, twin.scores, rtol=1e-5, atol=1e-6)
+    assert (found.cast, found.channels, found.output, twin.output) == (True, 10, "0", "")
+    maps = netviz.dense(PHOTO, model=Several("tuple").eval(), output=1)
+    assert (maps.cast, maps.channels, maps.output) == (False, 16, "1")
+    assert "raw output 1" in caption(maps)
+
+
+class Pixels(nn.Module):
+    """Features, class scores of the whole image, and scores of three classes at every pixel, twice."""
+
+    def forward(self, x):
+        return {"features": x[..., ::2, ::2], "image": x.mean((2, 3)), "aux": -x, "out": 2 * x}
+
+
+def test_streams_are_the_outputs_at_the_images_size():
+    found = show(PHOTO, model=Pixels())
+    assert (found.names, found.output) == (("aux", "out"), "out")
+    np.testing.assert_allclose(found.streams["out"], -2 * found.streams["aux"])
+    one = show(PHOTO, model=Pixels(), output="aux")
+    assert (one.names, one.output) == (("aux",), "aux")
+    assert "output aux" in caption(one)
+    with pytest.raises(ModelError, match="the output 'features' of Pixels is 1×3×20×24"):
+        show(PHOTO, model=Pixels(), output=0)
