@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from netviz.capture.tensors import main_tensor, replace_tensor
+from netviz.capture.tensors import main_tensor, plain_values, replace_tensor
 from netviz.capture.trace import require_values
 from netviz.capture.watch import Event, Key, evaluation, watch
 from netviz.errors import LayerError
@@ -130,19 +130,11 @@ def capture(
 
 
 def channels_first(layer: Layer, output: Tensor) -> Tensor:
-    """Return a layer's raw output with its channels on axis 1, as maps are stored (N, C, H, W), dequantized.
+    """Return a layer's raw output with its channels on axis 1, as maps are stored (N, C, H, W).
 
-    Raises
-    ------
-    LayerError
-        If it is complex.
+    Quantized values come as what they stand for, complex ones as their magnitude.
     """
-    if output.is_complex():
-        raise LayerError(
-            f"the maps of layer {layer.name} are complex; take one behind it, where they have become real"
-        )
-    if output.is_quantized:
-        output = output.dequantize()
+    output = plain_values(output)
     return output if layer.channel_axis == 1 else output.movedim(layer.channel_axis, 1)
 
 

@@ -170,7 +170,7 @@ def _ordered(found: Mapping[str, Tensor], rank: int, classes: int) -> list[str]:
     some = [
         name
         for name, one in found.items()
-        if one.ndim == rank and one.shape[0] == 1 and (one.is_floating_point() or one.is_complex())
+        if one.ndim == rank and one.shape[0] == 1 and one.is_floating_point()
     ]
     return sorted(some, key=lambda name: (not _fits(found[name], classes), not _is_named(name)))
 

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -53,6 +54,14 @@ def replace_tensor(value: Any, old: Tensor, new: Tensor) -> Any:
             value, **{name: replace_tensor(getattr(value, name), old, new) for name in names}
         )
     return value
+
+
+def plain_values(tensor: Tensor) -> Tensor:
+    """Return the values to be shown: the magnitude of complex ones, quantized ones as what they stand for."""
+    if tensor.is_complex():
+        # Halves have no magnitude of their own.
+        return (tensor.to(torch.complex64) if tensor.dtype == torch.complex32 else tensor).abs()
+    return tensor.dequantize() if tensor.is_quantized else tensor
 
 
 def version_of(tensor: Tensor) -> int:

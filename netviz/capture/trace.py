@@ -1,5 +1,6 @@
 """Follow one forward pass and name its layers: the making of a LayerIndex."""
 
+import inspect
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from netviz.capture.tensors import main_tensor, tensors_in
 from netviz.capture.watch import Event, evaluation, is_leaf, watch
 from netviz.errors import ModelError
 from netviz.models.layers import Kernel, Layer, LayerIndex
-from netviz.models.model import unwrap
+from netviz.models.model import image_channels, unwrap
 
 SIZES = ((224, 224), (299, 299), (256, 256), (227, 227), (64, 64), (32, 32), (28, 28), (96, 96), (512, 512))
 _CONVOLVING = names("convolution", "transposed convolution", "linear")
@@ -43,6 +44,7 @@ class _Trace:
     network: nn.Module
     rows: list[Layer] = field(default_factory=list)
     chained: list[bool] = field(default_factory=list)
+    ran: set[int] = field(default_factory=set)
     seen: Any = field(default_factory=WeakTensorKeyDictionary)
 
     def follow(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
@@ -67,6 +69,8 @@ class _Trace:
 
     def tell(self, event: Event) -> None:
         """Turn what ran into a row, or note that a module only hands out what a member gave."""
+        if event.key.function is None:
+            self.ran.add(id(event.source))
         output = main_tensor(event.output)
         inputs = [tensor for tensor in tensors_in(event.inputs) if tensor in self.seen]
         if output is None or output.ndim < 2 or not (inputs or output in self.seen):
@@ -101,10 +105,19 @@ class _Trace:
                 function=event.key.function,
                 channel_axis=axis,
                 no_maps=reason,
+                complex=output.is_complex(),
                 kernel=_kernel(event, inputs, before is not None and before.raw),
             )
         )
         self.seen[output] = known._replace(row=len(self.rows) - 1)
+
+    def idle(self) -> tuple[str, ...]:
+        """Return the names of the modules that could have run, and did not."""
+        lists = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
+        named = self.network.named_modules(remove_duplicate=False)
+        return tuple(
+            name for name, one in named if name and id(one) not in self.ran and not isinstance(one, lists)
+        )
 
 
 def index_layers(
@@ -126,8 +139,7 @@ def index_layers(
     size : (int, int), optional
         Height and width of the input, in pixels. By default `prefer`, then common sizes until one fits.
     channels : int, optional
-        Channels of the input; by default what the first convolution takes, or 3 where the network rearranges the
-        image before it.
+        Channels of the input; by default what `image_channels` finds likely, until one fits.
     prefer : (int, int), optional
         The size that the network was trained with.
 
@@ -142,43 +154,69 @@ def index_layers(
         If the network runs on no such input, or has no layer with maps.
     """
     network = unwrap(network)
-    counts = _input_channels(network) if channels is None else (channels,)
+    candidates = image_channels(network) if channels is None else (channels,)
     sizes = [size] if size else list(dict.fromkeys([*([prefer] if prefer else []), *SIZES]))
-    problem: Exception | None = None
-    shapes = [(count, *one) for one in sizes for count in counts]
-    tried = shapes[0]
-    for shape in shapes:
-        for device in (torch.device("meta"), network_device(network)):
-            try:
-                trace = _follow(network, device, (1, *shape))
-            except Exception as error:
-                # The first size's real run tells most: the meta device has troubles of its own. Other channels tell
-                # more only where the first did not fit.
-                more = shape[0] == tried[0] or "channels" in str(problem)
-                if problem is None or (shape[1:] == sizes[0] and more):
-                    problem, tried = error, shape
-                continue
-            if not any(layer.spatial for layer in trace.rows):
-                raise ModelError(
-                    "the network is not convolutional: none of its layers gives maps (N, C, H, W)"
-                )
-            return LayerIndex(_addressed(trace), trace.chained, shape)
-        if not isinstance(problem, RuntimeError | ValueError | IndexError | AssertionError):
+    problems: list[Exception] = []
+    for height, width in sizes:
+        failed: Exception | None = None
+        for count in candidates:
+            if failed is not None and problems and "channels" not in str(failed):
+                break  # all were tried once
+            for device in (torch.device("meta"), network_device(network)):
+                try:
+                    trace = _follow(network, device, (1, count, height, width))
+                except Exception as error:
+                    problem = error  # the real run tells most: the meta device has troubles of its own
+                    continue
+                if not any(layer.spatial for layer in trace.rows):
+                    raise ModelError(
+                        "the network is not convolutional: none of its layers gives maps (N, C, H, W)"
+                    )
+                return LayerIndex(_addressed(trace), trace.chained, (count, height, width), idle=trace.idle())
+            failed = failed or problem
+        if failed is not None:
+            problems.append(failed)
+        if not isinstance(failed, RuntimeError | ValueError | IndexError | AssertionError) or (
+            len(problems) == 2 and str(problems[0]) == str(problems[1])
+        ):
             break
-    others = " or other common sizes" if len(sizes) > 1 else ""
-    raise ModelError(
-        f"the network does not run on an image of {'×'.join(map(str, tried))}{others} ({brief(problem)}); "
-        "give its input size with --size HxW"
-    ) from problem
+    raise ModelError(_refusal(network, problems, (candidates[0], *sizes[0]), len(sizes))) from problems[0]
 
 
-def _input_channels(network: nn.Module) -> tuple[int, ...]:
-    """Return how many channels an image may have: what the first convolution takes, else those of a picture.
+def _refusal(network: nn.Module, problems: Sequence[Exception], shape: tuple[int, ...], sizes: int) -> str:
+    """Say why a network does not run: on what it was tried first, and what it raised at each of some sizes."""
+    first = problems[0]
+    needed = _required(network)
+    if isinstance(first, TypeError) and len(needed) > 1:
+        return (
+            f"the network takes {len(needed)} inputs ({', '.join(needed)}), netviz gives one batch of images; "
+            "wrap it in a module whose forward takes that"
+        )
+    if "Couldn't load custom C++ ops" in str(first):
+        return (
+            "the network needs torchvision's compiled operators (nms), which do not load beside this build of torch; "
+            "install a torchvision that belongs to it"
+        )
+    image = "×".join(map(str, shape))
+    if not isinstance(first, RuntimeError | ValueError | IndexError | AssertionError) or (
+        len(problems) > 1 and str(first) == str(problems[1])
+    ):
+        return (
+            f"the network does not run on a batch of images, 1×{image} ({brief(first)}); "
+            "give one whose forward takes such a tensor alone"
+        )
+    tried = image + (" or other common sizes" if sizes > 1 else "")
+    return f"the network does not run on an image of {tried} ({brief(first)}); give its input size with --size HxW"
 
-    A network may rearrange its image before that convolution, so that this takes 48 channels of a third of them.
-    """
-    first = next((one.in_channels for one in network.modules() if isinstance(one, nn.Conv2d)), 3)
-    return tuple(dict.fromkeys((first, 3)))
+
+def _required(network: nn.Module) -> list[str]:
+    """Return the names of the inputs that a network cannot do without."""
+    try:
+        parameters = inspect.signature(network.forward).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    free = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [one.name for one in parameters if one.default is one.empty and one.kind not in free]
 
 
 def brief(error: BaseException | None) -> str:

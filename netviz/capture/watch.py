@@ -144,6 +144,8 @@ def watch(
         def __torch_function__(
             self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
         ) -> Any:
+            if func is Tensor.__getitem__ and isinstance(args[1], str):
+                raise TypeError(f"it looks up {args[1]!r} in a tensor, so it takes dicts")
             if recorder is not None:
                 recorder.before(func, args, kwargs or {})
             output = func(*args, **(kwargs or {}))

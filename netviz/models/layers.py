@@ -186,6 +186,8 @@ class Layer:
         A convolution's filters.
     no_maps : str
         Why an output with four axes is no maps: windows or heads in its batch axis, tokens; else "".
+    complex : bool
+        Whether its output is complex: its maps are magnitudes, and its kind says so.
     """
 
     name: str
@@ -204,6 +206,7 @@ class Layer:
     channel_axis: int = 1
     kernel: Kernel | None = None
     no_maps: str = ""
+    complex: bool = False
 
     @property
     def spatial(self) -> bool:
@@ -241,17 +244,29 @@ class LayerIndex(Sequence[Layer]):
         For each layer whether its input is exactly the output of the one before.
     input_shape : tuple of int or None
         The shape (C, H, W) of the image that the network was followed with.
+    idle : sequence of str
+        Names of modules that did not run.
     """
 
     def __init__(
-        self, layers: Sequence[Layer], chained: Sequence[bool], input_shape: tuple[int, ...] | None = None
+        self,
+        layers: Sequence[Layer],
+        chained: Sequence[bool],
+        input_shape: tuple[int, ...] | None = None,
+        idle: Sequence[str] = (),
     ) -> None:
         calls = [LayerCall(layer.kind, link) for layer, link in zip(layers, chained, strict=True)]
         self._layers = tuple(
-            replace(layer, alias=names[0], aliases=names)
+            replace(
+                layer,
+                alias=names[0],
+                aliases=names,
+                kind=f"{layer.kind}, magnitude" if layer.complex else layer.kind,
+            )
             for layer, names in zip(layers, name_calls(calls), strict=True)
         )
         self.input_shape = input_shape
+        self.idle = tuple(idle)
 
     def __len__(self) -> int:
         return len(self._layers)
@@ -327,6 +342,8 @@ class LayerIndex(Sequence[Layer]):
             )
             if matching:
                 return matching
+        if spec in self.idle:
+            raise LayerError(f"{spec} does not run in this forward pass; {self._closest(spec, usable)}")
         raise LayerError(f"no {purpose} {spec!r} in this network; {self._closest(spec, usable)}")
 
     def _named(self, name: str) -> list[Layer]:

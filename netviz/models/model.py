@@ -14,6 +14,9 @@ from netviz.errors import ModelError
 from netviz.models.loading.inert import unfilled
 from netviz.models.preprocessing import Preprocessing, assumed
 
+_BANDS = 32
+"""Images have no more channels than that."""
+
 
 @dataclass(frozen=True)
 class Model:
@@ -87,11 +90,22 @@ def given(network: nn.Module, name: str, origin: str) -> Model:
             f"{name} takes no images: its convolutions are of type {type(convolutions[0]).__name__}; "
             "netviz shows networks with Conv2d"
         )
-    first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
-    preprocessing = assumed(3 if first is None else first.in_channels)
+    preprocessing = assumed(image_channels(network)[0])
     # A quantized module's state holds more than tensors.
     weights = {key: value for key, value in network.state_dict().items() if isinstance(value, Tensor)}
     return Model(name, network, weights, preprocessing, (), origin)
+
+
+def image_channels(network: nn.Module) -> tuple[int, ...]:
+    """Return how many channels an image may have for a network, by what its convolutions take, likeliest first.
+
+    That is what the first one takes; but modules may be registered in another order than they run in, so 3 and 1 are
+    likelier than any other number where they occur.
+    """
+    found = [module.in_channels for module in network.modules() if isinstance(module, nn.Conv2d)]
+    usual = [] if found[:1] in ([1], [3]) else [count for count in (3, 1) if count in found]
+    others = [count for count in found if count <= _BANDS]
+    return tuple(dict.fromkeys([*usual, *found[:1], 3, 1, *others]))
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> nn.Module:

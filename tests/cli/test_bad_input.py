@@ -295,7 +295,7 @@ WRONG = {
         ("--class 1000", 1, "its classes are 0 to 999"),
         ("--segments 5000", 1, "fewer than 5000 segments"),
         ("--model hed", 1, "hed has one class only"),
-        ("--model pnet", 1, "the minimal image needs a classifier"),
+        ("--model pnet --output 0", 1, "the minimal image needs a classifier"),
     ],
     "minimal": [("", 2, "IMAGE"), (f"-i gone.png {SMALL}", 1, "no such image: gone.png")],
     f"units {NET} --size 64 -i photos": [

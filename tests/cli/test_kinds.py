@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
 from netviz import filters, layers, load, load_result, maps
-from netviz.errors import LayerError, ModelError
+from netviz.errors import ModelError
 from netviz.images import prepare, read_image
 from netviz.models.builders import build_torchvision
 from netviz.models.loading.plain import computed
@@ -198,16 +198,11 @@ class Spectrum(nn.Module):
         return torch.fft.fft2(x)
 
 
-class Magnitude(nn.Module):
-    def forward(self, x):
-        return x.abs()
-
-
-def test_complex_maps_are_refused(folder):
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), Spectrum(), Magnitude(), nn.Conv2d(4, 3, 3))
-    with pytest.raises(LayerError, match="the maps of layer 1 are complex"):
-        maps("photo.png", model=network, layer="1", size=(32, 32))
-    assert maps("photo.png", model=network, layer="2", size=(32, 32)).maps.shape == (4, 30, 30)
+def test_complex_maps_are_drawn_by_their_magnitude(folder):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), Spectrum())
+    before = maps("photo.png", model=network, layer="0", size=(32, 32)).maps
+    found = maps("photo.png", model=network, layer="1", size=(32, 32)).maps
+    np.testing.assert_allclose(found, np.abs(np.fft.fft2(before)), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", REFUSED)

@@ -14,6 +14,7 @@ from typing_extensions import Unpack
 
 from netviz.capture import Tape
 from netviz.capture.operations import arguments, names
+from netviz.capture.tensors import plain_values
 from netviz.errors import LayerError, ModelError
 from netviz.images import Photo, read_image
 from netviz.models import Layer, LayerIndex, Model, ModelSpec
@@ -68,7 +69,7 @@ def own_columns(layer: Layer, chain: Chain, tape: Tape) -> tuple[list[Column], l
 
 
 def _maps(tape: Tape, number: int, axis: int) -> Tensor:
-    return tape.values[number].detach().movedim(axis, 1).float().cpu().contiguous()
+    return plain_values(tape.values[number]).detach().movedim(axis, 1).float().cpu().contiguous()
 
 
 def _unused(name: str, taken: Sequence[str]) -> str:

@@ -123,7 +123,7 @@ def test_classes_by_name_and_number():
     assert run(None).predicted
     with pytest.raises(ModelError, match=r"no class 'tigre cat'; the closest: tiger cat"):
         run("tigre cat")
-    with pytest.raises(ModelError, match="the closest: tabby cat, tiger cat$"):
+    with pytest.raises(ModelError, match=r"the closest: tabby cat, tiger cat$"):
         run("cat")
     with pytest.raises(ModelError, match=r"2 classes 'crane'; .*2, 3"):
         run("crane")
@@ -138,10 +138,10 @@ def test_what_holds_the_word_is_closest():
     """Letters that are alike say nothing where a name holds what was typed."""
     names = ("crate", "oxcart", "castle", "tabby, tabby cat", *(f"cat {number}" for number in range(8)))
     model = Model("own", None, {}, PLAIN, names)
-    with pytest.raises(ModelError, match="the closest: tabby, tabby cat, cat 0, .* cat 4 and 3 more$"):
+    with pytest.raises(ModelError, match=r"the closest: tabby, tabby cat, cat 0, .* cat 4 and 3 more$"):
         find_class("cat", torch.zeros(len(names)), model)
     model = Model("own", None, {}, PLAIN, ("oxcart", "castle", "dog"))
-    with pytest.raises(ModelError, match="the closest: oxcart, castle$"):
+    with pytest.raises(ModelError, match=r"the closest: oxcart, castle$"):
         find_class("ca", torch.zeros(3), model)
 
 

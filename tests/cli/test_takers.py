@@ -1,0 +1,108 @@
+"""Whatever a network takes, it runs, or one line says why not, without advice that is no help."""
+
+import json
+
+import numpy as np
+import pytest
+
+import netviz as library
+from netviz.errors import LayerError, ModelError
+from support import takers
+
+REFUSED = {
+    "TwoInputs": r"takes 2 inputs \(left, right\), netviz gives one batch of images; wrap it",
+    "Dicts": r"does not run on a batch of images, 1×3×224×224 \(it looks up 'image' in a tensor, so it takes dicts\)",
+    "Methods": r"batch of images, 1×3×224×224 \('Tensor' object has no attribute 'images'\); give one whose forward",
+    "WithoutOperators": r"needs torchvision's compiled operators \(nms\), which do not load",
+    "Lines": "takes no images: its convolutions are of type Conv1d",
+    "Volumes": "takes no images: its convolutions are of type Conv3d",
+    "Lazy": "has lazy layers without weights: run the network once on an image",
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_one_line_says_why_not(netviz, photo, name):
+    with pytest.raises(ModelError, match=REFUSED[name]):
+        library.layers(getattr(takers, name)().eval())
+    model = f"support.takers:{name}"
+    for command in (["layers", model], ["occlusion", photo, "--model", model]):
+        done = netviz(*command)
+        assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
+        with pytest.raises(ModelError, match=REFUSED[name]):
+            raise ModelError(done.err)
+        assert "--size" not in done.err
+
+
+def test_a_mistake_that_no_size_mends_is_not_tried_at_every_size():
+    runs = []
+
+    class Counting(takers.WithoutOperators):
+        def forward(self, x):
+            runs.append(tuple(x.shape))
+            return super().forward(x)
+
+    with pytest.raises(ModelError, match="compiled operators"):
+        library.layers(Counting())
+    assert len({shape[2:] for shape in runs}) == 2
+
+
+def test_a_module_that_does_not_run(netviz, photo):
+    with pytest.raises(LayerError, match="aux does not run in this forward pass; it has "):
+        library.maps(str(photo), model=takers.Idle(), layer="aux", size=(32, 32))
+    done = netviz("maps", photo, "--model", "support.takers:Idle", "-l", "aux", "--size", 32)
+    assert "aux does not run in this forward pass" in done.err
+    for name in ("heads", "auxiliary"):
+        with pytest.raises(LayerError, match=f"no layer '{name}' in this network"):
+            library.layers(takers.Idle()).resolve(name)
+
+
+@pytest.mark.parametrize(
+    ("network", "channels"),
+    [(takers.LateStem(), 3), (takers.LateStem(1), 1), (takers.LateStem(4), 4), (takers.Shuffled(), 3)],
+)
+def test_the_number_of_channels_is_found_where_the_first_convolution_does_not_read_the_image(
+    network, channels
+):
+    index = library.layers(network, size=(32, 32))
+    assert index.input_shape == (channels, 32, 32)
+
+
+def test_a_late_stem_runs(netviz, photo):
+    found = library.maps(str(photo), model=takers.LateStem(1), layer="stem", size=(32, 32))
+    assert found.maps.shape == (8, 32, 32)
+    done = netviz("maps", photo, "--model", "support.takers:LateStem", "-l", "stem", "--size", 32, "--json")
+    assert json.loads(done.out)["arrays"]["maps"] == [8, 32, 32]
+
+
+def test_complex_maps_are_shown_by_their_magnitude(netviz, photo, tmp_path):
+    """Against NumPy's own transform of the layer before."""
+    network = takers.Spectral().eval()
+    before = library.maps(str(photo), model=network, layer="stem", size=(32, 32)).maps
+    found = library.maps(str(photo), model=network, layer="fft", size=(32, 32))
+    np.testing.assert_allclose(found.maps, np.abs(np.fft.rfft2(before)), rtol=1e-4, atol=1e-4)
+    assert found.layer_kind == "spectrum, magnitude"
+    stages = library.stages(str(photo), model=network, layer="stem", size=(32, 32))
+    assert all(np.isrealobj(values) for values in stages.arrays().values())
+    out = tmp_path / "maps.png"
+    done = netviz("maps", photo, "--model", "support.takers:Spectral", "-l", "fft", "--size", 32, "-o", out)
+    assert (done.status, "Warning" in done.err) == (0, False)
+    assert "spectrum, magnitude" in netviz("layers", "support.takers:Spectral", "--size", 32).out
+
+
+def test_a_network_that_writes_to_its_input_is_as_its_twin(photo):
+    one, other = takers.Writes().eval(), takers.Writes(False).eval()
+    size = {"size": (24, 24)}
+    for ask in (
+        lambda net: library.occlusion(str(photo), model=net, patch=8, stride=8, **size),
+        lambda net: library.minimal(str(photo), model=net, segments=4, **size),
+        lambda net: library.maps(str(photo), model=net, layer="conv1", **size),
+        lambda net: library.stages(str(photo), model=net, layer="conv1", **size),
+        lambda net: library.dense(str(photo), model=net, short_side=224),
+        lambda net: library.field(net, layer="conv1", images=str(photo), kind="effective", **size),
+        lambda net: library.field(net, layer="conv1", images=str(photo), kind="empirical", **size),
+    ):
+        found, twin = ask(one).arrays(), ask(other).arrays()
+        assert found.keys() == twin.keys()
+        for name, values in found.items():
+            if values.dtype.kind in "fui":
+                np.testing.assert_allclose(values, twin[name], rtol=1e-5, atol=1e-6, err_msg=name)
