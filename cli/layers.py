@@ -29,7 +29,8 @@ def layers(model: str, size: tuple[int, int] | None, as_json: bool, **options: A
 
     "sees" is the theoretical receptive field in pixels of the input, height×width, and "every" its stride: from one
     position to the next. "≤" marks an upper bound (branches that see different parts), "all" a layer of which every
-    position sees the whole input, "?" one that could not be followed (--json says why).
+    position sees the whole input, "?" one that could not be followed (--json says why). "tokens" and "windows" are put
+    together to maps, "+1" are class and register tokens beside those of the image.
     """
     from netviz.models import load
     from netviz.questions.opening import describe_field, layer_fields
@@ -62,7 +63,7 @@ def _table(index: "LayerIndex", fields: "Mapping[Layer, Field]") -> list[str]:
             layer.alias,
             layer.name,
             layer.kind,
-            "?" if layer.shape is None else "×".join(map(str, layer.shape)),
+            _shape(layer),
             f"{layer.parameters:,}" if layer.parameters else "",
             *_field(fields.get(layer)),
             f"{layer.call + 1} of {layer.calls}" if layer.calls > 1 else "",
@@ -80,6 +81,13 @@ def _table(index: "LayerIndex", fields: "Mapping[Layer, Field]") -> list[str]:
     ]
 
 
+def _shape(layer: "Layer") -> str:
+    """Return a layer's shape as the table shows it; of tokens and windows also in which form they come."""
+    if layer.shape is None:
+        return "?"
+    return "×".join(map(str, layer.shape)) + (f" {layer.arrangement}" if layer.arrangement else "")
+
+
 def _field(field: "Field | None") -> tuple[str, str]:
     """Return a field's size and stride as the table shows them."""
     if field is None:
@@ -88,7 +96,9 @@ def _field(field: "Field | None") -> tuple[str, str]:
     if field.status == "unknown":
         return mark, mark
     size = "×".join(f"{length:g}" for length in field.size)
-    return f"{mark}{size}", "" if field.status == "global" else _step(field.stride)
+    if field.status != "global":
+        return f"{mark}{size}", _step(field.stride)
+    return f"{mark}{size}", _step(field.local.stride) if field.local else ""
 
 
 def _step(stride: tuple[float, float]) -> str:

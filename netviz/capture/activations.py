@@ -1,6 +1,6 @@
 """capture: run a network and hand out what its layers gave."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ from netviz.capture.tensors import main_tensor, plain_values, replace_tensor
 from netviz.capture.trace import require_values
 from netviz.capture.watch import Event, Key, evaluation, watch
 from netviz.errors import LayerError
-from netviz.models.layers import Layer
+from netviz.models.layers import Arrangement, Layer
 from netviz.models.model import unwrap
 
 
@@ -19,16 +19,30 @@ class Capture:
     """Runs the network when called; afterwards ``run[layer]`` is that layer's output in the last run."""
 
     def __init__(
-        self, network: nn.Module, layers: Iterable[Layer], grad: bool, start: Callable[[], None]
+        self,
+        network: nn.Module,
+        layers: Iterable[Layer],
+        grad: bool,
+        start: Callable[[], None],
+        any_size: bool,
     ) -> None:
         self._network = network
         self._layers = tuple(layers)
         self._grad = grad
         self._start = start
+        self._any_size = any_size
         self._kept: dict[Key, Any] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the network once, on copies of the tensors given, and return its own output."""
+        """Run the network once, on copies of the tensors given, and return its own output.
+
+        Raises
+        ------
+        LayerError
+            If a layer gives tokens or windows, and how they lie is known for another size of image only.
+        """
+        if not self._any_size:
+            _require_size(self._layers, args[0] if args else None)
         self._start()
         self._kept.clear()
         with torch.set_grad_enabled(self._grad):
@@ -64,6 +78,7 @@ def capture(
     *,
     grad: bool = False,
     reduce: Callable[[Layer, Tensor], Any] | None = None,
+    any_size: bool = False,
 ) -> Iterator[Capture]:
     """Watch layers of a network; inside the ``with`` it is in evaluation mode, afterwards exactly as before.
 
@@ -80,6 +95,9 @@ def capture(
         Whether gradients flow: a kept output then lies on the path from input to output.
     reduce : callable, optional
         Gets each layer and its live output (not a copy) at once, and its result is kept instead.
+    any_size : bool
+        Whether images may be of another size than the one at which the layers were listed, also where these give
+        tokens or windows: the caller knows how they lie then.
 
     Yields
     ------
@@ -125,17 +143,45 @@ def capture(
         evaluation(network),
         watch(network, tell, modules={layer.module for layer in layers}, functions=functions) as start,
     ):
-        run = Capture(network, layers, grad, start)
+        run = Capture(network, layers, grad, start, any_size)
         yield run
 
 
 def channels_first(layer: Layer, output: Tensor) -> Tensor:
-    """Return a layer's raw output with its channels on axis 1, as maps are stored (N, C, H, W).
+    """Return a layer's raw output as maps (N, C, H, W): channels on axis 1, tokens and windows in place.
 
     Quantized values come as what they stand for, complex ones as their magnitude.
     """
     output = plain_values(output)
+    if layer.arrangement is not None:
+        return _arranged(layer.arrangement, output)
     return output if layer.channel_axis == 1 else output.movedim(layer.channel_axis, 1)
+
+
+def _arranged(how: Arrangement, output: Tensor) -> Tensor:
+    """Return the maps that tokens, windows or heads make together."""
+    if how.others:
+        output = output.narrow(how.axis, how.before, output.shape[how.axis] - how.others)
+    maps = output.reshape(how.split).permute(how.order).reshape(-1, *how.shape)
+    return maps.roll(how.shift, (2, 3)) if any(how.shift) else maps
+
+
+def _require_size(layers: Sequence[Layer], image: Any) -> None:
+    """Refuse an image of another size than that for which it is known how tokens lie.
+
+    Raises
+    ------
+    LayerError
+        Naming the first layer.
+    """
+    for layer in layers:
+        how = layer.arrangement
+        if how is not None and isinstance(image, Tensor) and tuple(image.shape[-2:]) != how.size:
+            sizes = ["×".join(map(str, size)) for size in (how.size, image.shape[-2:])]
+            raise LayerError(
+                f"where the {how} of layer {layer.name} lie is known for images of {sizes[0]} pixels, "
+                f"not of {sizes[1]}; list the layers at that size"
+            )
 
 
 def _own(value: Any) -> Any:

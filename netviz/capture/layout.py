@@ -1,13 +1,14 @@
 """What each dimension of a value stands for: batch, channels, rows, columns; followed through views and windows."""
 
-import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from typing import Any
 
 from torch import Tensor
 
 from netviz.capture.operations import OPERATIONS, arguments
+from netviz.models.layers import Arrangement
 
 
 class LostError(Exception):
@@ -19,14 +20,20 @@ class Atom:
     """A factor of a dimension: `count` steps along y or x, or along anything else ("-").
 
     A step goes `step` positions further on that axis. A plain row axis is ``Atom("y", H)``; cut into windows of 7
-    it is ``Atom("y", H // 7, 7), Atom("y", 7)``; flattened positions are ``Atom("y", H), Atom("x", W)``. Where a
-    layer's channels are looked for, there are also "n" (the batch), "c" (channels) and "t" (positions that are no
-    longer told apart, as tokens of an image beside a class token).
+    it is ``Atom("y", H // 7, 7), Atom("y", 7)``; flattened positions are ``Atom("y", H), Atom("x", W)``. Rolled by
+    `shift`, position i stands where i + shift stood. Where a layer's channels are looked for, there are also "n" (the
+    batch) and "c" (channels).
+
+    "t" are tokens: those from `before` on are the positions of `grid`, in its order; before and behind them are others
+    (class and register tokens). Without a grid, it is not known which is which.
     """
 
     name: str
     count: int
     step: int = 1
+    shift: int = 0
+    grid: "tuple[Atom, ...]" = ()
+    before: int = 0
 
 
 Dim = tuple[Atom, ...]
@@ -44,6 +51,12 @@ def total(dim: Dim) -> int:
     return length
 
 
+def atoms(dim: Dim) -> Iterator[Atom]:
+    """Yield a dimension's factors, of tokens those of their grid."""
+    for atom in dim:
+        yield from atom.grid or (atom,)
+
+
 def regrouped(dims: Dims, shape: Sequence[int]) -> Dims:
     """Return a value's dimensions under another shape of the same row-major order: view, reshape, flatten, squeeze.
 
@@ -52,29 +65,31 @@ def regrouped(dims: Dims, shape: Sequence[int]) -> Dims:
     LostError
         If a dimension of the shape cuts across them.
     """
-    atoms = _merged([atom for dim in dims for atom in dim])
+    rest = _merged([atom for dim in dims for atom in dim])
     found: list[Dim] = []
     for size in shape:
         dim: list[Atom] = []
         if size == 1:
-            if atoms and atoms[0].count == 1:
-                dim.append(atoms.pop(0))
+            if rest and rest[0].count == 1:
+                dim.append(rest.pop(0))
             found.append(tuple(dim))
             continue
         left = size
         while left > 1:
-            while atoms and atoms[0].count == 1:
-                atoms.pop(0)  # a single position: no size of its own in what follows
-            if not atoms:
+            while rest and rest[0].count == 1:
+                atom = rest.pop(0)  # a single position: no size of its own in what follows
+                if atom.name == "n":
+                    dim.append(atom)
+            if not rest:
                 raise LostError("to another number of values")
-            atom = atoms.pop(0)
+            atom = rest.pop(0)
             if left % atom.count == 0:
                 dim.append(atom)
                 left //= atom.count
-            elif atom.count % left == 0:
+            elif atom.count % left == 0 and not atom.grid:
                 inner = atom.count // left
-                dim.append(Atom(atom.name, left, atom.step * inner))
-                atoms.insert(0, Atom(atom.name, inner, atom.step))
+                dim.append(replace(atom, count=left, step=atom.step * inner))
+                rest.insert(0, replace(atom, count=inner))
                 left = 1
             else:
                 raise LostError("across positions")
@@ -82,18 +97,24 @@ def regrouped(dims: Dims, shape: Sequence[int]) -> Dims:
     return tuple(found)
 
 
-def _merged(atoms: Sequence[Atom]) -> list[Atom]:
+def _merged(parts: Sequence[Atom]) -> list[Atom]:
     """Join neighbours that together are one run."""
     done: list[Atom] = []
-    for atom in atoms:
+    for atom in parts:
         last = done[-1] if done else None
         if last and last.name == atom.name == "-":
             done[-1] = Atom("-", last.count * atom.count)
-        elif last and last.name == atom.name and last.step == atom.count * atom.step and atom.count > 1:
-            done[-1] = Atom(atom.name, last.count * atom.count, atom.step)
+        elif last and _follows(last, atom):
+            done[-1] = replace(atom, count=last.count * atom.count)
         else:
             done.append(atom)
     return done
+
+
+def _follows(outer: Atom, inner: Atom) -> bool:
+    """Return whether two factors are one run, cut in two."""
+    same = (outer.name, outer.shift) == (inner.name, inner.shift) and not outer.grid and not inner.grid
+    return same and inner.count > 1 and outer.step == inner.count * inner.step
 
 
 def order(name: str, given: Mapping[str, Any], rank: int) -> list[int]:
@@ -139,9 +160,10 @@ def laid_out(
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     known: Mapping[Tensor, Dims | None],
-    output: Tensor,
+    outputs: Sequence[Tensor],
+    place: int = 0,
 ) -> Dims:
-    """Return the dimensions of what a function gave.
+    """Return the dimensions of what a function gave, counted in steps of the positions that are left.
 
     Parameters
     ----------
@@ -151,17 +173,50 @@ def laid_out(
         As called.
     known : mapping of Tensor to dimensions
         Of its arguments that come from the image, in their order; None for one that was lost.
-    output : Tensor
-        One of those that it gave.
+    outputs : sequence of Tensor
+        All that it gave.
+    place : int
+        Which of these.
 
     Raises
     ------
     LostError
         If it cannot be followed.
     """
+    return _counted(_laid_out(name, args, kwargs, known, outputs, place))
+
+
+def _counted(dims: Dims) -> Dims:
+    """Return the same where, of every n-th position that is left along an axis, each is one step."""
+    for name in "yx":
+        steps = [atom.step for dim in dims for atom in atoms(dim) if atom.name == name and atom.count > 1]
+        least = min(steps, default=1)
+        if least > 1 and all(step % least == 0 for step in steps):
+            dims = tuple(tuple(_divided(atom, name, least) for atom in dim) for dim in dims)
+    return dims
+
+
+def _divided(atom: Atom, name: str, by: int) -> Atom:
+    if atom.grid:
+        return replace(atom, grid=tuple(_divided(one, name, by) for one in atom.grid))
+    if atom.name != name or atom.count == 1:
+        return atom
+    if atom.shift % by:
+        raise LostError("after positions were rolled")
+    return replace(atom, step=atom.step // by, shift=atom.shift // by)
+
+
+def _laid_out(
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    known: Mapping[Tensor, Dims | None],
+    outputs: Sequence[Tensor],
+    place: int,
+) -> Dims:
     given = arguments(name, args, kwargs) if name in OPERATIONS else {}
     kind = OPERATIONS[name].kind if name in OPERATIONS else ""
-    shape = tuple(output.shape)
+    shape = tuple(outputs[place].shape)
     if kind in ("convolution", "transposed convolution") and name.endswith("2d") and len(shape) == 4:
         source = known.get(given["input"])
         return _convolved(source or image_dims(given["input"].shape), shape, 1)
@@ -170,7 +225,7 @@ def laid_out(
         raise LostError(f"through {name or 'an operation'}")
     first, rank = found[0], len(found[0])
     if kind in ("view", "squeeze", "unsqueeze"):
-        return _unrolled(regrouped(first, shape))
+        return regrouped(first, shape)
     if kind in ("permutation", "transposition", "moving"):
         return tuple(first[one] for one in order(name, given, rank))
     if kind in ("convolution", "transposed convolution"):
@@ -194,6 +249,13 @@ def laid_out(
         return _fitted((*first[:at], (), *first[at:]), shape)
     if kind == "getitem":
         return _fitted(_indexed(first, given["indices"]), shape)
+    if kind in ("narrow", "slice", "split"):
+        at = given["dim"] % rank
+        return _fitted((*first[:at], _cut(first[at], given, outputs, place, at), *first[at + 1 :]), shape)
+    if kind == "concatenation":
+        return _beside(given["tensors"], given["dim"] % len(shape), known, shape)
+    if name == "roll":
+        return _rolled(first, given)
     if kind in ("reduction", "statistic", "vector norm") and len(shape) < rank and given["dim"] is not None:
         dims = [given["dim"]] if isinstance(given["dim"], int) else given["dim"]
         gone = {one % rank for one in dims}
@@ -206,15 +268,10 @@ def laid_out(
 
 
 def channels_of(dims: Dims) -> int:
-    """Return which axis of a value (N, …) with four axes holds its channels.
+    """Return which axis of a value (N, …) with four axes holds its channels; 0 if its others are no rows and columns.
 
-    Raises
-    ------
-    LostError
-        If it has no maps: its other axes are no rows and columns.
+    Then it has no maps as it is; `arrangement` may put some together.
     """
-    if total(dims[0]) != 1:
-        raise LostError("windows, heads or channels are in its batch axis")
     names = [{atom.name for atom in dim} for dim in dims]
     # Space to depth leaves positions beside the channels; rows or columns of length 1 may have lost their name.
     free = [at for at in (1, 2, 3) if "c" in names[at]] or [
@@ -222,23 +279,91 @@ def channels_of(dims: Dims) -> int:
     ]
     if len(free) > 1:
         free = [at for at in free if total(dims[at]) > 1] or [1]
-    if len(free) != 1:
-        raise LostError("its axes are no channels, rows and columns")
-    rows, columns = (dims[at] for at in (1, 2, 3) if at != free[0])
-    along = [{atom.name for atom in dim if atom.count > 1} for dim in (rows, columns)]
-    if any(len(one) > 1 for one in along) or along[0] & along[1]:
-        raise LostError("rows and columns are cut into windows or flattened")
+    if total(dims[0]) != 1 or len(free) != 1:
+        return 0
+    sides = ([atom for atom in dims[at] if atom.count > 1] for at in (1, 2, 3) if at != free[0])
+    for found, name in zip(sides, "yx", strict=True):
+        if len(found) > 1 or any(atom.name not in (name, "-") or atom.shift for atom in found):
+            return 0
     return free[0]
 
 
-def _unrolled(dims: Dims) -> Dims:
-    """Return the same with tokens that were made into rows and columns called so."""
-    for at, (outer, inner) in enumerate(itertools.pairwise(dims)):
-        split = [atom.name for atom in (*outer, *inner)] == ["t", "t"] and outer and inner
-        if split and outer[0].step == inner[0].step * inner[0].count:
-            rows, columns = Atom("y", outer[0].count), Atom("x", inner[0].count)
-            return (*dims[:at], (rows,), (columns,), *dims[at + 2 :])
-    return dims
+_SCATTERED = "rows and columns are cut into windows or flattened"
+
+_NO_AXES = "its axes are no channels, rows and columns"
+
+
+def arrangement(dims: Dims) -> tuple[int, Arrangement]:
+    """Return how maps (N, C, H, W) are put together of tokens (N, T, C), windows in the batch, channels in heads.
+
+    Before that, which axis holds the channels, or the first of several.
+
+    Raises
+    ------
+    LostError
+        If the value does not hold one number for each channel and position.
+    """
+    axis, before, others = 0, 0, 0
+    split: list[int] = []
+    batch: list[int] = []
+    channels: list[int] = []
+    homes: list[int] = []
+    along: dict[str, list[tuple[Atom, int]]] = {"y": [], "x": []}
+    named = any(atom.name == "c" for dim in dims for atom in dim)
+    for at, dim in enumerate(dims):
+        tokens = next((atom for atom in dim if atom.name == "t" and atom.count > 1), None)
+        if tokens is not None and (not tokens.grid or len(dim) > 1):
+            raise LostError("its positions are no longer told apart")
+        if tokens is not None:
+            axis, before, others = at, tokens.before, others + tokens.count - total(tokens.grid)
+        beside = at > 0 and any(atom.name == "c" for atom in dim)  # as space to depth leaves them
+        for atom in atoms(dim):
+            if atom.count == 1 and atom.name != "n":
+                continue
+            place = len(split)
+            split.append(-1 if atom.name == "n" else atom.count)
+            if atom.name == "n":
+                batch.append(place)
+            elif atom.name in along and not beside:
+                along[atom.name].append((atom, place))
+            elif atom.name == "-" and named:
+                raise LostError(_NO_AXES)
+            else:
+                channels.append(place)
+                homes.append(at)
+    if not batch and total(dims[0]) == 1:
+        batch, split = [0], [-1, *split]
+        channels = [place + 1 for place in channels]
+        along = {name: [(atom, place + 1) for atom, place in found] for name, found in along.items()}
+    if len(batch) != 1 or not channels or not all(along.values()):
+        raise LostError(_NO_AXES)
+    sides, shifts, order = [], [], [*batch, *channels]
+    for found in along.values():
+        found.sort(key=lambda one: -one[0].step)
+        run = [atom for atom, _ in found]
+        shift = run[-1].shift
+        if len({atom.step for atom in run}) < len(run):
+            raise LostError("each of its values is of two positions, as in attention's weights")
+        whole = all(_follows(outer, inner) for outer, inner in pairwise(run))
+        if not whole or (shift and run[-1].step > 1):
+            raise LostError(_SCATTERED)
+        sides.append(total(tuple(run)))
+        shifts.append(shift)
+        order += [place for _, place in found]
+    count = 1
+    for place in channels:
+        count *= split[place]
+    cut = any(len(found) > 1 for found in along.values()) or bool(set("yx") & {atom.name for atom in dims[0]})
+    return homes[0], Arrangement(
+        windows=cut,
+        axis=axis,
+        before=before,
+        others=others,
+        split=tuple(split),
+        order=tuple(order),
+        shape=(count, sides[0], sides[1]),
+        shift=(shifts[0], shifts[1]),
+    )
 
 
 def _weighted(dim: Dim, size: int) -> Dim:
@@ -251,8 +376,20 @@ def _resized(dim: Dim, size: int) -> Dim:
     """Return a dimension that an operation gave another length: positions of several axes become one kind."""
     if total(dim) == size:
         return dim
+    if any(atom.shift for atom in dim):
+        raise LostError("after positions were rolled")
     names = {atom.name for atom in dim} - {"n"}  # a batch of one that was repeated stands for nothing
     plain = len(names) == 1 and len(dim) == 1
+    ratio, left = divmod(total(dim), max(size, 1))
+    if (
+        dim
+        and {atom.name for atom in dim} <= {"y", "x"}
+        and not left
+        and ratio
+        and dim[-1].count % ratio == 0
+    ):
+        # Pooled evenly, also inside windows, or along a row of all positions.
+        return (*dim[:-1], replace(dim[-1], count=dim[-1].count // ratio, step=dim[-1].step * ratio))
     return (
         Atom(names.pop() if plain else "t" if names & set("yxt") else "c" if "c" in names else "-", size),
     )
@@ -324,9 +461,113 @@ def _indexed(dims: Dims, key: Any) -> Dims:
             found.append(())
         else:
             dim = left.pop(0)
-            if not isinstance(item, int):
-                found.append(dim)
+            if isinstance(item, slice):
+                found.append(taken(dim, range(total(dim))[item]))
+            elif not isinstance(item, int):
+                found.append((Atom("t", total(dim)),) if _full(dim) else dim)
     return tuple(found)
+
+
+def _cut(dim: Dim, given: Mapping[str, Any], outputs: Sequence[Tensor], place: int, at: int) -> Dim:
+    """Return a dimension after a run of its positions was taken: narrow, slice, or one part of a split."""
+    count = total(dim)
+    if "length" in given:
+        start = given["start"] % max(count, 1)
+        return taken(dim, range(start, start + given["length"]))
+    if "step" in given:
+        return taken(dim, range(count)[given["start"] : given["end"] : given["step"]])
+    ends = [0, *accumulate(int(one.shape[at]) for one in outputs)]
+    return taken(dim, range(ends[place], ends[place + 1]))
+
+
+def taken(dim: Dim, places: range) -> Dim:
+    """Return a dimension of which these positions are left; of tokens, it is known which are the image's."""
+    tokens = dim[0] if len(dim) == 1 and dim[0].grid else None
+    if len(places) == total(dim):
+        return dim
+    if tokens is None and not any(atom.name in "yx" for atom in dim):
+        return _resized(dim, len(places))
+    if tokens is None:
+        (only, *more) = dim
+        if only.shift:
+            raise LostError("after positions were rolled")
+        every = places.step if len(places) * places.step == only.count else 1
+        return (Atom("t", len(places)) if more else replace(only, count=len(places), step=only.step * every),)
+    first, last = tokens.before, tokens.before + total(tokens.grid)
+    if places.step == 1 and places.start <= first and places.stop >= last:
+        if len(places) == last - first:
+            return tokens.grid
+        return (replace(tokens, count=len(places), before=first - places.start),)
+    if not any(first <= one < last for one in places):
+        return () if len(places) == 1 else (Atom("-", len(places)),)
+    return (Atom("t", len(places)),)
+
+
+def beside(dims: Sequence[Dim | None], sizes: Sequence[int], elsewhere: bool) -> Dim | None:
+    """Return the dimension of an image's tokens that others were put before or behind; None for anything else.
+
+    Parameters
+    ----------
+    dims : sequence of tuple of Atom, or None
+        Of each part along the dimension; None for what does not come from the image.
+    sizes : sequence of int
+        How long each part is.
+    elsewhere : bool
+        Whether the parts run along the image in other dimensions, too: then these are rows, columns or windows.
+    """
+    placed = [
+        at for at, dim in enumerate(dims) if any(one.name in "yxt" and one.count > 1 for one in dim or ())
+    ]
+    if elsewhere or len(placed) != 1 or len(dims) < 2:
+        return None
+    dim = dims[placed[0]] or ()
+    tokens = dim[0] if dim[0].grid else Atom("t", total(dim), grid=dim)
+    if any(atom.name not in "yx" or atom.shift for atom in tokens.grid) or (dim[0].grid and len(dim) > 1):
+        return None
+    before = tokens.before + sum(sizes[: placed[0]])
+    return (replace(tokens, count=sum(sizes), before=before),)
+
+
+def _full(dim: Dim) -> bool:
+    """Return whether a dimension holds tokens of which it is known which are the image's."""
+    return any(atom.grid for atom in dim)
+
+
+def _beside(
+    tensors: Sequence[Tensor], at: int, known: Mapping[Tensor, Dims | None], shape: tuple[int, ...]
+) -> Dims:
+    """Return the dimensions of parts one behind the other."""
+    found = [known.get(one) for one in tensors]
+    lost = any(one in known and known[one] is None for one in tensors)
+    right = [dims if dims and len(dims) == len(shape) else None for dims in found]
+    rest = [dim for dims in right if dims for place, dim in enumerate(dims) if place != at]
+    elsewhere = lost or any(atom.name in "yxt" for dim in rest for atom in atoms(dim))
+    made = beside(
+        [dims[at] if dims else None for dims in right], [one.shape[at] for one in tensors], elsewhere
+    )
+    whole = _together([dims for dims in right if dims], shape, "cat")
+    return whole if made is None else (*whole[:at], made, *whole[at + 1 :])
+
+
+def _rolled(dims: Dims, given: Mapping[str, Any]) -> Dims:
+    """Return the dimensions after some were rolled: which positions stand where is kept in mind."""
+    if given["dims"] in (None, (), []):
+        raise LostError("through roll")
+    sides = [[one] if isinstance(one, int) else list(one) for one in (given["shifts"], given["dims"])]
+    found = list(dims)
+    for shift, at in zip(*sides, strict=True):
+        found[at] = rolled(found[at], int(shift))
+    return tuple(found)
+
+
+def rolled(dim: Dim, shift: int) -> Dim:
+    """Return a dimension after a roll."""
+    moved = [atom for atom in dim if atom.count > 1 and atom.name in "yxt"]
+    if not moved:
+        return dim
+    if len(dim) > 1 or dim[0].step != 1 or dim[0].name == "t":
+        raise LostError("through roll")
+    return (replace(dim[0], shift=(dim[0].shift - shift) % dim[0].count),)
 
 
 def _einsum(given: Mapping[str, Any], known: Mapping[Tensor, Dims | None], shape: tuple[int, ...]) -> Dims:

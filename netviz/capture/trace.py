@@ -12,12 +12,12 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from netviz.capture.copies import stand_in
 from netviz.capture.kinds import function_kind, module_kind
-from netviz.capture.layout import Dims, LostError, channels_of, image_dims, laid_out, total
+from netviz.capture.layout import Dims, LostError, arrangement, channels_of, image_dims, laid_out, total
 from netviz.capture.operations import names
 from netviz.capture.tensors import main_tensor, tensors_in
 from netviz.capture.watch import Event, evaluation, is_leaf, watch
 from netviz.errors import ModelError
-from netviz.models.layers import Kernel, Layer, LayerIndex
+from netviz.models.layers import Arrangement, Kernel, Layer, LayerIndex
 from netviz.models.model import image_channels, unwrap
 
 SIZES = ((224, 224), (299, 299), (256, 256), (227, 227), (64, 64), (32, 32), (28, 28), (96, 96), (512, 512))
@@ -42,6 +42,7 @@ class _Trace:
     """The rows gathered so far, and what is known of each living tensor."""
 
     network: nn.Module
+    size: tuple[int, int]
     rows: list[Layer] = field(default_factory=list)
     chained: list[bool] = field(default_factory=list)
     ran: set[int] = field(default_factory=set)
@@ -54,11 +55,12 @@ class _Trace:
             return
         raw = self.seen[sources[0]].raw and name not in _CONVOLVING
         known = {tensor: self.seen[tensor].dims for tensor in sources}
-        for tensor in tensors_in(output):
+        outputs = list(tensors_in(output))
+        for place, tensor in enumerate(outputs):
             if tensor not in known:
                 dims, lost = None, ""
                 try:
-                    dims = laid_out(name, args, kwargs, known, tensor)
+                    dims = laid_out(name, args, kwargs, known, outputs, place)
                 except LostError as error:
                     lost = f"netviz cannot follow its axes {error}"
                 except (TypeError, ValueError, IndexError, KeyError, AttributeError):
@@ -91,14 +93,14 @@ class _Trace:
                 return
         before = self.seen[inputs[0]] if inputs else None
         self.chained.append(bool(before) and before is not None and before.row == len(self.rows) - 1)
-        axis, reason = _channels(known, output)
+        axis, arranged, reason = _channels(known, output, self.size)
         self.rows.append(
             Layer(
                 name=event.key.module,
                 kind=_kind(event, module),
                 type=type(module).__name__ if module is not None else str(event.key.function),
-                channels=output.shape[axis],
-                shape=_shape(output, axis),
+                channels=arranged.shape[0] if arranged else output.shape[axis],
+                shape=arranged.shape if arranged else _shape(output, axis),
                 parameters=_parameters(module),
                 call=event.key.call,
                 module=event.key.module,
@@ -106,6 +108,7 @@ class _Trace:
                 channel_axis=axis,
                 no_maps=reason,
                 complex=output.is_complex(),
+                arrangement=arranged,
                 kernel=_kernel(event, inputs, before is not None and before.raw),
             )
         )
@@ -229,7 +232,7 @@ def brief(error: BaseException | None) -> str:
 def _follow(network: nn.Module, device: torch.device, shape: tuple[int, ...]) -> _Trace:
     if device.type == "meta":
         network = stand_in(network)
-    trace = _Trace(network)
+    trace = _Trace(network, (shape[2], shape[3]))
     image = torch.zeros(shape, device=device, dtype=network_dtype(network))
     trace.seen[image] = _Seen(image_dims(shape), True)
     with (
@@ -269,16 +272,20 @@ def network_dtype(network: nn.Module) -> torch.dtype:
     return next(floating, torch.float32)
 
 
-def _channels(seen: _Seen, output: Tensor) -> tuple[int, str]:
-    """Return which axis holds the channels of an output, and, where four axes are no maps, why."""
-    if output.ndim != 4:
-        return (output.ndim - 1 if output.ndim == 3 else 1), ""
+def _channels(seen: _Seen, output: Tensor, size: tuple[int, int]) -> tuple[int, Arrangement | None, str]:
+    """Return which axis holds the channels of an output, how it is put together to maps, and, if it has none, why."""
+    axis = output.ndim - 1 if output.ndim == 3 else 1
+    if output.ndim < 3:
+        return axis, None, ""
     if seen.dims is None:
-        return 1, seen.lost
+        return axis, None, seen.lost
     try:
-        return channels_of(seen.dims), ""
+        if output.ndim == 4 and (plain := channels_of(seen.dims)):
+            return plain, None, ""
+        axis, how = arrangement(seen.dims)
+        return axis, replace(how, size=size), ""
     except LostError as error:
-        return 1, str(error)
+        return axis, None, str(error)
 
 
 def _kind(event: Event, module: nn.Module | None) -> str:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from netviz.capture import brief, capture, channels_first
+from netviz.capture import brief, capture, channels_first, index_layers
 from netviz.engines.batches import Batch, Chunk
 from netviz.engines.fast import fast_copy
 from netviz.engines.job import Accumulator, Job, NotFiniteError
@@ -35,15 +35,27 @@ def runner(job: Job) -> Iterator[Callable[[Chunk, Accumulator], None]]:
     now: tuple[Accumulator, Batch]
     left = 0
 
+    sizes: dict[tuple[int, ...], dict[str, Layer]] = {}
+
+    def at(layer: Layer, batch: Batch) -> Layer:
+        """Return a layer as it is for images of a batch's size: how tokens and windows lie depends on it."""
+        size = (int(batch.pixels.shape[1]), int(batch.pixels.shape[2]))
+        if layer.arrangement is None or size == layer.arrangement.size:
+            return layer
+        if size not in sizes:
+            index = index_layers(job.network, size=size, channels=job.shape[0])
+            sizes[size] = {one.name: one for one in index}
+        return sizes[size].get(layer.name, layer)
+
     def look(layer: Layer, output: Tensor) -> None:
         nonlocal left
         accumulator, batch = now
-        accumulator.observe(layer, channels_first(layer, output), batch)
+        accumulator.observe(layer, channels_first(at(layer, batch), output), batch)
         left -= 1
         if not left:
             raise _Enough
 
-    with torch.inference_mode(), capture(network, job.layers, reduce=look) as run:
+    with torch.inference_mode(), capture(network, job.layers, reduce=look, any_size=True) as run:
         most = job.batch
 
         def forward(batch: Batch, accumulator: Accumulator) -> None:

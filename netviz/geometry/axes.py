@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netviz.capture.layout import Atom, Dim, LostError, total
+from netviz.capture.layout import Atom, Dim, LostError, atoms, total
 
 AXES = ("y", "x")
 
@@ -32,7 +32,8 @@ class Axis:
     """Where along one axis of the image a position looks: pixels ``start + i*stride … start + i*stride + size - 1``.
 
     `length` is the image's; `exact` tells whether first and last pixel are truly seen. `low` and `high` are the first
-    pixel that any position sees, and the one after the last; `sure` tells whether these two are truly seen.
+    pixel that any position sees, and the one after the last; `sure` tells whether these two are truly seen. `local` if
+    only what belongs to the position's own place is followed: attention, gates and statistics are left out.
     """
 
     length: int
@@ -43,6 +44,7 @@ class Axis:
     start: float = 0.0
     exact: bool = True
     sure: bool = True
+    local: bool = False
 
     @property
     def whole(self) -> bool:
@@ -98,6 +100,11 @@ class Spread:
         """How many dimensions it has."""
         return len(self.dims)
 
+    @property
+    def local(self) -> bool:
+        """Whether only what belongs to a position's own place is followed."""
+        return self.axes[0].local
+
     def with_dims(self, dims: tuple[Dim, ...]) -> "Spread":
         """Return the same axes under other dimensions."""
         return replace(self, dims=dims)
@@ -119,7 +126,7 @@ class Spread:
 
     def has(self, name: str) -> bool:
         """Return whether any dimension still runs along this axis of the image."""
-        return any(atom.name == name for dim in self.dims for atom in dim)
+        return any(atom.name == name for dim in self.dims for atom in atoms(dim))
 
     def axis(self, name: str) -> Axis:
         """Return the axis y or x."""
@@ -153,10 +160,12 @@ def settled(spread: Spread, at: int) -> Spread:
     """
     dim = spread.dims[at]
     along = {atom.name for atom in dim if atom.name != "-"}
+    if any(atom.grid or atom.shift for atom in dim):
+        raise LostError("of tokens beside others, or of rolled positions")
     if not along or (len(dim) == 1 and dim[0].step == 1):
         return spread
     name = min(along)
-    elsewhere = any(atom.name == name for i, one in enumerate(spread.dims) if i != at for atom in one)
+    elsewhere = any(atom.name == name for i, one in enumerate(spread.dims) if i != at for atom in atoms(one))
     if len(along) != 1 or elsewhere:
         raise LostError("of positions cut into windows")
     reads = np.zeros(1)
@@ -182,7 +191,7 @@ def _through(spread: Spread, at: int, name: str, window: Window, count: int | No
 
 def contracted(spread: Spread, at: int, keep: bool = False) -> Spread:
     """Sum over a dimension: what is left has seen all positions that it ran through."""
-    for atom in spread.dims[at]:
+    for atom in atoms(spread.dims[at]):
         if atom.name != "-":
             spread = _over(spread, atom)
     if keep:
@@ -194,7 +203,7 @@ def _over(spread: Spread, atom: Atom) -> Spread:
     axis = spread.axis(atom.name)
     if axis.whole:
         return spread
-    others = sum(one.name == atom.name for dim in spread.dims for one in dim) > 1
+    others = sum(one.name == atom.name for dim in spread.dims for one in atoms(dim)) > 1
     if not others:
         return spread.with_axis(atom.name, axis.everything())
     reach = (atom.count - 1) * atom.step

@@ -4,18 +4,20 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import nn
 
-from netviz.capture.layout import Atom, LostError, total
+from netviz.capture.layout import Atom, LostError, regrouped, rolled, total
 from netviz.capture.tape import Node, Tape, record
 from netviz.capture.trace import brief, network_device, network_dtype
 from netviz.capture.watch import Key
 from netviz.errors import LayerError, ModelError
-from netviz.geometry.axes import AXES, Axis, Spread, contracted, neutral, spatial, tidied
+from netviz.geometry.axes import AXES, Axis, Spread, contracted, neutral, settled, spatial, tidied
 from netviz.geometry.rules.call import Call
+from netviz.geometry.rules.shape import cut, gathered
 from netviz.geometry.rules.table import RULES
-from netviz.models.layers import Layer, LayerIndex
+from netviz.models.layers import Arrangement, Layer, LayerIndex
 from netviz.models.model import unwrap
 
 Status = Literal["exact", "upper_bound", "global", "unknown"]
@@ -41,6 +43,9 @@ class Field:
         see nothing outside, perhaps less. ``global``: they see the whole image. ``unknown``: see `reason`.
     reason : str
         The operation that could not be followed, or "".
+    local : Field or None
+        Where every position sees the same by attention, gates or statistics: what each sees without these, at its own
+        place. None elsewhere, and where positions have no place of their own.
     """
 
     size: tuple[float, float]
@@ -48,6 +53,14 @@ class Field:
     start: tuple[float, float]
     status: Status
     reason: str = ""
+    local: "Field | None" = None
+
+    @property
+    def place(self) -> "Field | None":
+        """The field that tells where positions stand: this one or `local`; None if all stand for the same place."""
+        if self.status in ("exact", "upper_bound") and all(side > 0 for side in self.stride):
+            return self
+        return self.local
 
     def box(self, row: int, col: int) -> tuple[int, int, int, int]:
         """Return the pixels that a position sees: (top, left, bottom, right), half-open, not clipped.
@@ -121,25 +134,34 @@ def geometry(network: nn.Module, index: LayerIndex) -> dict[Layer, Field]:
     network = unwrap(network)
     tape = _tape(network, index.input_shape)
     spreads = follow(tape, index.input_shape[-2:])
+    places: list[Spread | str] = []
     fields: dict[Layer, Field] = {}
     for layer in index:
         if layer.spatial:
             number = tape.layers.get(Key(layer.module, layer.function, layer.call))
-            fields[layer] = (
-                Field.unknown("what the forward pass did there")
-                if number is None
-                else _field(spreads[number], layer)
-            )
+            if number is None:
+                fields[layer] = Field.unknown("what the forward pass did there")
+                continue
+            found = _field(spreads[number], layer)
+            if found.status != "unknown" and not all(found.stride):
+                places = places or follow(tape, index.input_shape[-2:], local=True)
+                local = _field(places[number], layer)
+                found = replace(found, local=local if local.place is local else None)
+            fields[layer] = found
     return fields
 
 
-def follow(tape: Tape, size: tuple[int, ...]) -> list[Spread | str]:
-    """Return the geometry of every value of a tape, or the name of the operation that could not be followed."""
+def follow(tape: Tape, size: tuple[int, ...], *, local: bool = False) -> list[Spread | str]:
+    """Return the geometry of every value of a tape, or the name of the operation that could not be followed.
+
+    With `local`, only what belongs to each position's own place is followed: attention, gates and statistics over all
+    positions are left out.
+    """
     height, width = size
     image = tape.shapes[0]
     dims = (*map(neutral, image[:-2]), (Atom("y", image[-2]),), (Atom("x", image[-1]),))
     known: list[Spread | str] = ["a value that nothing made"] * len(tape.shapes)
-    known[0] = Spread(dims, (Axis(height, 0, height), Axis(width, 0, width)))
+    known[0] = Spread(dims, (Axis(height, 0, height, local=local), Axis(width, 0, width, local=local)))
     read = ""
     for node in tape.nodes:
         if not node.outputs:
@@ -202,7 +224,12 @@ def _field(spread: Spread | str, layer: Layer) -> Field:
     """Return the field of a layer's output."""
     if isinstance(spread, str):
         return Field.unknown(spread)
-    channel = layer.channel_axis % spread.rank
+    channel = 1 if layer.arrangement else layer.channel_axis % spread.rank
+    if layer.arrangement is not None:
+        try:
+            spread = _arranged(spread, layer.arrangement)
+        except LostError as error:
+            return Field.unknown(f"{layer.arrangement} {error}")
     at = [one for one in range(spread.rank) if one not in (0, channel)]
     if spread.rank != 4:
         return Field.unknown("an output without rows and columns")
@@ -219,6 +246,21 @@ def _field(spread: Spread | str, layer: Layer) -> Field:
             return Field.unknown("rows and columns that are none of the image's")
         axes.append(axis if spread.has(name) else replace(axis, stride=0.0))
     return _made(axes)
+
+
+def _arranged(spread: Spread, how: Arrangement) -> Spread:
+    """Put tokens or windows together to maps."""
+    if how.others:
+        spread = cut(spread, how.axis, how.before, 1, total(spread.dims[how.axis]) - how.others)
+    split = regrouped(spread.dims, [max(size, 1) for size in how.split])
+    maps = spread.with_dims(regrouped(tuple(split[one] for one in how.order), (1, *how.shape)))
+    for at, shift in zip((2, 3), how.shift, strict=True):
+        if shift and any(atom.shift for atom in maps.dims[at]):
+            maps = maps.with_dim(at, rolled(maps.dims[at], shift))
+        elif shift and spatial(maps.dims[at]):
+            count = total(maps.dims[at])
+            maps = gathered(settled(maps, at), at, (np.arange(count) + shift) % count)
+    return maps
 
 
 def _made(axes: list[Axis]) -> Field:

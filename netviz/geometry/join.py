@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from netviz.capture.layout import Dim, LostError, total
+from netviz.capture.layout import Dim, LostError, atoms, total
 from netviz.geometry.axes import (
     AXES,
     Axis,
@@ -90,14 +90,16 @@ def _agreed(dims: Sequence[Dim], size: int) -> Dim:
 
 
 def _places(spread: Spread, name: str) -> tuple[tuple[int, Dim], ...]:
-    return tuple((at, dim) for at, dim in enumerate(spread.dims) if any(atom.name == name for atom in dim))
+    return tuple(
+        (at, dim) for at, dim in enumerate(spread.dims) if any(atom.name == name for atom in atoms(dim))
+    )
 
 
 def _axes(spreads: Sequence[Spread], name: str) -> tuple[list[Axis], int]:
     """Return the axes of several values, as far as they run together, and how many positions they have."""
     moving = [spread for spread in spreads if spread.has(name)]
-    atoms = [atom for dim in (moving[0].dims if moving else ()) for atom in dim if atom.name == name]
-    count = 1 + sum((atom.count - 1) * atom.step for atom in atoms)
+    dims = moving[0].dims if moving else ()
+    count = 1 + sum((atom.count - 1) * atom.step for dim in dims for atom in atoms(dim) if atom.name == name)
     # A value without this axis is the same for all positions; with a single position no stride matters.
     still = moving[0].axis(name).stride if moving and count == 1 else 0.0
     return [
@@ -108,8 +110,11 @@ def _axes(spreads: Sequence[Spread], name: str) -> tuple[list[Axis], int]:
 def together(axes: Sequence[Axis], count: int) -> tuple[Axis, set[int]]:
     """Return the axis of an output that reads all of these at each of `count` positions, and which hold all others.
 
-    If one does, it is that one's; else their hull, no more than a bound.
+    If one does, it is that one's; else their hull, no more than a bound. What is followed locally leaves out those
+    that see the same at all positions.
     """
+    if axes[0].local:
+        axes = [axis for axis in axes if not axis.whole] or axes
     cover = covering(axes)
     edges = [axis.edges(count) for axis in axes]
     if any(axis.whole for axis in axes):  # what sticks out is seen by none

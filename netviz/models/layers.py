@@ -151,6 +151,45 @@ class Kernel:
 
 
 @dataclass(frozen=True)
+class Arrangement:
+    """How a raw output that is no (N, C, H, W) is put together to maps: of tokens, windows or heads.
+
+    Attributes
+    ----------
+    windows : bool
+        Whether its positions are cut into windows.
+    axis : int
+        Along which `others` lie beside the tokens of the image.
+    before, others : int
+        How many tokens stand before those of the image, and how many there are in all that are none of the image:
+        class and register tokens.
+    split : tuple of int
+        The output's shape, without others, in factors; -1 for the batch.
+    order : tuple of int
+        Which of these make the batch, the channels, the rows and the columns.
+    shape : (int, int, int)
+        Of the maps of one image: C, H, W.
+    size : (int, int)
+        Height and width of the images for which it holds, in pixels; (0, 0) if that is not said.
+    shift : (int, int)
+        By how much rows and columns were rolled: row i of the output is row i + shift of the image.
+    """
+
+    windows: bool
+    axis: int
+    before: int
+    others: int
+    split: tuple[int, ...]
+    order: tuple[int, ...]
+    shape: tuple[int, int, int]
+    size: tuple[int, int] = (0, 0)
+    shift: tuple[int, int] = (0, 0)
+
+    def __str__(self) -> str:
+        return "windows" if self.windows else f"tokens +{self.others}" if self.others else "tokens"
+
+
+@dataclass(frozen=True)
 class Layer:
     """One call of one layer.
 
@@ -185,9 +224,11 @@ class Layer:
     kernel : Kernel or None
         A convolution's filters.
     no_maps : str
-        Why an output with four axes is no maps: windows or heads in its batch axis, tokens; else "".
+        Why an output with three or more axes is no maps; else "".
     complex : bool
         Whether its output is complex: its maps are magnitudes, and its kind says so.
+    arrangement : Arrangement or None
+        How maps are put together of an output of tokens or windows; None where it needs no more than `channel_axis`.
     """
 
     name: str
@@ -207,10 +248,11 @@ class Layer:
     kernel: Kernel | None = None
     no_maps: str = ""
     complex: bool = False
+    arrangement: Arrangement | None = None
 
     @property
     def spatial(self) -> bool:
-        """Whether it has maps: an output of shape (N, C, H, W), in this or another order of axes."""
+        """Whether it has maps: an output of shape (N, C, H, W), in this or another order, or tokens of an image."""
         return self.shape is not None and len(self.shape) == 3 and not self.no_maps
 
     @property
@@ -230,6 +272,7 @@ class Layer:
             "parameters": self.parameters,
             "calls": self.calls,
             "call": self.call,
+            **({"arrangement": str(self.arrangement)} if self.arrangement else {}),
         }
 
 

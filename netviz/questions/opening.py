@@ -322,13 +322,15 @@ def describe_field(field: Field | None) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        ``size``, ``stride`` and ``start`` as pairs [y, x] in pixels, None where unknown; ``status``; and
-        ``reason`` where there is one.
+        ``size``, ``stride`` and ``start`` as pairs [y, x] in pixels, None where unknown; ``status``; ``reason`` where
+        there is one, and ``local``, the same for what a position sees at its own place, where all see the whole image.
     """
     if field is None:
         return None
     known = {name: _pair(getattr(field, name)) for name in ("size", "stride", "start")}
-    return {**known, "status": field.status, **({"reason": field.reason} if field.reason else {})}
+    reason = {"reason": field.reason} if field.reason else {}
+    local = {"local": describe_field(field.local)} if field.local else {}
+    return {**known, "status": field.status, **reason, **local}
 
 
 def _pair(values: tuple[float, float]) -> list[float] | None:

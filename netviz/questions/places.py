@@ -66,7 +66,7 @@ def sample(maps: NDArray[np.floating], field: Field, points: NDArray[np.floating
     LayerError
         If the field is unknown, or every position sees the whole image.
     """
-    require_places(field)
+    field = require_places(field)
     at = np.asarray(points, dtype=np.float64).reshape(-1, 2)
     size, stride, start = (
         np.array(pair, dtype=np.float64) for pair in (field.size, field.stride, field.start)
@@ -78,22 +78,22 @@ def sample(maps: NDArray[np.floating], field: Field, points: NDArray[np.floating
 
 
 def require_places(field: Field, name: str = "the layer") -> Field:
-    """Return the field if its positions look at different places.
+    """Return the field that tells where positions stand: this one, or its local one.
 
     Raises
     ------
     LayerError
-        If it is unknown, or every position sees the whole image.
+        If it is unknown, or every position sees the whole image and stands for no place in it.
     """
     if field.status == "unknown":
         raise LayerError(
             f"where {name} looks is unknown: cannot follow {field.reason or 'the forward pass'}; use another layer"
         )
-    if field.status == "global" or not all(field.stride):
+    if field.place is None:
         raise LayerError(
             f"every position of {name} sees the whole image, so it describes no place in it; use a layer before it"
         )
-    return field
+    return field.place
 
 
 def bilinear(maps: NDArray[np.floating], places: Floats) -> Floats:
@@ -213,7 +213,8 @@ def open_layer(
         except ModelError as error:
             raise ImageError(does_not_run(opened.model, photo.name, shape, str(error))) from error
     found = opened.layer(layer)
-    field = require_places(opened.fields[found], f"{found.name} ({found.alias}) of {opened.model.name}")
+    field = opened.fields[found]
+    require_places(field, f"{found.name} ({found.alias}) of {opened.model.name}")
     return Reader(opened, found, field, shown, photo)
 
 
@@ -310,7 +311,7 @@ def interpolation(
     LayerError
         If the field is unknown, or every position sees the whole image.
     """
-    require_places(field)
+    field = require_places(field)
     down, across = (
         interpolation_matrix(
             field.start[axis], field.stride[axis], field.size[axis], map_size[axis], coordinates

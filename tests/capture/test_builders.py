@@ -1,5 +1,7 @@
 """LayerIndex and capture on torchvision's classification builders, against hooks and another library's extractor."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -71,7 +73,11 @@ def test_layers_and_capture(name, builder):
     assert [layer.module for layer in listed] == [module for module, _ in seen]
     for layer, (_, output) in zip(listed, seen, strict=True):
         shape = list(output.shape)
-        if output.ndim == 4:
+        if layer.arrangement is not None:  # tokens or windows, put together
+            others = layer.arrangement.others * layer.channels
+            assert math.prod(layer.shape) == output[0].numel() * len(output) - others, layer.name
+            shape = [1, *layer.shape]
+        elif output.ndim == 4:
             shape.insert(1, shape.pop(layer.channel_axis))
         assert layer.shape == tuple(shape[1:]), layer.name
         module = network.get_submodule(layer.module)

@@ -47,6 +47,10 @@ def square(x, side):
     return x.mean((1, 2, 3)).view(1, 1, 1, 1) * 0 + torch.eye(side, device=x.device)
 
 
+def with_others(x, count):
+    return torch.cat([torch.zeros(1, count, 12, device=x.device), tokens(x)], 1)
+
+
 SAME = {
     "permute": lambda x: tokens(x).reshape(1, 16, 12, 12).permute(0, 3, 1, 2),
     "movedim": lambda x: tokens(x).reshape(1, 16, 12, 12).movedim(-1, 1),
@@ -70,6 +74,36 @@ SAME = {
         .reshape(1, 16, 12, 12)
     ),
     "einsum": lambda x: torch.einsum("nchw->nhwc", x),
+    "tokens": tokens,
+    "tokens, channels first": lambda x: x.flatten(2),
+    "tokens, one by one": lambda x: (
+        F.layer_norm(tokens(x), (12,)) * 0 + tokens(x) + torch.ones(1, 192, 12, device=x.device) - 1
+    ),
+    "class token": lambda x: with_others(x, 1),
+    "class and register tokens": lambda x: with_others(x, 3),
+    "class token in the middle and gone": lambda x: torch.cat(
+        [with_others(x, 2), tokens(x)[:, :1].mean(1, True)], 1
+    )[:, 1:],
+    "two parts": lambda x: with_others(x, 2).split([2, 192], 1)[1],
+    "narrowed": lambda x: with_others(x, 2).narrow(1, 1, 193),
+    "token by token": lambda x: with_others(x, 1)[:, 1:],
+    "tokens of columns": lambda x: x.transpose(2, 3).flatten(2).transpose(1, 2),
+    "transposed": lambda x: x.transpose(2, 3),
+    "windows": windows,
+    "windows, tokens": lambda x: windows(x).flatten(1, 2),
+    "windows, channels first": lambda x: windows(x).permute(0, 3, 1, 2),
+    "windows, beside the batch": lambda x: windows(x).view(1, 12, 16, 12),
+    "rolled windows": lambda x: windows(x.roll((-2, 1), (2, 3))),
+    "windows, rolled there and back": lambda x: windows(
+        x.roll((-2, 1), (2, 3)).roll((2, 3), (2, 3)).roll(-4, 3)
+    ),
+    "heads": lambda x: heads(tokens(x)),
+    "heads beside class tokens": lambda x: heads(with_others(x, 2)),
+    "heads in the batch": lambda x: heads(tokens(x)).flatten(0, 1),
+    "heads in windows": lambda x: heads(windows(x).flatten(1, 2)),
+    "every fourth position": lambda x: (
+        x.view(1, 12, 4, 4, 3, 4).permute(0, 3, 5, 2, 4, 1).reshape(16, 12, 12)
+    ),
 }
 
 
@@ -82,6 +116,7 @@ def test_the_channel_axis_is_followed(name):
     assert (layer.shape, layer.channels, layer.no_maps) == ((12, 16, 12), 12, "")
     with torch.no_grad(), capture(network, [conv, layer]) as run:
         run(torch.rand(1, 3, 16, 12))
+    assert channels_first(layer, run[layer]).shape == (1, 12, 16, 12)
     torch.testing.assert_close(channels_first(layer, run[layer]), channels_first(conv, run[conv]))
 
 
@@ -94,6 +129,18 @@ def test_tokens_beside_a_class_token_become_maps_again():
     assert watched(with_class_token).channel_axis == 3
     assert watched(lambda x: with_class_token(x).permute(0, 3, 1, 2)).channel_axis == 1
     assert watched(lambda x: F.avg_pool2d(with_class_token(x).permute(0, 3, 1, 2), 2)).shape == (12, 8, 6)
+
+
+def test_windows_that_are_pooled_lie_as_before():
+    def pooled(x):
+        return F.max_pool2d(windows(x).permute(0, 3, 1, 2), 2)
+
+    network = Watched(pooled)
+    index = index_layers(network, size=(16, 12))
+    conv, layer = (index.resolve(one) for one in ("conv", "watched"))
+    with torch.no_grad(), capture(network, [conv, layer]) as run:
+        run(torch.rand(2, 3, 16, 12))
+    torch.testing.assert_close(channels_first(layer, run[layer]), F.max_pool2d(run[conv], 2))
 
 
 def test_space_to_depth_keeps_channels():
@@ -109,17 +156,13 @@ def test_space_to_depth_keeps_channels():
 @pytest.mark.parametrize(
     ("what", "reason"),
     [
-        (windows, "batch"),
-        (
-            lambda x: F.conv2d(windows(x).permute(0, 3, 1, 2), torch.ones(12, 12, 1, 1, device=x.device)),
-            "batch",
-        ),
-        (lambda x: heads(windows(x).flatten(1, 2)), "batch"),
-        (lambda x: heads(tokens(x)), "channels, rows and columns"),
-        (lambda x: heads(tokens(x)).softmax(-1), "channels, rows and columns"),
-        (lambda x: heads(tokens(x)).reshape(3, 16, 12, 4), "batch"),
-        (lambda x: heads(tokens(x)) @ heads(tokens(x)).transpose(2, 3), "windows or flattened"),
-        (lambda x: heads(with_class_token(x).flatten(1, 2)), "channels, rows and columns"),
+        (lambda x: windows(x).mean(3), "channels, rows and columns"),
+        (lambda x: heads(tokens(x)) @ heads(tokens(x)).transpose(2, 3), "of two positions"),
+        (lambda x: windows(x)[:5], "no longer told apart"),
+        (lambda x: with_others(x, 2)[:, 5:], "no longer told apart"),
+        (lambda x: torch.cat([tokens(x), tokens(x)], 1), "no longer told apart"),
+        (lambda x: F.linear(x.flatten(2), torch.ones(20, 192, device=x.device)), "no longer told apart"),
+        (lambda x: F.avg_pool2d(x.roll(1, 2), 2), "rolled"),
         (lambda x: x.flatten(1).as_strided((1, 12, 16, 12), (2304, 1, 144, 12)), "through as_strided"),
     ],
 )

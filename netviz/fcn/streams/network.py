@@ -148,6 +148,7 @@ def _backbone(index: LayerIndex) -> list[Layer]:
         for layer in index
         if layer.spatial
         and layer.channel_axis == 1
+        and layer.arrangement is None
         and "adaptive" not in layer.type.lower()
         and layer.module.partition(".")[0] not in _HEADS
     ]
@@ -168,10 +169,9 @@ def _tap(model: Model, layer: Layer, field: Field) -> Tap:
         raise LayerError(
             f"layer {layer.name} ({layer.alias}) of {model.name} has no stride in whole pixels ({why}); tap another"
         )
-    if layer.channel_axis != 1:
-        raise LayerError(
-            f"layer {layer.name} ({layer.alias}) of {model.name} has its channels last; tap another"
-        )
+    if layer.channel_axis != 1 or layer.arrangement is not None:
+        form = layer.arrangement or "its channels last"
+        raise LayerError(f"layer {layer.name} ({layer.alias}) of {model.name} has {form}; tap another")
     return Tap(layer.name, stride, field.center(0, 0), layer.channels)
 
 

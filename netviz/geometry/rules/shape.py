@@ -8,10 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from netviz.capture.layout import Atom, Dim, LostError, order, regrouped, total
+from netviz.capture.layout import (
+    Atom,
+    Dim,
+    LostError,
+    atoms,
+    beside,
+    order,
+    regrouped,
+    rolled,
+    taken,
+    total,
+)
 from netviz.capture.operations import arguments, names
 from netviz.capture.tape import Ref
-from netviz.geometry.axes import Spread, Window, hull, line, mixed, neutral, read, settled, spatial
+from netviz.geometry.axes import AXES, Spread, Window, hull, line, mixed, neutral, read, settled, spatial
 from netviz.geometry.join import covering, joined
 from netviz.geometry.rules.call import Call, Rule, each, integers
 
@@ -79,6 +90,9 @@ def concatenate(call: Call) -> Spread:
         return joined(level, size).with_dim(at, neutral(call.shape[at]))
     if len(parts) == 1:
         return tracked[0]
+    found = _beside(parts, tracked, at, call)
+    if found is not None:
+        return found
     dims = {one.dims[at] for one in tracked}
     if len(tracked) == len(parts) and all(len(dim) == 1 for dim in dims):
         return _behind(tracked, at, call)
@@ -86,6 +100,22 @@ def concatenate(call: Call) -> Spread:
     loose = [mixed(one, [at]).with_dim(at, ()) for one in tracked]
     size = (*call.shape[:at], 1, *call.shape[at + 1 :])
     return joined(loose, size).loosely_whole().with_dim(at, neutral(call.shape[at]))
+
+
+def _beside(parts: Sequence[Any], tracked: Sequence[Spread], at: int, call: Call) -> Spread | None:
+    """Return tokens of the image with others beside them; None if it is anything else."""
+    if any(one.rank != len(call.shape) for one in tracked):
+        return None
+    here = [call.known[part.number].dims[at] if isinstance(part, Ref) else None for part in parts]
+    sizes = [(call.known[part.number] if isinstance(part, Ref) else part).shape[at] for part in parts]
+    rest = [dim for one in tracked for place, dim in enumerate(one.dims) if place != at]
+    made = beside(here, sizes, any(map(spatial, rest)))
+    if made is None:
+        return None
+    first = next(one for one in tracked if spatial(one.dims[at]))
+    level = [first, *(one for one in tracked if one is not first)]
+    y, x = (covering([one.axis(name) for one in level]) for name in AXES)
+    return replace(first, axes=(y, x)).with_dim(at, made)
 
 
 def _behind(parts: Sequence[Spread], at: int, call: Call) -> Spread:
@@ -143,6 +173,10 @@ def cut(spread: Spread, at: int, start: int, step: int, count: int) -> Spread:
     dim = spread.dims[at]
     if start == 0 and step == 1 and count == total(dim):
         return spread
+    if any(atom.grid for atom in dim):
+        left = taken(dim, range(start, start + step * count, step))
+        told = any(atom.name in AXES for atom in atoms(left))
+        return spread.with_dim(at, left) if told else spread.loosely_whole().with_dim(at, neutral(count))
     if not spatial(dim):
         return spread.with_dim(at, neutral(count))
     return read(spread, at, Window(start, step, 0, start, start + step * (count - 1)), count)
@@ -259,6 +293,9 @@ def moved(call: Call) -> Spread:
         if spatial(spread.dims[at]):
             if not rolls:
                 raise LostError("of positions")
+            if spread.local:  # where each position stands is kept in mind
+                spread = spread.with_dim(at, rolled(spread.dims[at], shift))
+                continue
             count = total(spread.dims[at])
             spread = gathered(spread, at, (np.arange(count) - shift) % count)
     return spread

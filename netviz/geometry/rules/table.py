@@ -69,7 +69,7 @@ def batch_norm(call: Call) -> Spread:
     spread = call.only()
     # torch's own order of arguments and that of torch.nn.functional differ in places 1 to 4, not in the fifth.
     stored = [call.get("running_mean"), *call.node.args[2:5], call.node.kwargs.get("running_var")]
-    if call.get("training") or all(one is None for one in stored):
+    if not spread.local and (call.get("training") or all(one is None for one in stored)):
         return mixed(spread, [0, *range(2, len(spread.dims))])
     return spread
 
@@ -77,13 +77,15 @@ def batch_norm(call: Call) -> Spread:
 def instance_norm(call: Call) -> Spread:
     """Over each channel's positions, unless it uses stored statistics."""
     spread = call.only()
-    return mixed(spread, range(2, spread.rank)) if call.get("use_input_stats") else spread
+    return (
+        mixed(spread, range(2, spread.rank)) if call.get("use_input_stats") and not spread.local else spread
+    )
 
 
 def group_norm(call: Call) -> Spread:
     """Over the positions and some of the channels."""
     spread = call.only()
-    return mixed(spread, range(1, len(spread.dims)))
+    return spread if spread.local else mixed(spread, range(1, len(spread.dims)))
 
 
 def layer_norm(call: Call) -> Spread:
@@ -117,8 +119,17 @@ def summed(spreads: list[tuple[Spread, str]], letters: str, shape: tuple[int, ..
 
     Of one value, the dimensions without a letter in the output are summed up. Of two values of the network every
     output depends on two places in the image at once: all positions along the dimensions that the two do not
-    share, or sum up, are taken together, which is what attention makes of them in the end.
+    share, or sum up, are taken together, which is what attention makes of them in the end. Followed locally, the output
+    stands where the first value stands that runs along the image in the output, too: attention's queries.
     """
+    if len(spreads) > 1 and spreads[0][0].local:
+        placed = [
+            (one, own)
+            for one, own in spreads
+            if not all(axis.whole for axis in one.axes)
+            and any(spatial(dim) and letter in letters for dim, letter in zip(one.dims, own, strict=True))
+        ]
+        spreads = [*placed, *spreads][:1]
     shared = set(letters).intersection(*(own for _, own in spreads))
     kept: list[Spread] = []
     for spread, own in spreads:
@@ -172,6 +183,9 @@ def rmatmul(call: Call) -> Spread:
 
 def attention(call: Call) -> Spread:
     """Every token sees all tokens, unless a mask hides some: (…, tokens, channels)."""
+    if call.spreads()[0].local:
+        query = call.spreads()[0]
+        return query.with_dim(query.rank - 1, neutral(call.shape[-1]))
     found = union([mixed(one, range(one.rank - 2, one.rank)) for one in call.spreads()], call.shape)
     return found.doubted() if call.get("attn_mask") is not None or call.get("is_causal") else found
 
@@ -179,7 +193,7 @@ def attention(call: Call) -> Spread:
 def multi_head(call: Call) -> list[Spread]:
     """Every token sees all tokens, unless a mask hides some: (tokens, N, channels); weights (N, tokens, tokens)."""
     seen = [mixed(one, (0, one.rank - 1)) for one in call.spreads()]
-    output = union(seen, call.shape)
+    output = call.spreads()[0] if call.spreads()[0].local else union(seen, call.shape)
     if any(call.get(mask) is not None for mask in ("attn_mask", "key_padding_mask")):
         output = output.doubted()
     shapes = call.shapes[1:]

@@ -65,9 +65,8 @@ def quantile_error(quantile: float, samples: int, positions: int) -> float:
 
 def layer_centers(field: Field) -> Centers | None:
     """Return where a layer's positions look, or None where that is not known or everywhere the same."""
-    if field.status not in ("exact", "upper_bound") or not all(side > 0 for side in field.stride):
-        return None
-    return Centers(field.center(0, 0), field.stride)
+    place = field.place
+    return None if place is None else Centers(place.center(0, 0), place.stride)
 
 
 def layer_dissection(
@@ -177,10 +176,11 @@ def _not_spatial(opened: Opened, layer: Layer, reason: str) -> LayerError:
 
 def _of_the_image(opened: Opened, tape: Tape, layer: Layer) -> bool:
     """Return whether rows and columns of a layer's output run along those of the image."""
+    if layer.arrangement is not None:
+        return True  # put together of tokens or windows by where each stands
     number = tape.layers.get(Key(layer.module, layer.function, layer.call))
     if number is None:
         return _likely(opened, layer)
-    # Windows of an image, as attention cuts them, come as images of their own.
     if len(tape.shapes[number]) != 4 or tape.shapes[number][0] != tape.shapes[0][0]:
         return False
     spread = follow(tape, (opened.index.input_shape or ())[-2:])[number]

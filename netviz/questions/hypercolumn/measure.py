@@ -188,7 +188,7 @@ def hypercolumn(
                 "units": layer.channels,
                 "maps": list(values[layer].shape[1:]),
                 "field_size": list(fields[layer].size),
-                "field_stride": list(fields[layer].stride),
+                "field_stride": list(require_places(fields[layer]).stride),
                 "field_status": fields[layer].status,
                 "share": part,
             }

@@ -86,8 +86,8 @@ def cell_boxes(
     Parameters
     ----------
     field : Field
-        A cell is centred on its field's centre; where the field is unknown or global, the map is spread over all that
-        the network was shown.
+        A cell is centred where its position stands; where that is unknown, the map is spread over all that the network
+        was shown.
     start : ndarray of int, shape (P, 2)
         First row and first column of each window.
     window : (int, int)
@@ -104,12 +104,12 @@ def cell_boxes(
     """
     box = np.zeros((len(sizes), 4), dtype=np.int64)
     places = _places(sizes, preprocessing)
-    local = field.status in ("exact", "upper_bound") and all(field.stride)
+    local = field.place
     for axis in range(2):
         resized, offset, shown = (places[:, part, axis] for part in range(3))
-        if local:
-            step = np.full(len(sizes), field.stride[axis])
-            first = field.start[axis] + start[:, axis] * step + field.size[axis] / 2 - step / 2
+        if local is not None:
+            step = np.full(len(sizes), local.stride[axis])
+            first = local.start[axis] + start[:, axis] * step + local.size[axis] / 2 - step / 2
         else:
             step = shown / map_size[axis]
             first = start[:, axis] * step

@@ -18,7 +18,7 @@ from netviz.images import Photo, images_or_photographs, read_image
 from netviz.models import ModelSpec
 from netviz.questions.opening import ImageOptions
 from netviz.questions.patches.run import open_run
-from netviz.questions.places import Maps, Reader, open_layer, original_pixels, upsample
+from netviz.questions.places import Maps, Reader, open_layer, original_pixels, require_places, upsample
 from netviz.questions.runs import make_job
 from netviz.questions.segment.result import SegmentResult
 from netviz.results.choose import choose_units, several
@@ -241,7 +241,7 @@ def segment(
         shown=float(rows.shown.mean() * cols.shown.mean()),
         shown_box=(int(seen[0][0]), int(seen[1][0]), int(seen[0][-1]) + 1, int(seen[1][-1]) + 1),
         field_size=reader.field.size,
-        field_stride=reader.field.stride,
+        field_stride=require_places(reader.field).stride,
         field_status=reader.field.status,
         **reader.opened.provenance(photo),
     )

@@ -13,7 +13,7 @@ from netviz.images import Photo
 from netviz.models import ModelSpec
 from netviz.questions.contrast.normalize import check_window
 from netviz.questions.opening import ImageOptions
-from netviz.questions.places import Reader, contrast_normalized, open_layer, sample
+from netviz.questions.places import Reader, contrast_normalized, open_layer, require_places, sample
 from netviz.questions.sift.keypoints import DIMENSIONS, Keypoints, detect
 from netviz.questions.sift.measure import require_keypoints
 from netviz.questions.sift.result import Found, MatchResult
@@ -150,7 +150,7 @@ def match(
         **reader.opened.provenance(reader.photo),
         window=window,
         field_size=reader.field.size,
-        field_stride=reader.field.stride,
+        field_stride=require_places(reader.field).stride,
         field_status=reader.field.status,
         seed=seed,
         pair_kind=DRAWN[0],

@@ -12,7 +12,7 @@ from netviz.models import ModelSpec
 from netviz.questions.contrast.normalize import check_window
 from netviz.questions.filters.measure import layer_filters
 from netviz.questions.opening import ImageOptions
-from netviz.questions.places import Reader, contrast_normalized, open_layer, sample
+from netviz.questions.places import Reader, contrast_normalized, open_layer, require_places, sample
 from netviz.questions.sift.keypoints import Keypoints, choose, detect, patch, stages
 from netviz.questions.sift.result import SiftResult
 
@@ -107,7 +107,7 @@ def sift(
         window=window,
         found=len(found.points),
         field_size=reader.field.size,
-        field_stride=reader.field.stride,
+        field_stride=require_places(reader.field).stride,
         field_status=reader.field.status,
         first_conv=first,
         convolutions=sum(one.kind == "conv" for one in before),

@@ -12,8 +12,6 @@ from netviz.surveys.step import Scope, made
 DEPTHS = (1 / 8, 1 / 2, 7 / 8)
 """Where in the network the stacked layers lie, as shares of its convolutions."""
 
-_PLACED = ("exact", "upper_bound")
-
 
 def choose_depths(model: Model, index: LayerIndex) -> list[Layer]:
     """Choose the layers that are stacked: convolutions at about 1/8, 1/2 and 7/8 of the network's depth.
@@ -39,7 +37,7 @@ def choose_depths(model: Model, index: LayerIndex) -> list[Layer]:
         if layer.kernel is not None
         and layer.spatial
         and layer in fields
-        and fields[layer].status in _PLACED
+        and fields[layer].place is not None
         and (layer.shape is None or max(layer.shape[1:]) > 1)
     ]
     if not placed:

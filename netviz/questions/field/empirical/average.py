@@ -109,13 +109,13 @@ class Alignment:
 
         A field without a place has its middle as far along the image as the position is along the map.
         """
-        if self.field.status in ("global", "unknown"):
+        if self.field.place is None:
             y, x = (
                 (at + 0.5) * self.size[axis] / self.map_shape[axis] - 0.5
                 for axis, at in enumerate((row, col))
             )
         else:
-            y, x = self.field.center(row, col)
+            y, x = self.field.place.center(row, col)
         return self.size[0] // 2 - round(y), self.size[1] // 2 - round(x)
 
 

@@ -183,7 +183,7 @@ def _changes(
     units = list(wanted)
     rows, cols = [peak.row for peak in wanted.values()], [peak.col for peak in wanted.values()]
     focus = None
-    if setting.layer.channel_axis == 1:
+    if setting.layer.channel_axis == 1 and setting.layer.arrangement is None:
         focus = (min(rows), min(cols), max(rows) + 1, max(cols) + 1)
         rows, cols = [row - focus[0] for row in rows], [col - focus[1] for col in cols]
 
