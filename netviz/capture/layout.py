@@ -21,7 +21,7 @@ class Atom:
 
     A step goes `step` positions further on that axis. A plain row axis is ``Atom("y", H)``; cut into windows of 7
     it is ``Atom("y", H // 7, 7), Atom("y", 7)``; flattened positions are ``Atom("y", H), Atom("x", W)``. Rolled by
-    `shift`, position i stands where i + shift stood. Where a layer's channels are looked for, there are also "n" (the
+    `shift`, position i stands where i + shift stood; -1 if by how much is lost. Where a layer's channels are looked for, there are also "n" (the
     batch) and "c" (channels).
 
     "t" are tokens: those from `before` on are the positions of `grid`, in its order; before and behind them are others
@@ -201,9 +201,8 @@ def _divided(atom: Atom, name: str, by: int) -> Atom:
         return replace(atom, grid=tuple(_divided(one, name, by) for one in atom.grid))
     if atom.name != name or atom.count == 1:
         return atom
-    if atom.shift % by:
-        raise LostError("after positions were rolled")
-    return replace(atom, step=atom.step // by, shift=atom.shift // by)
+    shift = -1 if atom.shift % by or atom.shift < 0 else atom.shift // by
+    return replace(atom, step=atom.step // by, shift=shift)
 
 
 def _laid_out(
@@ -283,7 +282,7 @@ def channels_of(dims: Dims) -> int:
         return 0
     sides = ([atom for atom in dims[at] if atom.count > 1] for at in (1, 2, 3) if at != free[0])
     for found, name in zip(sides, "yx", strict=True):
-        if len(found) > 1 or any(atom.name not in (name, "-") or atom.shift for atom in found):
+        if len(found) > 1 or any(atom.name not in (name, "-") or atom.shift > 0 for atom in found):
             return 0
     return free[0]
 
@@ -345,8 +344,10 @@ def arrangement(dims: Dims) -> tuple[int, Arrangement]:
         if len({atom.step for atom in run}) < len(run):
             raise LostError("each of its values is of two positions, as in attention's weights")
         whole = all(_follows(outer, inner) for outer, inner in pairwise(run))
-        if not whole or (shift and run[-1].step > 1):
+        if not whole:
             raise LostError(_SCATTERED)
+        if shift < 0:
+            raise LostError("by how far its rows and columns are rolled is lost")
         sides.append(total(tuple(run)))
         shifts.append(shift)
         order += [place for _, place in found]
@@ -376,9 +377,8 @@ def _resized(dim: Dim, size: int) -> Dim:
     """Return a dimension that an operation gave another length: positions of several axes become one kind."""
     if total(dim) == size:
         return dim
-    if any(atom.shift for atom in dim):
-        raise LostError("after positions were rolled")
     names = {atom.name for atom in dim} - {"n"}  # a batch of one that was repeated stands for nothing
+    shift = -1 if any(atom.shift for atom in dim) else 0
     plain = len(names) == 1 and len(dim) == 1
     ratio, left = divmod(total(dim), max(size, 1))
     if (
@@ -389,10 +389,10 @@ def _resized(dim: Dim, size: int) -> Dim:
         and dim[-1].count % ratio == 0
     ):
         # Pooled evenly, also inside windows, or along a row of all positions.
-        return (*dim[:-1], replace(dim[-1], count=dim[-1].count // ratio, step=dim[-1].step * ratio))
-    return (
-        Atom(names.pop() if plain else "t" if names & set("yxt") else "c" if "c" in names else "-", size),
-    )
+        return (*dim[:-1], replace(dim[-1], count=dim[-1].count // ratio, step=dim[-1].step * ratio, shift=shift))
+    if plain:
+        return (Atom(names.pop(), size, shift=shift),)
+    return (Atom("t" if names & set("yxt") else "c" if "c" in names else "-", size),)
 
 
 def _product(left: Dims | None, right: Dims | None, shape: tuple[int, ...]) -> Dims:
@@ -488,11 +488,10 @@ def taken(dim: Dim, places: range) -> Dim:
     if tokens is None and not any(atom.name in "yx" for atom in dim):
         return _resized(dim, len(places))
     if tokens is None:
+        shift = -1 if any(atom.shift for atom in dim) else 0
         (only, *more) = dim
-        if only.shift:
-            raise LostError("after positions were rolled")
         every = places.step if len(places) * places.step == only.count else 1
-        return (Atom("t", len(places)) if more else replace(only, count=len(places), step=only.step * every),)
+        return (Atom("t", len(places)) if more else replace(only, count=len(places), step=only.step * every, shift=shift),)
     first, last = tokens.before, tokens.before + total(tokens.grid)
     if places.step == 1 and places.start <= first and places.stop >= last:
         if len(places) == last - first:
@@ -567,7 +566,7 @@ def rolled(dim: Dim, shift: int) -> Dim:
         return dim
     if len(dim) > 1 or dim[0].step != 1 or dim[0].name == "t":
         raise LostError("through roll")
-    return (replace(dim[0], shift=(dim[0].shift - shift) % dim[0].count),)
+    return (replace(dim[0], shift=-1 if dim[0].shift < 0 else (dim[0].shift - shift) % dim[0].count),)
 
 
 def _einsum(given: Mapping[str, Any], known: Mapping[Tensor, Dims | None], shape: tuple[int, ...]) -> Dims:

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.ndimage import map_coordinates
 
 import netviz
-from netviz.capture import capture
+from netviz.capture import capture, channels_first
 from netviz.errors import LayerError
 from netviz.images import prepare, read_image
 from netviz.images.labelled.folder import open_labelled
@@ -208,7 +208,7 @@ def count(model, layer, field, folder, result):
         prepared = prepare(photo.pixels, shown)
         with capture(model.network.eval(), [layer]) as run, torch.no_grad():
             run(prepared.tensor)
-        maps = run[layer][0].movedim(layer.channel_axis - 1, 0).double().numpy()
+        maps = channels_first(layer, run[layer])[0].double().numpy()
         code = np.asarray(Image.open(folder / "labels" / f"{number}.png"))
         at = [(2 * np.arange(n) + 1) * m // (2 * n) for n, m in zip((height, width), code.shape, strict=True)]
         code = code[at[0][:, None], at[1]]
@@ -216,7 +216,8 @@ def count(model, layer, field, folder, result):
         for axis, pixels in enumerate((height, width)):
             stride, centre = pixels / maps.shape[1 + axis], (pixels / maps.shape[1 + axis] - 1) / 2
             if result.placed == "by field":
-                stride, centre = field.stride[axis], field.start[axis] + (field.size[axis] - 1) / 2
+                place = field.place
+                stride, centre = place.stride[axis], place.start[axis] + (place.size[axis] - 1) / 2
             axes.append(np.clip((np.arange(pixels) - centre) / stride, 0, maps.shape[1 + axis] - 1))
         places = np.stack(np.meshgrid(*axes, indexing="ij"))
         for unit, values in enumerate(maps):
@@ -250,13 +251,13 @@ def test_timm(folder, tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "layer"),
     [
-        ("vit_tiny_patch16_224", "blocks.0.attn.q_norm"),
+        ("mixer_s32_224", "blocks.0.mlp_tokens.fc1"),
         ("swin_tiny_patch4_window7_224", "layers.0.blocks.0.attn.softmax"),
     ],
 )
-def test_tokens_and_windows_are_no_places(folder, tmp_path, name, layer):
+def test_mixtures_and_pairs_of_positions_are_no_places(folder, tmp_path, name, layer):
     pytest.importorskip("timm")
     model = netviz.load(f"timm:{name}", weights="none", seed=0)
-    with pytest.raises(LayerError, match=r"has no maps \(.*ax[ei]s") as caught:
+    with pytest.raises(LayerError, match=r"has no maps \(.*(two positions|no longer told apart)") as caught:
         netviz.dissect(model, tmp_path / "no", data=folder, layer=layer, device="cpu")
     one_line(caught.value)

@@ -138,27 +138,31 @@ def test_a_layer_that_is_not_spatial_says_so(folder, tmp_path):
         netviz.dissect(flat, tmp_path / "b", data=folder, layer="fc2", workers=0)
 
 
-class Squeeze(nn.Module):
-    """Every position sees the whole image."""
+class Whole(nn.Module):
+    """Every position sees the whole image, through a gate, and then through a weighted sum of all."""
 
-    def __init__(self):
+    def __init__(self, positions):
         super().__init__()
         self.conv = nn.Conv2d(3, 4, 8, stride=4)
+        self.gated = nn.Conv2d(4, 4, 1)
+        self.mix = nn.Linear(positions, positions)
         self.last = nn.Conv2d(4, 4, 1)
 
     def forward(self, x):
         x = self.conv(x)
-        return self.last(x * x.mean((2, 3), keepdim=True).sigmoid())
+        x = self.gated(x * x.mean((2, 3), keepdim=True).sigmoid())
+        return self.last(self.mix(x.flatten(2)).view(x.shape))
 
 
-def test_where_positions_see_the_whole_image_they_are_spread_evenly(folder, tmp_path):
+def test_where_positions_see_the_whole_image_and_have_no_place_they_are_spread_evenly(folder, tmp_path):
     torch.manual_seed(0)
     run = netviz.dissect(
-        model(Squeeze().eval()), tmp_path / "run", data=folder, layer=["conv", "last"], workers=0
+        model(Whole(7 * 8).eval()), tmp_path / "run", data=folder, layer=["conv", "gated", "last"], workers=0
     )
     told = netviz.report(run)["layers"]
     assert [(one["field_status"], one["placed"]) for one in told] == [
         ("exact", "by field"),
+        ("global", "by field"),
         ("global", "evenly"),
     ]
 
