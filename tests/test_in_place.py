@@ -62,8 +62,20 @@ class Same(nn.Module):
         return nn.functional.pad(x, (wide // 2, wide - wide // 2, high // 2, high - high // 2))
 
 
+class Tokens(nn.Module):
+    """Maps as tokens behind a class token and two others, which attend to all; then whatever tokens give."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.flatten(2).transpose(1, 2)
+        tokens = torch.cat([tokens.new_full((len(x), 3, x.shape[1]), 0.1), tokens], 1)
+        weights = (tokens @ tokens.transpose(1, 2)).softmax(-1)
+        return tokens + 0.2 * (weights @ tokens)
+
+
 def brightness(kind: str = "fixed") -> nn.Sequential:
     """Layer ``maps``: how bright an image is, at a stride of 4 pixels, or in 16×16 positions whatever its size."""
+    if kind == "tokens":
+        return nn.Sequential(OrderedDict(grey=averaging(4, 4, 3), blurred=peaked(), maps=Tokens())).eval()
     if kind == "same":
         made: dict[str, nn.Module] = {"padded": Same(), "grey": averaging(7, 4, 3)}
     else:
@@ -173,7 +185,7 @@ Look = Callable[[Scene, Path], Places]
 """Asks a question about a scene; returns where its answers have the square, in pixels of the original."""
 
 
-KINDS = ("fixed", "same", "adaptive")
+KINDS = ("fixed", "same", "adaptive", "tokens")
 
 
 def segmented(kind: str, crop: int | None = None) -> Look:
@@ -253,10 +265,9 @@ def strongest(fit: str, kind: str) -> Look:
         assert not found.margin.any()
         cells, corners = found.maps[0, 0].astype(float), found.maps_box[0, 0].reshape(2, 2)
         per = (corners[1] - corners[0]) / cells.shape
-        return [
-            found.box[0, 0].reshape(2, 2).mean(axis=0) - 0.5,
-            corners[0] + (np.array(center(cells)) + 0.5) * per - 0.5,
-        ]
+        cell = corners[0] + (np.array(center(cells)) + 0.5) * per - 0.5
+        # Behind attention the patch is the whole image.
+        return [cell] if kind == "tokens" else [cell, found.box[0, 0].reshape(2, 2).mean(axis=0) - 0.5]
 
     return look
 

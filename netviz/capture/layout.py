@@ -317,6 +317,8 @@ def arrangement(dims: Dims) -> tuple[int, Arrangement]:
             axis, before, others = at, tokens.before, others + tokens.count - total(tokens.grid)
         beside = at > 0 and any(atom.name == "c" for atom in dim)  # as space to depth leaves them
         for atom in atoms(dim):
+            if atom.name == "c":
+                homes.append(at)
             if atom.count == 1 and atom.name != "n":
                 continue
             place = len(split)
@@ -334,7 +336,7 @@ def arrangement(dims: Dims) -> tuple[int, Arrangement]:
         batch, split = [0], [-1, *split]
         channels = [place + 1 for place in channels]
         along = {name: [(atom, place + 1) for atom, place in found] for name, found in along.items()}
-    if len(batch) != 1 or not channels or not all(along.values()):
+    if len(batch) != 1 or not homes or not all(along.values()):
         raise LostError(_NO_AXES)
     sides, shifts, order = [], [], [*batch, *channels]
     for found in along.values():

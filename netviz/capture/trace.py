@@ -21,6 +21,7 @@ from netviz.models.layers import Arrangement, Kernel, Layer, LayerIndex
 from netviz.models.model import image_channels, unwrap
 
 SIZES = ((224, 224), (299, 299), (256, 256), (227, 227), (64, 64), (32, 32), (28, 28), (96, 96), (512, 512))
+_CONSTANTS = names("constant")
 _CONVOLVING = names("convolution", "transposed convolution", "linear")
 
 
@@ -51,7 +52,7 @@ class _Trace:
     def follow(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """Note, for every tensor that a function makes from the image, what its dimensions stand for."""
         sources = [tensor for tensor in tensors_in([args, kwargs]) if tensor in self.seen]
-        if not sources:
+        if not sources or name in _CONSTANTS:
             return
         raw = self.seen[sources[0]].raw and name not in _CONVOLVING
         known = {tensor: self.seen[tensor].dims for tensor in sources}

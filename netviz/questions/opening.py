@@ -370,13 +370,18 @@ def run_layers(
         If the network does not run on it; `name` is what the image is called.
     """
     network = model.runnable()
+    size = (int(image.shape[-2]), int(image.shape[-1]))
+    there = {layer: layer for layer in wanted}
+    if any(layer.arrangement is not None and layer.arrangement.size != size for layer in wanted):
+        named = {one.name: one for one in layers(replace(model), size=size)}
+        there = {layer: named.get(layer.name, layer) for layer in wanted}
 
     def keep(layer: Layer, output: Tensor) -> Tensor:
-        maps = channels_first(layer, output)[0]
+        maps = channels_first(there[layer], output)[0]
         # A copy: what the network does next may overwrite its output.
         return (maps if part is None else part(layer, maps)).clone()
 
-    with capture(network, wanted, reduce=keep) as run:
+    with capture(network, wanted, reduce=keep, any_size=True) as run:
         try:
             run(image.to(network_device(network)))
         except (RuntimeError, ValueError, IndexError) as error:

@@ -119,6 +119,12 @@ def _own(view: MapView, index: int) -> str:
     return f"max {words.number(peak)}"
 
 
+def _put_together(arrangement: str) -> str:
+    form, _, others = arrangement.partition(" +")
+    left_out = f", {words.counted(int(others), 'class or register token')} left out" if others else ""
+    return f" of {form}{left_out}" if form else ""
+
+
 def _header(result: MapsResult, view: MapView, paper: int) -> Head:
     height, width = result.maps.shape[1:]
     title = [
@@ -128,7 +134,7 @@ def _header(result: MapsResult, view: MapView, paper: int) -> Head:
     ]
     each = view.scale.per_tile
     caption = [
-        f"maps {height}{TIMES}{width} (H{TIMES}W)",
+        f"maps {height}{TIMES}{width} (H{TIMES}W){_put_together(result.arrangement)}",
         *([NORMALIZED.get(result.normalize, result.normalize)] if result.normalize else []),
         "each map by its own range" if each else "one scale for all maps",
         drawn_of(view.units, result.channels, result.sort),

@@ -105,6 +105,7 @@ def maps(
         scale=scale,
         sort=sort,
         normalize=normalize,
+        arrangement=str(found.arrangement or ""),
     )
 
 

@@ -35,6 +35,9 @@ class MapsResult(Result):
         ``"index"`` or ``"max"``.
     normalize : str
         How the maps' contrast was normalized: ``"lcn"``, ``"lrn"``, or empty for raw maps.
+    arrangement : str
+        Of what the maps were put together: ``"tokens"``, ``"tokens +1"`` (besides one class or register token that has
+        no place in the image and is left out), ``"windows"``; empty where the layer gives maps.
     """
 
     kind: ClassVar[str] = "maps"
@@ -67,6 +70,7 @@ class MapsResult(Result):
     scale: str
     sort: str
     normalize: str = ""
+    arrangement: str = ""
 
     def fault(self) -> str:
         """Return which of the units that are drawn has no map."""
