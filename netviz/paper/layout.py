@@ -18,7 +18,7 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from netviz.paper import style, words
-from netviz.paper.scales import Scale
+from netviz.paper.scales import Scale, finite_range
 
 MARGIN: Final = 20
 _TITLE_LINE: Final = 24
@@ -26,6 +26,8 @@ _CAPTION_LINE: Final = 17
 _LAYER_WIDTH: Final = 420
 _BAR_WIDTH: Final = 240
 _BAR_HEIGHT: Final = 11
+_WIDE: Final = 1e30
+"""Numbers beyond this, also as a multiple of a scale's width, are too large to reckon with in single precision."""
 Box = tuple[float, float, float, float]
 
 
@@ -111,6 +113,9 @@ class Canvas:
         """
         colours = style.colour_map(scale.colours)
         low, high = scale.limits(peak)
+        if max(map(abs, (low, high, *finite_range(values)))) > _WIDE * min(1.0, high - low):
+            # Matplotlib reckons with the array's own precision, in which such shares of the scale overflow.
+            values = values.astype(np.float64)
         return self.image(
             np.ma.masked_invalid(values),
             box,

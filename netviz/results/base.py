@@ -56,7 +56,8 @@ class Result(Displayed):
 
     `ranges` names the numbers of arrays and facts, by their name: ``"0:channels"`` (whole numbers below another fact
     or a named axis), ``"0…1"``, ``"0…"``, ``"0… or NaN"`` where some may be missing, ``"any"`` for what a network
-    computed, NaN and infinity among it; of texts the choice, ``"each | shared"``. What is not named is finite.
+    computed in single precision, NaN and infinity among it; of texts the choice, ``"each | shared"``. What is not
+    named is finite.
 
     `netviz.results.validate.build` holds what was read from a file to that.
 

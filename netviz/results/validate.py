@@ -37,6 +37,9 @@ _WHOLE = 1 << 53
 _ROOM = 1e30
 """Largest number of which sums and squares are safe in a drawing; what may be anything is not held to it."""
 
+_LARGEST = float(np.finfo(np.float32).max)
+"""Largest number that a network computes."""
+
 
 def build(cls: type[R], facts: Mapping[str, Any], arrays: Arrays) -> R:
     """Make a result of what was read from a file.
@@ -243,7 +246,7 @@ def _texts(value: Any) -> Iterator[str]:
 def _bounds(span: str, lengths: Mapping[str, int], whole: bool) -> tuple[float, float]:
     """Return the lowest and the highest number of a span, such as ``0:channels`` or ``0…1``."""
     if span == "any":
-        return -math.inf, math.inf
+        return -_LARGEST, _LARGEST
     least, most = (-_WHOLE, _WHOLE) if whole else (-_ROOM, _ROOM)
     mark = ":" if ":" in span else "…"
     first, _, last = span.partition(mark)

@@ -103,6 +103,20 @@ def test_values_are_shown_on_their_scale():
     assert shared.get_interpolation() == "antialiased"
 
 
+@pytest.mark.parametrize("width", [90, 20])
+def test_the_largest_numbers_are_shown_as_small_ones(width):
+    pictures = []
+    for largest in (3.0, 3e38):
+        canvas = Canvas(100, 40)
+        values = np.linspace(-1, 1, 30, dtype=np.float32)[None] * np.float32(largest)
+        canvas.values(values, (5, 5, width, 30), scale_for(-largest, largest)).set_alpha(0.5)
+        drawn = FigureCanvasAgg(canvas.figure)
+        drawn.draw()
+        pictures.append(np.asarray(drawn.buffer_rgba()).astype(int))
+    assert np.abs(pictures[0] - pictures[1]).max() <= 2
+    assert np.ptp(pictures[0][20, 5 : 5 + width, 0]) > 60
+
+
 def test_a_part_of_an_image_on_the_paper():
     assert placed((10, 20, 30, 40), (100, 200, 80, 160), (80, 80, 3)) == (120, 220, 40, 60)
 

@@ -85,7 +85,7 @@ def _draw(result: CompareResult) -> Figure:
 
 
 def _highest(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> str:
-    return words.number(float(np.nanmax(values)))
+    return words.number(float(np.fmax.reduce(values, axis=None)))
 
 
 def _table(canvas: Canvas, result: CompareResult, top: float) -> None:

@@ -179,6 +179,12 @@ def test_three_ways_and_their_costs():
         assert claim in said
 
 
+def test_scores_that_are_all_nan_have_no_highest():
+    result = compared()
+    said = texts(figure(dataclasses.replace(result, dense=np.full_like(result.dense, np.nan))))
+    assert "highest nan" in said
+
+
 @pytest.mark.parametrize("size", [(12, 12), (20, 300), (300, 20), (700, 500)])
 @pytest.mark.parametrize("kind", ["dense", "one", "compare"])
 def test_any_proportions(size, kind):
