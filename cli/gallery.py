@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from .options import MODEL_OPTIONS, debug_option, model_options, size_option
+from .options import MODEL_OPTIONS, debug_option, fit_option, model_options, size_option
 from .output import WholeProgress, say
 
 if TYPE_CHECKING:
     from netviz.gallery.build import BuildReport
     from netviz.results.survey import Form
 
-SURVEYING = ("images", "only", "data", "form", "resume", "size", *MODEL_OPTIONS)
+SURVEYING = ("images", "only", "data", "form", "resume", "size", "fit", *MODEL_OPTIONS)
 """Options that say how runs are made: they mean nothing where only the site is built."""
 
 
@@ -81,6 +81,7 @@ SURVEYING = ("images", "only", "data", "form", "resume", "size", *MODEL_OPTIONS)
     metavar="N",
     help="Processes that draw; the site is the same for any number.  [default: one for each core]",
 )
+@fit_option
 @size_option
 @click.option("-o", "--out", required=True, metavar="SITE", help="The folder of the site.")
 @model_options
@@ -98,6 +99,7 @@ def gallery(
     runs: tuple[str, ...],
     added: tuple[str, ...],
     workers: int | None,
+    fit: str,
     size: tuple[int, int] | None,
     out: str,
     **options: Any,
@@ -121,6 +123,10 @@ def gallery(
     if workers is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         workers = cores if cores > 1 else 0
+    if fit == "full" and size is not None:
+        raise click.UsageError(
+            "--fit full shows images at their own aspect, --size brings all to one; leave one out"
+        )
     if runs:
         _refuse_surveying(ctx)
         # What a shell makes of SITE.runs/* are several words, of which only the first belongs to --from.
@@ -144,6 +150,7 @@ def gallery(
                 only=only,
                 data=data,
                 size=size,
+                fit=fit,
                 form=form or "standard",
                 resume=resume,
                 **options,

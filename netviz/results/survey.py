@@ -366,6 +366,7 @@ class OptionsRecord:
     input_scale: str | None = None
     channel_order: str | None = None
     labels: str | None = None
+    fit: str | None = None
 
 
 @dataclass(frozen=True)

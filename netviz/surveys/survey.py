@@ -17,6 +17,7 @@ from netviz.geometry.field import Field
 from netviz.images import PHOTOGRAPHS, list_images
 from netviz.images.labelled.folder import open_labelled
 from netviz.models import Layer, Model, ModelOptions, ModelSpec, load
+from netviz.models.preprocessing import check_fit
 from netviz.questions.opening import (
     SHORT_SIDE,
     chosen_layers,
@@ -103,6 +104,7 @@ def survey(
     only: str | Sequence[str] = (),
     data: str | Path | None = None,
     size: tuple[int, int] | None = None,
+    fit: str = "crop",
     form: Form = "standard",
     resume: bool = False,
     progress: Progress | None = None,
@@ -141,6 +143,8 @@ def survey(
     size : (int, int), optional
         Input height and width in pixels. By default the network's own; where it takes any, images are resized to
         a short side of 256.
+    fit : {"crop", "resize", "full"}
+        As for `netviz.maps`; ``"full"`` excludes a `size`, to which all images are brought.
     form : {"standard", "quick", "full"}
         The quick form has filters, patches, neighbours, and maps of the first four images: what a forward pass gives.
         The full form shows all units, dissects all layers, cuts photographs for minimal images into
@@ -164,12 +168,18 @@ def survey(
         If MODEL, an image, the labelled images or a layer cannot serve, or the folder cannot be written, or holds
         something else.
     ValueError
-        If `form` is none of the values named here.
+        If `form` or `fit` is none of the values named here, or one of them excludes the other options.
     """
     check_writable(Path(out) / RUN)
+    check_fit(fit)
+    if fit == "full" and size is not None:
+        raise ValueError(
+            "fit='full' shows images at their own aspect, and a size brings all to one: give one of them"
+        )
+    opened = load(model, **options)
     typed = str(model) if isinstance(model, str | Path) else None
     scope = open_scope(
-        load(model, **options),
+        replace(opened, preprocessing=opened.preprocessing.fitted(fit)),
         out,
         images=images,
         only=only,
@@ -184,6 +194,7 @@ def survey(
         trust=options.get("trust", False),
         weights=None if str(options.get("weights", "default")) == "default" else str(options.get("weights")),
         seed=options.get("seed") or None,
+        fit=None if fit == "crop" else fit,
         mean=_typed(options.get("mean")),
         std=_typed(options.get("std")),
         input_scale=_typed(options.get("input_scale")),

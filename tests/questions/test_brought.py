@@ -1,6 +1,7 @@
 """On every command that brings an image to a network: the same options, and results that tell what was done."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,3 +141,26 @@ def test_doubts_stand_under_the_caption(photo: Path, tmp_path: Path) -> None:
         assert bool(said) == ("assumed" in drawn or "untrained" in drawn)
         again = load_result(result.save(tmp_path / "again.npz"))
         assert again.doubts == result.doubts
+
+
+@pytest.mark.parametrize("fit", ["resize", "full"])
+def test_a_gallery_too(
+    fit: str, photo: Path, weights: Path, tmp_path: Path, netviz: Callable[..., Any]
+) -> None:
+    size = ("--size", SIDE) if fit == "resize" else ()
+    five = ("support.network:Five", "--weights", weights, *SAID, "--fit", fit, *size)
+    done = netviz("gallery", *five, "--quick", "-i", photo, "-o", tmp_path / "site", "--workers", 0)
+    assert done.status == 0, done.err
+    (run,) = (tmp_path / "site.runs").iterdir()
+    noted = json.loads((run / "run.json").read_text())
+    assert TOLD in noted["input"]
+    assert noted["options"]["fit"] == fit
+    result = load_result(next((run / "maps").rglob("*.npz")))
+    if fit == "resize":
+        np.testing.assert_array_equal(result.image, seen(photo, fit))
+    else:
+        assert result.image.shape == (256, 384, 3)
+    told = re.sub("<[^>]*>", "", (tmp_path / "site" / "about.html").read_text())
+    assert f"--channel-order bgr --fit {fit} --mean 0.1,0.2,0.3" in told
+    done = netviz("gallery", *five, "--fit", "full", "--size", SIDE, "-o", tmp_path / "other")
+    assert (done.status, "leave one out" in done.err) == (2, True)

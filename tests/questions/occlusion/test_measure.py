@@ -133,6 +133,12 @@ def test_classes_by_name_and_number():
     with pytest.raises(ModelError, match="give the index"):
         netviz.occlusion(photo, model=opened(classifier()), target="cat")
 
+    for wrong in (4, "-1", "99"):
+        with pytest.raises(ModelError, match="classes are 0 to 3"):
+            run(wrong)
+    with pytest.raises(ModelError, match="give the index"):
+        netviz.occlusion(photo, model=opened(classifier()), target="cat")
+
 
 def test_what_holds_the_word_is_closest():
     """Letters that are alike say nothing where a name holds what was typed."""
