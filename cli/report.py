@@ -55,6 +55,7 @@ def run_lines(facts: dict[str, Any]) -> list[str]:
     counts = facts["images"]
     lines = [
         f"network: {facts['network']} ({facts['origin']})",
+        *(f"doubt: {doubt}" for doubt in facts.get("doubts", ())),
         f"images: {counts['counted']} counted of {counts['listed']} listed, {counts['skipped']} skipped",
         *(f"{name}: {_option(value)}" for name, value in facts["options"].items() if name != "layers"),
         f"versions: netviz {facts['netviz']}, torch {facts['torch']}",
@@ -160,7 +161,7 @@ def dissection_lines(named: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
 def _head(facts: dict[str, Any]) -> list[str]:
     """Return what is told of a whole run: nothing of a CSV file, which does not say."""
     lines = [f"detector: IoU > {facts['detect']:g}"]
-    if "origin" in facts:
+    if "options" in facts:
         counts, options = facts["images"], facts["options"]
         lines = [
             f"network: {facts['network']} ({facts['origin']})",

@@ -66,7 +66,6 @@ def run_facts(
         "torch": torch.__version__,
         "network": opened.model.name,
         "origin": opened.model.origin,
-        "input": str(opened.preprocessing),
         "doubts": list(opened.provenance()["doubts"]),
         "options": dict(options),
         "fingerprint": dict(fingerprint),

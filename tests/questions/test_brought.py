@@ -59,8 +59,10 @@ def seen(photo: Path, fit: str) -> Any:
     return whole if fit == "full" else whole[:, left : left + SIDE]
 
 
-@pytest.mark.parametrize("command", ONE_IMAGE)
-@pytest.mark.parametrize("fit", ["crop", "resize", "full"])
+@pytest.mark.parametrize(
+    ("command", "fit"),
+    [*((command, "full") for command in ONE_IMAGE), ("segment", "crop"), ("segment", "resize")],
+)
 def test_an_image_is_brought_as_was_asked(
     command: str, fit: str, photo: Path, weights: Path, tmp_path: Path, netviz: Callable[..., Any]
 ) -> None:
@@ -110,7 +112,7 @@ def test_over_many_images_and_at_any_size(
     sized = (*five, "--size", SIDE, "-i", photo, "--workers", "0", "-o")
     assert netviz("patches", *sized[:-1], "-l", "conv", "-o", tmp_path / "run").status == 0
     facts = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert facts["input"].endswith(TOLD)
+    assert facts["options"]["input"].endswith(TOLD)
     assert facts["doubts"] == []
     (layer,) = (tmp_path / "run" / "layers").iterdir()
     assert load_result(layer).input.endswith(TOLD)
