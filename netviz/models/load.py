@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from netviz.errors import ModelError
 from netviz.models.builders import build_timm, build_torchvision, torchvision_names
-from netviz.models.described.description import Description, described, typed
+from netviz.models.described.description import Description, believed, described, typed
 from netviz.models.described.inside import told_by_file, told_by_module
 from netviz.models.described.sidecar import read_sidecar, sidecar, write_sidecar
 from netviz.models.known.networks import KNOWN
@@ -161,14 +161,14 @@ def _open(spec: ModelSpec, trust: bool, weights: str | Path, seed: int) -> Model
 
 def _told(model: Model) -> Model:
     """Return a model whose module was made elsewhere, with what its attributes say."""
-    return described(model, told_by_module(model.runnable(), model.weights))
+    return believed(model, told_by_module(model.runnable(), model.weights))
 
 
 def _from_file(path: Path, trust: bool) -> Model:
     checkpoint = read_checkpoint(path, trust=trust)
     if checkpoint.module is not None and not isinstance(checkpoint.module, torch.jit.ScriptModule):
         model = given(unwrap(checkpoint.module).eval(), path.stem, f"{checkpoint.format} {path.name}")
-        return described(_told(model), told_by_file(checkpoint.beside, model.weights))
+        return believed(_told(model), told_by_file(checkpoint.beside, model.weights))
     skips = open_skips(path, checkpoint.state) if checkpoint.format == "safetensors" else None
     if skips is not None:
         return skips
@@ -203,7 +203,7 @@ def _from_file(path: Path, trust: bool) -> Model:
         origin=f"{origin}, recognised as {found.builder}{f' ({headless})' if headless else ''}",
         doubts=(headless,) if headless else (),
     )
-    return described(model, told_by_file(checkpoint.beside, model.weights))
+    return believed(model, told_by_file(checkpoint.beside, model.weights))
 
 
 def _unrecognised(path: Path, checkpoint: Checkpoint, nearest: tuple[str, ...]) -> str:
@@ -228,7 +228,7 @@ def _filled(model: Model, path: Path, trust: bool) -> Model:
     state = checkpoint.state if wanted.keys() <= checkpoint.state.keys() else computed(checkpoint.state)
     network = fill(network, _without_prefix(state, wanted), path)
     model = replace(model, weights=network.state_dict(), origin=f"{model.name} with {path.name}", doubts=())
-    return described(model, told_by_file(checkpoint.beside, model.weights))
+    return believed(model, told_by_file(checkpoint.beside, model.weights))
 
 
 def _without_prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

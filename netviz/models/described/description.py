@@ -1,6 +1,5 @@
 """What one source says of a network: how it wants its images, and what its outputs mean."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -101,7 +100,7 @@ def _numbers(name: str, value: float | Sequence[float] | None) -> tuple[float, .
     except (TypeError, ValueError):
         found = ()
     if not found or isinstance(value, str) or not all(abs(one) <= LARGEST_RANGE for one in found):
-        raise ValueError(f"{name} must be a number, or one for each channel, not {value!r}")
+        raise ValueError(f"{name} must be a number, or one for each channel, not {value!r:.60}")
     return found
 
 
@@ -167,6 +166,14 @@ def described(model: Model, said: Description) -> Model:
     )
 
 
+def believed(model: Model, said: Description) -> Model:
+    """Return `described` for what a file or module says of itself: what does not fit the network is passed over."""
+    try:
+        return described(model, said)
+    except ModelError:
+        return described(model, Description(labels=said.labels))
+
+
 def _each(
     name: str, said: tuple[float, ...] | None, own: tuple[float, ...], model: str, channels: int
 ) -> tuple[float, ...]:
@@ -174,15 +181,8 @@ def _each(
     if said is None:
         return own
     if len(said) not in (1, channels):
-        what = "1 channel" if channels == 1 else f"{channels} channels"
-        raise ModelError(
-            f"{name} has {len(said)} values, but {model} takes {what}: give one for all or {channels}"
-            if channels > 1
-            else f"{name} has {len(said)} values, but {model} takes {what}: give one"
+        takes = (
+            "1 channel: give one" if channels == 1 else f"{channels} channels: give one for all or {channels}"
         )
+        raise ModelError(f"{name} has {len(said)} values, but {model} takes {takes}")
     return said * (channels // len(said))
-
-
-def range_of(mean: Sequence[float]) -> tuple[float, float] | None:
-    """Return the range that means can only belong to where a file does not tell it; None for 0…1."""
-    return (0.0, 255.0) if any(one > 1 for one in mean) and all(math.isfinite(one) for one in mean) else None

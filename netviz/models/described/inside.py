@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from netviz.models.described.description import Description, range_of, typed
+from netviz.models.described.description import Description, typed
 from netviz.models.described.labels import as_labels
 from netviz.models.preprocessing import Preprocessing, from_timm, from_transforms
 
@@ -50,10 +50,17 @@ def told_by_file(settings: Mapping[str, Any], state: Mapping[str, Tensor]) -> De
 def told_by_module(module: nn.Module, state: Mapping[str, Tensor]) -> Description:
     """Return what the attributes of a module say, such as ``classes``, ``mean``, ``pretrained_cfg`` or ``weights``.
 
-    A mean and a standard deviation with which the module itself computes are no statement about its input.
+    A mean and a standard deviation, or transforms, with which the module itself computes are no statement about its
+    input.
     """
-    wanted = {*LABELS, *TIMM, *NESTED, *TRANSFORMS}
-    if not _normalizes(module):
+    computing = _read_by_methods(module)
+    wanted = {
+        *LABELS,
+        *TIMM,
+        *NESTED,
+        *(name for name in TRANSFORMS if not any(name in one for one in computing)),
+    }
+    if not any({*pair} <= one for one in computing for pair in STATISTICS):
         wanted.update(name for pair in STATISTICS for name in pair)
     values: dict[str, Any] = {}
     for name in sorted(wanted):
@@ -70,16 +77,16 @@ def _is_state(module: nn.Module, name: str) -> bool:
     return name in module._buffers or name in module._parameters
 
 
-def _normalizes(module: nn.Module) -> bool:
-    """Return whether one of a module's own methods reads both a mean and a standard deviation."""
-    for cls in type(module).__mro__:
-        if cls is nn.Module:
-            break
-        for name, method in vars(cls).items():
-            read = getattr(getattr(method, "__code__", None), "co_names", ())
-            if name != "__init__" and any(mean in read and std in read for mean, std in STATISTICS):
-                return True
-    return False
+def _read_by_methods(module: nn.Module) -> list[frozenset[str]]:
+    """Return which names each of a module's own methods reads, but for the one that sets them."""
+    own = type(module).__mro__[: type(module).__mro__.index(nn.Module)]
+    codes = (
+        getattr(method, "__code__", None)
+        for cls in own
+        for name, method in vars(cls).items()
+        if name != "__init__"
+    )
+    return [frozenset(code.co_names) for code in codes if code is not None]
 
 
 def _told(values: Mapping[str, Any], state: Mapping[str, Tensor]) -> Description:
@@ -127,12 +134,9 @@ def _here(place: Mapping[str, Any], state: Mapping[str, Tensor]) -> Description:
     for mean, std in STATISTICS:
         with suppress(ValueError):
             values = typed(mean=_plain(place.get(mean)), std=_plain(place.get(std)))
-            if (
-                values.mean is not None
-                and values.std is not None
-                and {*map(len, (values.mean, values.std))} <= {1, 3}
-            ):
-                scale = range_of(values.mean)
+            if _whole(values):
+                # Means above 1 can only be of 0…255.
+                scale = (0.0, 255.0) if max(values.mean or ()) > 1 else (0.0, 1.0)
                 return Description(preprocessing, values.mean, values.std, scale, None, labels)
     return Description(preprocessing, labels=labels)
 
@@ -184,7 +188,8 @@ def _timm(config: Mapping[str, Any]) -> Preprocessing | None:
 def _transforms(transforms: Any) -> Preprocessing | None:
     """Read torchvision's transforms of an image: a preset of its weights, or a composition that normalizes."""
     with suppress(Exception):  # foreign objects may do anything
-        if not hasattr(transforms, "mean") and not hasattr(transforms, "transforms"):
+        bare = not hasattr(transforms, "mean") and not hasattr(transforms, "transforms")
+        if bare and not isinstance(transforms, nn.Module):
             transforms = transforms()  # what makes them, as a builder's weights have it
         if hasattr(transforms, "mean") and hasattr(transforms, "crop_size"):
             return from_transforms(transforms)

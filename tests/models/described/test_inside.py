@@ -147,6 +147,33 @@ def test_a_module_that_normalizes_itself_says_nothing() -> None:
         assert netviz.load(network).preprocessing == netviz.load(Five()).preprocessing
 
 
+def test_what_does_not_fit_the_network_is_passed_over() -> None:
+    found = netviz.load(Five(1))
+    for said in ({"mean": MEAN, "std": STD}, {"mean": -0.5, "std": 1.0}):
+        grey = Five(1)
+        for name, value in {**said, "classes": NAMES}.items():
+            setattr(grey, name, value)
+        again = netviz.load(grey)
+        assert again.preprocessing == found.preprocessing
+        assert list(again.labels) == NAMES
+
+
+def test_transforms_that_run_inside_say_nothing() -> None:
+    class Preparing(Stated):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(self.transforms(x))
+
+    from torchvision.transforms import Compose, Normalize
+
+    found = netviz.load(Preparing(transforms=Compose([Normalize(MEAN, STD)])))
+    assert found.preprocessing == netviz.load(Five()).preprocessing
+    ran: list[int] = []
+    part = nn.Sequential(nn.Identity())
+    part.register_forward_pre_hook(lambda *_: ran.append(1))
+    netviz.load(Stated(transforms=part))
+    assert not ran
+
+
 def test_torchvisions_weights_and_transforms() -> None:
     weights = pytest.importorskip("torchvision.models").AlexNet_Weights.DEFAULT
     own = netviz.load("alexnet", weights="none").preprocessing
