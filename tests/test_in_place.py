@@ -93,6 +93,23 @@ def skips() -> SkipNetwork:
     return network
 
 
+class Halving(nn.Module):
+    """Brightness at every pixel, from half resolution and full: only images with even sides fit together."""
+
+    def __init__(self, deep: int = 3) -> None:
+        super().__init__()
+        self.grey, self.maps, self.deep = averaging(1, 1, 3), peaked(), deep
+
+    def forward(self, x: Tensor) -> Tensor:
+        grey = self.grey(x)
+        coarse = grey
+        for _ in range(self.deep):
+            coarse = nn.functional.max_pool2d(coarse, 2)
+        coarse = nn.functional.interpolate(coarse, scale_factor=2.0**self.deep)
+        bright = self.maps((grey + coarse) / 2)
+        return torch.cat([bright, 0.5 - bright], 1)
+
+
 class Classifier(nn.Module):
     """Two classes: how bright the image is, and how dark."""
 
@@ -233,14 +250,25 @@ def dense_scores(network: nn.Module, crop: int | None = None, **options: Any) ->
     return look
 
 
-def streamed(short_side: int | None) -> Look:
+def streamed(short_side: int | None, network: Callable[[], nn.Module] = skips) -> Look:
     def look(scene: Scene, path: Path) -> Places:
-        found = show(scene.photo, model=model(skips()), short_side=short_side)
-        looked = [picture(name) for picture in (found.predicted, found.added) for name in found.names]
+        found = show(scene.photo, model=model(network()), short_side=short_side)
+        pictures = (found.predicted, found.added) if found.taps else (lambda name: found.streams[name][0],)
+        looked = [picture(name) for picture in pictures for name in found.names]
         per = np.array(scene.mask.shape) / found.image.shape[:2]
         return [(np.array(center(one)) + 0.5) * per - 0.5 for one in looked]
 
     return look
+
+
+def mapped(scene: Scene, path: Path) -> Places:
+    network = model(Halving())
+    height, width = (round(side / scene.ratio) for side in scene.mask.shape)
+    found = netviz.maps(scene.photo, layer="maps", model=network, size=(height, width))
+    assert found.maps.shape[1:] == (height, width)
+    assert found.padded == (8 if height % 8 or width % 8 else 0)
+    per = np.array(scene.mask.shape) / (height, width)
+    return [(np.array(center(found.maps[0])) + 0.5) * per - 0.5]
 
 
 def evaluated(scene: Scene, path: Path) -> Places:
@@ -295,6 +323,9 @@ LOOKS: dict[str, Look] = {
     "dense, classifier": dense_scores(Classifier(), crop=16, short_side=64),
     "streams": streamed(None),
     "streams, resized": streamed(48),
+    "maps, continued to multiples": mapped,
+    "dense, continued to multiples": dense_scores(Halving()),
+    "streams, continued to multiples": streamed(None, Halving),
     "evaluate": evaluated,
     "hypercolumn": hypercolumns("fixed", SIDE),
     **{f"segment, {kind}": segmented(kind) for kind in KINDS},

@@ -318,7 +318,7 @@ def _heat(one: OnImage, addresses: Addresses, photo: Photo, write: Write) -> Hea
     for at, (code, label) in enumerate(zip(result.classes.tolist(), result.labels, strict=True)):
         row, col = result.peak(at)
         score = float(result.scores[at, row, col])
-        name = label or f"class {code}"
+        name = label or f"{result.called} {code}"
         peaks.append(Peak(name, score, float(result.center_y[row]), float(result.center_x[col])))
     cells = (len(result.center_y), len(result.center_x))
     stride = (float(result.stride[0]), float(result.stride[1]))

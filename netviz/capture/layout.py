@@ -391,7 +391,10 @@ def _resized(dim: Dim, size: int) -> Dim:
         and dim[-1].count % ratio == 0
     ):
         # Pooled evenly, also inside windows, or along a row of all positions.
-        return (*dim[:-1], replace(dim[-1], count=dim[-1].count // ratio, step=dim[-1].step * ratio, shift=shift))
+        return (
+            *dim[:-1],
+            replace(dim[-1], count=dim[-1].count // ratio, step=dim[-1].step * ratio, shift=shift),
+        )
     if plain:
         return (Atom(names.pop(), size, shift=shift),)
     return (Atom("t" if names & set("yxt") else "c" if "c" in names else "-", size),)
@@ -493,7 +496,11 @@ def taken(dim: Dim, places: range) -> Dim:
         shift = -1 if any(atom.shift for atom in dim) else 0
         (only, *more) = dim
         every = places.step if len(places) * places.step == only.count else 1
-        return (Atom("t", len(places)) if more else replace(only, count=len(places), step=only.step * every, shift=shift),)
+        return (
+            Atom("t", len(places))
+            if more
+            else replace(only, count=len(places), step=only.step * every, shift=shift),
+        )
     first, last = tokens.before, tokens.before + total(tokens.grid)
     if places.step == 1 and places.start <= first and places.stop >= last:
         if len(places) == last - first:

@@ -60,7 +60,7 @@ class OneOutput(nn.Module):
         super().__init__()
         self.network = network
         self.name = name
-        self.train(network.training)
+        self.training = network.training  # alone: `train` would change the network's own modules
 
     def forward(self, image: Tensor) -> Tensor:
         """Run the network and return the tensor."""
@@ -160,7 +160,7 @@ def listed(found: Mapping[str, Tensor]) -> str:
     """Say what a network returns: names and shapes."""
     if len(found) <= 1:
         shape = "".join("×".join(map(str, one.shape)) or "a number" for one in found.values())
-        return f"its only output is {shape}" if found else "it returns no tensor"
+        return f"its only output is {shape}" if found else "it returns no tensor made from the image"
     some = [f"{name} ({'×'.join(map(str, one.shape)) or 'a number'})" for name, one in found.items()]
     return f"its outputs are {', '.join(some[:6])}{', …' if len(some) > 6 else ''}"
 

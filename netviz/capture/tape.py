@@ -257,11 +257,13 @@ class _Recording:
 
     def finish(self, output: Any) -> None:
         """Close the tape."""
+        main = main_tensor(output)
         for name, tensor in named_tensors(output).items():
-            number = self._current(tensor, "")
+            # Of unknown origin only what may be looked at: it keeps the tape from being run again.
+            number = self._current(tensor, "") if tensor in self.known or tensor.ndim in (2, 4) else None
             if number is not None:
                 self.tape.outputs[name] = number
-        self.tape.output = self._current(main_tensor(output), "")
+        self.tape.output = self._current(main, "")
         self.tape.nodes = tuple(self.nodes)
 
     def _current(self, tensor: Tensor | None, module: str) -> int | None:

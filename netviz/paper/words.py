@@ -107,3 +107,8 @@ def number(value: float) -> str:
 def counted(count: int, noun: str) -> str:
     """Write a count with its noun: ``no dead filters``, ``1 dead filter``, ``2 dead filters``."""
     return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"
+
+
+def padded(multiple: int) -> list[str]:
+    """Say that an image was continued to multiples of so many pixels; nothing for 0."""
+    return [f"the image is continued by reflection to multiples of {multiple} pixels"] if multiple else []

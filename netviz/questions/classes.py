@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from netviz.capture.outputs import class_output, listed, one_output
+from netviz.capture.outputs import OneOutput, class_output, listed, one_output
 from netviz.capture.tape import Tape
 from netviz.errors import ModelError
 from netviz.models import Model
+from netviz.models.model import unwrap
 from netviz.questions.opening import Opened
 
 _SUGGESTED = 6
@@ -71,6 +72,35 @@ def class_label(model: Model, number: int) -> str:
     return model.labels[number] if model.labels else ""
 
 
+def what_is_scored(model: Model, output: str, count: int) -> str:
+    """Return what an output's channels are to be called: ``"class"``, or ``"channel"`` where nothing says classes.
+
+    That is said by their names, by the output's (``logits``, ``scores``), by an architecture of torchvision or timm,
+    or by a number of classes that the network itself holds; of another, two channels may as well be a direction.
+
+    Parameters
+    ----------
+    model : Model
+    output : str
+        The output's name; "" where the network gives one tensor.
+    count : int
+        How many channels it has.
+    """
+    if len(model.labels) == count or output.rpartition(".")[2].casefold() in ("logits", "scores"):
+        return "class"
+    network = unwrap(model.runnable())
+    network = network.network if isinstance(network, OneOutput) else network
+    if type(network).__module__.startswith(("torchvision.models.", "timm.models.")):
+        return "class"
+    held = [
+        getattr(one, name, None) for one in (network, getattr(network, "config", None)) for name in _COUNTS
+    ]
+    return "class" if any(type(one) is int and one == count for one in held) else "channel"
+
+
+_COUNTS = ("num_classes", "n_classes", "classes", "num_labels")
+
+
 class Scores(NamedTuple):
     """A network's class scores on an image.
 
@@ -85,6 +115,8 @@ class Scores(NamedTuple):
         Gives that output alone.
     tape : Tape
         Of `network` on the image.
+    called : str
+        ``"class"`` or ``"channel"``, as `what_is_scored` tells.
     """
 
     values: Tensor
@@ -92,6 +124,7 @@ class Scores(NamedTuple):
     output: str
     network: nn.Module
     tape: Tape
+    called: str
 
 
 def scores_on(
@@ -134,7 +167,8 @@ def scores_on(
         height, width = values.shape[-2:]
         what += f", mean over the class's map of {height}×{width} positions"
     alone = replace(tape, output=tape.outputs[name])
-    return Scores(class_scores(values)[0], what, name, one_output(opened.network, name), alone)
+    called = what_is_scored(model, name, values.shape[1])
+    return Scores(class_scores(values)[0], what, name, one_output(opened.network, name), alone, called)
 
 
 def class_scores(output: Tensor) -> Tensor:

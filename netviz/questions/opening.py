@@ -22,6 +22,7 @@ from netviz.capture import (
     record,
     unwrap,
 )
+from netviz.capture.padding import larger, padding_multiple, runs
 from netviz.errors import ImageError, LayerError, ModelError
 from netviz.geometry.field import Field, geometry
 from netviz.images import Photo, Prepared, prepare
@@ -92,11 +93,30 @@ def layers(
     # A network whose modules were exchanged in the meantime is followed anew.
     key = (size, channels, preprocessing.crop, *map(id, model.network.modules()))
     if key not in model.indexes:
-        model.indexes[key] = index_layers(
-            model.network, size=size, channels=channels, prefer=preprocessing.crop
-        )
+        try:
+            model.indexes[key] = index_layers(
+                model.network, size=size, channels=channels, prefer=preprocessing.crop
+            )
+        except ModelError as error:
+            multiple = 0 if size is None else padding_multiple(model.network, preprocessing.channels, size)
+            if not multiple:
+                raise
+            raise ModelError(
+                f"{model.name} does not run at {_sides(size)} pixels: {_multiples(size, multiple)}"
+            ) from error
     found: LayerIndex = model.indexes[key]
     return found
+
+
+def _multiples(size: Sequence[int] | None, multiple: int) -> str:
+    """Say which sides a network takes, and how to give them."""
+    return (
+        f"its sides must be multiples of {multiple}; give --size {_sides(larger(size or (), multiple), 'x')}"
+    )
+
+
+def _sides(size: Sequence[int] | None, between: str = "×") -> str:
+    return between.join(map(str, size or ()))
 
 
 def _others(model: Model) -> str:
@@ -218,6 +238,14 @@ class Opened:
         require_channels(self.model, self.index)
         return prepare(photo.pixels, self.preprocessing)
 
+    def multiple(self, size: tuple[int, int]) -> int:
+        """Return to multiples of how many pixels images of this size must be brought; 0 if they need not."""
+        shape = self.index.input_shape
+        channels = self.model.preprocessing.channels
+        if shape is None or size == shape[1:] or runs(self.network, (channels, *size)):
+            return 0
+        return padding_multiple(self.network, channels, size)
+
     def tape(self, image: Tensor, name: str) -> Tape:
         """Run the network once on a normalized image, (1, C, H, W), and return the tape with its values.
 
@@ -237,9 +265,12 @@ def open_model(
     *,
     size: tuple[int, int] | None = None,
     fit: str = "crop",
+    pad: bool = False,
     **options: Unpack[ModelOptions],
 ) -> Opened:
     """Open a network for images of a size, in pixels (by default its own), brought to it as `fit` says.
+
+    With `pad` also for one that it takes only continued to multiples: its layers are then as at those.
 
     Raises
     ------
@@ -251,7 +282,13 @@ def open_model(
     check_fit(fit)
     model = load(model, **options)
     network = unwrap(model.runnable())
-    index = layers(model, size=size)
+    try:
+        index = layers(model, size=size)
+    except ModelError:
+        multiple = padding_multiple(network, model.preprocessing.channels, size) if pad and size else 0
+        if size is None or not multiple:
+            raise
+        index = layers(model, size=larger(size, multiple))
     return Opened(model, network, index, input_preprocessing(model.preprocessing, index, size).fitted(fit))
 
 
@@ -391,10 +428,9 @@ def run_layers(
 
 def does_not_run(model: Model, name: str, size: Sequence[int], problem: str) -> str:
     """Say that a network does not run on an image of this height and width."""
-    return (
-        f"{model.name} does not run on {name} at {size[0]}×{size[1]} pixels ({problem}); "
-        f"give a larger image, or --size HxW"
-    )
+    multiple = padding_multiple(model.runnable(), model.preprocessing.channels, size)
+    remedy = _multiples(size, multiple) if multiple else "give a larger image, or --size HxW"
+    return f"{model.name} does not run on {name} at {_sides(size)} pixels ({problem}); {remedy}"
 
 
 def input_preprocessing(

@@ -4,10 +4,15 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 import netviz as library
-from netviz.errors import LayerError, ModelError
+from netviz.errors import ImageError, LayerError, ModelError
+from netviz.fcn.streams.measure import show
+from netviz.images import Photo, prepare
+from netviz.questions.drawing import figure
 from support import takers
+from support.pictures import texts
 
 REFUSED = {
     "TwoInputs": r"takes 2 inputs \(left, right\), netviz gives one batch of images; wrap it",
@@ -106,3 +111,28 @@ def test_a_network_that_writes_to_its_input_is_as_its_twin(photo):
         for name, values in found.items():
             if values.dtype.kind in "fui":
                 np.testing.assert_allclose(values, twin[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_sides_that_must_be_multiples(netviz, photo):
+    """Maps are those of the image reflected by NumPy, cropped; where images are not continued, the remedy is said."""
+    network = takers.Halving().eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (37, 43, 3), dtype=np.uint8)
+    preprocessing = library.load(network).preprocessing
+    values = prepare(pixels, preprocessing.sized(37, 43)).tensor
+    with torch.no_grad():
+        wanted = network(torch.from_numpy(np.pad(values, ((0, 0), (0, 0), (0, 3), (0, 5)), "reflect")))
+    found = library.maps(Photo("noise", pixels), model=network, layer="-1", size=(37, 43))
+    assert (found.padded, found.maps.shape) == (8, (2, 37, 43))
+    shown = show(Photo("noise", pixels), model=network)
+    assert shown.padded == 8
+    np.testing.assert_allclose(shown.streams["out"], wanted[0, :, :37, :43], rtol=1e-5, atol=1e-5)
+    for result in (found, shown, library.dense(Photo("noise", pixels), model=network)):
+        assert "continued by reflection to multiples of 8 pixels" in texts(figure(result))
+    with pytest.raises(ModelError, match="sides must be multiples of 8; give --size 40x48"):
+        library.hypercolumn(Photo("noise", pixels), model=network, layers="conv1", size=(37, 43))
+    with pytest.raises(ImageError, match="give another image"):
+        show(Photo("small", pixels[:3, :3]), model=network)
+    done = netviz(
+        "maps", photo, "--model", "support.takers:Halving", "-l", "conv1", "--size", "37x43", "--json"
+    )
+    assert json.loads(done.out)["padded"] == 8

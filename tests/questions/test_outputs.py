@@ -1,5 +1,7 @@
 """Of a network that returns several tensors, every question about classes takes the class scores, and says so."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from netviz.fcn.streams.measure import show
 from netviz.images import Photo
 from netviz.questions.drawing import figure
 from netviz.questions.opening import open_model
-from support.network import Several
+from support.network import Several, state_of
 from support.pictures import texts
 
 PHOTO = Photo("noise", np.random.default_rng(0).integers(0, 256, (40, 48, 3), dtype=np.uint8))
@@ -74,7 +76,12 @@ def test_dense_casts_the_classifier_and_not_its_features():
 class Pixels(nn.Module):
     """Features, class scores of the whole image, and scores of three classes at every pixel, twice."""
 
+    def __init__(self, classes=0):
+        super().__init__()
+        self.conv, self.num_classes = nn.Conv2d(3, 3, 1), classes
+
     def forward(self, x):
+        x = self.conv(x)
         return {"features": x[..., ::2, ::2], "image": x.mean((2, 3)), "aux": -x, "out": 2 * x}
 
 
@@ -87,3 +94,37 @@ def test_streams_are_the_outputs_at_the_images_size():
     assert "output aux" in caption(one)
     with pytest.raises(ModelError, match="the output 'features' of Pixels is 1×3×20×24"):
         show(PHOTO, model=Pixels(), output=0)
+
+
+@pytest.mark.parametrize(
+    ("network", "labels", "called"),
+    [
+        (Pixels(), (), "channel"),
+        (Pixels(), ("a", "b", "c"), "class"),
+        (Pixels(classes=3), (), "class"),
+        (Pixels(classes=4), (), "channel"),
+    ],
+)
+def test_channels_are_classes_only_where_something_says_so(network, labels, called):
+    model = replace(netviz.load(network), labels=labels)
+    dense, streams = netviz.dense(PHOTO, model=model), show(PHOTO, model=model)
+    occluded = netviz.occlusion(PHOTO, model=model, **QUICK)
+    assert {one.called for one in (dense, streams, occluded)} == {called}
+    name = labels[0] if labels else f"{called} 0"
+    assert occluded.name in (*labels, *(f"{called} {number}" for number in range(3)))
+    assert streams.classes[0] == name
+    for one in (dense, streams, occluded):
+        assert ("class " in caption(one) or "classes" in caption(one)) == (
+            called == "class" or one is streams
+        )
+    assert ("taken for classes" in caption(streams)) == (called == "channel")
+
+
+@pytest.mark.parametrize("ask", [netviz.occlusion, netviz.dense, show])
+def test_the_network_is_left_as_found(ask):
+    network = nn.Sequential(Several("named").train() if ask is not show else Pixels().train())
+    network[0].eval()
+    before = state_of(network)
+    ask(PHOTO, model=network, **(QUICK if ask is netviz.occlusion else {"short_side": 256}))
+    assert state_of(network) == before
+    assert network.training

@@ -139,3 +139,16 @@ class Volumes(nn.Sequential):
 class Lazy(nn.Sequential):
     def __init__(self) -> None:
         super().__init__(nn.LazyConv2d(4, 3), nn.ReLU())
+
+
+class Halving(nn.Module):
+    """Takes only images whose sides are multiples of 8."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(3, 2, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        fine = self.conv(x)
+        return fine + nn.functional.interpolate(nn.functional.max_pool2d(fine, 8), scale_factor=8.0)

@@ -200,7 +200,7 @@ def _grid(canvas: Canvas, result: DenseResult, box: Box, shape: tuple[int, int])
 def _name(result: DenseResult, number: int) -> str:
     if result.channels == 1 and not result.labels[number]:
         return "output"
-    return result.labels[number] or f"class {result.classes[number]}"
+    return result.labels[number] or f"{result.called} {result.classes[number]}"
 
 
 def _peak(result: DenseResult, number: int) -> list[str]:
@@ -244,6 +244,7 @@ def _header(result: DenseResult, scale: Scale, paper: int) -> Head:
         "a classifier made fully convolutional" if result.cast else "",
         f"{cols}{TIMES}{rows} cells (W{TIMES}H)",
         seen,
+        *words.padded(result.padded),
         _chosen(result, drawn),
         {
             "geometry": "each cell is placed at the centre of its receptive field",
@@ -273,7 +274,8 @@ def _header(result: DenseResult, scale: Scale, paper: int) -> Head:
 def _chosen(result: DenseResult, drawn: int) -> str:
     if result.channels == 1:
         return "its one map"
-    of = f"{drawn} of {result.channels} classes"
+    several = "classes" if result.called == "class" else "channels"
+    of = f"{drawn} of {result.channels} {several}"
     if drawn < len(result.classes):
-        of = f"{drawn} drawn of {len(result.classes)} chosen of {result.channels} classes"
+        of = f"{drawn} drawn of {len(result.classes)} chosen of {result.channels} {several}"
     return of + (", those with the highest scores anywhere" if result.chosen == "top" else "")

@@ -37,6 +37,8 @@ class Level:
         Height and width of the input.
     field : Field
     preprocessing : Preprocessing
+    padded : int
+        As in `DenseNetwork`.
     """
 
     scale: float
@@ -50,6 +52,7 @@ class Level:
     size: tuple[int, int]
     field: Field
     preprocessing: Preprocessing
+    padded: int = 0
 
 
 def resized(preprocessing: Preprocessing, photo: Photo, scale: float = 1.0) -> tuple[int, int]:
@@ -70,7 +73,15 @@ def run_level(dense: DenseNetwork, photo: Photo, scale: float = 1.0) -> Level:
     size = resized(dense.preprocessing, photo, scale)
     check_window(dense, photo, size, scale)
     preprocessing = replace(dense.preprocessing, resize=size, crop=None)
-    scores = dense.run(prepare(photo.pixels, preprocessing).tensor, photo.name, scale).numpy()
+    image = prepare(photo.pixels, preprocessing).tensor
+    try:
+        scores = dense.run(image, photo.name, scale).numpy()
+    except ImageError:
+        padded = dense.continued(size)
+        if padded is None:
+            raise
+        dense = padded
+        scores = dense.run(image, photo.name, scale).numpy()
     field = dense.field(size)
     cells = (int(scores.shape[-2]), int(scores.shape[-1]))
     placed = _placed(dense, field, cells, size)
@@ -93,6 +104,7 @@ def run_level(dense: DenseNetwork, photo: Photo, scale: float = 1.0) -> Level:
         size=size,
         field=field,
         preprocessing=preprocessing,
+        padded=dense.padded,
     )
 
 

@@ -137,6 +137,8 @@ def dense(
         **provenance(opened.model, first.preprocessing, photo),
         levels=_arrays(levels, chosen) if pyramidal else {},
         output=opened.output if isinstance(opened, DenseNetwork) else "",
+        padded=max(one.padded for one in levels),
+        called=opened.called if isinstance(opened, DenseNetwork) else "class",
     )
 
 

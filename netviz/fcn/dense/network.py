@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from netviz.capture import brief, evaluation, index_layers, network_device, stand_in, unwrap
 from netviz.capture.outputs import dense_output, listed, one_output, run_once
+from netviz.capture.padding import Padded, padding_multiple
 from netviz.capture.tensors import tensors_in
 from netviz.capture.trace import require_values
 from netviz.capture.watch import forward
@@ -15,6 +16,7 @@ from netviz.fcn.casting.cast import cast as cast_network
 from netviz.fcn.casting.cast import cast_field
 from netviz.geometry.field import Field, geometry
 from netviz.models import Model, Preprocessing
+from netviz.questions.classes import what_is_scored
 from netviz.questions.opening import layers, require_channels
 
 ENLARGED = 2
@@ -60,6 +62,8 @@ class DenseNetwork:
         How a whole image is brought to it, at scale 1.
     output : str
         The name of the output that holds the scores; "" where the network gives one tensor.
+    padded : int
+        To multiples of how many pixels an image's sides are brought first; 0 if they are not.
     """
 
     model: Model
@@ -69,11 +73,25 @@ class DenseNetwork:
     cast: bool
     preprocessing: Preprocessing
     output: str = ""
+    padded: int = 0
+
+    @property
+    def called(self) -> str:
+        """What its channels are called: ``"class"`` or ``"channel"``."""
+        return what_is_scored(self.model, self.output, self.channels)
 
     @property
     def device(self) -> torch.device:
         """Where the network is."""
         return network_device(self.maps)
+
+    def continued(self, size: tuple[int, int]) -> "DenseNetwork | None":
+        """Return the network with images continued to multiples, if that makes it run on this height and width."""
+        if self.native is not None or self.padded:
+            return None
+        multiple = padding_multiple(self.maps, self.model.preprocessing.channels, size)
+        maps = ScoreMaps(Padded(self.maps.network, multiple))
+        return replace(self, maps=maps, padded=multiple) if multiple else None
 
     def run(self, image: Tensor, name: str, scale: float = 1.0) -> Tensor:
         """Return the scores (C, h, w) of a normalized image (1, C, H, W).

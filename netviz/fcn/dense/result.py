@@ -65,6 +65,11 @@ class DenseResult(Result):
         How the image was brought to the network.
     output : str
         The name of the output that holds the scores; empty where the network gives one tensor.
+    padded : int
+        To multiples of how many pixels the image's sides were continued (reflected), as the network takes only these;
+        what it gives for that is cropped. 0 if they were not.
+    called : str
+        What a score is of: ``"class"``, or ``"channel"`` where nothing says that the network's outputs are classes.
     """
 
     kind: ClassVar[str] = "dense"
@@ -94,6 +99,8 @@ class DenseResult(Result):
         "scales": "0…1e9",
         "inputs": "1…1e9",
         "strides": "0…1e9",
+        "padded": "0…",
+        "called": "class | channel",
         "field_status": "exact | upper_bound | global | unknown",
     }
 
@@ -119,6 +126,8 @@ class DenseResult(Result):
     field_status: str
     levels: Arrays
     output: str = ""
+    padded: int = 0
+    called: str = "class"
 
     @property
     def stride(self) -> Pair:

@@ -18,6 +18,7 @@ from typing_extensions import Unpack
 
 from netviz.capture import brief, evaluation, network_device
 from netviz.capture.outputs import dense_output, named_tensors
+from netviz.capture.padding import padding_multiple
 from netviz.engines import Progress
 from netviz.errors import ImageError, ModelError
 from netviz.fcn.data import Segmentation, open_segmentation
@@ -305,7 +306,9 @@ def _streams(network: nn.Module, image: Tensor, name: str) -> dict[str, Tensor]:
     try:
         output = network(image)
     except (RuntimeError, ValueError, IndexError) as error:
-        raise ImageError(f"the network does not run on {name} ({brief(error)})") from error
+        multiple = padding_multiple(network, image.shape[1], image.shape[2:])
+        remedy = f"; it takes sides that are multiples of {multiple}: give such images" if multiple else ""
+        raise ImageError(f"the network does not run on {name} ({brief(error)}){remedy}") from error
     if isinstance(network, SkipNetwork):
         return {stream: output[stream] for stream in network.streams}
     size = tuple(image.shape[-2:])

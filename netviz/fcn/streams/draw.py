@@ -153,6 +153,7 @@ def _maps_header(result: StreamsResult, scale: Scale, paper: int) -> Head:
     title = [result.network, f"{plural} {', '.join(result.names)}", result.image_name]
     alone = f"output {result.output}" if result.output else "one output"
     caption = ["coarse to fine" if len(result.names) > 1 else alone, f"every map {_grid(result)}"]
+    caption += words.padded(result.padded)
     if result.form == "edges":
         what = result.classes[0] if result.classes else "edge"
         note = [f"sigmoid of the logit: how likely a pixel is {'an' if what[:1] in 'aeiou' else 'a'} {what}"]
@@ -308,9 +309,13 @@ def _header(result: StreamsResult, paper: int) -> Head:
     count = len(result.classes)
     title = [result.network, f"streams {', '.join(result.names)}", result.image_name]
     chosen = [f"output {result.output}"] if result.output else []
-    caption = [*chosen, f"{count} classes", f"every stream {_grid(result)}"]
+    taken = (
+        "classes" if result.called == "class" else "channels, taken for classes: nothing says what they are"
+    )
+    caption = [*chosen, f"{count} {taken}", f"every stream {_grid(result)}"]
     if _seen(result):
         caption.append(f"the network saw the image at {_seen(result)}")
+    caption += words.padded(result.padded)
     if count > len(style.CLASSES):
         caption.append(f"colours repeat after {len(style.CLASSES)} classes")
     if result.scores:

@@ -14,6 +14,7 @@ from typing_extensions import Unpack
 
 from netviz.capture import brief, evaluation, network_device, unwrap
 from netviz.capture.outputs import asked_for, dense_output, named_tensors
+from netviz.capture.padding import Padded, padding_multiple
 from netviz.errors import ImageError, ModelError
 from netviz.fcn.metrics import Confusion, Metrics, metrics
 from netviz.fcn.streams.result import StreamsResult, Tap
@@ -23,6 +24,7 @@ from netviz.images.labelled.masks import VOID, VOID_NAMES
 from netviz.models import Model, ModelOptions, ModelSpec, load
 from netviz.models.known.hed import HED
 from netviz.models.known.skips.network import SkipNetwork, to_image
+from netviz.questions.classes import what_is_scored
 from netviz.questions.opening import provenance
 from netviz.results.base import Arrays
 from netviz.results.choose import several
@@ -185,14 +187,23 @@ def show(
             )
     prepared = prepare(photo.pixels, preprocessing)
     shown = photo.pixels if at_own_pixels else prepared.image
-    streams, added, main = _streams(opened, network, prepared.tensor, photo.name, (height, width), output)
+    seen_image, multiple = prepared.tensor, 0
+    try:
+        streams, added, main = _streams(opened, network, seen_image, photo.name, (height, width), output)
+    except ImageError:
+        multiple = padding_multiple(network, preprocessing.channels, seen)
+        if not multiple:
+            raise
+        padded = Padded(network, multiple)
+        streams, added, main = _streams(opened, padded, seen_image, photo.name, (height, width), output)
     names = coarse_to_fine(tuple(streams))
     count = streams[names[0]].shape[0]
     form = "classes" if count > 1 else "edges" if isinstance(network, HED) else "values"
     if truth is not None and form != "classes":
         raise ModelError(f"{opened.name} has no classes to compare with a mask; leave out --truth")
     labels = opened.labels if len(opened.labels) == count else ()
-    classes = labels or tuple(f"class {number}" for number in range(count))
+    called = what_is_scored(opened, main, count)
+    classes = labels or tuple(f"{called} {number}" for number in range(count))
     known = (
         None
         if truth is None
@@ -219,6 +230,8 @@ def show(
         void_share=0.0 if known is None else float((known < 0).mean()),
         input_size=seen,
         output=main,
+        padded=multiple,
+        called=called,
     )
 
 

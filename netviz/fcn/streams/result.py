@@ -54,6 +54,11 @@ class StreamsResult(Result):
         Height and width at which the network saw the image; None (in files of earlier releases) if that is `image`'s.
     output : str
         The output whose scores, with all others of their shape, are the streams; empty where it gives no others.
+    padded : int
+        To multiples of how many pixels the image's sides were continued (reflected), as the network takes only these;
+        its maps are cropped. 0 if they were not.
+    called : str
+        What a score is of: ``"class"``, or ``"channel"`` where nothing says that the network's outputs are classes.
     taps : dict
         By stream, of a network with skips: the ``layer`` that it scores, and of that layer's positions the ``stride``
         and the ``center`` [y, x] of the first, in pixels of the network's input, which has `input_size`.
@@ -80,6 +85,8 @@ class StreamsResult(Result):
         "original": "1…",
         "void_share": "0…1",
         "input_size": "1…1e9",
+        "padded": "0…",
+        "called": "class | channel",
     }
 
     streams: Arrays
@@ -97,6 +104,8 @@ class StreamsResult(Result):
     void_share: float
     input_size: tuple[int, int] | None = None
     output: str = ""
+    padded: int = 0
+    called: str = "class"
 
     def fault(self) -> str:
         """Return which stream, tap, change or score is missing, or of another size."""

@@ -139,6 +139,7 @@ def _header(result: MapsResult, view: MapView, paper: int) -> Head:
         "each map by its own range" if each else "one scale for all maps",
         drawn_of(view.units, result.channels, result.sort),
     ]
+    caption += words.padded(result.padded)
     if view.reduction > 1:
         caption.append(f"a pixel is the mean of {view.reduction}{TIMES}{view.reduction} positions")
     if view.zero:

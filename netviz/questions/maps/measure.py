@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import Unpack
 
+from netviz.capture.padding import cropped, reflected
 from netviz.images import Photo, read_image
 from netviz.models import ModelSpec
 from netviz.questions.contrast.normalize import METHODS, check_contrast
@@ -80,12 +81,17 @@ def maps(
         raise ValueError(f"scale must be 'each' or 'shared', not {scale!r}")
     if normalize and normalize not in METHODS:
         raise ValueError(f"normalize must be '' or one of {', '.join(METHODS)}, not {normalize!r}")
-    opened = open_model(model, **options)
+    opened = open_model(model, pad=True, **options)
     found = opened.layer(layer)
     chosen = choose_units(units, found.channels, found.name)
     photo = read_image(image)
     prepared = opened.prepare(photo)
-    one = run_layers(opened.model, [found], prepared.tensor, photo.name)[found]
+    seen = prepared.image.shape[0], prepared.image.shape[1]
+    multiple = opened.multiple(seen)
+    image_tensor = reflected(prepared.tensor, multiple) if multiple else prepared.tensor
+    one = run_layers(opened.model, [found], image_tensor, photo.name)[found]
+    if multiple:
+        one = cropped(one, seen, multiple)
     if normalize:
         check_contrast(one, found, opened.model, photo, WINDOW if normalize == "lcn" else 1)
         one = normalize_contrast(torch.from_numpy(one)[None], method=normalize, window=WINDOW)[0].numpy()
@@ -106,6 +112,7 @@ def maps(
         sort=sort,
         normalize=normalize,
         arrangement=str(found.arrangement or ""),
+        padded=multiple,
     )
 
 

@@ -38,6 +38,9 @@ class MapsResult(Result):
     arrangement : str
         Of what the maps were put together: ``"tokens"``, ``"tokens +1"`` (besides one class or register token that has
         no place in the image and is left out), ``"windows"``; empty where the layer gives maps.
+    padded : int
+        To multiples of how many pixels the image's sides were continued (reflected), as the network takes only these;
+        the maps are cropped to the image. 0 if they were not.
     """
 
     kind: ClassVar[str] = "maps"
@@ -54,6 +57,7 @@ class MapsResult(Result):
         "channels": "1…",
         "scale": "each | shared",
         "sort": "index | max",
+        "padded": "0…",
         "normalize": "lcn | lrn | ",
     }
 
@@ -71,6 +75,7 @@ class MapsResult(Result):
     sort: str
     normalize: str = ""
     arrangement: str = ""
+    padded: int = 0
 
     def fault(self) -> str:
         """Return which of the units that are drawn has no map."""

@@ -72,12 +72,12 @@ def _draw(result: OcclusionResult) -> Figure:
 
 
 def _header(result: OcclusionResult, scale: Scale, paper: int) -> Head:
-    label = result.label or f"class {result.class_index}"
     number = f" (class {result.class_index})" if result.label else ""
-    title = [result.network, f"occlusion of {label}", result.image_name]
+    title = [result.network, f"occlusion of {result.name}", result.image_name]
+    chosen = ", the predicted class" if result.called == "class" else ", which is the highest"
     count = result.drops.size
     caption = [
-        f"{label}{number}{', the predicted class' if result.predicted else ''}",
+        f"{result.name}{number}{chosen if result.predicted else ''}",
         f"score {words.number(result.score)} ({result.score_of})",
         f"patch {result.patch}{TIMES}{result.patch}, stride {result.stride}: {words.counted(count, 'place')}",
         f"filled with {_FILLS.get(result.fill, result.fill)}"

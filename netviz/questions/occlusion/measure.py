@@ -125,6 +125,7 @@ def occlusion(
         seed=seed,
         full_passes=found.why_full,
         output=scores.output,
+        called=scores.called,
     )
 
 

@@ -42,6 +42,8 @@ class OcclusionResult(Result):
         Empty if only what changes was computed; else why every place took a full pass.
     output : str
         The name of the output that holds the scores; empty where the network gives one tensor.
+    called : str
+        What a score is of: ``"class"``, or ``"channel"`` where nothing says that the network's outputs are classes.
     """
 
     kind: ClassVar[str] = "occlusion"
@@ -62,6 +64,7 @@ class OcclusionResult(Result):
         "patch": "1…",
         "stride": "1…",
         "fill": "mean | noise | zero",
+        "called": "class | channel",
     }
 
     map: NDArray[np.float32]
@@ -82,6 +85,12 @@ class OcclusionResult(Result):
     seed: int
     full_passes: str
     output: str = ""
+    called: str = "class"
+
+    @property
+    def name(self) -> str:
+        """The class by its label, or its index."""
+        return self.label or f"{self.called} {self.class_index}"
 
     @property
     def worst(self) -> tuple[int, int, int, int]:
