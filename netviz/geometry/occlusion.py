@@ -1,6 +1,7 @@
 """Occlusion: what a network gives when a patch of its image is covered, for every place of the patch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -154,10 +155,10 @@ def occlude(
         Whatever the network raises on this image.
     """
     network = unwrap(network)
-    full = _FullPasses(network, image, baseline, tops, lefts, patch, layer, focus)
-    with torch.no_grad(), evaluation(network):
-        if tape is None:
-            tape = record(network, image, keep=True)
+    if tape is None:
+        tape = record(network, image, keep=True)
+    with torch.no_grad(), _running(network, layer) as run:
+        full = _FullPasses(run, image, baseline, tops, lefts, patch, focus)
         target = (
             tape.output if layer is None else tape.layers.get(Key(layer.module, layer.function, layer.call))
         )
@@ -195,17 +196,32 @@ def _focused(target: Tensor, focus: Box | None) -> Tensor:
     return target[..., top:bottom, left:right]
 
 
+@contextmanager
+def _running(network: nn.Module, layer: Layer | None) -> Iterator[Callable[[Tensor], Tensor | None]]:
+    """Yield what runs the network on images and returns its output, or that of a layer."""
+    if layer is None:
+        with evaluation(network):
+            yield lambda images: main_tensor(forward(network, images))
+        return
+    with capture(network, [layer]) as run:
+
+        def captured(images: Tensor) -> Tensor | None:
+            run(images)
+            return main_tensor(run[layer])
+
+        yield captured
+
+
 @dataclass(frozen=True)
 class _FullPasses:
     """The plain way: the whole network for every place."""
 
-    network: nn.Module
+    network: Callable[[Tensor], Tensor | None]
     image: Tensor
     baseline: Tensor
     tops: NDArray[np.int64]
     lefts: NDArray[np.int64]
     patch: tuple[int, int]
-    layer: Layer | None
     focus: Box | None
 
     def covered(self, places: list[tuple[int, int]]) -> Tensor:
@@ -219,12 +235,7 @@ class _FullPasses:
 
     def target(self, images: Tensor) -> Tensor:
         """Return what the network gives, (P, …), or the focus of it."""
-        if self.layer is None:
-            found = main_tensor(forward(self.network, images))
-        else:
-            with capture(self.network, [self.layer]) as run:
-                run(images)
-                found = main_tensor(run[self.layer])
+        found = self.network(images)
         if found is None:
             raise ValueError("the network gives no tensor")
         return _focused(found, self.focus)
