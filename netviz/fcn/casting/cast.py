@@ -252,7 +252,7 @@ def _try(made: nn.Module, name: str, shape: tuple[int, int, int]) -> None:
     image = torch.zeros(1, channels, 2 * height, 2 * width, dtype=network_dtype(made), device="meta")
     with torch.no_grad():
         try:
-            output = stand_in(made)(image)
+            output = nn.Module.__call__(stand_in(made), image)  # a graph's own call prints what fails
         except Exception:  # the meta device does not know every function; the real run tells
             try:
                 output = made(torch.zeros_like(image, device=network_device(made)))

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from netviz.capture import stand_in
+from netviz.capture import evaluation, stand_in
 
 # Two images: with one, a squeeze would take the batch for a dimension of its own.
 BATCH = 2
@@ -71,7 +71,9 @@ class ValueTracer(fx.Tracer):
         return root_fn, [self.root, self.create_proxy("placeholder", "image", (), {})]
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Keep convolutions whole also where a network has a kind of its own."""
+        """Keep convolutions whole also where a network has a kind of its own; none whose weights the pass makes."""
+        if any(isinstance(one, fx.Proxy) for one in (*m._parameters.values(), *m._buffers.values())):
+            return False
         return isinstance(m, nn.Conv2d) or super().is_leaf_module(m, module_qualified_name)
 
     def proxy(self, node: fx.Node) -> ValueProxy:
@@ -80,15 +82,21 @@ class ValueTracer(fx.Tracer):
 
     def create_arg(self, a: Any) -> Any:
         """Return an argument as the graph holds it."""
-        return a.node if isinstance(a, fx.Proxy) else super().create_arg(a)
+        if isinstance(a, fx.Proxy):
+            return a.node
+        if isinstance(a, nn.Parameter) and all(a is not one for one in self.root.parameters()):
+            a = a.detach()  # of a module that is no member: a constant
+        return super().create_arg(a)
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
         """Return a module's attribute: a parameter as a node, except while an example is made."""
-        return attr_val if self.running else super().getattr(attr, attr_val, parameter_proxy_cache)
+        if self.running or isinstance(attr_val, fx.Proxy):
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
         """Run a module for its example, or note the call."""
-        if self.running:
+        if self.running or m not in self.submodule_paths:
             return forward(*args, **kwargs)
         return super().call_module(m, forward, args, kwargs)
 
@@ -156,8 +164,13 @@ def trace(network: nn.Module, shape: tuple[int, int, int]) -> fx.Graph:
 def _trace(
     network: nn.Module, shape: tuple[int, int, int], dtype: torch.dtype, device: torch.device
 ) -> fx.Graph:
-    with torch.no_grad():
-        return ValueTracer(shape, dtype, device).trace(network)
+    tracer = ValueTracer(shape, dtype, device)
+    with torch.no_grad(), evaluation(network):  # what its code sets is a proxy here
+        graph = tracer.trace(network)
+    for constant, name in tracer.tensor_attrs.items():
+        if "." not in name:
+            setattr(network, name, constant)
+    return graph
 
 
 def example(args: Any) -> Any:

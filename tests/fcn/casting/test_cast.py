@@ -13,6 +13,7 @@ import netviz
 from netviz.errors import ModelError
 from netviz.fcn.casting.cast import cast
 from support.casting import CLASSES, NATIVE, make, sliding, wide
+from support.kinds import KINDS
 
 HEADS: dict[str, tuple[Callable[..., Any], dict[str, Callable[[], nn.Module]]]] = {
     "pool, flatten": (lambda m, x: m.fc(torch.flatten(m.pool(x), 1)), {}),
@@ -216,6 +217,18 @@ def test_control_flow_is_settled_at_the_native_size() -> None:
     plain = make(lambda m, x: m.fc((F.relu(F.relu(x - 0.01) - 0.01) * 2).mean((2, 3))))
     image = torch.randn(2, 3, 18, 20)
     torch.testing.assert_close(cast(network, input_size=NATIVE)(image), sliding(plain, image))
+
+
+@pytest.mark.parametrize(
+    "kind", ["tensor kept as attribute", "parameter exchanged", "module made late", "modules in a list"]
+)
+def test_what_the_pass_itself_sets_stays_out_of_the_graph(kind: str, capfd: Any) -> None:
+    torch.manual_seed(0)
+    network = KINDS[kind]().eval()
+    image = torch.rand(2, 3, 40, 48)
+    dense = cast(network, input_size=(40, 48))
+    torch.testing.assert_close(dense(image).flatten(1), network(image))
+    assert capfd.readouterr().err == ""
 
 
 def test_squeeze_and_excitation_stays_global() -> None:
