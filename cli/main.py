@@ -3,13 +3,14 @@
 import io
 import sys
 import traceback
+import warnings
 from importlib import import_module
 from typing import Any
 
 import click
 
 from netviz._version import __version__
-from netviz.errors import NetvizError
+from netviz.errors import NetvizError, NetvizWarning
 from netviz.questions.table import commands
 
 from .output import say
@@ -35,7 +36,10 @@ def run(args: list[str] | None = None) -> None:
     """Run the command line and exit with its status: no traceback unless ``--debug`` asks for it."""
     debug = "--debug" in (sys.argv[1:] if args is None else args)
     try:
-        netviz.main(args, standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("default", NetvizWarning)
+            warnings.showwarning = _show
+            netviz.main(args, standalone_mode=False)
         status = 0
     except click.exceptions.Exit as error:
         status = error.exit_code
@@ -58,6 +62,16 @@ def run(args: list[str] | None = None) -> None:
             f"unexpected {type(error).__name__}: {text} (please report it, with --debug)", debug, 1
         )
     sys.exit(status)
+
+
+_SHOW = warnings.showwarning
+
+
+def _show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+    if issubclass(category, NetvizWarning):
+        say(f"netviz: {message}")
+    else:
+        _SHOW(message, category, *place, **more)
 
 
 def _tell(message: str, debug: bool, status: int) -> Any:

@@ -11,7 +11,8 @@
     ├── ResultError             a result file that netviz did not write, or that is damaged
     └── OutputError             a picture or file that cannot be written
 
-A message is one line: what is wrong, with which value, and what to do.
+A message is one line: what is wrong, with which value, and what to do. What only makes an answer doubtful is a
+`NetvizWarning`.
 """
 
 
@@ -53,3 +54,7 @@ class ResultError(NetvizError):
 
 class OutputError(NetvizError):
     """A picture or file that cannot be written."""
+
+
+class NetvizWarning(UserWarning):
+    """What makes an answer doubtful, though it is given."""

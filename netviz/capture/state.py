@@ -4,7 +4,6 @@ import operator
 import random
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from functools import cache, partial
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -37,31 +36,35 @@ class State:
     """
 
     def __init__(self, network: nn.Module) -> None:
+        self._random = random.getstate(), np.random.get_state()  # noqa: NPY002 - whatever a network uses
         self._undo: list[Callable[[], object]] = [
             partial(torch.set_rng_state, torch.get_rng_state()),
-            partial(np.random.set_state, np.random.get_state()),  # noqa: NPY002 - whatever a network uses
-            partial(random.setstate, random.getstate()),
+            partial(random.setstate, self._random[0]),
+            partial(np.random.set_state, self._random[1]),
         ]
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             self._undo.append(partial(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all()))
         self._dicts: list[tuple[dict[Any, Any], dict[Any, Any]]] = []
         self._empty: list[Any] = []
         self._tensors: list[tuple[Tensor, Tensor, int, bool]] = []
-        self._copies: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
         self._seen: dict[int, Any] = {}
         every = list(network.buffers())
         self._walk([network, *every])  # TorchScript keeps its buffers where Python does not see them
         self._seen.clear()
-        self._memory = {
-            part.untyped_storage()._cdata for _, now, *_ in self._tensors for part in _strided(now)
-        }
+        memory = {part.untyped_storage()._cdata for _, now, *_ in self._tensors for part in _strided(now)}
         self._buffers: dict[Any, list[Tensor]] = defaultdict(list)
         for buffer in every:
             if buffer.layout is torch.strided and not buffer.is_meta and not is_lazy(buffer):
                 self._buffers[buffer.dtype, buffer.device].append(buffer.detach())
         self._values = {key: _joined(buffers) for key, buffers in self._buffers.items()}
-        # Nothing to guard where no tensor holds values, as in a stand-in.
-        self.guard = _Guard(self.save) if self._memory else nullcontext()
+        self.guard = Guard(memory)
+
+    @property
+    def drew(self) -> bool:
+        """Whether a pass has drawn random numbers, from whatever generator."""
+        python, numpy = self._random
+        now = np.random.get_state()  # noqa: NPY002
+        return self.guard.drew or random.getstate() != python or not all(map(np.array_equal, now, numpy))
 
     def give_back(self) -> None:
         """Put everything back as it was."""
@@ -81,21 +84,13 @@ class State:
                 tensor.data = memory
             if tensor.requires_grad != requires_grad and tensor.is_leaf:
                 tensor.requires_grad_(requires_grad)
-        for storage, copy in self._copies.values():
+        for storage, copy in self.guard.copies.values():
             storage.copy_(copy)
         for key, buffers in self._buffers.items():
             if not torch.equal(_joined(buffers), self._values[key]):
                 values = torch.split(self._values[key], [buffer.numel() for buffer in buffers])
                 for buffer, value in zip(buffers, values, strict=True):
                     buffer.copy_(value.view(buffer.shape))
-
-    def save(self, tensor: Tensor) -> None:
-        """Copy the memory of a tensor if it is the network's, once: it is going to be written to."""
-        for part in _strided(tensor):
-            storage = part.untyped_storage()
-            key = storage._cdata
-            if key in self._memory and key not in self._copies:
-                self._copies[key] = storage, storage.clone()  # type: ignore[no-untyped-call]
 
     def _walk(self, things: Iterable[Any]) -> None:
         """Note whatever can be reached."""
@@ -179,12 +174,14 @@ class State:
         return [content for _, content in cells] + shared + rest
 
 
-class _Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Tells of every tensor that an operation is about to write to."""
+class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Copies what an operation is about to write to, if it lies in some memory, once; notes whether one is random."""
 
-    def __init__(self, save: Callable[[Tensor], None]) -> None:
+    def __init__(self, memory: set[int]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.save = save
+        self.memory = memory
+        self.copies: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
+        self.drew = False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -192,12 +189,23 @@ class _Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
         keywords = kwargs or {}
         # What runs below is no function that the network calls.
         with torch._C.DisableTorchFunction():
-            places = _written(func)
+            switches = _chance(func)
+            if switches is not None and all(at < len(args) and args[at] for at in switches):
+                self.drew = True
+            # Where no tensor holds values, as in a stand-in, there is nothing to copy.
+            places = _written(func) if self.memory else ()
             for tensor in (
                 tensors_in([*(args[at] for at in places if at < len(args)), keywords]) if places else ()
             ):
-                self.save(tensor)
+                self._save(tensor)
             return func(*args, **keywords)
+
+    def _save(self, tensor: Tensor) -> None:
+        for part in _strided(tensor):
+            storage = part.untyped_storage()
+            key = storage._cdata
+            if key in self.memory and key not in self.copies:
+                self.copies[key] = storage, storage.clone()  # type: ignore[no-untyped-call]
 
 
 @cache
@@ -208,6 +216,15 @@ def _written(func: Any) -> tuple[int, ...]:
     return tuple(
         at for at, one in enumerate(arguments) if silent or (one.alias_info and one.alias_info.is_write)
     )
+
+
+@cache
+def _chance(func: Any) -> tuple[int, ...] | None:
+    """Return which arguments of a random operation must be set for it to be so; None if it is not random."""
+    if torch.Tag.nondeterministic_seeded not in func.tags:
+        return None
+    switches = ("dropout_p", "train", "training")
+    return tuple(at for at, one in enumerate(func._schema.arguments) if one.name in switches)
 
 
 def slots_of(thing: Any) -> dict[str, Any]:

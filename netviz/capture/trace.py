@@ -22,6 +22,7 @@ from netviz.models.model import image_channels, unwrap
 
 SIZES = ((224, 224), (299, 299), (256, 256), (227, 227), (64, 64), (32, 32), (28, 28), (96, 96), (512, 512))
 _CONSTANTS = names("constant")
+RANDOM = "the network draws random numbers as it runs: answers differ from run to run"
 _CONVOLVING = names("convolution", "transposed convolution", "linear")
 
 
@@ -48,6 +49,7 @@ class _Trace:
     chained: list[bool] = field(default_factory=list)
     ran: set[int] = field(default_factory=set)
     seen: Any = field(default_factory=WeakTensorKeyDictionary)
+    random: bool = False
 
     def follow(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """Note, for every tensor that a function makes from the image, what its dimensions stand for."""
@@ -176,7 +178,10 @@ def index_layers(
                     raise ModelError(
                         "the network is not convolutional: none of its layers gives maps (N, C, H, W)"
                     )
-                return LayerIndex(_addressed(trace), trace.chained, (count, height, width), idle=trace.idle())
+                doubts = (RANDOM,) if trace.random else ()
+                return LayerIndex(
+                    _addressed(trace), trace.chained, (count, height, width), idle=trace.idle(), doubts=doubts
+                )
             failed = failed or problem
         if failed is not None:
             problems.append(failed)
@@ -238,11 +243,12 @@ def _follow(network: nn.Module, device: torch.device, shape: tuple[int, ...]) ->
     trace.seen[image] = _Seen(image_dims(shape), True)
     with (
         torch.no_grad(),
-        evaluation(network),
+        evaluation(network) as state,
         watch(network, trace.tell, every_function=trace.follow) as start,
     ):
         start()
         network(image)
+        trace.random = state.drew
     return trace
 
 

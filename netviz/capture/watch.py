@@ -6,10 +6,12 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from netviz.capture.kinds import function_name, plain_name
+from netviz.capture.operations import arguments
 from netviz.capture.state import State
 
 
@@ -57,13 +59,17 @@ def forward(network: nn.Module, image: Tensor) -> Any:
 
 
 @contextmanager
-def evaluation(network: nn.Module) -> Iterator[None]:
-    """Run in evaluation mode; all that hangs on the network (see `State`) comes back, also on an exception."""
+def evaluation(network: nn.Module) -> Iterator[State]:
+    """Run in evaluation mode; all that hangs on the network (see `State`) comes back, also on an exception.
+
+    Each image is answered as if it were alone, also by a batch normalization without running statistics.
+    """
     state = State(network)
     watching = ExitStack()
 
     def enter(*_: Any) -> None:
         watching.enter_context(state.guard)
+        watching.enter_context(_Alone())
 
     def leave(*_: Any) -> None:
         watching.close()
@@ -74,12 +80,27 @@ def evaluation(network: nn.Module) -> Iterator[None]:
     ]
     try:
         network.eval()
-        yield
+        yield state
     finally:
         watching.close()
         for handle in handles:
             handle.remove()
         state.give_back()
+
+
+class _Alone(TorchFunctionMode):
+    """Has a batch normalization that takes its batch's statistics take those of each image by itself."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is F.batch_norm:
+            given = arguments("batch_norm", args, kwargs or {})
+            if given["training"] and given["input"].ndim > 2:
+                return F.instance_norm(
+                    given["input"], weight=given["weight"], bias=given["bias"], eps=given["eps"]
+                )
+        return func(*args, **(kwargs or {}))
 
 
 @contextmanager

@@ -82,7 +82,8 @@ def effective_field(
             one = _slope(layer, run[layer], pixels, position, units, gradient)
             if one is None:
                 raise ModelError(
-                    f"no gradient flows from layer {layer.name} to the input: the network shuts gradients off there"
+                    f"no gradient flows from layer {layer.name} to the input: "
+                    "the network shuts gradients off there (no_grad, inference_mode or detach in its forward pass)"
                 )
             total = one.double().cpu() if total is None else total + one.double().cpu()
             count += 1

@@ -289,6 +289,8 @@ class LayerIndex(Sequence[Layer]):
         The shape (C, H, W) of the image that the network was followed with.
     idle : sequence of str
         Names of modules that did not run.
+    doubts : tuple of str
+        What speaks against whatever the network answers.
     """
 
     def __init__(
@@ -297,6 +299,7 @@ class LayerIndex(Sequence[Layer]):
         chained: Sequence[bool],
         input_shape: tuple[int, ...] | None = None,
         idle: Sequence[str] = (),
+        doubts: tuple[str, ...] = (),
     ) -> None:
         calls = [LayerCall(layer.kind, link) for layer, link in zip(layers, chained, strict=True)]
         self._layers = tuple(
@@ -310,6 +313,7 @@ class LayerIndex(Sequence[Layer]):
         )
         self.input_shape = input_shape
         self.idle = tuple(idle)
+        self.doubts = doubts
 
     def __len__(self) -> int:
         return len(self._layers)

@@ -1,6 +1,7 @@
 """Opening a question: a MODEL's layers, chosen and named; an image made ready; one pass; fields."""
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,7 +24,7 @@ from netviz.capture import (
     unwrap,
 )
 from netviz.capture.padding import larger, padding_multiple, runs
-from netviz.errors import ImageError, LayerError, ModelError
+from netviz.errors import ImageError, LayerError, ModelError, NetvizWarning
 from netviz.geometry.field import Field, geometry
 from netviz.images import Photo, Prepared, prepare
 from netviz.models import (
@@ -104,6 +105,8 @@ def layers(
             raise ModelError(
                 f"{model.name} does not run at {_sides(size)} pixels: {_multiples(size, multiple)}"
             ) from error
+        for doubt in model.indexes[key].doubts:
+            warnings.warn(f"{model.name}: {doubt}", NetvizWarning, stacklevel=2)
     found: LayerIndex = model.indexes[key]
     return found
 
@@ -139,11 +142,13 @@ def provenance(
     model: Model, preprocessing: Preprocessing | None = None, photo: Photo | None = None
 ) -> Provenance:
     """Return what a result tells of a network, of what became of its images, and of the image if it is of one."""
+    followed = (doubt for index in model.indexes.values() for doubt in index.doubts)
+    prepared = () if preprocessing is None else preprocessing.doubts
     return {
         "origin": model.origin,
         "input": "" if preprocessing is None else str(preprocessing),
         "image_path": "" if photo is None else photo.path,
-        "doubts": (*model.doubts, *(() if preprocessing is None else preprocessing.doubts)),
+        "doubts": tuple(dict.fromkeys((*model.doubts, *followed, *prepared))),
     }
 
 

@@ -122,6 +122,19 @@ def test_gradients_reach_the_kept_output(builder):
     assert expected.abs().max() > 0
 
 
+def test_each_image_is_answered_as_if_alone():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=True, track_running_stats=False))
+    nn.init.normal_(network[1].weight)
+    nn.init.normal_(network[1].bias)
+    images = torch.randn(3, 3, 8, 8) * torch.tensor([1.0, 5, 0.2])[:, None, None, None]
+    with capture(network, index_layers(network, size=(8, 8))) as run:
+        found = run(images)
+    with torch.no_grad():
+        alone = torch.cat([network(image[None]) for image in images])
+    torch.testing.assert_close(found, alone)
+
+
 def test_without_gradients_nothing_is_recorded(awkward):
     conv1 = index_layers(awkward, size=(8, 8)).resolve("conv1")
     with capture(awkward, [conv1]) as run:

@@ -261,3 +261,23 @@ def test_what_is_assumed_is_said(netviz):
     assert said in done.err
     assert "(assumed: ImageNet's usual values)" in done.err
     assert "assumed" not in netviz("layers", "squeezenet1_1", "--weights", "none").err
+
+
+def test_a_random_network_is_told(netviz, photo, tmp_path):
+    asked = (
+        "maps",
+        photo,
+        "--model",
+        "support.network:Noisy",
+        "--size",
+        "32",
+        "-l",
+        "-1",
+        "-o",
+        tmp_path / "a.npz",
+    )
+    first, *rest = netviz(*asked).err.splitlines()
+    assert first.endswith(
+        "Noisy: the network draws random numbers as it runs: answers differ from run to run"
+    )
+    assert [line[:5] for line in rest] == ["wrote"]

@@ -116,3 +116,14 @@ def named() -> nn.Module:
 
 def heads() -> nn.Module:
     return Several("heads").eval()
+
+
+class Noisy(nn.Module):
+    """Adds noise to its image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x + torch.randn_like(x))

@@ -100,6 +100,23 @@ def test_the_part_that_matters_is_found():
     assert (result.map > 1e-6).sum() == 16
 
 
+def test_statistics_of_the_batch_are_those_of_each_covered_image():
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(4, track_running_stats=False)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), norm, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    photo = noise(16, 12)
+    result = netviz.occlusion(photo, model=opened(network), patch=4, stride=4, target=1)
+    image = normalize(photo.pixels, PLAIN)
+    with torch.no_grad():
+        score = float(network(image)[0, 1])
+        for row, top in enumerate(result.tops):
+            for col, left in enumerate(result.lefts):
+                covered = image.clone()
+                covered[..., top : top + 4, left : left + 4] = image.mean((2, 3), keepdim=True)
+                drop = score - float(network(covered)[0, 1])
+                assert result.drops[row, col] == pytest.approx(drop, abs=1e-5)
+
+
 def test_output_maps_are_averaged_and_it_is_said():
     network = nn.Sequential(nn.Conv2d(3, 2, 3, padding=1)).eval()
     photo = noise(12, 10)
