@@ -15,10 +15,15 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = re.findall(r"^netviz .*?(?=\s+#|$)", README, flags=re.MULTILINE)
 FOLDERS = {"site": "index.html", "run": "run.json"}
+SIZE = ["--size", "96x96"]
 SMALLER = {
-    "field": ["--images", "skimage:coins"],
+    **dict.fromkeys(("maps", "stages", "contrast", "hypercolumn", "sift"), SIZE),
+    "segment": [*SIZE, "--images", "skimage:coins"],
+    "patches": [*SIZE, "--images", "skimage:coins"],
+    "field": [*SIZE, "--images", "skimage:coins"],
     "occlusion": ["--stride", "32", "--patch", "32"],
-    "gallery": ["--images", "skimage:coins", "--layers", "conv1", "--size", "64x64"],
+    "dense": ["--short-side", "232"],
+    "gallery": ["--images", "skimage:coins", "--layers", "conv1", "--size", "64x64", "--quick"],
 }
 
 

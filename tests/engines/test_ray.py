@@ -101,6 +101,7 @@ def cluster():
     nodes.shutdown()
 
 
+@pytest.mark.slow
 def test_one_node_gives_the_same_bytes(folder, expected, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr("netviz.engines.ray.run.FAN", 2)
     monkeypatch.setattr("netviz.engines.ray.run.ROOT", 4)

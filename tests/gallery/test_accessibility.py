@@ -90,7 +90,7 @@ def test_a_reader_of_the_screen_finds_nothing_serious(
     assert faults == []
 
 
-@pytest.mark.parametrize("served", ["disk", "server"])
+@pytest.mark.parametrize("served", [pytest.param("disk", marks=pytest.mark.slow), "server"])
 def test_every_kind_of_page_loads_whole(
     browser: Any, full_site: Path, server: str, kinds: list[str], served: str
 ) -> None:

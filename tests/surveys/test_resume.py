@@ -73,7 +73,9 @@ def whole(tmp_path_factory):
     return folder, tree(folder), writes
 
 
-@pytest.mark.parametrize("share", [0.0, 0.15, 0.3, 0.55, 0.8, 1.0])
+@pytest.mark.parametrize(
+    "share", [0.0, 0.3, 0.8, *(pytest.param(share, marks=pytest.mark.slow) for share in (0.15, 0.55, 1.0))]
+)
 def test_killed_anywhere_and_resumed(whole, monkeypatch, share):
     folder, files, writes = whole
     shutil.rmtree(folder)

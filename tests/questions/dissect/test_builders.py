@@ -178,7 +178,12 @@ def refuses(model, folder, tmp_path, size):
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("resnet18", 64), ("mobilenet_v3_small", 48), ("swin_t", 64), ("timm:vit_tiny_patch16_224", None)],
+    [
+        ("resnet18", 64),
+        ("mobilenet_v3_small", 48),
+        pytest.param("swin_t", 64, marks=pytest.mark.slow),
+        ("timm:vit_tiny_patch16_224", None),
+    ],
 )
 def test_iou_is_that_of_every_pixel(folder, tmp_path, name, size):
     if name.startswith("timm:"):

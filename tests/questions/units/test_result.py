@@ -77,7 +77,7 @@ def test_units_with_the_same_patches_are_found():
 @pytest.mark.parametrize(("images", "top"), [(12, 4), (9, 3), (30, 9)])
 def test_chance_is_hypergeometric_for_whole_images(images, top):
     result = make_patches(np.tile([0, 0, 120, 160], (2, top, 1)), images=images)
-    draws = 3000
+    draws = 1000
     found = left_by_chance(result, np.zeros(2, dtype=bool), draws)
     wanted = hypergeom.sf(np.ceil(top / 2) - 1, images, top, top)
     assert found == pytest.approx(wanted, abs=4 * np.sqrt(wanted * (1 - wanted) / draws))
