@@ -36,7 +36,7 @@ SURVEYING = ("images", "only", "data", "form", "resume", "size", "fit", *MODEL_O
     "only",
     multiple=True,
     metavar="LAYER",
-    help="Layer, alias or glob; may be given several times.  [default: all convolutions]",
+    help="Layer, alias or glob; may be given several times.  [default: all convolutions, and blocks of tokens]",
 )
 @click.option(
     "--data",

@@ -35,7 +35,7 @@ def _per_image(text: str) -> int | str:
     "-l",
     multiple=True,
     metavar="LAYER",
-    help="Layer, alias or glob; may be given several times.  [default: all convolutions]",
+    help="Layer, alias or glob; may be given several times.  [default: all convolutions, and blocks of tokens]",
 )
 @click.option(
     "--top", type=click.IntRange(min=1), default=9, show_default=True, help="Patches that each unit keeps."

@@ -186,7 +186,16 @@ class Arrangement:
     shift: tuple[int, int] = (0, 0)
 
     def __str__(self) -> str:
-        return "windows" if self.windows else f"tokens +{self.others}" if self.others else "tokens"
+        return self.form + (f" +{self.others}" if self.others else "")
+
+    @property
+    def form(self) -> str:
+        """What the maps are put together of: ``tokens`` or ``windows``."""
+        return "windows" if self.windows else "tokens"
+
+    def describe(self) -> dict[str, Any]:
+        """Return what ``netviz layers --json`` says of it."""
+        return {"form": self.form, "others": self.others}
 
 
 @dataclass(frozen=True)
@@ -272,7 +281,7 @@ class Layer:
             "parameters": self.parameters,
             "calls": self.calls,
             "call": self.call,
-            **({"arrangement": str(self.arrangement)} if self.arrangement else {}),
+            "tokens": None if self.arrangement is None else self.arrangement.describe(),
         }
 
 

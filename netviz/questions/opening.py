@@ -316,7 +316,9 @@ def require_maps(model: Model, layer: Layer) -> Layer:
 
 
 def chosen_layers(model: Model, index: LayerIndex, only: str | Sequence[str]) -> list[Layer]:
-    """Return the layers that names, aliases or globs mean, in running order; all convolutions if there are none.
+    """Return the layers that names, aliases or globs mean, in running order.
+
+    If there are none: all convolutions, and of a network of tokens its blocks.
 
     Raises
     ------
@@ -327,6 +329,9 @@ def chosen_layers(model: Model, index: LayerIndex, only: str | Sequence[str]) ->
     """
     if not only:
         found = [layer for layer in index if layer.spatial and layer.kernel is not None]
+        if found:
+            blocks = set(_token_blocks(index))
+            found = [layer for layer in index if layer in found or layer in blocks]
         if not found:
             raise ModelError(f"{model.name} is not convolutional: it has no convolution with maps")
         return found
@@ -339,6 +344,21 @@ def chosen_layers(model: Model, index: LayerIndex, only: str | Sequence[str]) ->
             f"layer {flat.name} ({flat.alias}) of {model.name} has no maps{reason}; leave it out"
         )
     return found
+
+
+def _token_blocks(index: LayerIndex) -> list[Layer]:
+    """Return the outermost blocks that give tokens, or maps with their channels last, and hold no convolution."""
+    convolutions = [layer.module for layer in index if layer.kernel is not None]
+    found = [
+        layer
+        for layer in index
+        if layer.kind == "block"
+        and layer.spatial
+        and (layer.arrangement is not None or layer.channel_axis == 3)
+        and not any(name.startswith(f"{layer.module}.") for name in convolutions)
+    ]
+    outer = tuple(f"{layer.module}." for layer in found)
+    return [layer for layer in found if not layer.module.startswith(outer)]
 
 
 def layer_slugs(chosen: Sequence[Layer]) -> dict[Layer, str]:

@@ -34,7 +34,7 @@ def open_network(
     model : str, Path, nn.Module or Model
         As for `netviz.load`.
     layer : str or sequence of str
-        Names, aliases or globs; all convolutions if there are none.
+        Names, aliases or globs; all convolutions and blocks of tokens if there are none.
     fit : {"crop", "resize", "full"}
         As for `netviz.patches`.
     size, **options

@@ -137,7 +137,7 @@ def survey(
     images : str, Path, or iterable of these
         Files, folders, ``skimage:NAME``; by default nine of scikit-image's photographs.
     only : str or sequence of str
-        Names, aliases or globs of the layers; by default all convolutions.
+        Names, aliases or globs of the layers; by default all convolutions and blocks of tokens.
     data : str or Path, optional
         A folder of labelled images, as for `netviz.dissect`.
     size : (int, int), optional

@@ -280,7 +280,7 @@ def patches(
     images : str, Path, or iterable of these
         Files, folders, ``skimage:NAME``; by default scikit-image's photographs.
     layer : str or sequence of str
-        Names, aliases or globs; by default all convolutions.
+        Names, aliases or globs; by default all convolutions, and the blocks of a network of tokens.
     top : int
         How many patches each unit keeps.
     per_image : int or "auto"
