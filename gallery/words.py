@@ -130,7 +130,8 @@ def field_text(field: FieldRecord | None) -> str:
     if field.status == "global":
         return "the whole input"
     most = "at most " if field.status == "upper_bound" else ""
-    return f"{most}{_pixels(field.size, always=True)} pixels, every {_pixels(field.stride)}"
+    seen = f"{most}{_pixels(field.size, always=True)} pixels"
+    return f"{seen}, every {_pixels(field.stride)}" if any(field.stride) else f"{seen}, the same everywhere"
 
 
 def field_short(field: FieldRecord) -> str:

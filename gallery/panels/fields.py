@@ -288,13 +288,12 @@ def middle(
     field: FieldRecord, at: tuple[int, int], map_shape: tuple[int, int], size: tuple[int, int]
 ) -> Pair:
     """Return the middle (y, x) of what a position sees; of a field without a place, as far along as the position."""
-    if field.size is None or field.stride is None or field.start is None or field.status == "global":
-        y, x = ((one + 0.5) * size[axis] / map_shape[axis] - 0.5 for axis, one in enumerate(at))
-        return y, x
-    y, x = (
-        field.start[axis] + at[axis] * field.stride[axis] + (field.size[axis] - 1) / 2 for axis in range(2)
-    )
-    return y, x
+    middles = [(one + 0.5) * size[axis] / map_shape[axis] - 0.5 for axis, one in enumerate(at)]
+    if field.size is not None and field.stride is not None and field.start is not None:
+        for axis, (extent, step, start) in enumerate(zip(field.size, field.stride, field.start, strict=True)):
+            if field.status != "global" and (step or extent < size[axis]):
+                middles[axis] = start + at[axis] * step + (extent - 1) / 2
+    return middles[0], middles[1]
 
 
 def _ellipse(result: FieldResult | None) -> tuple[Pair, Pair] | None:

@@ -119,6 +119,9 @@ _ROWS: tuple[tuple[str, str, str] | tuple[str, str, str, str], ...] = (
     ("padding", "pad", "input pad mode='constant' value=None"),
     ("pixel shuffle", "pixel_shuffle", "input upscale_factor", "upsample"),
     ("pixel unshuffle", "pixel_unshuffle", "input downscale_factor"),
+    # Also Tensor.unfold, with other arguments and one axis more in what it gives.
+    ("unfolding", "unfold", "input kernel_size dilation=1 padding=0 stride=1"),
+    ("folding", "fold", "input output_size kernel_size dilation=1 padding=0 stride=1"),
     # Normalization.
     (
         "batch norm",
@@ -202,6 +205,8 @@ _ROWS: tuple[tuple[str, str, str] | tuple[str, str, str, str], ...] = (
     ("reordering", "flip", "input *dims"),
     ("reordering", "roll", "input shifts dims=None"),
     ("indexing", "index_select", "input dim index"),
+    ("gathering", "gather", "input dim index"),
+    ("gathering", "take_along_dim", "input index|indices dim=None"),
     ("channel shuffle", "channel_shuffle native_channel_shuffle", "input groups"),
     # What these return does not depend on the values of the tensor that they are called with.
     (

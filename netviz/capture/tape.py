@@ -80,6 +80,9 @@ class Tape:
     trouble : str
         Why the tape cannot simply be run again, or "": something changed a tensor through a view of it, or in a
         way that torch does not show, or ran under another autocast.
+    fixed : mapping of Tensor to Tensor
+        Of whole numbers among the nodes' arguments, the values, also where the pass had none: those that the
+        network holds, lists made into tensors, ranges, and other shapes and parts of these. Nothing random.
     """
 
     nodes: tuple[Node, ...] = ()
@@ -89,6 +92,7 @@ class Tape:
     output: int | None = None
     outputs: dict[str, int] = field(default_factory=dict)
     trouble: str = ""
+    fixed: WeakTensorKeyDictionary = field(default_factory=WeakTensorKeyDictionary)
 
 
 def record(network: nn.Module, image: Tensor, *, keep: bool) -> Tape:
@@ -114,21 +118,43 @@ def record(network: nn.Module, image: Tensor, *, keep: bool) -> Tape:
     Exception
         Whatever the network raises on this image.
     """
-    network = unwrap(network)
+    network = original = unwrap(network)
     if keep:
         require_values(network)
     if image.is_meta:
         network = stand_in(network)
+    lists = _lists(original, network)
     with torch.no_grad(), evaluation(network):
-        recording = _follow(network, image, keep, [])
+        recording = _follow(network, image, keep, [], lists)
         if recording.strangers:
             # A tensor that no recorded function made: either it was there before, then it comes again, or not.
-            recording = _follow(network, image, keep, recording.strangers)
+            recording = _follow(network, image, keep, recording.strangers, lists)
     return recording.tape
 
 
-def _follow(network: nn.Module, image: Tensor, keep: bool, given: list[Tensor]) -> "_Recording":
+def _lists(original: nn.Module, network: nn.Module) -> list[tuple[Tensor, Tensor]]:
+    """Return each tensor of whole numbers that a network, or its stand-in, holds, and its values."""
+    found = []
+    for source, module in zip(original.modules(), network.modules(), strict=True):
+        for old, new in ((source._buffers, module._buffers), (vars(source), vars(module))):
+            for name, tensor in new.items():
+                values = old.get(name)
+                if isinstance(tensor, Tensor) and isinstance(values, Tensor) and _whole(values):
+                    found.append((tensor, values))
+    return found
+
+
+def _whole(tensor: Tensor) -> bool:
+    return tensor.dtype in _WHOLE and not tensor.is_meta and tensor.numel() <= _MANY
+
+
+def _follow(
+    network: nn.Module, image: Tensor, keep: bool, given: list[Tensor], lists: list[tuple[Tensor, Tensor]]
+) -> "_Recording":
     recording = _Recording(network, keep, given)
+    for tensor, values in lists:
+        recording.fix(tensor, values)
+    recording.lists = [(tensor, version_of(tensor)) for tensor, _ in lists]
     image = image.clone()  # the network may write to it
     recording.number(image)
     with watch(network, recording.tell, recorder=recording) as start:
@@ -154,6 +180,21 @@ def _refer(value: Any, known: Any) -> Any:
 
 # What these return does not depend on the values of the tensor that they are called with.
 _CONSTANTS = names("constant")
+
+_WHOLE = (torch.int64, torch.int32, torch.int16, torch.uint8)
+
+_MANY = 1_000_000
+
+# What makes whole numbers of nothing else; and of other whole numbers the same, or others, without chance.
+_MAKES = frozenset(("arange", "tensor", "as_tensor"))
+
+_KEEPS = names(
+    "view", "squeeze", "unsqueeze", "permutation", "transposition", "moving", "expansion", "repetition",
+    "interleaving", "concatenation", "stack", "getitem", "narrow", "slice", "select", "reordering", "indexing",
+    "arithmetic", "copy", "scan",
+)  # fmt: skip
+
+_COPIES = names("copy")
 
 _HOLDERS = (Tensor, dict, list, tuple)
 
@@ -181,6 +222,54 @@ class _Recording:
         self.strangers: list[Tensor] = []
         # Memory of constants into which something of the image was written, by its address; kept alive.
         self.tainted: dict[int, Tensor] = {}
+        # Tensors of whole numbers whose values are known, with their version then.
+        self.whole: Any = WeakTensorKeyDictionary()
+        self.lists: list[tuple[Tensor, int]] = []
+
+    def fix(self, tensor: Tensor, values: Tensor) -> None:
+        """Remember the values of a tensor of whole numbers."""
+        self.whole[tensor] = (values, version_of(tensor))
+
+    def _values(self, tensor: Tensor) -> Tensor | None:
+        values, version = self.whole.get(tensor, (None, 0))
+        return values if version == version_of(tensor) else None
+
+    def _compute(
+        self, function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], made: list[Tensor]
+    ) -> None:
+        """Find the values of whole numbers that a function made without the image, from those that are known."""
+        sources = list(tensors_in((args, kwargs)))
+        makes = name in _MAKES and not sources
+        if len(made) != 1 or made[0].dtype not in _WHOLE or made[0].numel() > _MANY:
+            return
+        if not makes and not (name in _KEEPS and sources and all(map(self._known_whole, sources))):
+            return
+        if not made[0].is_meta:
+            self.fix(made[0], made[0])
+            return
+        try:
+            if name in _COPIES:
+                found = self._real(sources[0]).to(made[0].dtype)
+            else:
+                found = function(
+                    *self._real(args), **{**self._real(kwargs), **({"device": "cpu"} if makes else {})}
+                )
+        except Exception:  # what a function may say of these values
+            return
+        if isinstance(found, Tensor) and found.shape == made[0].shape:
+            self.fix(made[0], found)
+
+    def _known_whole(self, tensor: Tensor) -> bool:
+        return self._values(tensor) is not None
+
+    def _real(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return self._values(value)
+        if isinstance(value, dict):
+            return {key: self._real(item) for key, item in value.items()}
+        if isinstance(value, tuple | list):
+            return type(value)(self._real(item) for item in value)
+        return value
 
     def number(self, tensor: Tensor) -> int:
         """Give a tensor, as it now is, the next number."""
@@ -215,6 +304,7 @@ class _Recording:
         if name in _CONSTANTS or not any(tensor in self.known for tensor, _ in versions):
             for tensor in made:
                 self.constant[tensor] = None
+            self._compute(function, name, args, kwargs, made)
             return
         changed = [tensor for tensor, version in versions if version_of(tensor) != version]
         if not made and not changed and name not in READS:
@@ -224,6 +314,10 @@ class _Recording:
         for tensor, version in versions:
             self._meet(tensor, module)
             self._check(tensor, version, module)
+        for tensor, _ in versions:
+            values = self._values(tensor)
+            if tensor not in self.known and values is not None:
+                self.tape.fixed[tensor] = values
         referred, keywords = _refer(args, self.known), _refer(kwargs, self.known)
         if _autocast() != self.autocast:
             self._lost(f"{module or 'the network'} switches autocast on or off")
@@ -264,6 +358,8 @@ class _Recording:
             if number is not None:
                 self.tape.outputs[name] = number
         self.tape.output = self._current(main, "")
+        if any(version_of(tensor) != version for tensor, version in self.lists):
+            self.tape.fixed.clear()  # other values in every run
         self.tape.nodes = tuple(self.nodes)
 
     def _current(self, tensor: Tensor | None, module: str) -> int | None:

@@ -1,11 +1,12 @@
 """Geometry: where in the image each layer looks, by following one forward pass."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from netviz.capture.layout import Atom, LostError, regrouped, rolled, total
@@ -13,7 +14,17 @@ from netviz.capture.tape import Node, Tape, record
 from netviz.capture.trace import brief, network_device, network_dtype
 from netviz.capture.watch import Key
 from netviz.errors import LayerError, ModelError
-from netviz.geometry.axes import AXES, Axis, Spread, contracted, neutral, settled, spatial, tidied
+from netviz.geometry.axes import (
+    AXES,
+    Axis,
+    Spread,
+    contracted,
+    line,
+    neutral,
+    settled,
+    spatial,
+    tidied,
+)
 from netviz.geometry.rules.call import Call
 from netviz.geometry.rules.shape import cut, gathered
 from netviz.geometry.rules.table import RULES
@@ -24,6 +35,22 @@ Status = Literal["exact", "upper_bound", "global", "unknown"]
 
 # Fractional strides are sums of few terms in double precision: closer than this to a whole pixel is that pixel.
 _ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Which part of an image each position sees at most, position by position.
+
+    Attributes
+    ----------
+    size : (int, int)
+        The image's height and width.
+    ends : (ndarray, ndarray) of float64, shape (2, rows) and (2, columns)
+        The first pixel, and the one after the last; inf and -inf where none is seen.
+    """
+
+    size: tuple[int, int]
+    ends: tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -46,6 +73,8 @@ class Field:
     local : Field or None
         Where every position sees the same by attention, gates or statistics: what each sees without these, at its own
         place. None elsewhere, and where positions have no place of their own.
+    seen : Seen or None
+        Where a line holds more than is seen: what each position sees at most.
     """
 
     size: tuple[float, float]
@@ -54,6 +83,7 @@ class Field:
     status: Status
     reason: str = ""
     local: "Field | None" = None
+    seen: Seen | None = field(default=None, compare=False, repr=False)
 
     @property
     def place(self) -> "Field | None":
@@ -84,12 +114,21 @@ class Field:
     def clipped(self, row: int, col: int, height: int, width: int) -> tuple[int, int, int, int]:
         """Return `box` cut at the border of an image of this height and width; empty boxes stay inside it.
 
+        On images of the size at which the field was found, it is also cut at what the position sees at most.
+
         Raises
         ------
         LayerError
             If the field is unknown.
         """
         top, left, bottom, right = self.box(row, col)
+        if self.seen is not None and self.seen.size == (height, width):
+            (top, bottom), (left, right) = (
+                _overlap(edges, ends[:, min(at, ends.shape[1] - 1)])
+                for edges, ends, at in zip(
+                    ((top, bottom), (left, right)), self.seen.ends, (row, col), strict=True
+                )
+            )
         top, left = min(max(top, 0), height), min(max(left, 0), width)
         return top, left, max(min(bottom, height), top), max(min(right, width), left)
 
@@ -106,6 +145,13 @@ class Field:
         """Return the field of a layer that could not be followed through an operation."""
         nothing = (math.nan, math.nan)
         return cls(nothing, nothing, nothing, "unknown", reason)
+
+
+def _overlap(edges: tuple[int, int], ends: NDArray[np.float64]) -> tuple[int, int]:
+    first, last = (float(one) for one in ends)
+    if first >= last:
+        return edges[0], edges[0]
+    return max(edges[0], math.floor(first + _ROUNDING)), min(edges[1], math.ceil(last - _ROUNDING))
 
 
 def geometry(network: nn.Module, index: LayerIndex) -> dict[Layer, Field]:
@@ -161,7 +207,7 @@ def follow(tape: Tape, size: tuple[int, ...], *, local: bool = False) -> list[Sp
     image = tape.shapes[0]
     dims = (*map(neutral, image[:-2]), (Atom("y", image[-2]),), (Atom("x", image[-1]),))
     known: list[Spread | str] = ["a value that nothing made"] * len(tape.shapes)
-    known[0] = Spread(dims, (Axis(height, 0, height, local=local), Axis(width, 0, width, local=local)))
+    known[0] = Spread(dims, (Axis.of(height, local=local), Axis.of(width, local=local)))
     read = ""
     for node in tape.nodes:
         if not node.outputs:
@@ -184,7 +230,7 @@ def _outputs(node: Node, tape: Tape, known: list[Spread | str], read: str) -> li
     shapes = [tuple(tape.shapes[number]) for number in node.outputs]
     inputs = {number: one for number in node.inputs if not isinstance(one := known[number], str)}
     try:
-        found = rule(Call(node, inputs, shapes))
+        found = rule(Call(node, inputs, shapes, tape.fixed))
     except LostError as error:
         return [f"{node.name} {error}"] * count
     except (TypeError, ValueError, IndexError, ZeroDivisionError):
@@ -237,7 +283,7 @@ def _field(spread: Spread | str, layer: Layer) -> Field:
         length = total(spread.dims[channel])
         spread = contracted(spread, channel, keep=True).with_dim(channel, neutral(length)).loosened()
     spread = tidied(spread)
-    axes = []
+    axes, counts = [], []
     for name, place in zip(AXES, at, strict=True):
         axis = spread.axis(name)
         here = {atom.name for atom in spread.dims[place] if atom.count > 1}
@@ -245,7 +291,11 @@ def _field(spread: Spread | str, layer: Layer) -> Field:
         if len(here) > 1 or here - {name, "-"} or any(atom.name == name for dim in others for atom in dim):
             return Field.unknown("rows and columns that are none of the image's")
         axes.append(axis if spread.has(name) else replace(axis, stride=0.0))
-    return _made(axes)
+        counts.append(spread.extent(name))
+    try:
+        return _made(axes, counts)
+    except LostError as error:
+        return Field.unknown(f"an operation {error}")
 
 
 def _arranged(spread: Spread, how: Arrangement) -> Spread:
@@ -259,15 +309,46 @@ def _arranged(spread: Spread, how: Arrangement) -> Spread:
             maps = maps.with_dim(at, rolled(maps.dims[at], shift))
         elif shift and spatial(maps.dims[at]):
             count = total(maps.dims[at])
-            maps = gathered(settled(maps, at), at, (np.arange(count) + shift) % count)
+            maps = gathered(settled(maps, at), at, (np.arange(count) + shift) % count, count)
     return maps
 
 
-def _made(axes: list[Axis]) -> Field:
+def _made(axes: list[Axis], counts: list[int]) -> Field:
+    axes = [_agreeing(axis, count) for axis, count in zip(axes, counts, strict=True)]
     status: Status = "exact"
-    if not all(axis.exact for axis in axes):
+    if not all(axis.exact and axis.regular for axis in axes):
         status = "upper_bound"
     elif all(axis.whole and axis.start <= 0 and axis.start + axis.size >= axis.length for axis in axes):
         status = "global"
     (y, x) = axes
-    return Field((y.size, x.size), (y.stride, x.stride), (y.start, x.start), status)
+    ends = [np.stack(axis.seen(count)) for axis, count in zip(axes, counts, strict=True)]
+    seen = None if status == "exact" else Seen((y.length, x.length), (ends[0], ends[1]))
+    return Field((y.size, x.size), (y.stride, x.stride), (y.start, x.start), status, seen=seen)
+
+
+def _agreeing(axis: Axis, count: int) -> Axis:
+    """Return an axis whose line holds what each of its positions sees, regular only if it sees just that.
+
+    Where the line leaves the image, less may be seen than it tells: beyond the border are zeros, or positions of
+    inside once more.
+    """
+    first, last = axis.seen(count)
+    some = first < last
+    low, high = axis.edges(count)
+    slack = _ROUNDING
+    beyond = (low < -slack) | (high > axis.length + slack)
+    held = ~some | ((first >= low - slack) & (last <= high + slack))
+    met = some & (np.abs(first - low) <= slack) & (np.abs(last - high) <= slack)
+    if held.all() and (met | beyond).all():
+        return axis
+    if axis.exact and some.all() and count > 1:
+        size, stride, start = line(first, last)
+        steps = start + stride * np.arange(count)
+        if np.allclose(first, steps, rtol=0, atol=slack) and np.allclose(
+            last, steps + size, rtol=0, atol=slack
+        ):
+            return axis.lined(size, stride, start, regular=True)
+    steps = axis.stride * np.arange(count)
+    start = min(axis.start, float((first - steps)[some].min(initial=axis.start)))
+    end = max(axis.start + axis.size, float((last - steps)[some].max(initial=-np.inf)))
+    return axis.lined(end - start, axis.stride, start, regular=False)

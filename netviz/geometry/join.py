@@ -14,6 +14,7 @@ from netviz.geometry.axes import (
     mixed,
     neutral,
     spatial,
+    tidied,
 )
 
 
@@ -22,8 +23,9 @@ def joined(spreads: Sequence[Spread], shape: tuple[int, ...]) -> Spread:
     if len(spreads) == 1 and spreads[0].shape == shape:
         return spreads[0]
     wide = [_broadcast(spread, shape) for spread in spreads]
-    clashing = _clashing(wide)
-    if clashing:
+    if clashing := _clashing(wide):
+        wide = [tidied(_outlined(spread, wide, clashing)) for spread in wide]
+    if clashing := _clashing(wide):
         wide = [_blurred(spread, clashing) for spread in wide]
     dims = [_agreed([spread.dims[at] for spread in wide], size) for at, size in enumerate(shape)]
     pairs = [_axes(wide, name) for name in AXES]
@@ -49,6 +51,17 @@ def _clashing(spreads: Sequence[Spread]) -> set[int]:
         if len(places) > 1:
             clashing.update(at for found in places for at, _ in found)
     return clashing
+
+
+def _outlined(spread: Spread, others: Sequence[Spread], ats: set[int]) -> Spread:
+    """Take the positions inside windows together along dimensions where another value has none."""
+    for at in sorted(ats):
+        inside = {atom.name for atom in spread.dims[at]} & {
+            atom.name for i, dim in enumerate(spread.dims) if i != at for atom in dim
+        }
+        if inside - {"-"} and not all(spatial(one.dims[at]) for one in others):
+            spread = mixed(spread, [at]).loosened()
+    return spread
 
 
 def _blurred(spread: Spread, ats: set[int]) -> Spread:
@@ -98,8 +111,7 @@ def _places(spread: Spread, name: str) -> tuple[tuple[int, Dim], ...]:
 def _axes(spreads: Sequence[Spread], name: str) -> tuple[list[Axis], int]:
     """Return the axes of several values, as far as they run together, and how many positions they have."""
     moving = [spread for spread in spreads if spread.has(name)]
-    dims = moving[0].dims if moving else ()
-    count = 1 + sum((atom.count - 1) * atom.step for dim in dims for atom in atoms(dim) if atom.name == name)
+    count = moving[0].extent(name) if moving else 1
     # A value without this axis is the same for all positions; with a single position no stride matters.
     still = moving[0].axis(name).stride if moving and count == 1 else 0.0
     return [
@@ -113,28 +125,37 @@ def together(axes: Sequence[Axis], count: int) -> tuple[Axis, set[int]]:
     If one does, it is that one's; else their hull, no more than a bound. What is followed locally leaves out those
     that see the same at all positions.
     """
-    if axes[0].local:
-        axes = [axis for axis in axes if not axis.whole] or axes
-    cover = covering(axes)
+    if axes[0].local and any(axis.stride for axis in axes) and not all(axis.stride for axis in axes):
+        moving = [at for at, axis in enumerate(axes) if axis.stride]
+        joined_axis, holding = together([axes[at] for at in moving], count)
+        return joined_axis, {moving[at] for at in holding}
+    seen = [axis.seen(count) for axis in axes]
+    first, last = np.min([one for one, _ in seen], axis=0), np.max([one for _, one in seen], axis=0)
+    cover = replace(covering(axes), first=first, last=last)
     edges = [axis.edges(count) for axis in axes]
     if any(axis.whole for axis in axes):  # what sticks out is seen by none
         edges = [(low.clip(cover.low, cover.high), high.clip(cover.low, cover.high)) for low, high in edges]
-    low = np.min([first for first, _ in edges], axis=0)
-    high = np.max([last for _, last in edges], axis=0)
-    holding = {at for at, pair in enumerate(edges) if np.allclose(pair, (low, high), rtol=0, atol=1e-9)}
+    low = np.min([one for one, _ in edges], axis=0)
+    high = np.max([one for _, one in edges], axis=0)
+    holding = {
+        at
+        for at, (pair, ends) in enumerate(zip(edges, seen, strict=True))
+        if np.allclose(pair, (low, high), rtol=0, atol=1e-9) and np.array_equal(ends, (first, last))
+    }
     if holding:
-        best = axes[min(holding, key=lambda at: not axes[at].exact)]
-        return replace(cover, size=best.size, stride=best.stride, start=best.start, exact=best.exact), holding
+        best = axes[min(holding, key=lambda at: (not axes[at].exact, not axes[at].regular))]
+        held = replace(best, length=cover.length, sure=cover.sure)
+        return held if best.whole else replace(held, first=first, last=last), holding
     size, stride, start = line(low, high)
     if all(axis.stride == axes[0].stride for axis in axes):
         size, stride, start = float(high[0] - low[0]), axes[0].stride, float(low[0])
-    return replace(cover, size=size, stride=stride, start=start, exact=False), holding
+    return replace(cover.lined(size, stride, start, regular=False), exact=False), holding
 
 
 def covering(axes: Sequence[Axis]) -> Axis:
-    """Return the first axis, with what any position of all of these sees."""
+    """Return the first axis, sure if the ends of what any position of all of these sees are truly seen."""
     low, high = min(axis.low for axis in axes), max(axis.high for axis in axes)
     sure = any(axis.sure for axis in axes if axis.low == low) and any(
         axis.sure for axis in axes if axis.high == high
     )
-    return replace(axes[0], low=low, high=high, sure=sure)
+    return replace(axes[0], sure=sure)

@@ -83,17 +83,25 @@ def require_places(field: Field, name: str = "the layer") -> Field:
     Raises
     ------
     LayerError
-        If it is unknown, or every position sees the whole image and stands for no place in it.
+        If it is unknown, or every position may see the same rows or columns and stands for no place in the image.
     """
     if field.status == "unknown":
         raise LayerError(
             f"where {name} looks is unknown: cannot follow {field.reason or 'the forward pass'}; use another layer"
         )
-    if field.place is None:
+    if field.place is not None:
+        return field.place
+    if field.status == "global":
         raise LayerError(
             f"every position of {name} sees the whole image, so it describes no place in it; use a layer before it"
         )
-    return field.place
+    along = " and ".join(
+        one for one, stride in zip(("rows", "columns"), field.stride, strict=True) if not stride
+    )
+    raise LayerError(
+        f"every position of {name} may see the same {along}, so it describes no place in the image; "
+        f"use a layer before it"
+    )
 
 
 def bilinear(maps: NDArray[np.floating], places: Floats) -> Floats:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from support.gradients import network as check_fields
 from torch import nn
 
 import netviz
@@ -12,6 +11,7 @@ from netviz.capture import capture, channels_first, index_layers
 from netviz.errors import LayerError
 from netviz.geometry.field import geometry
 from netviz.models.torchvision_import import import_torchvision
+from support.gradients import network as check_fields
 
 SIZE, GRID, WIDTH, OTHERS = (32, 48), (4, 6), 16, 3
 
@@ -134,5 +134,8 @@ def test_layers_says_tokens():
 def test_another_size_of_image_is_refused_where_it_would_move_tokens():
     network = nn.Sequential(nn.Conv2d(3, 4, 4, 4), nn.Flatten(2))
     layer = index_layers(network, size=(32, 48)).resolve("1")
-    with capture(network, [layer]) as run, pytest.raises(LayerError, match="for images of 32×48 pixels, not of"):
+    with (
+        capture(network, [layer]) as run,
+        pytest.raises(LayerError, match="for images of 32×48 pixels, not of"),
+    ):
         run(torch.rand(1, 3, 48, 32))

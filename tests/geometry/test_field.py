@@ -1,7 +1,9 @@
 """Geometry against published tables and fields worked out by hand."""
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,6 +14,7 @@ from netviz.errors import LayerError, ModelError
 from netviz.geometry.field import Field, geometry
 from netviz.models.builders import build_torchvision
 from netviz.models.layers import index_weights
+from support.gradients import support
 from support.network import state_of
 
 
@@ -276,9 +279,8 @@ def through_a_view(x):
             "grid_sample",
         ),
         (lambda x: torch.fft.fft2(x).real, "fft_fft2"),
-        (lambda x: x.flip(2), "flip"),
         (lambda x: F.fractional_max_pool2d(x, 2, output_size=3), "fractional_max_pool2d"),
-        (lambda x: x.flatten(2)[..., torch.randperm(192)].view(1, 4, 16, 12), "getitem"),
+        (lambda x: x[..., x.sum((0, 1, 2)).argsort()], "getitem"),
         (lambda x: x * float(x.max()), "float"),
         (lambda x: x + torch.from_numpy(x.detach().numpy() * 2), "numpy"),
         (through_a_view, "view"),
@@ -390,6 +392,104 @@ def test_lists_repeats_and_assignments_along_the_image():
     assert (*triple(shifted), shifted.status) == ((1, 3), (1, 1), (0, -2), "upper_bound")
     blank = field_after(lambda x: put(x, (slice(None), slice(None), 3), 0.0))
     assert (*triple(blank), blank.status) == ((1, 1), (1, 1), (0, 0), "upper_bound")
+
+
+class Listed(nn.Module):
+    """Rows by a list in a buffer, which may be another one in every run."""
+
+    def __init__(self, count=0):
+        super().__init__()
+        self.register_buffer("places", torch.tensor([[1, 4], [7, 10]]))
+        self.count = count
+
+    def forward(self, x):
+        y = x[:, :, self.places.flatten()]
+        if self.count:
+            self.places += self.count
+        return y
+
+
+def test_a_list_is_followed_by_its_values_as_far_as_they_are_the_same_in_every_run():
+    kept = field_after(Listed())
+    assert (*triple(kept), kept.status) == ((1, 1), (3, 1), (1, 0), "exact")
+    for what in (Listed(1), lambda x: x[:, :, torch.randperm(4)], lambda x: x[:, :, torch.arange(16) > 11]):
+        field = field_after(what)
+        assert field.status == "upper_bound"
+        assert field.box(0, 0)[::2] == (0, 16)
+        assert (field.size[1], field.stride[1], field.start[1]) == (1, 1, 0)
+
+
+def test_windows_by_unfold_are_those_of_a_convolution():
+    def windows(x):
+        y = F.unfold(x, (3, 5), padding=(1, 2), stride=(2, 1)).view(1, 60, 8, 12)
+        return F.conv2d(y, torch.ones(4, 60, 1, 1, device=x.device))
+
+    field = field_after(windows)
+    assert (*triple(field), field.status) == ((3, 5), (2, 1), (-1, -2), "exact")
+    pooled = field_after(lambda x: x.unfold(2, 4, 3).mean(-1))
+    assert (*triple(pooled), pooled.status) == ((4, 1), (3, 1), (0, 0), "exact")
+    some = field_after(lambda x: F.pixel_unshuffle(x, 2)[:, 1:5])
+    assert (*triple(some), some.status) == ((2, 2), (2, 2), (0, 0), "upper_bound")
+
+
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+def test_padding_by_pixels_of_inside_adds_nothing_but_where_it_wraps_round(mode):
+    field = field_after(lambda x: F.avg_pool2d(F.pad(x, (1, 1, 2, 2), mode), (5, 3), 1))
+    if mode == "circular":
+        assert field.status == "upper_bound"
+        assert field.clipped(5, 5, 16, 12) == (3, 4, 8, 7)
+        assert field.clipped(0, 5, 16, 12) == (0, 4, 16, 7)
+    else:
+        assert (*triple(field), field.status) == ((5, 3), (1, 1), (-2, -1), "exact")
+
+
+def test_mirrored_pixels_lie_inside():
+    mirrored = field_after(lambda x: F.pad(x, (2, 2, 2, 2), "reflect"))
+    assert (mirrored.size, mirrored.stride, mirrored.status) == ((9, 9), (1, 1), "upper_bound")
+    assert mirrored.clipped(0, 15, 16, 12) == (2, 9, 3, 10)
+
+
+def test_what_lies_in_padding_beside_a_crop_is_no_more_than_a_bound():
+    """Beyond a crop's border are zeros, though the image goes on."""
+    field = field_after(lambda x: F.avg_pool2d(x[:, :, 4:], 3, 1, 1))
+    assert (*triple(field), field.status) == ((3, 3), (1, 1), (3, -1), "upper_bound")
+    assert field.clipped(0, 5, 16, 12) == (4, 4, 6, 7)
+
+
+def shifted_windows(x):
+    n, c, h, w = x.shape
+    y = x.roll((-2, -2), (2, 3)).view(n, c, h // 4, 4, w // 4, 4).permute(0, 2, 4, 3, 5, 1).reshape(-1, 16, c)
+    y = F.scaled_dot_product_attention(y, y, y)
+    y = y.view(n, h // 4, w // 4, 4, 4, c).permute(0, 5, 1, 3, 2, 4).reshape(n, c, h, w)
+    return y.roll((2, 2), (2, 3))
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        shifted_windows,
+        lambda x: F.pad(x, (2, 2, 2, 2), "circular"),
+        lambda x: x.roll((3, -2), (2, 3)),
+        lambda x: F.avg_pool2d(x, 3, 1, 1).flip((2, 3)),
+        lambda x: F.avg_pool2d(F.interpolate(x, scale_factor=2), 3, 1, 1),
+        lambda x: F.conv_transpose2d(x, torch.ones(4, 4, 3, 3, dtype=x.dtype, device=x.device), stride=2),
+        lambda x: x.cumsum(2),
+        lambda x: x[:, :, [3, 3, 0, 15, 7]],
+        lambda x: F.adaptive_avg_pool2d(x, (5, 7)),
+        lambda x: torch.cat([x[:, :, 8:], x[:, :, 2:5], x[:, :, :1]], 2),
+    ],
+)
+def test_each_position_is_told_what_it_sees_where_no_line_does(what):
+    field = field_after(what)
+    assert field.status == "upper_bound"
+    image = torch.rand(1, 4, 16, 12, dtype=torch.float64, requires_grad=True)
+    output = what(image).sum(1)[0]
+    for at in np.ndindex(*output.shape):
+        (gradient,) = torch.autograd.grad(output[at], image, retain_graph=True)
+        assert field.clipped(*at, 16, 12) == support(gradient), at
+        assert field.clipped(*at, 16, 12)[0] >= field.box(*at)[0]
+        assert field.clipped(*at, 16, 12)[2] <= field.box(*at)[2]
+    assert field.clipped(1, 1, 17, 12) == replace(field, seen=None).clipped(1, 1, 17, 12)
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,12 @@ def joined(draw) -> Step:
 def sliced(draw) -> Step:
     start, every = draw(st.integers(0, 2)), draw(st.integers(1, 3))
     how = draw(
-        st.sampled_from(["rows", "cols", "chunk", "flip", "shuffle", "gate", "permute", "turn", "blocks"])
+        st.sampled_from(
+            (
+                *("rows", "cols", "chunk", "flip", "shuffle", "gate", "permute", "turn", "blocks"),
+                *("roll", "mirror", "windows", "tokens"),
+            )
+        )
     )
 
     def step(done):
@@ -165,6 +170,16 @@ def sliced(draw) -> Step:
         if how == "permute":
             y = x.permute(0, 2, 3, 1).contiguous()
             return F.linear(y, torch.ones(c, c, dtype=x.dtype, device=x.device)).permute(0, 3, 1, 2)
+        if how == "roll":
+            return x.roll(every, 2 + start % 2)
+        if how == "mirror":
+            return x.flip(2 + start % 2)
+        if how == "windows" and min(h, w) > 2:
+            y = F.unfold(x, 3, padding=1, stride=every)
+            sides = ((h - 1) // every + 1, (w - 1) // every + 1)
+            return (y.view(n, c, 9, *sides) if start else y.view(n, c, 3, 3, *sides).sum(3)).sum(2)
+        if how == "tokens":
+            return F.avg_pool1d(x.flatten(2), 3, 1, 1).view(x.shape)
         if how == "turn" and h == w:
             return x + x.transpose(2, 3)
         if how == "blocks" and h % 2 == 0 and w % 2 == 0:

@@ -86,3 +86,6 @@ def test_layers_without_a_place():
     everything = Field((9.0, 9.0), (0.0, 0.0), (0.0, 0.0), "global")
     with pytest.raises(LayerError, match="sees the whole image"):
         upsample(maps, everything, np.zeros(1), np.zeros(1))
+    strips = Field((1.0, 9.0), (1.0, 0.0), (0.0, 0.0), "exact")
+    with pytest.raises(LayerError, match="the same columns"):
+        upsample(maps, strips, np.zeros(1), np.zeros(1))

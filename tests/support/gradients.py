@@ -294,6 +294,29 @@ def _folded(x: Tensor) -> Tensor:
     return F.fold(F.unfold(x, 3, padding=1, stride=2), x.shape[2:], 3, padding=1, stride=2)
 
 
+def _involved(x: Tensor) -> Tensor:
+    kernel = F.conv2d(x, _weights(x, 18, 4, 1, 1)).view(1, 2, 1, 9, *x.shape[2:])
+    return (kernel * _unfolded(x).view(1, 2, 2, 9, *x.shape[2:])).sum(3).view(x.shape)
+
+
+def _outlook(x: Tensor) -> Tensor:
+    n, c, h, w = x.shape
+    rows, cols = h // 2, w // 2
+    values = F.unfold(x, 3, padding=1, stride=2).view(n, 1, c, 9, rows * cols).permute(0, 1, 4, 3, 2)
+    pooled = F.avg_pool2d(x, 2, 2).permute(0, 2, 3, 1)
+    weights = F.linear(pooled, _weights(x, 81, c)).view(n, rows * cols, 1, 9, 9).permute(0, 2, 1, 3, 4)
+    y = ((weights / 1e4).softmax(-1) @ values).permute(0, 1, 4, 3, 2).reshape(n, c * 9, rows * cols)
+    return F.fold(y, (h, w), 3, padding=1, stride=2)
+
+
+def _halos(x: Tensor) -> Tensor:
+    n, c = x.shape[:2]
+    q = _windows(x, 4)
+    k = F.pad(x, (1, 1, 1, 1)).unfold(2, 6, 4).unfold(3, 6, 4)
+    k = k.reshape(n, c, -1, 36).permute(0, 2, 3, 1).reshape(-1, 36, c)
+    return _unwindowed((q @ k.transpose(1, 2) / 1e4).softmax(-1) @ k, x, 4)
+
+
 def _scaled(mode: str, factor: float, **options: bool) -> Callable[[Tensor], Tensor]:
     return lambda x: F.interpolate(x, scale_factor=factor, mode=mode, **options)
 
@@ -305,6 +328,26 @@ def _sized(mode: str, size: tuple[int, int], **options: bool) -> Callable[[Tenso
 def _attended(x: Tensor, causal: bool = False) -> Tensor:
     y = _tokens(x)
     return _image(F.scaled_dot_product_attention(y, y, y, is_causal=causal), x)
+
+
+def _some(x: Tensor) -> Tensor:
+    return torch.arange(24, device=x.device) * 7
+
+
+class Buffered(nn.Module):
+    """Rows by a list in a buffer, as it is or the other way round and one time more."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+        self.register_buffer("places", torch.tensor([[1], [4], [7], [10]]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return some rows."""
+        places = self.places.flatten()
+        if self.how == "rows":
+            return x.index_select(2, places)
+        return x.take_along_dim(torch.cat([places.flip(0), places + 1])[None, None, :, None], 2)
 
 
 OPERATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -368,6 +411,8 @@ OPERATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "lp_pool2d": lambda x: F.lp_pool2d(x, 2, 3),
     "avg_pool1d rows": lambda x: F.avg_pool1d(x[0].transpose(0, 1), 3, 1, 1).transpose(0, 1)[None],
     "avg_pool1d flat": lambda x: F.avg_pool1d(x.flatten(2), 3, 1, 1).view(x.shape),
+    "avg_pool1d flat uneven": lambda x: F.avg_pool1d(x.flatten(2), 8).view(1, 4, 2, -1),
+    "conv1d flat": lambda x: F.conv1d(x.flatten(2), _weights(x, 4, 4, 3), padding=1).view(x.shape),
     "avg_pool1d flat stride": lambda x: F.avg_pool1d(x.flatten(2), 2).view(*x.shape[:3], -1),
     "avg_pool3d": lambda x: F.avg_pool3d(x[:, None], (1, 3, 3), 1, (0, 1, 1))[:, 0],
     "adaptive_avg_pool2d 1": lambda x: x + F.adaptive_avg_pool2d(x, 1),
@@ -380,9 +425,31 @@ OPERATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "pad reflect": lambda x: F.pad(x, (2, 2, 2, 2), "reflect"),
     "pad replicate": lambda x: F.pad(x, (2, 1, 0, 3), "replicate"),
     "pad circular": lambda x: F.pad(x, (1, 1, 2, 2), "circular"),
+    "pad reflect, convolved": lambda x: F.conv2d(F.pad(x, (1, 1, 1, 1), "reflect"), _weights(x, 4, 4, 3, 3)),
+    "pad replicate, convolved": lambda x: F.conv2d(
+        F.pad(x, (2, 2, 2, 2), "replicate"), _weights(x, 4, 4, 5, 5)
+    ),
+    "pad circular, convolved": lambda x: F.conv2d(
+        F.pad(x, (1, 1, 1, 1), "circular"), _weights(x, 4, 4, 3, 3)
+    ),
+    "pad a crop": lambda x: F.pad(x[:, :, 4:-3], (0, 0, 2, 2)),
+    "pad, reflect a crop": lambda x: F.pad(x[:, :, 4:-3], (0, 0, 2, 2), "reflect"),
+    "pad what saw all": lambda x: F.pad(x.mean((2, 3), keepdim=True).expand(x.shape), (3, 3, 3, 3)),
     "pad reflect, pool": lambda x: F.avg_pool2d(F.pad(x, (1, 1, 1, 1), "reflect"), 3, 2),
     "unfold": _unfolded,
+    "unfold strided": lambda x: (
+        F.unfold(x, (3, 2), dilation=(2, 1), stride=(2, 3)).mean((1, 2)).view(1, 1, 1, 1)
+    ),
+    "unfold, grouped": lambda x: F.conv2d(_unfolded(x), _weights(x, 4, 9, 1, 1), groups=4),
+    "unfold, softmax": lambda x: (_unfolded(x) / 100).unflatten(1, (4, 9)).softmax(2)[:, :, 3:5].sum(2),
+    "unfold, gated": lambda x: (_unfolded(x).unflatten(1, (4, 9)) * x.sigmoid().unsqueeze(2)).sum(2),
     "fold": _folded,
+    "fold of channels": lambda x: F.fold(
+        F.conv2d(x, _weights(x, 36, 4, 1, 1), stride=2).flatten(2), x.shape[2:], 3, padding=1, stride=2
+    ),
+    "involution": _involved,
+    "outlook attention": _outlook,
+    "attention in halos": _halos,
     "tensor unfold": lambda x: x.unfold(2, 4, 2).flatten(-1).mean(-1),
     # Interpolation.
     **{
@@ -474,6 +541,10 @@ OPERATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "select": lambda x: x.select(2, 3).unsqueeze(2),
     "flip channels": lambda x: x.flip(1),
     "flip columns": lambda x: x.flip(3),
+    "flip there and back": lambda x: F.avg_pool2d(x.flip((2, 3)), 3, 1, 1).flip((2, 3)),
+    "sum with a flip": lambda x: x + x.flip(3),
+    "flip, mean": lambda x: x.flip(2).mean((2, 3), keepdim=True),
+    "roll, mean": lambda x: x.roll(3, 2).mean((2, 3), keepdim=True),
     "roll channels": lambda x: x.roll(1, 1),
     "roll rows": lambda x: x.roll(1, 2),
     "roll both": lambda x: x.roll((2, -3), (2, 3)),
@@ -483,6 +554,14 @@ OPERATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "list of channels": lambda x: x[:, [1, 0, 3, 2]],
     "list of rows": lambda x: x[:, :, [1, 3, 5, 7]],
     "list of rows, unordered": lambda x: x[:, :, [6, 1, 12, 7]],
+    "list of positions": lambda x: x.flatten(2)[:, :, _some(x)].view(1, 4, 4, 6),
+    "list of a buffer": Buffered("rows"),
+    "list of a buffer, turned": Buffered("turned"),
+    "table of rows": lambda x: x[:, :, torch.tensor([[0, 1], [2, 3], [4, 5], [6, 7]], device=x.device)].mean(
+        3
+    ),
+    "list beside a number": lambda x: x[:, :, [1, 2, 3, 4]][0, [0, 2]][None],
+    "gather of positions": lambda x: x.flatten(2).gather(2, _some(x).expand(1, 4, 24)).view(1, 4, 4, 6),
     "gather": lambda x: x.gather(3, torch.arange(5, device=x.device).expand(*x.shape[:3], 5)),
     "take_along_dim": lambda x: x.take_along_dim(torch.arange(5, device=x.device).view(1, 1, 1, 5), 3),
     "repeat channels": lambda x: x.repeat(1, 2, 1, 1),

@@ -1,9 +1,12 @@
 """A recorded call, with the geometry of what it reads."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from netviz.capture.layout import LostError
@@ -15,11 +18,12 @@ from netviz.geometry.join import joined
 
 @dataclass(frozen=True)
 class Call:
-    """One node of a tape, the geometry of its inputs by value number, and the shapes of its outputs."""
+    """One node of a tape, the geometry of its inputs by value number, the shapes of its outputs, fixed lists."""
 
     node: Node
     known: Mapping[int, Spread]
     shapes: Sequence[tuple[int, ...]]
+    fixed: Any = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -65,6 +69,28 @@ class Call:
         if not isinstance(value, Tensor):
             raise LostError("without weights")
         return tuple(value.shape)
+
+    def places(self, value: Any, count: int) -> NDArray[np.int64] | None:
+        """Return a constant list, or table, of places along `count` positions; None if its values are not known.
+
+        Raises
+        ------
+        LostError
+            If it holds no places, or values of the network.
+        """
+        if isinstance(value, Ref):
+            raise LostError("by values of the network")
+        if isinstance(value, Tensor):
+            if value.dtype.is_floating_point or (value.dtype == torch.bool and value.ndim != 1):
+                raise LostError("by a mask")
+            found = None if value.dtype == torch.bool else self.fixed.get(value)
+            if found is None:
+                return None
+            value = found.tolist()
+        places = np.array(value)
+        if places.dtype.kind not in "iu" or places.size == 0:
+            raise LostError("by a list of positions")
+        return places.astype(np.int64) % count
 
     def spreads(self) -> list[Spread]:
         """Return the geometry of everything that it reads."""

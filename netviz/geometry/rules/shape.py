@@ -22,7 +22,19 @@ from netviz.capture.layout import (
 )
 from netviz.capture.operations import arguments, names
 from netviz.capture.tape import Ref
-from netviz.geometry.axes import AXES, Spread, Window, hull, line, mixed, neutral, read, settled, spatial
+from netviz.geometry.axes import (
+    AXES,
+    Spread,
+    Window,
+    anywhere,
+    hull,
+    line,
+    mixed,
+    neutral,
+    read,
+    settled,
+    spatial,
+)
 from netviz.geometry.join import covering, joined
 from netviz.geometry.rules.call import Call, Rule, each, integers
 
@@ -125,14 +137,15 @@ def _behind(parts: Sequence[Spread], at: int, call: Call) -> Spread:
     if len(names) != 1 or "-" in names:
         raise LostError("of branches whose positions are laid out differently")
     name = names.pop()
-    edges = [one.axis(name).edges(total(one.dims[at])) for one in parts]
-    low, high = (np.concatenate([pair[i] for pair in edges]) for i in (0, 1))
-    size, stride, start = line(low, high)
-    first = parts[0].axis(name)
     ends = [one.axis(name) for one in parts]
-    axis = replace(covering(ends), size=size, stride=stride, start=start, exact=False)
-    if first.whole and all(axis == first for axis in ends):
-        axis = first
+    seen = [axis.seen(total(one.dims[at])) for axis, one in zip(ends, parts, strict=True)]
+    edges = [axis.edges(total(one.dims[at])) for axis, one in zip(ends, parts, strict=True)]
+    first, last = (np.concatenate([pair[i] for pair in seen]) for i in (0, 1))
+    low, high = (np.concatenate([pair[i] for pair in edges]) for i in (0, 1))
+    axis = replace(covering(ends), first=first, last=last, exact=False)
+    axis = axis.lined(*line(low, high), regular=False)
+    if ends[0].whole and all(one.whole and one == ends[0] and one.low == ends[0].low for one in ends):
+        axis = ends[0]
     dim = (Atom(name, call.shape[at]),)
     level = [one.with_axis(name, axis).with_dim(at, dim) for one in parts]
     return joined(level, call.shape)
@@ -179,27 +192,22 @@ def cut(spread: Spread, at: int, start: int, step: int, count: int) -> Spread:
         return spread.with_dim(at, left) if told else spread.loosely_whole().with_dim(at, neutral(count))
     if not spatial(dim):
         return spread.with_dim(at, neutral(count))
-    return read(spread, at, Window(start, step, 0, start, start + step * (count - 1)), count)
+    return read(spread, at, Window(start, step, 0, (start + step * np.arange(count))[:, None]), count)
 
 
-def gathered(spread: Spread, at: int, places: NDArray[Any]) -> Spread:
-    """Return a dimension's positions at these places, in any order."""
-    return read(spread, at, hull(places, places), len(places))
+def gathered(spread: Spread, at: int, places: NDArray[Any] | None, count: int) -> Spread:
+    """Return a dimension's positions at these places, in any order; at any places, if it is not known at which.
 
-
-def constant(places: Any, count: int) -> NDArray[Any]:
-    """Return a constant list of places along `count` positions as an array.
-
-    Raises
-    ------
-    LostError
-        If it is no list of whole numbers, or on the meta device, where it has no values.
+    Of a table (others, places) an output reads each of its column's.
     """
-    if isinstance(places, Tensor) and not places.is_meta:
-        places = places.tolist()
-    if not isinstance(places, list) or not places or any(type(one) is not int for one in places):
-        raise LostError("by a list of positions")
-    return np.array(places) % count
+    if not spatial(spread.dims[at]):
+        return spread.with_dim(at, neutral(count))
+    if places is None:
+        return anywhere(spread, at, count)
+    table = places.reshape(-1, count).T
+    window = hull(table.min(1), table.max(1))
+    same = bool((table == table[:, :1]).all())
+    return read(spread, at, replace(window, reads=table[:, :1] if same else table, exact=same), count)
 
 
 def picked(spread: Spread, at: int, place: int) -> Spread:
@@ -221,6 +229,9 @@ def getitem(call: Call) -> Spread:
     lists = [item for item in items if isinstance(item, Tensor | list)]
     if len(lists) > 1 or any(isinstance(item, bool) for item in items):
         raise LostError("by several lists")
+    numbers = [at for at, item in enumerate(items) if isinstance(item, Tensor | list | int)]
+    if lists and numbers[-1] - numbers[0] >= len(numbers):  # what is taken comes first then
+        raise LostError("by a list apart from a number")
     at = 0
     for item in items:
         if item is None:
@@ -232,14 +243,14 @@ def getitem(call: Call) -> Spread:
             start, stop, step = item.indices(total(spread.dims[at]))
             spread = cut(spread, at, start, step, len(range(start, stop, step)))
             at += 1
-        elif isinstance(item, Tensor) and (item.ndim != 1 or item.dtype.is_floating_point):
-            raise LostError("by a table")
-        elif spatial(spread.dims[at]):
-            spread = gathered(spread, at, constant(item, total(spread.dims[at])))
-            at += 1
         else:
-            spread = spread.with_dim(at, neutral(call.shape[at]))
-            at += 1
+            places = call.places(item, total(spread.dims[at]))
+            if isinstance(item, Tensor) and item.ndim != 1:
+                spread = _tabled(spread, at, places, tuple(item.shape))
+                at += item.ndim
+            else:
+                spread = gathered(spread, at, places, call.shape[at])
+                at += 1
     return spread
 
 
@@ -283,7 +294,7 @@ def unbind(call: Call) -> list[Spread]:
 
 
 def moved(call: Call) -> Spread:
-    """Reorder within dimensions: flip (none along the image, which would turn the axis round) and roll."""
+    """Reorder within dimensions: flip and roll."""
     spread, dims = call.only(), call.get("dims")
     if dims is None or dims in ((), []):
         raise LostError("of positions")
@@ -291,23 +302,47 @@ def moved(call: Call) -> Spread:
     rolls = call.node.name == "roll"
     for at, shift in zip(ats, each(call.get("shifts"), len(ats)) if rolls else ats, strict=True):
         if spatial(spread.dims[at]):
-            if not rolls:
-                raise LostError("of positions")
-            if spread.local:  # where each position stands is kept in mind
+            steps = np.arange(total(spread.dims[at]))
+            if rolls and spread.local:  # where each position stands is kept in mind
                 spread = spread.with_dim(at, rolled(spread.dims[at], shift))
                 continue
-            count = total(spread.dims[at])
-            spread = gathered(spread, at, (np.arange(count) - shift) % count)
+            places = (steps - shift) % len(steps) if rolls else steps[::-1]
+            spread = gathered(spread, at, places, len(steps))
     return spread
+
+
+def _tabled(spread: Spread, at: int, places: NDArray[Any] | None, shape: tuple[int, ...]) -> Spread:
+    """Return a dimension's positions by a table: its dimensions take the place of that one."""
+    count = int(np.prod(shape))
+    found = gathered(spread, at, None if places is None else places.ravel(), count)
+    outer = tuple(total(dim) for dim in found.dims[:at])
+    inner = tuple(total(dim) for dim in found.dims[at + 1 :])
+    return found.with_dims(regrouped(found.dims, (*outer, *shape, *inner)))
 
 
 def index_select(call: Call) -> Spread:
     """Positions of one dimension, by a list."""
-    spread, places = call.only(), call.get("index")
+    spread = call.only()
     at = call.get("dim") % spread.rank
-    if not spatial(spread.dims[at]):
-        return spread.with_dim(at, neutral(call.shape[at]))
-    return gathered(spread, at, constant(places, total(spread.dims[at])))
+    places = call.places(call.get("index"), total(spread.dims[at]))
+    return gathered(spread, at, places, call.shape[at])
+
+
+def gather(call: Call) -> Spread:
+    """At each position, one of those along a dimension, by a table of the output's shape or one broadcast to it."""
+    spread, dim, table = call.only(), call.get("dim"), call.get("index")
+    if dim is None or not isinstance(table, Tensor):
+        raise LostError("by values of the network")
+    rank, at = spread.rank, dim % spread.rank
+    places = call.places(table, total(spread.dims[at]))
+    if places is not None:
+        places = np.moveaxis(places, at, -1) if places.ndim == rank else None
+    for other in range(rank):
+        if other != at:
+            if spatial(spread.dims[other]) and total(spread.dims[other]) < call.shape[other]:
+                raise LostError("by a larger table")
+            spread = cut(spread, other, 0, 1, call.shape[other])
+    return gathered(spread, at, places, call.shape[at])
 
 
 def assign(call: Call) -> Spread:
@@ -331,9 +366,10 @@ def assign(call: Call) -> Spread:
         count = total(value.dims[at])
         if isinstance(item, slice) and spatial(value.dims[at]):
             start, _, step = item.indices(shape[at])
-            window = Window(
-                -start / step - (step - 1) / step, 1 / step, (step - 1) / step, 0, count - 1, step == 1
-            )
+            steps = np.arange(shape[at]) - start
+            reads = np.where(steps % step == 0, steps // step, -1)[:, None]
+            shift, reach = -start / step - (step - 1) / step, (step - 1) / step
+            window = Window(shift, 1 / step, reach, reads, step == 1)
             value = read(value, at, window, shape[at])
         elif count != shape[at]:
             value = value.with_dim(at, ())
@@ -358,6 +394,7 @@ SLICES: dict[str, Rule] = {
     **dict.fromkeys(names("split"), split),
     **dict.fromkeys(names("reordering"), moved),
     **dict.fromkeys(names("indexing"), index_select),
+    **dict.fromkeys(names("gathering"), gather),
     **dict.fromkeys(names("assignment"), assign),
     **dict.fromkeys(names("channel shuffle"), shuffle),
 }

@@ -4,9 +4,12 @@ A rule gets a `Call` and gives the `Spread` of the output (one for each output, 
 `LostError` where it cannot say. A function in no table is unknown.
 """
 
+from dataclasses import replace
+
+import numpy as np
 from torch import Tensor
 
-from netviz.capture.layout import Dim, LostError
+from netviz.capture.layout import Dim, LostError, total
 from netviz.capture.operations import names
 from netviz.capture.tape import Ref
 from netviz.capture.tensors import tensors_in
@@ -51,9 +54,18 @@ def vector_norm(call: Call) -> Spread:
 
 
 def scan(call: Call) -> Spread:
-    """Along one dimension, a position sees some of the others: cumulative sums, sorting."""
-    before, after = call.first(), along(call)
-    return after if before.axes == after.axes else after.doubted()
+    """Along one dimension, a position sees some of the others: cumulative sums those before it, sorting any."""
+    spread, at = call.first(), call.get("dim") % len(call.shape)
+    dim = spread.dims[at]
+    if not spatial(dim):
+        return spread
+    if not call.node.name.startswith(("cum", "logcum")) or len(dim) > 1 or dim[0].step != 1:
+        return along(call).doubted()
+    name, axis = dim[0].name, spread.axis(dim[0].name)
+    first, last = axis.seen(total(dim))
+    first, last = np.minimum.accumulate(first), np.maximum.accumulate(last)
+    axis = replace(axis, first=first, last=last)
+    return spread.with_axis(name, axis.lined(axis.high - axis.low, 0.0, axis.low, regular=axis.whole))
 
 
 def along(call: Call) -> Spread:

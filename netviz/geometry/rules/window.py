@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netviz.capture.layout import LostError, total
+from netviz.capture.layout import Atom, Dim, LostError, regrouped, total
 from netviz.capture.operations import arguments, names
-from netviz.geometry.axes import Spread, Window, contracted, hull, neutral, read, spatial
+from netviz.geometry.axes import Spread, Window, contracted, hull, neutral, read, settled, spatial
 from netviz.geometry.rules.call import Call, Rule, each, integers
 
 # How far a position computed in single precision is off, as a share of it: four roundings of 2^-24 each, and more.
@@ -37,7 +37,7 @@ def convolution(call: Call) -> Spread:
         before = [0] * rank if padding == "valid" else each(padding, rank)
     channel = spread.rank - rank - 1
     if spatial(spread.dims[channel]) and call.get("groups") != 1:
-        spread = spread.loosened()
+        spread = spread.doubted()
     spread = contracted(spread, channel, keep=True).with_dim(channel, neutral(call.shape[channel]))
     for i in range(rank):
         at = channel + 1 + i
@@ -50,20 +50,14 @@ def convolution(call: Call) -> Spread:
 
 def _plain(kernel: int, stride: int, padding: int, dilation: int, sides: tuple[int, int]) -> Window:
     """Return a window, for sides before and after; of positions, it reads those that are there."""
-    inside, outside = sides
-    taps = np.add.outer(np.arange(outside) * stride - padding, np.arange(kernel) * dilation)
-    taken = taps[(taps >= 0) & (taps < inside)]
-    first, last = (float(taken.min()), float(taken.max())) if taken.size else (0.0, inside - 1.0)
-    return Window(-padding, stride, dilation * (kernel - 1), first, last)
+    taps = np.add.outer(np.arange(sides[1]) * stride - padding, np.arange(kernel) * dilation)
+    return Window(-padding, stride, dilation * (kernel - 1), taps)
 
 
 def _transposed(kernel: int, stride: int, padding: int, dilation: int, sides: tuple[int, int]) -> Window:
     """Return the hull over the phases: output o reads those inputs i for which a tap has ``o + p = i*s + d*t``."""
-    inside, outside = sides
-    taps = np.add.outer(np.arange(outside) + padding, -np.arange(kernel) * dilation)
-    taken = taps[taps % stride == 0] // stride
-    taken = taken[(taken >= 0) & (taken < inside)]
-    ends = (float(taken.min()), float(taken.max())) if taken.size else (0.0, inside - 1.0)
+    taps = np.add.outer(np.arange(sides[1]) + padding, -np.arange(kernel) * dilation)
+    reads = np.where(taps % stride == 0, taps // stride, -1)
     low, high = [], []
     for phase in range(stride):
         read = [
@@ -74,8 +68,8 @@ def _transposed(kernel: int, stride: int, padding: int, dilation: int, sides: tu
         if read:
             low.append(min(read))
             high.append(max(read))
-    exact = len(low) == stride and max(low) == min(low) and max(high) == min(high)
-    return Window(min(low), 1 / stride, max(high) - min(low), *ends, exact)
+    regular = len(low) == stride and max(low) == min(low) and max(high) == min(high)
+    return Window(min(low), 1 / stride, max(high) - min(low), reads, regular)
 
 
 def pooling(call: Call) -> Spread:
@@ -133,15 +127,16 @@ def interpolation(call: Call) -> Spread:
         if ratio == 1.0 and inside == outside:
             continue
         antialias = bool(call.get("antialias"))
-        low, high = _taps(mode, ratio, outside, corners, antialias)
-        spread = read(spread, at, hull(low, high, ratio), outside)
+        low, high, sure = _taps(mode, ratio, outside, corners, antialias)
+        window = replace(hull(low, high, ratio, inside), exact=sure)
+        spread = read(spread, at, window, outside)
     return spread
 
 
 def _taps(
     mode: str, ratio: float, count: int, corners: bool, antialias: bool
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the first and the last position that each output reads, before clamping at the border.
+) -> tuple[NDArray[Any], NDArray[Any], bool]:
+    """Return the first and the last position that each output reads, before clamping, and whether it surely does.
 
     torch computes in single or double precision, fused or not: what either side of rounding reads counts. No
     rounding happens where the ratio is a number of few bits.
@@ -154,22 +149,28 @@ def _taps(
     else:
         at = steps * ratio if corners else (steps + 0.5) * ratio - 0.5
     rounding = 0.0 if float(np.float16(ratio)) == ratio else _SINGLE * (1 + np.abs(at))
-    low, high = at - rounding, at + rounding
+    ends = [_ends(mode, one, ratio, antialias) for one in (at - rounding, at, at + rounding)]
+    low, high = ends[0][0], ends[2][1]
+    return low, high, bool(np.array_equal(low, ends[2][0]) and np.array_equal(high, ends[0][1]))
+
+
+def _ends(mode: str, at: NDArray[Any], ratio: float, antialias: bool) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the first and the last position whose weight is not zero, around each of these places."""
     if mode in ("nearest", "nearest-exact"):
-        return np.floor(low), np.floor(high)
+        return np.floor(at), np.floor(at)
     if antialias:  # weights are above 0 closer than this, and 0 at it
         support = max(ratio, 1.0) * (2 if mode == "bicubic" else 1)
-        return np.floor(low - support) + 1, np.ceil(high + support) - 1
+        return np.floor(at - support) + 1, np.ceil(at + support) - 1
     if mode == "bicubic":
-        between = low != np.floor(high)  # on a position, the cubic's other weights are zero
-        return np.floor(low) - between, np.ceil(high) + between
+        between = at != np.floor(at)  # on a position, the cubic's other weights are zero
+        return np.floor(at) - between, np.ceil(at) + between
     if mode in ("linear", "bilinear", "trilinear"):
-        return np.floor(low), np.ceil(high)
+        return np.floor(at), np.ceil(at)
     raise LostError(f"in mode {mode}")
 
 
 def padding(call: Call) -> Spread:
-    """Zeros shift the axis; reflected and repeated pixels are read from inside."""
+    """Zeros shift the axis; reflected and repeated pixels do, too, but are read from inside."""
     spread = call.first()
     amounts, mode = integers(call.get("pad")), call.get("mode")
     for i in range(len(amounts) // 2):
@@ -177,13 +178,14 @@ def padding(call: Call) -> Spread:
         if (before, after) == (0, 0):
             continue
         inside, outside = total(spread.dims[at]), call.shape[at]
-        if mode == "constant" or (before <= 0 and after <= 0):
-            window = _plain(1, 1, before, 1, (inside, outside))
-        elif mode in ("reflect", "replicate", "circular"):
-            reads = _border(mode, np.arange(outside) - before, inside)
-            window = hull(reads, reads, 1.0)
-        else:
+        window = _plain(1, 1, before, 1, (inside, outside))
+        if mode in ("reflect", "replicate", "circular"):
+            window = replace(window, reads=_border(mode, window.reads, inside))
+        elif mode != "constant":
             raise LostError(f"in mode {mode}")
+        if at < 2 and not spatial(spread.dims[at]):  # units, of which some see nothing: the layer does
+            spread = spread.with_dim(at, neutral(outside))
+            continue
         spread = read(spread, at, window, outside)
     return spread
 
@@ -211,17 +213,88 @@ def pixel_shuffle(call: Call) -> Spread:
     return spread
 
 
+def _cut(spread: Spread, at: int, slide: tuple[int, int, int, int], count: int) -> tuple[Spread, Dim, Dim]:
+    """Cut a dimension into `count` windows: kernel, stride, padding, dilation.
+
+    Returns
+    -------
+    (Spread, Dim, Dim)
+        With the dimension as long as the windows reach; what windows, and what positions inside one, run along.
+    """
+    kernel, stride, before, wide = slide
+    if not spatial(spread.dims[at]):
+        return spread, neutral(count), neutral(kernel)
+    spread = settled(spread, at)
+    inside, reach = total(spread.dims[at]), (count - 1) * stride + (kernel - 1) * wide + 1
+    spread = read(spread, at, _plain(1, 1, before, 1, (inside, reach)), reach)
+    name = spread.dims[at][0].name
+    return spread, (Atom(name, count, stride),), (Atom(name, kernel, wide),)
+
+
 def pixel_unshuffle(call: Call) -> Spread:
-    """Each r × r positions become channels of one: a unit sees one of them, the layer all."""
+    """Each r × r positions become channels of one."""
     spread, times = call.only(), int(call.get("downscale_factor"))
     channel = spread.rank - 3
-    if spatial(spread.dims[channel]):
-        raise LostError("of positions cut into windows")
-    spread = spread.with_dim(channel, neutral(call.shape[channel]))
+    taps: list[Dim] = []
     for at in (channel + 1, channel + 2):
-        window = _plain(times, times, 0, 1, (total(spread.dims[at]), call.shape[at]))
-        spread = read(spread, at, replace(window, exact=times == 1), call.shape[at])
+        spread, outer, inner = _cut(spread, at, (times, times, 0, 1), call.shape[at])
+        spread = spread.with_dim(at, outer)
+        taps.append(inner)
+    return spread.with_dim(channel, (*spread.dims[channel], *taps[0], *taps[1]))
+
+
+def unfold(call: Call) -> Spread:
+    """Windows of an image, (N, C * taps, windows); of a tensor's one dimension, with their inside last."""
+    spread = call.only()
+    if len(call.shape) == spread.rank + 1:
+        words = dict(zip(("dimension", "size", "step"), call.node.args[1:], strict=False))
+        at, size, step = (int({**words, **call.node.kwargs}[one]) for one in ("dimension", "size", "step"))
+        at %= spread.rank
+        spread, outer, inner = _cut(spread, at, (size, step, 0, 1), call.shape[at])
+        spread = spread.with_dim(at, outer)
+        return spread.with_dims((*spread.dims, inner))
+    if spread.rank != 4:
+        raise LostError("of something else than images")
+    slides = _slides(call)
+    counts = [
+        (total(spread.dims[2 + i]) + 2 * before - wide * (kernel - 1) - 1) // stride + 1
+        for i, (kernel, stride, before, wide) in enumerate(slides)
+    ]
+    outers: list[Dim] = []
+    taps: list[Dim] = []
+    for i in range(2):
+        spread, outer, inner = _cut(spread, 2 + i, slides[i], counts[i])
+        outers.append(outer)
+        taps.append(inner)
+    first, channels = spread.dims[:2]
+    return spread.with_dims((first, (*channels, *taps[0], *taps[1]), (*outers[0], *outers[1])))
+
+
+def fold(call: Call) -> Spread:
+    """Sum up windows where they lie: as a transposed convolution with one window for each position."""
+    spread, slides, size = call.only(), _slides(call), each(call.get("output_size"), 2)
+    if spread.rank != 3:
+        raise LostError("of a single image")
+    counts = [
+        (side + 2 * before - wide * (kernel - 1) - 1) // stride + 1
+        for side, (kernel, stride, before, wide) in zip(size, slides, strict=True)
+    ]
+    if spatial(spread.dims[1]):  # which of a window's positions end up where is not followed
+        spread = contracted(spread, 1, keep=True).loosened()
+    spread = spread.with_dim(1, neutral(call.shape[1]))
+    first, channels, *rows = regrouped(spread.dims, (*spread.shape[:2], *counts))
+    spread = spread.with_dims((first, channels, *rows))
+    for i, (kernel, stride, before, wide) in enumerate(slides):
+        window = _transposed(kernel, stride, before, wide, (counts[i], size[i]))
+        spread = read(spread, 2 + i, window, size[i])
     return spread
+
+
+def _slides(call: Call) -> list[tuple[int, int, int, int]]:
+    """Return kernel, stride, padding and dilation, for rows and for columns."""
+    words = ("kernel_size", "stride", "padding", "dilation")
+    kernel, stride, before, wide = (each(call.get(one), 2) for one in words)
+    return list(zip(kernel, stride, before, wide, strict=True))
 
 
 WINDOWS: dict[str, Rule] = {
@@ -232,4 +305,6 @@ WINDOWS: dict[str, Rule] = {
     "pad": padding,
     "pixel_shuffle": pixel_shuffle,
     "pixel_unshuffle": pixel_unshuffle,
+    "unfold": unfold,
+    "fold": fold,
 }

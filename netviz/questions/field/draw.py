@@ -73,7 +73,8 @@ def _theoretical(result: FieldResult) -> Panel:
 
     legend = [(f"solid {THEORY}", _seen(result)), ("cross", f"its middle: y {center[0]:g}, x {center[1]:g}")]
     if result.status != "global":
-        legend[0] = (legend[0][0], f"{legend[0][1]}, every {_step(result)}")
+        every = f"every {_step(result)}" if result.theoretical[1].any() else "the same for all positions"
+        legend[0] = (legend[0][0], f"{legend[0][1]}, {every}")
     if _is_cut(box, shape):
         seen = clip(box, shape)
         legend.append(

@@ -17,9 +17,10 @@ from torch import nn
 import netviz
 from netviz.capture import capture
 from netviz.errors import ImageError, LayerError, NetvizError, OutputError, ResultError
+from netviz.geometry.field import Field
 from netviz.images import prepare, read_image
 from netviz.models import Preprocessing
-from netviz.questions.patches.boxes import resampled
+from netviz.questions.patches.boxes import cell_boxes, resampled
 
 PREPROCESSING = Preprocessing(resize=40, crop=(32, 36), mean=(0.5,) * 3, std=(0.25,) * 3)
 
@@ -244,6 +245,13 @@ def test_bounds_of_the_filter_are_those_that_pillow_uses(method, original, resiz
         # No wider than needed: zeros of the kernel at its ends are all that may be counted in vain.
         assert touched.min() - low[pixel] <= 1
         assert high[pixel] - 1 - touched.max() <= 1
+
+
+def test_cells_of_positions_that_all_see_the_same_are_spread_over_the_image():
+    strips = Field((3.0, 12.0), (2.0, 0.0), (1.0, 0.0), "exact")
+    sizes, start = np.array([[14, 12]]), np.array([[2, 1]])
+    box = cell_boxes(strips, start, (2, 2), (7, 4), sizes, Preprocessing(resize=None, crop=None))
+    np.testing.assert_array_equal(box, [[4, 3, 8, 9]])
 
 
 def test_classes_come_from_names_and_folders(folder, tmp_path):

@@ -104,18 +104,24 @@ class Alignment:
             return 0, 0, *self.size
         return self.field.clipped(row, col, *self.size)
 
+    def local(self, axis: int) -> bool:
+        """Return whether a position's field has a place along an axis: not if all see all of it, or it is unknown."""
+        if self.field.status in ("global", "unknown"):
+            return False
+        return self.field.stride[axis] != 0 or self.field.size[axis] < self.size[axis]
+
     def shift(self, row: int, col: int) -> tuple[int, int]:
         """Return by how many pixels the middle of what a position sees must move to lie in the image's middle.
 
         A field without a place has its middle as far along the image as the position is along the map.
         """
-        if self.field.place is None:
-            y, x = (
-                (at + 0.5) * self.size[axis] / self.map_shape[axis] - 0.5
-                for axis, at in enumerate((row, col))
-            )
-        else:
-            y, x = self.field.place.center(row, col)
+        place = self.field.place
+        y, x = (
+            (place or self.field).center(row, col)[axis]
+            if place is not None or self.local(axis)
+            else (at + 0.5) * self.size[axis] / self.map_shape[axis] - 0.5
+            for axis, at in enumerate((row, col))
+        )
         return self.size[0] // 2 - round(y), self.size[1] // 2 - round(x)
 
 

@@ -250,10 +250,8 @@ class Shot(NamedTuple):
 def window(alignment: Alignment) -> Box:
     """Return the rows and columns, [top, left, bottom, right], that a field takes when its middle is the image's."""
     spans = []
-    for length, extent in zip(alignment.size, alignment.field.size, strict=True):
-        reach = length
-        if alignment.field.status in ("exact", "upper_bound"):
-            reach = math.ceil(extent / 2) + 1
+    for axis, length in enumerate(alignment.size):
+        reach = math.ceil(alignment.field.size[axis] / 2) + 1 if alignment.local(axis) else length
         spans.append((max(0, length // 2 - reach), min(length, length // 2 + reach + 1)))
     (top, bottom), (left, right) = spans
     return top, left, bottom, right

@@ -120,6 +120,18 @@ def test_equals_the_empirical_field_of_each_layer_alone():
     assert len(patches) > 1
 
 
+def test_positions_that_all_see_the_same_have_their_place_along_the_map():
+    """Rows are their own, columns all see all: as a layer that sees the whole image, along columns only."""
+    strips = Alignment(Field((3.0, 12.0), (2.0, 0.0), (1.0, 0.0), "exact"), (6, 4), (14, 12))
+    assert strips.shift(2, 0) == (7 - 6, 6 - 1)
+    assert strips.shift(2, 3) == (7 - 6, 6 - 10)
+    assert window(strips) == (4, 0, 11, 12)
+    # A part that all see is where it is.
+    part = Alignment(Field((3.0, 4.0), (2.0, 0.0), (1.0, 5.0), "exact"), (6, 4), (14, 12))
+    assert part.shift(2, 0) == part.shift(2, 3) == (7 - 6, 6 - round(6.5))
+    assert window(part) == (4, 3, 11, 10)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_average_equals_a_loop_over_pixels(dtype):
     """Units read at other positions on each image, one of them at the border; the last one on one image of three."""
