@@ -59,9 +59,11 @@ def scan(call: Call) -> Spread:
     dim = spread.dims[at]
     if not spatial(dim):
         return spread
-    if not call.node.name.startswith(("cum", "logcum")) or len(dim) > 1 or dim[0].step != 1:
+    name = dim[0].name
+    plain = len(dim) == 1 and dim[0].step == 1 and spread.extent(name) == total(dim)
+    if not plain or not call.node.name.startswith(("cum", "logcum")):
         return along(call).doubted()
-    name, axis = dim[0].name, spread.axis(dim[0].name)
+    axis = spread.axis(name)
     first, last = axis.seen(total(dim))
     first, last = np.minimum.accumulate(first), np.maximum.accumulate(last)
     axis = replace(axis, first=first, last=last)
