@@ -23,6 +23,7 @@ from netviz.models.model import image_channels, unwrap
 SIZES = ((224, 224), (299, 299), (256, 256), (227, 227), (64, 64), (32, 32), (28, 28), (96, 96), (512, 512))
 _CONSTANTS = names("constant")
 RANDOM = "the network draws random numbers as it runs: answers differ from run to run"
+_OPERATORS = "Couldn't load custom C++ ops"
 _CONVOLVING = names("convolution", "transposed convolution", "linear")
 
 
@@ -172,6 +173,11 @@ def index_layers(
                 try:
                     trace = _follow(network, device, (1, count, height, width))
                 except Exception as error:
+                    if _OPERATORS in str(error):
+                        raise ModelError(
+                            "the network needs torchvision's compiled operators (nms), which do not load beside this "
+                            "build of torch; install a torchvision that belongs to it"
+                        ) from error
                     problem = error  # the real run tells most: the meta device has troubles of its own
                     continue
                 if not any(layer.spatial for layer in trace.rows):
@@ -200,11 +206,6 @@ def _refusal(network: nn.Module, problems: Sequence[Exception], shape: tuple[int
         return (
             f"the network takes {len(needed)} inputs ({', '.join(needed)}), netviz gives one batch of images; "
             "wrap it in a module whose forward takes that"
-        )
-    if "Couldn't load custom C++ ops" in str(first):
-        return (
-            "the network needs torchvision's compiled operators (nms), which do not load beside this build of torch; "
-            "install a torchvision that belongs to it"
         )
     image = "×".join(map(str, shape))
     if not isinstance(first, RuntimeError | ValueError | IndexError | AssertionError) or (

@@ -162,12 +162,12 @@ def scores_on(
             f"the {called} {model.name} has {values.shape[1]} channels, which are not its {len(model.labels)} "
             f"classes ({', '.join(model.labels[:2])}, …); {question} needs a classifier"
         )
+    called = what_is_scored(model, name, values.shape[1])
     what = f"raw output {name}".rstrip()
     if values.ndim == 4 and values.shape[-2:] != (1, 1):
         height, width = values.shape[-2:]
-        what += f", mean over the class's map of {height}×{width} positions"
+        what += f", mean over the {called}'s map of {height}×{width} positions"
     alone = replace(tape, output=tape.outputs[name])
-    called = what_is_scored(model, name, values.shape[1])
     return Scores(class_scores(values)[0], what, name, one_output(opened.network, name), alone, called)
 
 

@@ -47,7 +47,6 @@ class WithoutOperators(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.net = classifier()
-        self.runs = 0
 
     def forward(self, x: Tensor) -> Tensor:
         raise RuntimeError(
@@ -109,21 +108,6 @@ class Spectral(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(torch.fft.irfft2(self.fft(self.stem(x)), s=x.shape[-2:]))
-
-
-class Writes(nn.Module):
-    """Normalizes its input in place, unless it is the twin that does not."""
-
-    def __init__(self, in_place: bool = True) -> None:
-        super().__init__()
-        self.net, self.in_place = classifier(), in_place
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.in_place:
-            x = x.clone()
-        x -= x.mean((2, 3), keepdim=True)
-        x /= 2
-        return self.net(x)
 
 
 class Lines(nn.Sequential):
