@@ -96,7 +96,7 @@ class ValueTracer(fx.Tracer):
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
         """Run a module for its example, or note the call."""
-        if self.running or m not in self.submodule_paths:
+        if self.running or m not in (self.submodule_paths or {}):
             return forward(*args, **kwargs)
         return super().call_module(m, forward, args, kwargs)
 
