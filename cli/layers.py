@@ -29,8 +29,8 @@ def layers(model: str, size: tuple[int, int] | None, as_json: bool, **options: A
 
     "sees" is the theoretical receptive field in pixels of the input, height×width, and "every" its stride: from one
     position to the next. "≤" marks an upper bound (branches that see different parts), "all" a layer of which every
-    position sees the whole input, "?" one that could not be followed (--json says why). "tokens" and "windows" are put
-    together to maps, "+1" are class and register tokens beside those of the image.
+    position sees the whole input, "?" one that could not be followed (--json says why). "tokens" and "windows" are
+    put together to maps, "+1" are class and register tokens beside those of the image.
     """
     from netviz.models import load
     from netviz.questions.opening import describe_field, layer_fields

@@ -106,7 +106,7 @@ def draw_layer(
     return Layer(
         name=layer.name,
         alias=layer.alias,
-        kind=layer.kind,
+        kind=", ".join(filter(None, (layer.kind, layer.arrangement))),
         channels=layer.channels,
         shape=layer.shape or (),
         parameters=layer.parameters,

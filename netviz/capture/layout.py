@@ -21,11 +21,11 @@ class Atom:
 
     A step goes `step` positions further on that axis. A plain row axis is ``Atom("y", H)``; cut into windows of 7
     it is ``Atom("y", H // 7, 7), Atom("y", 7)``; flattened positions are ``Atom("y", H), Atom("x", W)``. Rolled by
-    `shift`, position i stands where i + shift stood; -1 if by how much is lost. Where a layer's channels are looked for, there are also "n" (the
-    batch) and "c" (channels).
+    `shift`, position i stands where i + shift stood; -1 if by how much is lost. Where a layer's channels are looked
+    for, there are also "n" (the batch) and "c" (channels).
 
-    "t" are tokens: those from `before` on are the positions of `grid`, in its order; before and behind them are others
-    (class and register tokens). Without a grid, it is not known which is which.
+    "t" are tokens: those from `before` on are the positions of `grid`, in its order; before and behind them are
+    others (class and register tokens). Without a grid, it is not known which is which.
     """
 
     name: str
@@ -259,6 +259,8 @@ def _laid_out(
         dims = [given["dim"]] if isinstance(given["dim"], int) else given["dim"]
         gone = {one % rank for one in dims}
         return _fitted(tuple(dim for at, dim in enumerate(first) if at not in gone), shape)
+    if name == "unfold" and (rank, len(shape)) == (4, 3):
+        return _patches(first, args, kwargs)
     if (
         name == "unfold" and len(shape) == rank + 1
     ):  # Tensor.unfold: windows along a dimension, their inside last
@@ -539,6 +541,22 @@ def beside(dims: Sequence[Dim | None], sizes: Sequence[int], elsewhere: bool) ->
 def _full(dim: Dim) -> bool:
     """Return whether a dimension holds tokens of which it is known which are the image's."""
     return any(atom.grid for atom in dim)
+
+
+def _patches(dims: Dims, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Dims:
+    """Return the dimensions of patches (N, C·kh·kw, L) that lie side by side, as ``F.unfold`` cuts them."""
+    words = ("kernel_size", "dilation", "padding", "stride")
+    given = {"dilation": 1, "padding": 0, "stride": 1, **dict(zip(words, args[1:], strict=False)), **kwargs}
+    kernel, *plain = (
+        [one] * 2 if isinstance(one, int) else list(one) for one in map(given.__getitem__, words)
+    )
+    grid = [divmod(total(dim), side) for dim, side in zip(dims[2:], kernel, strict=True)]
+    if plain != [[1, 1], [0, 0], kernel] or any(left for _, left in grid):
+        raise LostError("through patches that overlap")
+    (rows, _), (columns, _) = grid
+    cut = regrouped(dims, (*map(total, dims[:2]), rows, kernel[0], columns, kernel[1]))
+    n, c, above, down, left, across = cut
+    return n, (*c, *down, *across), (*above, *left)
 
 
 def _beside(

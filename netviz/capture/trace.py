@@ -195,10 +195,12 @@ def index_layers(
             len(problems) == 2 and str(problems[0]) == str(problems[1])
         ):
             break
-    raise ModelError(_refusal(network, problems, (candidates[0], *sizes[0]), len(sizes))) from problems[0]
+    raise ModelError(_refusal(network, problems, (candidates[0], *sizes[0]), size is not None)) from problems[
+        0
+    ]
 
 
-def _refusal(network: nn.Module, problems: Sequence[Exception], shape: tuple[int, ...], sizes: int) -> str:
+def _refusal(network: nn.Module, problems: Sequence[Exception], shape: tuple[int, ...], given: bool) -> str:
     """Say why a network does not run: on what it was tried first, and what it raised at each of some sizes."""
     first = problems[0]
     needed = _required(network)
@@ -215,8 +217,9 @@ def _refusal(network: nn.Module, problems: Sequence[Exception], shape: tuple[int
             f"the network does not run on a batch of images, 1×{image} ({brief(first)}); "
             "give one whose forward takes such a tensor alone"
         )
-    tried = image + (" or other common sizes" if sizes > 1 else "")
-    return f"the network does not run on an image of {tried} ({brief(first)}); give its input size with --size HxW"
+    tried = image if given else f"{image} or other common sizes"
+    remedy = "give another --size HxW, or leave it out" if given else "give its input size with --size HxW"
+    return f"the network does not run on an image of {tried} ({brief(first)}); {remedy}"
 
 
 def _required(network: nn.Module) -> list[str]:

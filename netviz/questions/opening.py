@@ -385,7 +385,8 @@ def describe_field(field: Field | None) -> dict[str, Any] | None:
     -------
     dict or None
         ``size``, ``stride`` and ``start`` as pairs [y, x] in pixels, None where unknown; ``status``; ``reason`` where
-        there is one, and ``local``, the same for what a position sees at its own place, where all see the whole image.
+        there is one, and ``local``, the same for what a position sees at its own place, where all see the whole
+        image.
     """
     if field is None:
         return None

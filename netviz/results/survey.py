@@ -171,6 +171,8 @@ class LayerRecord:
         What its files are called; None for a layer that was not surveyed.
     filters, maps, patches, units, fields, measured : Path or None
         A folder for maps, else a file.
+    arrangement : str
+        Of what its maps are put together, ``"tokens +1"`` or ``"windows"``; empty where it gives maps.
     """
 
     name: str
@@ -190,6 +192,7 @@ class LayerRecord:
     units: Path | None
     fields: Path | None
     measured: Path | None
+    arrangement: str = ""
 
     def __post_init__(self) -> None:
         if (self.channels or 0) > MOST_UNITS:

@@ -351,6 +351,7 @@ def _layers(scope: Scope) -> tuple[LayerRecord, ...]:
             units=there(f"units/{slug}.npz"),
             fields=there(f"fields/{slug}.npz"),
             measured=there(f"measured/{slug}.npz"),
+            arrangement=str(layer.arrangement or ""),
         )
 
     return tuple(map(record, scope.index))

@@ -101,6 +101,7 @@ SAME = {
     "heads beside class tokens": lambda x: heads(with_others(x, 2)),
     "heads in the batch": lambda x: heads(tokens(x)).flatten(0, 1),
     "heads in windows": lambda x: heads(windows(x).flatten(1, 2)),
+    "patches side by side": lambda x: F.unfold(x, 4, stride=4).transpose(1, 2).reshape(12, 12, 4, 4),
     "every fourth position": lambda x: (
         x.view(1, 12, 4, 4, 3, 4).permute(0, 3, 5, 2, 4, 1).reshape(16, 12, 12)
     ),
@@ -158,6 +159,7 @@ def test_space_to_depth_keeps_channels():
     [
         (lambda x: windows(x).mean(3), "channels, rows and columns"),
         (lambda x: heads(tokens(x)) @ heads(tokens(x)).transpose(2, 3), "of two positions"),
+        (lambda x: F.unfold(x, 3, padding=1), "patches that overlap"),
         (lambda x: windows(x)[:5], "no longer told apart"),
         (lambda x: with_others(x, 2)[:, 5:], "no longer told apart"),
         (lambda x: torch.cat([tokens(x), tokens(x)], 1), "no longer told apart"),

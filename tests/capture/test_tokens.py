@@ -139,3 +139,62 @@ def test_another_size_of_image_is_refused_where_it_would_move_tokens():
         pytest.raises(LayerError, match="for images of 32×48 pixels, not of"),
     ):
         run(torch.rand(1, 3, 48, 32))
+
+
+TIMM = [
+    "beit_base_patch16_224",
+    "cait_xxs24_224",
+    "caformer_s18",
+    "convit_tiny",
+    "crossvit_9_240",
+    "davit_tiny",
+    "deit3_small_patch16_224",
+    "deit_tiny_distilled_patch16_224",
+    "deit_tiny_patch16_224",
+    "efficientvit_m0",
+    "eva02_tiny_patch14_224",
+    "hiera_tiny_224",
+    "levit_128s",
+    "mixer_s32_224",
+    "mobilevit_xxs",
+    "mvitv2_tiny",
+    "nest_tiny",
+    "pit_ti_224",
+    "pvt_v2_b0",
+    "resmlp_12_224",
+    "sam2_hiera_tiny",
+    "swin_tiny_patch4_window7_224",
+    "swinv2_tiny_window8_256",
+    "tiny_vit_5m_224",
+    "twins_svt_small",
+    "vit_base_resnet26d_224",
+    "vit_small_patch14_reg4_dinov2",
+    "vit_small_r26_s32_224",
+    "vit_tiny_patch16_224",
+    "volo_d1_224",
+    "xcit_nano_12_p16_224",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TIMM)
+def test_what_timm_gives_as_maps_is_among_the_layers(name):
+    import_torchvision()
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    network = timm.create_model(name).eval()
+    size = network.default_cfg["input_size"][1:]
+    index = index_layers(network, size=size)
+    image = torch.rand(1, 3, *size)
+    layers = [one for one in index if one.spatial]
+    with torch.no_grad():
+        with capture(network, layers) as run:
+            run(image)
+        kept = {one: channels_first(one, run[one]) for one in layers}
+        wanted = network.forward_intermediates(image, output_fmt="NCHW", norm=False, intermediates_only=True)
+    for maps in wanted:
+        same = [one for one in kept.values() if one.shape == maps.shape]
+        assert any(torch.allclose(one, maps, rtol=1e-4, atol=1e-5) for one in same), maps.shape
+    assert all(
+        one.no_maps for one in index if one.shape is not None and len(one.shape) > 1 and not one.spatial
+    )

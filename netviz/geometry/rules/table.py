@@ -133,8 +133,8 @@ def summed(spreads: list[tuple[Spread, str]], letters: str, shape: tuple[int, ..
 
     Of one value, the dimensions without a letter in the output are summed up. Of two values of the network every
     output depends on two places in the image at once: all positions along the dimensions that the two do not
-    share, or sum up, are taken together, which is what attention makes of them in the end. Followed locally, the output
-    stands where the first value stands that runs along the image in the output, too: attention's queries.
+    share, or sum up, are taken together, which is what attention makes of them in the end. Followed locally, the
+    output stands where the first value stands that runs along the image in the output, too: attention's queries.
     """
     if len(spreads) > 1 and spreads[0][0].local:
         placed = [

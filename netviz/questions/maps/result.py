@@ -36,8 +36,8 @@ class MapsResult(Result):
     normalize : str
         How the maps' contrast was normalized: ``"lcn"``, ``"lrn"``, or empty for raw maps.
     arrangement : str
-        Of what the maps were put together: ``"tokens"``, ``"tokens +1"`` (besides one class or register token that has
-        no place in the image and is left out), ``"windows"``; empty where the layer gives maps.
+        Of what the maps were put together: ``"tokens"``, ``"tokens +1"`` (besides one class or register token that
+        has no place in the image and is left out), ``"windows"``; empty where the layer gives maps.
     padded : int
         To multiples of how many pixels the image's sides were continued (reflected), as the network takes only these;
         the maps are cropped to the image. 0 if they were not.

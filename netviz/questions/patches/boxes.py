@@ -86,8 +86,8 @@ def cell_boxes(
     Parameters
     ----------
     field : Field
-        A cell is centred where its position stands; where that is unknown, the map is spread over all that the network
-        was shown.
+        A cell is centred where its position stands; where that is unknown, the map is spread over all that the
+        network was shown.
     start : ndarray of int, shape (P, 2)
         First row and first column of each window.
     window : (int, int)
