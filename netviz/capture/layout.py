@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from netviz.capture.operations import OPERATIONS, arguments
+from netviz.capture.operations import OPERATIONS, arguments, names
 from netviz.models.layers import Arrangement
 
 
@@ -265,6 +265,8 @@ def _laid_out(
         name == "unfold" and len(shape) == rank + 1
     ):  # Tensor.unfold: windows along a dimension, their inside last
         return _fitted((*first, ()), shape)
+    if name in _JUMBLING:
+        found = [tuple(map(_jumbled, dims)) for dims in found]
     return _together([dims for dims in found if len(dims) <= len(shape)], shape, name)
 
 
@@ -273,10 +275,10 @@ def channels_of(dims: Dims) -> int:
 
     Then it has no maps as it is; `arrangement` may put some together.
     """
-    names = [{atom.name for atom in dim} for dim in dims]
+    called = [{atom.name for atom in dim} for dim in dims]
     # Space to depth leaves positions beside the channels; rows or columns of length 1 may have lost their name.
-    free = [at for at in (1, 2, 3) if "c" in names[at]] or [
-        at for at in (1, 2, 3) if not names[at] & set("yxt")
+    free = [at for at in (1, 2, 3) if "c" in called[at]] or [
+        at for at in (1, 2, 3) if not called[at] & set("yxt")
     ]
     if len(free) > 1:
         free = [at for at in free if total(dims[at]) > 1] or [1]
@@ -288,6 +290,18 @@ def channels_of(dims: Dims) -> int:
             return 0
     return free[0]
 
+
+_JUMBLING = names("indexing", "ranking") | {
+    "argsort",
+    "flip",
+    "fliplr",
+    "flipud",
+    "gather",
+    "rot90",
+    "scatter",
+    "sort",
+    "take_along_dim",
+}
 
 _SCATTERED = "rows and columns are cut into windows or flattened"
 
@@ -374,6 +388,8 @@ def arrangement(dims: Dims) -> tuple[int, Arrangement]:
 def _weighted(dim: Dim, size: int) -> Dim:
     """Return a dimension after weighted sums over it: channels are made of channels, positions of positions."""
     positions = dim and not any(atom.name in "c-" for atom in dim)
+    if positions and len(dim) > 1 and size != total(dim):
+        return (Atom("t", size),)
     return _resized(dim, size) if positions else (Atom("c", size),)
 
 
@@ -381,9 +397,9 @@ def _resized(dim: Dim, size: int) -> Dim:
     """Return a dimension that an operation gave another length: positions of several axes become one kind."""
     if total(dim) == size:
         return dim
-    names = {atom.name for atom in dim} - {"n"}  # a batch of one that was repeated stands for nothing
+    called = {atom.name for atom in dim} - {"n"}  # a batch of one that was repeated stands for nothing
     shift = -1 if any(atom.shift for atom in dim) else 0
-    plain = len(names) == 1 and len(dim) == 1
+    plain = len(called) == 1 and len(dim) == 1
     ratio, left = divmod(total(dim), max(size, 1))
     if (
         dim
@@ -398,8 +414,8 @@ def _resized(dim: Dim, size: int) -> Dim:
             replace(dim[-1], count=dim[-1].count // ratio, step=dim[-1].step * ratio, shift=shift),
         )
     if plain:
-        return (Atom(names.pop(), size, shift=shift),)
-    return (Atom("t" if names & set("yxt") else "c" if "c" in names else "-", size),)
+        return (Atom(called.pop(), size, shift=shift),)
+    return (Atom("t" if called & set("yxt") else "c" if "c" in called else "-", size),)
 
 
 def _product(left: Dims | None, right: Dims | None, shape: tuple[int, ...]) -> Dims:
@@ -471,7 +487,7 @@ def _indexed(dims: Dims, key: Any) -> Dims:
             if isinstance(item, slice):
                 found.append(taken(dim, range(total(dim))[item]))
             elif not isinstance(item, int):
-                found.append((Atom("t", total(dim)),) if _full(dim) else dim)
+                found.append(_jumbled(dim))
     return tuple(found)
 
 
@@ -538,9 +554,10 @@ def beside(dims: Sequence[Dim | None], sizes: Sequence[int], elsewhere: bool) ->
     return (replace(tokens, count=sum(sizes), before=before),)
 
 
-def _full(dim: Dim) -> bool:
-    """Return whether a dimension holds tokens of which it is known which are the image's."""
-    return any(atom.grid for atom in dim)
+def _jumbled(dim: Dim) -> Dim:
+    """Return a dimension after positions of it were picked in any order: which token is where is lost."""
+    tokens = sum(atom.name in "yx" and atom.count > 1 for one in dim for atom in atoms((one,))) > 1
+    return (Atom("t", total(dim)),) if tokens else dim
 
 
 def _patches(dims: Dims, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Dims:

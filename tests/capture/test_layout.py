@@ -160,6 +160,13 @@ def test_space_to_depth_keeps_channels():
         (lambda x: windows(x).mean(3), "channels, rows and columns"),
         (lambda x: heads(tokens(x)) @ heads(tokens(x)).transpose(2, 3), "of two positions"),
         (lambda x: F.unfold(x, 3, padding=1), "patches that overlap"),
+        (lambda x: tokens(x)[:, [*range(1, 192), 0]], "no longer told apart"),
+        (lambda x: tokens(x).flip(1), "no longer told apart"),
+        (
+            lambda x: tokens(x).gather(1, torch.zeros(1, 96, 12, dtype=int, device=x.device)),
+            "no longer told apart",
+        ),
+        (lambda x: F.linear(x.flatten(2), torch.ones(96, 192, device=x.device)), "no longer told apart"),
         (lambda x: windows(x)[:5], "no longer told apart"),
         (lambda x: with_others(x, 2)[:, 5:], "no longer told apart"),
         (lambda x: torch.cat([tokens(x), tokens(x)], 1), "no longer told apart"),
