@@ -51,17 +51,25 @@ class _Trace:
     ran: set[int] = field(default_factory=set)
     seen: Any = field(default_factory=WeakTensorKeyDictionary)
     random: bool = False
+    # Constants in the shape of something of the image, which may yet be filled with some of it.
+    blank: Any = field(default_factory=WeakTensorKeyDictionary)
 
     def follow(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """Note, for every tensor that a function makes from the image, what its dimensions stand for."""
-        sources = [tensor for tensor in tensors_in([args, kwargs]) if tensor in self.seen]
-        if not sources or name in _CONSTANTS:
+        read = list(tensors_in([args, kwargs]))
+        source = self.seen if any(tensor in self.seen for tensor in read) else self.blank
+        sources = [tensor for tensor in read if tensor in source]
+        if not sources:
             return
-        raw = self.seen[sources[0]].raw and name not in _CONVOLVING
-        known = {tensor: self.seen[tensor].dims for tensor in sources}
+        made = self.blank if name in _CONSTANTS else source
+        written = args[0] if args and (output is None or output is args[0]) else None
+        if source is self.seen and isinstance(written, Tensor) and written in self.blank:
+            self.seen[written] = self.blank.pop(written)
+        raw = source[sources[0]].raw and name not in _CONVOLVING
+        known = {tensor: source[tensor].dims for tensor in sources}
         outputs = list(tensors_in(output))
         for place, tensor in enumerate(outputs):
-            if tensor not in known:
+            if tensor not in known and tensor is not written:
                 dims, lost = None, ""
                 try:
                     dims = laid_out(name, args, kwargs, known, outputs, place)
@@ -71,7 +79,7 @@ class _Trace:
                     lost = f"netviz cannot follow its axes through {name}"
                 if dims is not None and tuple(map(total, dims)) != tuple(tensor.shape):
                     dims, lost = None, f"netviz cannot follow its axes through {name}"
-                self.seen[tensor] = _Seen(dims, raw, lost=lost)
+                made[tensor] = _Seen(dims, raw, lost=lost)
 
     def tell(self, event: Event) -> None:
         """Turn what ran into a row, or note that a module only hands out what a member gave."""

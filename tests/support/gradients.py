@@ -144,7 +144,7 @@ def alone(what: Callable[[Tensor], Tensor], size: tuple[int, int]) -> Verdict:
     field = geometry(network, index)[index[-1]]
     generator = torch.Generator().manual_seed(1)
     image = (torch.rand(1, 3, *size, generator=generator, dtype=torch.float64) + 0.5).requires_grad_()
-    return verdict(field, network(image), image)
+    return verdict(field, channels_first(index[-1], network(image)), image)
 
 
 # The smallest network of a family is mostly called so.
