@@ -240,7 +240,25 @@ def read(spread: Spread, at: int, window: Window, count: int) -> Spread:
         spread = settled(spread, at)
     except LostError:
         return anywhere(spread, at, count)
-    return _through(spread, at, spread.dims[at][0].name, window, count)
+    name = spread.dims[at][0].name
+    if any(atom.name == name for i, one in enumerate(spread.dims) if i != at for atom in one):
+        return _inside(spread, at, name, window, count)
+    return _through(spread, at, name, window, count)
+
+
+def _inside(spread: Spread, at: int, name: str, window: Window, count: int) -> Spread:
+    """Run a window along positions that are themselves cut out of an axis: it reads none of those outside."""
+    inside, extent = total(spread.dims[at]), spread.extent(name)
+    others = [atom for i, dim in enumerate(spread.dims) if i != at for atom in dim if atom.name == name]
+    if count != inside or extent % inside or any(atom.step % inside for atom in others):
+        return anywhere(spread, at, count)
+    if (window.offset, window.stride, window.reach) == (0, 1, 0):
+        return spread
+    places = np.arange(extent)
+    reads, begin = window.reads[places % inside], (places - places % inside)[:, None]
+    reads = np.where((reads >= 0) & (reads < inside), reads + begin, -1)
+    within = replace(window, reads=reads, regular=False)
+    return spread.with_axis(name, spread.axis(name).window(within, extent))
 
 
 def _through(spread: Spread, at: int, name: str, window: Window, count: int) -> Spread:

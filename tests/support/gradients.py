@@ -277,6 +277,11 @@ def _local(x: Tensor) -> Tensor:
     return _unwindowed(F.scaled_dot_product_attention(z, z, z), x, 4)
 
 
+def _in_windows(x: Tensor, what: Callable[[Tensor], Tensor]) -> Tensor:
+    y = what(_windows(x, 4).transpose(1, 2).unflatten(2, (4, 4)))
+    return _unwindowed(y.flatten(2).transpose(1, 2), x, 4)
+
+
 def _grid(x: Tensor) -> Tensor:
     n, c, h, w = x.shape
     y = x.view(n, c, 4, h // 4, 4, w // 4).permute(0, 3, 5, 2, 4, 1).reshape(-1, 16, c)
@@ -498,6 +503,11 @@ OPERATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "attention in windows": _local,
     "attention in shifted windows": _shifted,
     "attention in a grid": _grid,
+    "conv2d 1 in windows": lambda x: _in_windows(x, lambda y: F.conv2d(y, _weights(x, 4, 4, 1, 1))),
+    "conv2d in windows": lambda x: _in_windows(x, lambda y: F.conv2d(y, _weights(x, 4, 4, 3, 3), padding=1)),
+    "conv2d dilated in windows": lambda x: _in_windows(
+        x, lambda y: F.conv2d(y, _weights(x, 4, 4, 2, 2), padding=(2, 2), dilation=4)
+    ),
     "mean": lambda x: x * x.mean((2, 3), keepdim=True),
     "mean over columns": lambda x: x * x.mean(3, keepdim=True),
     "mean of a crop": lambda x: x[:, :, 2:-3].mean(2, keepdim=True),
