@@ -175,6 +175,11 @@ _ROWS: tuple[tuple[str, str, str] | tuple[str, str, str, str], ...] = (
     ("channel softmax", "softmax2d", "input"),
     ("normalize", "normalize", "input p=2.0 dim=1 eps=1e-12"),
     ("scan", "cumsum cumprod logcumsumexp sort argsort", "input dim=-1"),
+    (
+        "recurrence",
+        "lstm gru rnn_tanh rnn_relu",
+        "input hx params has_biases num_layers dropout train bidirectional batch_first=False",
+    ),
     ("ranking", "topk kthvalue", "input k dim=-1"),
     ("glu", "glu", "input dim=-1"),
     # The same numbers in another order or shape, or some of them.

@@ -282,6 +282,15 @@ def _in_windows(x: Tensor, what: Callable[[Tensor], Tensor]) -> Tensor:
     return _unwindowed(y.flatten(2).transpose(1, 2), x, 4)
 
 
+def _recurrent(x: Tensor, both: bool, state: bool = False) -> Tensor:
+    columns = x.permute(0, 3, 2, 1).flatten(0, 1) / 1e3
+    ways = 2 if both else 1
+    start = [x.new_zeros(ways, columns.shape[0], 3) for _ in range(2)]
+    weights = [_weights(x, 12, side) for _ in range(ways) for side in (4, 3)]
+    steps, last, _ = torch._VF.lstm(columns, start, weights, False, 1, 0.0, False, both, True)
+    return (last if state else steps.transpose(0, 1)).movedim(-1, 0)[None]
+
+
 def _grid(x: Tensor) -> Tensor:
     n, c, h, w = x.shape
     y = x.view(n, c, 4, h // 4, 4, w // 4).permute(0, 3, 5, 2, 4, 1).reshape(-1, 16, c)
@@ -522,6 +531,9 @@ OPERATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "norm": lambda x: x / x.flatten(1).norm(2, 1).view(-1, 1, 1, 1),
     "cumsum": lambda x: x.cumsum(2),
     "cumsum both": lambda x: x.cumsum(2).cumsum(3),
+    "lstm both ways": lambda x: _recurrent(x, True),
+    "lstm one way": lambda x: _recurrent(x, False),
+    "lstm's last state": lambda x: _recurrent(x, False, state=True),
     "logsumexp": lambda x: (x / 100).logsumexp(2, keepdim=True),
     "glu": lambda x: F.glu(torch.cat([x, x], 1), 1),
     # Arrangements.

@@ -215,6 +215,19 @@ def multi_head(call: Call) -> list[Spread]:
     return [output, *weights]
 
 
+def recurrence(call: Call) -> list[Spread]:
+    """Both ways along a sequence, every step sees all; one way, those before it. Then the last states."""
+    spread = call.only()
+    if spread.rank != 3:
+        raise LostError("over a packed sequence")
+    time = 1 if call.get("batch_first") else 0
+    seen = mixed(spread, [time, 2])
+    states = [(neutral(shape[0]), seen.dims[1 - time], neutral(shape[2])) for shape in call.shapes[1:]]
+    one_way = spatial(spread.dims[time]) and not call.get("bidirectional")
+    steps = (seen.doubted() if one_way else seen).with_dim(2, neutral(call.shape[2]))
+    return [steps, *map(seen.with_dims, states)]
+
+
 # What a zero (or a truth) in a constant may hide of the other argument; no sum does.
 _HIDING = names("arithmetic", "combination") - {
     "add",
@@ -240,6 +253,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(names("layer norm"), layer_norm),
     "linear": linear,
     "local_response_norm": local_response_norm,
+    **dict.fromkeys(names("recurrence"), recurrence),
     "glu": gated,
     **dict.fromkeys(names("matmul"), matmul),
     "rmatmul": rmatmul,
