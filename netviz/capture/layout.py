@@ -253,6 +253,11 @@ def _laid_out(
         return _fitted((*first[:at], _cut(first[at], given, outputs, place, at), *first[at + 1 :]), shape)
     if kind == "concatenation":
         return _beside(given["tensors"], given["dim"] % len(shape), known, shape)
+    if kind == "recurrence" and rank == 3:
+        batch = 0 if given["batch_first"] else 1
+        made = _weighted(first[-1], shape[-1])
+        # All steps, or the last states: (layers, N, C).
+        return _fitted((*first[:-1], made) if place == 0 else ((), first[batch], made), shape)
     if name == "roll":
         return _rolled(first, given)
     if kind in ("reduction", "statistic", "vector norm") and len(shape) < rank and given["dim"] is not None:

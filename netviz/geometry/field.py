@@ -309,7 +309,7 @@ def _arranged(spread: Spread, how: Arrangement) -> Spread:
             maps = maps.with_dim(at, rolled(maps.dims[at], shift))
         elif shift and spatial(maps.dims[at]):
             count = total(maps.dims[at])
-            maps = gathered(settled(maps, at), at, (np.arange(count) + shift) % count, count)
+            maps = gathered(settled(maps, at), at, (np.arange(count) - shift) % count, count)
     return maps
 
 

@@ -167,6 +167,8 @@ def alone(what: Callable[[Tensor], Tensor], size: tuple[int, int]) -> Verdict:
     torch.manual_seed(0)
     network = Between(what).double().eval()
     index = index_layers(network, size=size)
+    if not index[-1].spatial:
+        return Verdict("no maps", math.nan, index[-1].no_maps)
     field = geometry(network, index)[index[-1]]
     generator = torch.Generator().manual_seed(1)
     image = (torch.rand(1, 3, *size, generator=generator, dtype=torch.float64) + 0.5).requires_grad_()

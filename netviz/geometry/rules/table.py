@@ -21,10 +21,14 @@ from netviz.geometry.rules.window import WINDOWS
 
 
 def one_by_one(call: Call) -> Spread:
-    """Every output position reads the same position of every input; a constant map may hide some."""
-    found = joined(call.spreads(), call.shape)
+    """Every output position reads the same position of every input; a constant map, or a padding, may hide some."""
+    spreads = call.spreads()
+    found = joined(spreads, call.shape)
+    if call.node.name not in _HIDING:
+        return found
     constants = [one for one in tensors_in((call.node.args, call.node.kwargs)) if _runs_along(one, found)]
-    return found.doubted() if constants and call.node.name in _HIDING else found
+    blank = len(spreads) > 1 and any((axis.first >= axis.last).any() for one in spreads for axis in one.axes)
+    return found.doubted() if constants or blank else found
 
 
 def _runs_along(constant: Tensor, spread: Spread) -> bool:
