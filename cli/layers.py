@@ -96,9 +96,9 @@ def _field(field: "Field | None") -> tuple[str, str]:
     if field.status == "unknown":
         return mark, mark
     size = "×".join(f"{length:g}" for length in field.size)
-    if field.status != "global":
-        return f"{mark}{size}", _step(field.stride)
-    return f"{mark}{size}", _step(field.local.stride) if field.local else ""
+    if field.place is not None:
+        return f"{mark}{size}", _step(field.place.stride)
+    return f"{mark}{size}", "" if field.status == "global" else _step(field.stride)
 
 
 def _step(stride: tuple[float, float]) -> str:
