@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
@@ -69,7 +70,8 @@ def evaluation(network: nn.Module) -> Iterator[State]:
 
     def enter(*_: Any) -> None:
         watching.enter_context(state.guard)
-        watching.enter_context(_Alone())
+        if mixes:
+            watching.enter_context(_Alone())
 
     def leave(*_: Any) -> None:
         watching.close()
@@ -80,12 +82,18 @@ def evaluation(network: nn.Module) -> Iterator[State]:
     ]
     try:
         network.eval()
+        mixes = any(map(_mixes_images, network.modules()))
         yield state
     finally:
         watching.close()
         for handle in handles:
             handle.remove()
         state.give_back()
+
+
+def _mixes_images(module: nn.Module) -> bool:
+    """Return whether a module normalizes by the statistics of its batch, also in evaluation mode."""
+    return isinstance(module, _BatchNorm) and (module.training or module.running_mean is None)
 
 
 class _Alone(TorchFunctionMode):
