@@ -12,6 +12,7 @@ from .options import (
     label_values,
     out_option,
     output_option,
+    prefix_option,
     result_options,
     size,
 )
@@ -49,6 +50,7 @@ def _computing(command: Any) -> Any:
     """Add how the network runs."""
     for option in (
         described_options,
+        prefix_option,
         click.option("--trust", is_flag=True, help="Run code that a checkpoint file holds."),
         click.option(
             "--workers",

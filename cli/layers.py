@@ -32,11 +32,10 @@ def layers(model: str, size: tuple[int, int] | None, as_json: bool, **options: A
     position sees the whole input, "?" one that could not be followed (--json says why). "tokens" and "windows" are
     put together to maps, "+1" are class and register tokens beside those of the image.
     """
-    from netviz.models import load
-    from netviz.questions.opening import describe_field, layer_fields
+    from netviz.questions.opening import describe_field, layer_fields, load_structure
     from netviz.questions.opening import layers as list_layers
 
-    opened = load(model, **options)
+    opened = load_structure(model, **options)
     index = list_layers(opened, size=size)
     fields = layer_fields(opened, index)
     if opened.network is not None and opened.preprocessing.assumed:

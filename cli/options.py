@@ -72,7 +72,7 @@ def _tell_saved(ctx: click.Context, param: click.Parameter, value: str | None) -
 
 
 MODEL_OPTIONS = (
-    "trust", "weights", "seed", "mean", "std", "input_scale", "channel_order", "labels", "save_model",
+    "trust", "weights", "seed", "prefix", "mean", "std", "input_scale", "channel_order", "labels", "save_model",
 )  # fmt: skip
 """What `model_options` adds."""
 
@@ -143,6 +143,7 @@ def opening_options(command: F) -> F:
             metavar="default|none|FILE",
             help="Weights of a network that is named: its trained ones, none, or a checkpoint file.",
         ),
+        prefix_option,
         click.option(
             "--trust",
             is_flag=True,
@@ -153,6 +154,16 @@ def opening_options(command: F) -> F:
     return command
 
 
+def prefix_option(command: F) -> F:
+    """Add ``--prefix``: which part of a file the network is."""
+    return click.option(
+        "--prefix",
+        default="",
+        metavar="TEXT",
+        help="Which part of a checkpoint file is the network, by the beginning of its names, such as ema.",
+    )(command)
+
+
 def model_option(command: F) -> F:
     """Add ``--model``, for commands whose arguments are images."""
     return click.option(
@@ -160,7 +171,7 @@ def model_option(command: F) -> F:
         default="mobilenet_v2",
         show_default=True,
         help="A checkpoint file, a known network (mobilenet_v2, hed, pnet, fcn_camvid), a torchvision builder, "
-        "timm:NAME or module:factory.",
+        "timm:NAME, module:factory or FILE.py:factory.",
     )(command)
 
 

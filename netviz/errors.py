@@ -21,6 +21,13 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
+class NetvizWarning(UserWarning):
+    """What a user should know of an answer that netviz gives all the same; the message is one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(" ".join(message.split())))
+
+
 class NetvizError(Exception):
     """A mistake that the user can mend; the message is one line that says how."""
 
@@ -54,7 +61,3 @@ class ResultError(NetvizError):
 
 class OutputError(NetvizError):
     """A picture or file that cannot be written."""
-
-
-class NetvizWarning(UserWarning):
-    """What makes an answer doubtful, though it is given."""

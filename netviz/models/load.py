@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import Any, TypeAlias, TypedDict
 import torch
 from torch import Tensor, nn
 
-from netviz.errors import ModelError
-from netviz.models.builders import build_timm, build_torchvision, torchvision_names
+from netviz.errors import ModelError, NetvizWarning
+from netviz.models.builders import torchvision_names
 from netviz.models.described.description import Description, believed, described, typed
 from netviz.models.described.inside import told_by_file, told_by_module
 from netviz.models.described.sidecar import read_sidecar, sidecar, write_sidecar
+from netviz.models.folder import open_folder
 from netviz.models.known.networks import KNOWN
 from netviz.models.known.skips.file import open_skips
 from netviz.models.loading.checkpoint import Checkpoint, read_checkpoint
@@ -29,7 +31,8 @@ from netviz.models.named import (
     torchvision_network,
 )
 from netviz.models.preprocessing import assumed
-from netviz.models.recognition.recognise import recognise
+from netviz.models.recognition.recognise import Recognition, names_builder, recognise, recognise_as
+from netviz.models.recognition.signatures import build
 
 ModelSpec: TypeAlias = str | Path | nn.Module | Model
 
@@ -40,6 +43,7 @@ class ModelOptions(TypedDict, total=False):
     trust: bool
     weights: str | Path
     seed: int
+    prefix: str
     mean: float | Sequence[float] | None
     std: float | Sequence[float] | None
     input_scale: float | Sequence[float] | None
@@ -54,6 +58,7 @@ def load(
     trust: bool = False,
     weights: str | Path = "default",
     seed: int = 0,
+    prefix: str = "",
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
     input_scale: float | Sequence[float] | None = None,
@@ -66,14 +71,18 @@ def load(
     Parameters
     ----------
     spec : str, Path, nn.Module or Model
-        A checkpoint file; a known network (``mobilenet_v2``, ``hed``, ``pnet``, ``fcn_camvid``); a torchvision
-        builder; ``timm:NAME``; ``module.path:factory`` in Python; or a network that is already there.
+        A checkpoint file, or a folder that segmentation_models_pytorch has saved; a known network (``mobilenet_v2``,
+        ``hed``, ``pnet``, ``fcn_camvid``); a torchvision builder; ``timm:NAME``; ``module.path:factory`` or
+        ``folder/file.py:factory`` in Python; or a network that is already there.
     trust : bool
         Whether code stored in the file may run (pickled modules, TorchScript, exported programs).
     weights : str or Path
         ``"default"``, ``"none"`` (untrained), or a checkpoint file for a network that is named.
     seed : int
         Makes untrained weights repeatable.
+    prefix : str
+        Which part of a checkpoint file is the network, by the beginning of its names: ``ema.`` for the averaged copy
+        of a training. By default the part that training goes on with.
     mean, std : float or sequence of float, optional
         What is subtracted from an image's values, and what they are divided by: a number for each channel, in the
         network's order, or one for all.
@@ -107,7 +116,7 @@ def load(
         If a number or an order is out of range.
     """
     said = typed(mean=mean, std=std, input_scale=input_scale, channel_order=channel_order, labels=labels)
-    model = _open(spec, trust, weights, seed)
+    model = _open(spec, trust, weights, seed, prefix)
     file = None if isinstance(spec, nn.Module | Model) else _file(spec, weights)
     if save_model is not None and (file is None or sidecar(save_model) != sidecar(file)):
         where = "its weights are in no file" if file is None else f"its weights are in {file}"
@@ -129,7 +138,7 @@ def _file(spec: str | Path, weights: str | Path) -> Path | None:
     return None if str(weights) in ("default", "none") else Path(weights)
 
 
-def _open(spec: ModelSpec, trust: bool, weights: str | Path, seed: int) -> Model:
+def _open(spec: ModelSpec, trust: bool, weights: str | Path, seed: int, prefix: str) -> Model:
     """Open a MODEL, with what its architecture, its file and its module say of it."""
     if isinstance(spec, Model):
         return spec
@@ -139,24 +148,26 @@ def _open(spec: ModelSpec, trust: bool, weights: str | Path, seed: int) -> Model
     text = str(spec)
     path = Path(spec)
     if path.is_file() or (path.is_dir() and text not in torchvision_names()):
-        return _from_file(path, trust)
+        saved = open_folder(path) if path.is_dir() else None
+        return _from_file(path, trust, prefix) if saved is None else _told(saved)
+    filled = str(weights) not in ("default", "none")
+    if filled and (text in torchvision_names() or text.startswith("timm:")):
+        return _named_with_file(text, Path(weights), trust, prefix)
     if text in KNOWN:
         model = known_network(text, weights, seed)
     elif text in torchvision_names():
         model = torchvision_network(text, weights, seed)
     elif text.startswith("timm:"):
         model = timm_network(text.removeprefix("timm:"), weights, seed)
-    elif re.fullmatch(r"[\w.]+:\w+", text):
+    elif re.fullmatch(r"[\w.]+:\w+|.+\.py:\w+", text):
         model = _told(factory_network(text, seed))
     elif path.suffix or len(path.parts) > 1:
-        return _from_file(path, trust)
+        return _from_file(path, trust, prefix)
     else:
         names = [*KNOWN, *torchvision_names()]
         close = difflib.get_close_matches(text, names, n=3) or ["mobilenet_v2", "resnet18"]
         raise ModelError(f"no file and no network {text!r}; the closest: {', '.join(close)}")
-    if str(weights) not in ("default", "none"):
-        return _filled(model, Path(weights), trust)
-    return model
+    return _filled(model, Path(weights), trust, prefix) if filled else model
 
 
 def _told(model: Model) -> Model:
@@ -164,21 +175,18 @@ def _told(model: Model) -> Model:
     return believed(model, told_by_module(model.runnable(), model.weights))
 
 
-def _from_file(path: Path, trust: bool) -> Model:
-    checkpoint = read_checkpoint(path, trust=trust)
+def _from_file(path: Path, trust: bool, prefix: str) -> Model:
+    checkpoint = read_checkpoint(path, trust=trust, prefix=prefix)
     if checkpoint.module is not None and not isinstance(checkpoint.module, torch.jit.ScriptModule):
         model = given(unwrap(checkpoint.module).eval(), path.stem, f"{checkpoint.format} {path.name}")
         return believed(_told(model), told_by_file(checkpoint.beside, model.weights))
     skips = open_skips(path, checkpoint.state) if checkpoint.format == "safetensors" else None
     if skips is not None:
         return skips
-    state = computed(checkpoint.state)
-    name, origin = path.stem, f"{checkpoint.format} {path.name}"
-    if checkpoint.quantized:
-        name += " (dequantized)"
-    if state.keys() != checkpoint.state.keys():
-        origin += ", weights computed from their reparametrization"
-    found = recognise(state)
+    state, origin = _plain_state(checkpoint, path, prefix)
+    name = path.stem + (" (dequantized)" if checkpoint.quantized else "")
+    hint = _hint(checkpoint, path)
+    found = recognise(state, hint)
     if found.builder is None:
         return Model(
             name=name,
@@ -186,42 +194,153 @@ def _from_file(path: Path, trust: bool) -> Model:
             weights=state,
             preprocessing=assumed(3),
             origin=origin,
-            obstacle=_unrecognised(path, checkpoint, found.nearest),
+            obstacle=_unrecognised(path, checkpoint, found),
         )
+    twins = [one for one in found.twins if one.startswith("timm:") == found.builder.startswith("timm:")]
+    doubts = []
+    if twins and not names_builder(hint, found.builder):
+        doubts.append(f"its weights may as well be those of {_some(twins)}, which compute something else")
+        warnings.warn(
+            NetvizWarning(
+                f"{path} is taken for {found.builder}, and has the names and shapes of {_some(twins)}, too, "
+                f"which compute something else: if it is one of these, give its name as MODEL with --weights {path}"
+            ),
+            stacklevel=2,
+        )
+    origin += f", recognised as {found.builder}{_told_apart(found)}"
+    return _recognised(found, name, path, origin, checkpoint, doubts)
+
+
+def _hint(checkpoint: Checkpoint, path: Path) -> str:
+    """Return what a file says that its network is, as training scripts note it, or else its name."""
+    said = checkpoint.beside.get("arch")
+    return said if isinstance(said, str) and said else path.stem
+
+
+def _named_with_file(text: str, path: Path, trust: bool, prefix: str) -> Model:
+    """Load a checkpoint file into a network of torchvision or timm, which is built as the file needs it."""
+    checkpoint = read_checkpoint(path, trust=trust, prefix=prefix)
+    state, origin = _plain_state(checkpoint, path, prefix)
+    found = recognise_as(text, state)
+    if found is None:
+        other = recognise(state, _hint(checkpoint, path)).builder
+        if other is not None:
+            raise ModelError(
+                f"the weights in {path} are those of {other}, not of {text}: give {other} as MODEL"
+            )
+        # Says what is wrong.
+        fill(build(text).eval(), state, path)
+        raise ModelError(f"the weights in {path} do not fit {text}")
+    return _recognised(found, text, path, f"{text} with {origin}", checkpoint, [])
+
+
+def _plain_state(checkpoint: Checkpoint, path: Path, prefix: str) -> tuple[dict[str, Tensor], str]:
+    """Return the weights that a network computes with, and where they come from."""
+    state = computed(checkpoint.state)
+    origin = f"{checkpoint.format} {path.name}"
+    if prefix:
+        origin += f", its part {prefix}"
+    if checkpoint.part:
+        origin += (
+            f", its part {checkpoint.part} (--prefix {checkpoint.parts[0]} takes {_some(checkpoint.parts)})"
+        )
+    if state.keys() != checkpoint.state.keys():
+        origin += ", weights computed from their reparametrization"
+    kinds = {value.dtype for value in state.values()} & {torch.float16, torch.bfloat16}
+    if kinds:
+        origin += (
+            f", {' and '.join(sorted(str(kind).removeprefix('torch.') for kind in kinds))}, run in float32"
+        )
+    return state, origin
+
+
+def _recognised(
+    found: Recognition, name: str, path: Path, origin: str, checkpoint: Checkpoint, doubts: list[str]
+) -> Model:
+    """Build the network that a state belongs to and load the state into it."""
+    builder = str(found.builder)
     arguments = dict(found.arguments)
-    if found.builder in NORMALIZING and "num_classes" not in arguments:
+    if builder in NORMALIZING and "num_classes" not in arguments:
         arguments["transform_input"] = True
-    network = fill(_build(found.builder, arguments), found.state, path)
-    preprocessing, labels = named_facts(found.builder, arguments)
-    headless = "its classifier is missing: class scores mean nothing" if found.missing else ""
+    options = arguments if builder.startswith("timm:") else {"init": False, **arguments}
+    network = fill(build(builder, **options).eval(), found.state, path)
+    preprocessing, labels = named_facts(builder, arguments)
+    if builder.startswith("timm:"):
+        rivals = [one for one in (*found.twins, *found.equals) if one.startswith("timm:")]
+        others = {replace(named_facts(one, arguments)[0], assumed=False) for one in rivals}
+        if others - {replace(preprocessing, assumed=False)}:
+            preprocessing = replace(preprocessing, assumed=True)
+    headless = ""
+    if found.missing:
+        labels, headless = (), _no_classifier(found)
+        missing = "its classifier is missing: class scores mean nothing"
+        doubts = [*doubts, missing]
+        origin += f" ({missing})"
+        warnings.warn(NetvizWarning(f"{path} {headless}: class scores mean nothing"), stacklevel=2)
     model = Model(
         name=name,
         network=network,
         weights=network.state_dict(),
         preprocessing=preprocessing,
         labels=labels,
-        origin=f"{origin}, recognised as {found.builder}{f' ({headless})' if headless else ''}",
-        doubts=(headless,) if headless else (),
+        origin=origin,
+        headless=headless,
+        doubts=tuple(doubts),
     )
     return believed(model, told_by_file(checkpoint.beside, model.weights))
 
 
-def _unrecognised(path: Path, checkpoint: Checkpoint, nearest: tuple[str, ...]) -> str:
-    near = f" (nearest: {', '.join(nearest)})" if nearest else ""
-    remedy = "give the network as module.path:factory with --weights FILE"
+def _no_classifier(found: Recognition) -> str:
+    head = found.missing[0].partition(".")[0] + "."
+    own = [key.removeprefix(found.prefix) for key in found.ignored if key.startswith(found.prefix + head)]
+    if own:
+        return (
+            f"has a classifier of its own ({_some(own)}) in the place of {found.builder}'s, which is left out"
+        )
+    return f"holds no classifier of {found.builder}"
+
+
+def _told_apart(found: Recognition) -> str:
+    """Say which part of a file was taken, and which networks it could be as well."""
+    text = ""
+    if found.parts:
+        text += f", its part {found.prefix} (--prefix {found.parts[0]} takes {_some(found.parts)})"
+    elif found.ignored and found.prefix:
+        text += f", its part {found.prefix}"
+    if found.twins:
+        text += f" (same names and shapes: {_some(found.twins)})"
+    return text
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 4 else ""
+    return ", ".join(names[: 3 if more else 4]) + more
+
+
+def _unrecognised(path: Path, checkpoint: Checkpoint, found: Recognition) -> str:
+    near = f" (nearest: {', '.join(found.nearest)})" if found.nearest else ""
+    remedy = "give the network as module.path:factory or file.py:factory with --weights FILE"
     if checkpoint.format == "exported program":
         remedy += ", or --trust to run the code that the file holds, if you trust its source"
     if checkpoint.format == "TorchScript":
         remedy += " (TorchScript runs where its layers cannot be watched)"
-    return (
-        f"only the weights of {path} can be read (filters work, maps do not): "
-        f"its architecture is not one that netviz knows{near}; {remedy}"
-    )
+    for prefix, builder in found.offers[:1]:
+        if prefix:
+            remedy = f"its part {prefix} is {builder}: look at that with --prefix {prefix}; or {remedy}"
+        else:
+            remedy = (
+                f"its tensors are, in order, those of {builder}: if it is that network, "
+                f"give {builder} as MODEL with --weights {path}; or {remedy}"
+            )
+    unknown = f"its architecture is not one that netviz knows{near}"
+    if found.wanted:
+        unknown, remedy = f"it is {found.wanted}, and timm is not installed", "run pip install 'netviz[timm]'"
+    return f"only the weights of {path} can be read (filters work, maps do not): {unknown}; {remedy}"
 
 
-def _filled(model: Model, path: Path, trust: bool) -> Model:
-    """Load a checkpoint file into a network that was named."""
-    checkpoint = read_checkpoint(path, trust=trust)
+def _filled(model: Model, path: Path, trust: bool, prefix: str) -> Model:
+    """Load a checkpoint file into a network that was made."""
+    checkpoint = read_checkpoint(path, trust=trust, prefix=prefix)
     network = model.runnable()
     wanted = network.state_dict()
     # The network itself may be reparametrized.
@@ -239,9 +358,3 @@ def _without_prefix(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -
         if prefix != key and all(prefix + name in state for name in wanted):
             return {name: state[prefix + name] for name in wanted}
     return state
-
-
-def _build(builder: str, arguments: Mapping[str, Any]) -> nn.Module:
-    if builder.startswith("timm:"):
-        return build_timm(builder.removeprefix("timm:"), **arguments).eval()
-    return build_torchvision(builder, init=False, **arguments).eval()

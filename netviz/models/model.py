@@ -1,11 +1,13 @@
 """An opened MODEL: a network with what is known of it."""
 
+import copy
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
@@ -38,6 +40,8 @@ class Model:
         Where network and weights come from, for a caption.
     obstacle : str
         Why there is no network.
+    headless : str
+        Where its file holds no classifier of it, what it holds instead; else "". Its class scores then mean nothing.
     doubts : tuple of str
         What speaks against whatever it answers, such as untrained weights.
     indexes : dict
@@ -51,6 +55,7 @@ class Model:
     labels: tuple[str, ...] = ()
     origin: str = ""
     obstacle: str = ""
+    headless: str = ""
     doubts: tuple[str, ...] = ()
     indexes: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -66,12 +71,30 @@ class Model:
             raise ModelError(f"{self.name}: {self.obstacle}")
         return self.network
 
+    def require_classifier(self) -> None:
+        """Refuse a network of which the classifier is in no file.
+
+        Raises
+        ------
+        ModelError
+            If its class scores mean nothing.
+        """
+        if self.headless:
+            raise ModelError(
+                f"{self.name} has no classifier in its file, which {self.headless}: there are no class scores; give "
+                "the network as module.path:factory or FILE.py:factory with --weights FILE"
+            )
+
 
 def unwrap(network: nn.Module) -> nn.Module:
-    """Return the network inside a DataParallel wrapper: netviz runs on one device, under the plain names."""
-    while isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        network = network.module
-    return network
+    """Return the network inside DataParallel and `torch.compile`: netviz runs it plainly, under its own names."""
+    while True:
+        if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            network = network.module
+        elif isinstance(inner := getattr(network, "_orig_mod", None), nn.Module):
+            network = inner
+        else:
+            return network
 
 
 def given(network: nn.Module, name: str, origin: str) -> Model:
@@ -90,10 +113,34 @@ def given(network: nn.Module, name: str, origin: str) -> Model:
             f"{name} takes no images: its convolutions are of type {type(convolutions[0]).__name__}; "
             "netviz shows networks with Conv2d"
         )
-    preprocessing = assumed(image_channels(network)[0])
     # A quantized module's state holds more than tensors.
     weights = {key: value for key, value in network.state_dict().items() if isinstance(value, Tensor)}
-    return Model(name, network, weights, preprocessing, (), origin)
+    network, narrow = _in_float32(network, name)
+    preprocessing = assumed(image_channels(network)[0])
+    return Model(name, network, weights, preprocessing, (), f"{origin}, {narrow}" if narrow else origin)
+
+
+def _in_float32(network: nn.Module, name: str) -> tuple[nn.Module, str]:
+    """Return a network that computes in float32, a copy where it does not, and what is to be said of that."""
+    tensors = (*network.parameters(), *network.buffers())
+    kinds = {value.dtype for value in tensors if value.is_floating_point()} & {
+        torch.float16,
+        torch.bfloat16,
+        torch.float64,
+    }
+    if not kinds:
+        return network, ""
+    try:
+        made = copy.deepcopy(network).float()
+    except Exception as error:  # a network may hold anything
+        raise ModelError(
+            f"{name} computes in {_kinds(kinds)} and cannot be copied ({error}): give network.float()"
+        ) from error
+    return made, f"{_kinds(kinds)}, run in float32"
+
+
+def _kinds(kinds: set[torch.dtype]) -> str:
+    return " and ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
 
 
 def image_channels(network: nn.Module) -> tuple[int, ...]:

@@ -1,10 +1,12 @@
 """Networks by name: netviz's own, torchvision's, timm's, and factories in Python."""
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -123,13 +125,13 @@ def _architecture_preprocessing(name: str) -> Preprocessing:
 
 
 def factory_network(text: str, seed: int) -> Model:
-    """Call ``module.path:factory``, found as Python finds modules or in the working folder."""
-    module_name, _, attribute = text.partition(":")
+    """Call ``module.path:factory``, as Python finds modules or in the working folder; or ``FILE.py:factory``."""
+    module_name, _, attribute = text.rpartition(":")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        factory = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, ValueError) as error:
+        factory = getattr(_imported(module_name), attribute)
+    except (ImportError, ValueError, OSError, SyntaxError) as error:
         raise ModelError(
             f"cannot import {module_name!r} of MODEL {text!r} ({error}); check name and path"
         ) from error
@@ -144,6 +146,26 @@ def factory_network(text: str, seed: int) -> Model:
     if not isinstance(network, nn.Module):
         raise ModelError(f"{text} gave a {type(network).__name__}, not a torch.nn.Module")
     return given(network.eval(), attribute, f"made by {text}")
+
+
+def _imported(name: str) -> ModuleType:
+    """Import a module by its name or its file."""
+    if not name.endswith(".py"):
+        return importlib.import_module(name)
+    path = Path(name).resolve()
+    # What the file imports lies beside it.
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    loaded = sys.modules.get(path.stem)
+    if loaded is None or getattr(loaded, "__file__", None) == str(path):
+        return importlib.import_module(path.stem)
+    # Another module has this name.
+    spec = importlib.util.spec_from_file_location(f"{path.stem} of {path.parent}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def named_facts(builder: str, arguments: Mapping[str, Any]) -> tuple[Preprocessing, tuple[str, ...]]:

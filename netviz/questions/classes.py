@@ -145,9 +145,10 @@ def scores_on(
     Raises
     ------
     ModelError
-        If no output is (N, classes) or (N, classes, H, W), or none has this name.
+        If no output is (N, classes) or (N, classes, H, W), none has this name, or the classifier is in no file.
     """
     model = opened.model
+    model.require_classifier()
     found = {name: tape.values[number] for name, number in tape.outputs.items()}
     name = class_output(found, model.name, output, len(model.labels))
     if name is None:

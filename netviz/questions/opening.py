@@ -1,6 +1,7 @@
 """Opening a question: a MODEL's layers, chosen and named; an image made ready; one pass; fields."""
 
 import math
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from netviz.capture import (
     unwrap,
 )
 from netviz.capture.padding import larger, padding_multiple, runs
-from netviz.errors import ImageError, LayerError, ModelError, NetvizWarning
+from netviz.errors import ImageError, LayerError, MissingWeightsError, ModelError, NetvizWarning
 from netviz.geometry.field import Field, geometry
 from netviz.images import Photo, Prepared, prepare
 from netviz.models import (
@@ -81,7 +82,7 @@ def layers(
     ModelError
         If MODEL cannot be opened, or does not run at this size.
     """
-    model = load(model, **options)
+    model = load_structure(model, **options)
     if model.network is None:
         index = index_weights(model.weights)
         if not index:
@@ -122,8 +123,30 @@ def _sides(size: Sequence[int] | None, between: str = "×") -> str:
     return between.join(map(str, size or ()))
 
 
+def load_structure(model: ModelSpec, **options: Unpack[ModelOptions]) -> Model:
+    """Open a MODEL as `netviz.load` does, without weights where they are not on this machine, with a warning."""
+    try:
+        return load(model, **options)
+    except MissingWeightsError:
+        if options.get("weights", "default") != "default":
+            raise
+        without: ModelOptions = {**options, "weights": "none"}
+        opened = load(model, **without)
+        warnings.warn(
+            NetvizWarning(f"the weights of {model} are not on this machine: what is told is its structure"),
+            stacklevel=2,
+        )
+        return opened
+
+
 def _others(model: Model) -> str:
     for key, value in model.weights.items():
+        name = re.fullmatch(r"(.*?)parametrizations\.(\w+)\.original", key)
+        if name:
+            return (
+                f": {name[1]}{name[2]} is parametrized in a way that the file does not tell; save it after "
+                "torch.nn.utils.parametrize.remove_parametrizations"
+            )
         if key.endswith("weight") and value.ndim in (3, 5):
             return f": {key} is {'×'.join(map(str, value.shape))}, of a {value.ndim - 2}-D convolution"
     return ""

@@ -364,6 +364,7 @@ class OptionsRecord:
     trust: bool
     weights: str | None
     seed: int | None
+    prefix: str | None = None
     mean: str | None = None
     std: str | None = None
     input_scale: str | None = None

@@ -194,6 +194,7 @@ def survey(
         trust=options.get("trust", False),
         weights=None if str(options.get("weights", "default")) == "default" else str(options.get("weights")),
         seed=options.get("seed") or None,
+        prefix=options.get("prefix") or None,
         fit=None if fit == "crop" else fit,
         mean=_typed(options.get("mean")),
         std=_typed(options.get("std")),

@@ -129,9 +129,7 @@ def evil(tmp_path):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-def test_no_way_to_give_a_model_runs_it(netviz, tmp_path, evil, way, monkeypatch):
-    # Whose weights they are is asked of torchvision alone: timm's networks take long to look through.
-    monkeypatch.setattr("netviz.models.recognition.recognise.timm_groups", lambda: ())
+def test_no_way_to_give_a_model_runs_it(netviz, tmp_path, evil, way):
     folder = tmp_path / "files"
     folder.mkdir()
     path = way(folder, evil)

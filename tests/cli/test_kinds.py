@@ -115,10 +115,8 @@ REFUSED = {
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, photo):
-    """A working folder; no library is searched for the network."""
+    """A working folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("netviz.models.recognition.recognise.torchvision_groups", lambda: ())
-    monkeypatch.setattr("netviz.models.recognition.recognise.timm_groups", lambda: ())
 
 
 def check_drawn(netviz, state, expected):
@@ -238,8 +236,7 @@ def test_nor_is_such_a_network_taken(network, said):
         load(nn.Sequential(network()))
 
 
-def test_a_pruned_file_is_recognised(tmp_path, monkeypatch):
-    monkeypatch.setattr("netviz.models.recognition.recognise.timm_groups", lambda: ())
+def test_a_pruned_file_is_recognised(tmp_path):
     network = build_torchvision("resnet18", seed=0)
     for module in list(network.modules()):
         if isinstance(module, nn.Conv2d):

@@ -144,9 +144,6 @@ LINES = {
 def test_no_name_steers_the_terminal(netviz, ground, case, monkeypatch):
     monkeypatch.chdir(ground)
     monkeypatch.syspath_prepend(ground)
-    # No library is searched for the network.
-    monkeypatch.setattr("netviz.models.recognition.recognise.torchvision_groups", lambda: ())
-    monkeypatch.setattr("netviz.models.recognition.recognise.timm_groups", lambda: ())
     done = netviz(*LINES[case])
     assert done.out + done.err
     assert all(line.isprintable() for line in (done.out + done.err).split("\n"))

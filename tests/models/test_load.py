@@ -13,7 +13,7 @@ from scipy.signal import correlate2d
 from torch import nn
 
 import netviz
-from netviz.errors import MissingWeightsError, ModelError, NetvizError, UntrustedError
+from netviz.errors import MissingWeightsError, ModelError, NetvizError, NetvizWarning, UntrustedError
 from netviz.models.known import networks as known
 from netviz.models.known import weights
 from netviz.models.known.hed import HED
@@ -250,3 +250,170 @@ def test_every_error_is_one_of_netviz(tmp_path):
         with pytest.raises(NetvizError) as error:
             netviz.load(spec)
         assert "\n" not in str(error.value)
+
+
+def test_a_factory_in_a_file(tmp_path, monkeypatch):
+    """Beside a module of its name that is loaded already, and with what lies beside it."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "netviz_test_parts.py").write_text("from torch import nn\nconv = nn.Conv2d\n")
+    code = "from netviz_test_parts import conv\nclass Net(conv):\n    def __init__(self): super().__init__(3, 5, 3)\n"
+    for name in ("netviz_test_own.py", "json.py"):
+        (tmp_path / name).write_text(code)
+        assert netviz.filters(f"{tmp_path}/{name}:Net").weight.shape == (5, 3, 3, 3)
+    with pytest.raises(ModelError, match="cannot import"):
+        netviz.load(f"{tmp_path}/none.py:Net")
+
+
+def test_a_part_of_a_file_is_chosen_and_said(tmp_path):
+    plain, averaged = ({"0.weight": torch.full((4, 3, 3, 3), value)} for value in (1.0, 2.0))
+    torch.save(
+        {"model": plain, "model_ema": {"module." + key: averaged[key] for key in averaged}}, tmp_path / "a.pt"
+    )
+    first = netviz.load(tmp_path / "a.pt")
+    assert (first.weights["0.weight"] == 1).all()
+    assert "its part model (--prefix model_ema takes model_ema)" in first.origin
+    for prefix in ("ema.", "model_ema"):
+        assert (netviz.load(tmp_path / "a.pt", prefix=prefix).weights["0.weight"] == 2).all()
+    beside = {
+        f"{part}.{key}": value
+        for part, one in (("net", plain), ("ema_net", averaged))
+        for key, value in one.items()
+    }
+    for saved in ({"state_dict": beside, "epoch": 3}, beside):
+        torch.save(saved, tmp_path / "b.ckpt")
+        assert (netviz.load(tmp_path / "b.ckpt", prefix="ema").weights["0.weight"] == 2).all()
+        assert (netviz.load(tmp_path / "b.ckpt", prefix="net.").weights["0.weight"] == 1).all()
+        with pytest.raises(
+            ModelError, match=r"no part 'nix'; it has net\. \(1 tensors\), ema_net\. \(1 tensors\)"
+        ):
+            netviz.load(tmp_path / "b.ckpt", prefix="nix")
+
+
+def test_a_named_network_is_built_as_its_file_needs_it(builder, tmp_path):
+    network = builder("squeezenet1_1", num_classes=10)
+    torch.save(network.state_dict(), tmp_path / "ten.pt")
+    model = netviz.load("squeezenet1_1", weights=tmp_path / "ten.pt")
+    image = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(model.network(image), network(image))
+    assert model.labels == ()
+    with pytest.raises(ModelError, match="are those of squeezenet1_1, not of alexnet"):
+        netviz.load("alexnet", weights=tmp_path / "ten.pt")
+
+
+def test_what_lacks_a_classifier_is_warned_of(builder, tmp_path):
+    network = builder("squeezenet1_1")
+    torch.save(network.features.state_dict(), tmp_path / "f.pt")
+    with pytest.warns(NetvizWarning, match="holds no classifier of squeezenet1_1: class scores mean nothing"):
+        model = netviz.load("squeezenet1_1", weights=tmp_path / "f.pt")
+    assert torch.equal(model.network.features[0].weight, network.features[0].weight)
+    assert netviz.load(tmp_path / "f.pt").obstacle.count("give squeezenet1_1 as MODEL with --weights") == 1
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_numbers_run_in_float32(kind, tmp_path):
+    torch.manual_seed(0)
+    network = (
+        nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.ReLU(), nn.Conv2d(5, 2, 3)).to(kind).eval()
+    )
+    torch.save(network, tmp_path / "whole.pt")
+    for model in (netviz.load(network), netviz.load(tmp_path / "whole.pt", trust=True)):
+        assert f"{str(kind)[6:]}, run in float32" in model.origin
+        result = netviz.maps("skimage:coffee", layer="-1", model=model, size=(24, 24))
+        image = ((torch.from_numpy(result.image).permute(2, 0, 1)[None] / 255) - _mean()) / _std()
+        expected = network.double()(image.double())[0].detach().numpy()
+        np.testing.assert_allclose(result.maps, expected, rtol=1e-4, atol=1e-5)
+        network.to(kind)
+        # Filters are the parameter itself, in numbers that NumPy has.
+        found = netviz.filters(model, layer="conv1").weight
+        assert np.array_equal(found, network[0].weight.detach().to(torch.float64).numpy())
+    assert network[0].weight.dtype == kind
+
+
+def test_a_compiled_network_is_looked_through():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    compiled = torch.compile(network, backend=lambda *_: pytest.fail("it was compiled"))
+    assert [layer.name for layer in netviz.layers(compiled)] == ["0", "1"]
+    assert netviz.maps("skimage:coffee", layer="-1", model=compiled, size=(8, 8)).maps.shape == (4, 6, 6)
+
+
+def package(folder, name, module, code):
+    """Write a package with one module."""
+    place = folder / name
+    place.mkdir()
+    *above, last = module.split(".")
+    (place / "__init__.py").touch()
+    for part in above:
+        place = place / part
+        place.mkdir()
+        (place / "__init__.py").touch()
+    (place / f"{last}.py").write_text(code)
+
+
+def forget(name):
+    for one in [one for one in sys.modules if one.partition(".")[0] == name]:
+        del sys.modules[one]
+
+
+def test_a_detector_that_was_pickled_whole(tmp_path, monkeypatch):
+    """As Ultralytics saves it: the module in float16 beside None and settings."""
+    code = "from torch import nn\nclass DetectionModel(nn.Sequential):\n    names = {0: 'cell'}\n"
+    package(tmp_path, "ultralytics", "nn.tasks", code)
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        kind = __import__("ultralytics.nn.tasks", fromlist=["x"]).DetectionModel
+        network = kind(nn.Conv2d(3, 4, 3), nn.SiLU()).half()
+        torch.save(
+            {"epoch": -1, "model": network, "ema": None, "train_args": {"imgsz": 32}}, tmp_path / "y.pt"
+        )
+        with pytest.raises(
+            UntrustedError, match=r"run ultralytics\.nn\.tasks.*--trust .*and pip install ultralytics"
+        ):
+            netviz.load(tmp_path / "y.pt")
+        result = netviz.maps("skimage:coffee", layer="-1", model=tmp_path / "y.pt", trust=True, size=(8, 8))
+        assert result.maps.shape == (4, 6, 6)
+    forget("ultralytics")
+    with pytest.raises(ModelError, match=r"cannot be imported .*: run pip install ultralytics"):
+        netviz.load(tmp_path / "y.pt", trust=True)
+
+
+def test_a_folder_of_segmentation_models(tmp_path, monkeypatch):
+    code = (
+        "from torch import nn\n"
+        "class Unet(nn.Sequential):\n"
+        "    def __init__(self, classes, encoder_weights='imagenet'):\n"
+        "        assert encoder_weights is None\n"
+        "        super().__init__(nn.Conv2d(3, classes, 3))\n"
+        "def anything(**_): raise SystemExit\n"
+    )
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    (saved / "config.json").write_text('{"classes": 5, "_model_class": "Unet"}')
+    weight = torch.randn(5, 3, 3, 3)
+    save_file({"0.weight": weight, "0.bias": torch.zeros(5)}, saved / "model.safetensors")
+    with pytest.raises(ModelError, match="pip install segmentation-models-pytorch"):
+        netviz.load(saved)
+    (tmp_path / "segmentation_models_pytorch.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert torch.equal(netviz.load(saved).network[0].weight, weight)
+    (saved / "config.json").write_text('{"classes": 5, "_model_class": "anything"}')
+    with pytest.raises(ModelError, match="'anything', which the installed"):
+        netviz.load(saved)
+    forget("segmentation_models_pytorch")
+
+
+def test_structure_needs_no_weights(monkeypatch, tmp_path):
+    def offline(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    with pytest.warns(NetvizWarning, match="weights of squeezenet1_0 are not on this machine"):
+        assert netviz.layers("squeezenet1_0").resolve("conv1").shape == (96, 109, 109)
+
+
+def test_a_parametrization_that_a_file_does_not_tell(tmp_path):
+    network = nn.Sequential(nn.utils.parametrizations.orthogonal(nn.Conv2d(3, 4, 3)))
+    torch.save(network.state_dict(), tmp_path / "o.pt")
+    with pytest.raises(ModelError, match=r"0\.weight is parametrized in a way that the file does not tell"):
+        netviz.filters(tmp_path / "o.pt")

@@ -162,6 +162,7 @@ def open_dense(model: Model, short_side: int | str | None, output: str | int | N
         If `short_side` is neither a positive whole number nor ``"own"``.
     """
     network = unwrap(model.runnable())
+    model.require_classifier()
     require_values(network)
     if hasattr(network, "roi_heads") or hasattr(network, "anchor_generator"):
         raise ModelError(

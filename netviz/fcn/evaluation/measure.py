@@ -150,6 +150,7 @@ def evaluate(
     check_precision(precision)
     opened = load(model, **options)
     network = opened.runnable()
+    opened.require_classifier()
     preprocessing = replace(opened.preprocessing, crop=None)
     if preprocessing.size_assumed:
         preprocessing = replace(preprocessing, resize=None)

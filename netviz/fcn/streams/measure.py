@@ -171,6 +171,7 @@ def show(
         raise ValueError(f"short_side must be at least 1, not {short_side}")
     opened = load(model, **options)
     network = unwrap(opened.runnable())
+    opened.require_classifier()
     photo = read_image(image)
     whole = isinstance(network, SkipNetwork) and opened.preprocessing.crop is None
     trained = opened.preprocessing.resize if whole else None

@@ -22,7 +22,8 @@ from netviz.models.loading.archive import (
     saved_weights,
     torchscript_weights,
 )
-from netviz.models.loading.inert import InertUnpickler, settings, unfilled, untrusted
+from netviz.models.loading.inert import InertUnpickler, package, settings, unfilled, untrusted
+from netviz.models.loading.parts import find_part
 from netviz.models.loading.plain import dequantized
 from netviz.models.loading.sniff import FORMATS, guess, read_head, remedy
 from netviz.models.torchvision_import import import_torchvision
@@ -55,6 +56,10 @@ class Checkpoint:
         Whether the file holds quantized tensors; in `state` are the values that they stand for.
     beside : dict
         Texts and numbers, lists and dicts of them, that lie beside the weights: names of classes, settings.
+    part : str
+        The name in the file under which the network lies, where there are several; else "".
+    parts : tuple of str
+        The names of the others.
     """
 
     format: str
@@ -62,9 +67,11 @@ class Checkpoint:
     module: nn.Module | None = None
     quantized: bool = False
     beside: dict[str, Any] = field(default_factory=dict)
+    part: str = ""
+    parts: tuple[str, ...] = ()
 
 
-def read_checkpoint(path: Path, *, trust: bool = False) -> Checkpoint:
+def read_checkpoint(path: Path, *, trust: bool = False, prefix: str = "") -> Checkpoint:
     """Read a checkpoint; its content, not its suffix, says what it is.
 
     Parameters
@@ -75,6 +82,9 @@ def read_checkpoint(path: Path, *, trust: bool = False) -> Checkpoint:
     trust : bool
         Whether code that is stored in the file may run. Without it a TorchScript archive and an exported
         program give only their weights.
+    prefix : str
+        Which part of the file is read: that whose names begin so, or that lies in a dict of this name. One word of
+        the name is enough: ``ema`` for ``model_ema``.
 
     Returns
     -------
@@ -85,14 +95,14 @@ def read_checkpoint(path: Path, *, trust: bool = False) -> Checkpoint:
     UntrustedError
         If opening the file needs ``trust``.
     ModelError
-        If the file cannot be read or holds no network.
+        If the file cannot be read, or holds no network or no such part.
     """
     name = str(path)
     head, size = read_head(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            checkpoint = _read(path, name, head, size, trust)
+            checkpoint = _read(path, name, head, size, trust, prefix)
             _check(checkpoint.state, name)
             if any(tensor.is_quantized for tensor in checkpoint.state.values()):
                 return replace(checkpoint, state=dequantized(checkpoint.state), quantized=True)
@@ -108,18 +118,19 @@ def read_checkpoint(path: Path, *, trust: bool = False) -> Checkpoint:
         ) from error
 
 
-def _read(path: Path, name: str, head: bytes, size: int, trust: bool) -> Checkpoint:
+def _read(path: Path, name: str, head: bytes, size: int, trust: bool, prefix: str) -> Checkpoint:
     if head.startswith(b"PK\x03\x04"):
-        return _read_zip(path, name, size, trust)
+        return _read_zip(path, name, size, trust, prefix)
     length = int.from_bytes(head[:8], "little")
     if head[8:9] == b"{" and length <= size - 8:
         from safetensors.torch import load_file
 
-        return Checkpoint("safetensors", _strip(load_file(path, device="cpu")), beside=_metadata(path))
+        found = _weights("safetensors", load_file(path, device="cpu"), name, prefix)
+        return replace(found, beside=_metadata(path))
     if head[257:262] == b"ustar" and not trust:
         raise untrusted(name, "the oldest, tar-based format of PyTorch, which is code")
     if head.startswith(b"\x80") or head[257:262] == b"ustar":
-        return _read_pickle(path, name, trust)
+        return _read_pickle(path, name, trust, prefix)
     raise ModelError(f"{name} is {guess(head)}, no checkpoint: {remedy(head)}")
 
 
@@ -139,35 +150,40 @@ def _parsed(text: str) -> Any:
         return text
 
 
-def _read_zip(path: Path, name: str, size: int, trust: bool) -> Checkpoint:
+def _weights(kind: str, state: dict[str, torch.Tensor], name: str, prefix: str) -> Checkpoint:
+    found = find_part(state, prefix, name) if prefix else state
+    return _module(found, kind) if isinstance(found, nn.Module) else Checkpoint(kind, _strip(found))
+
+
+def _read_zip(path: Path, name: str, size: int, trust: bool, prefix: str) -> Checkpoint:
     with path.open("rb") as stream:
         try:
             archive = open_archive(stream, size, name)
         except zipfile.BadZipFile:
             raise ModelError(f"{name} is cut short or damaged: get the file again from its source") from None
         with archive:
-            return _read_archive(archive, path, name, trust)
+            return _read_archive(archive, path, name, trust, prefix)
 
 
-def _read_archive(archive: zipfile.ZipFile, path: Path, name: str, trust: bool) -> Checkpoint:
+def _read_archive(archive: zipfile.ZipFile, path: Path, name: str, trust: bool, prefix: str) -> Checkpoint:
     names = archive.namelist()
     inside = {entry.partition("/")[2] for entry in names}
     if "archive_format" in inside or "serialized_exported_program.json" in names:
         if trust:
             return _module(_load_program(path, name), "exported program")
-        return Checkpoint("exported program", _strip(program_weights(archive, name)))
+        return _weights("exported program", program_weights(archive, name), name, prefix)
     if "constants.pkl" in inside:
         if trust:
             with path.open("rb") as stream:
                 script: nn.Module = torch.jit.load(stream, map_location="cpu")  # type: ignore[no-untyped-call]
             return _module(script, "TorchScript")
-        return Checkpoint("TorchScript", _strip(torchscript_weights(archive, name)))
+        return _weights("TorchScript", torchscript_weights(archive, name), name, prefix)
     if "data.pkl" not in inside:
         kind = "a NumPy archive" if any(entry.endswith(".npy") for entry in names) else "a ZIP archive"
         raise ModelError(f"{name} is {kind} without a PyTorch checkpoint inside: give {FORMATS}")
     if not trust:  # code that may run could read past any record itself
         check_storages(archive, name)
-    return _read_pickle(path, name, trust, archive)
+    return _read_pickle(path, name, trust, prefix, archive)
 
 
 def _load_program(path: Path, name: str) -> nn.Module:
@@ -181,7 +197,9 @@ def _load_program(path: Path, name: str) -> nn.Module:
         ) from error
 
 
-def _read_pickle(path: Path, name: str, trust: bool, archive: zipfile.ZipFile | None = None) -> Checkpoint:
+def _read_pickle(
+    path: Path, name: str, trust: bool, prefix: str, archive: zipfile.ZipFile | None = None
+) -> Checkpoint:
     beside: dict[str, Any] | None = None
     try:
         loaded = _torch_load(path, weights_only=True)
@@ -193,14 +211,20 @@ def _read_pickle(path: Path, name: str, trust: bool, archive: zipfile.ZipFile | 
         else:
             _check_globals(path, name)
             raise
-    network = _unwrap(loaded)
-    if beside is None:
-        beside = settings(loaded)
-    if isinstance(network, nn.Module):
-        return replace(_module(network, "pickled module"), beside=beside)
+    network = _unwrap(find_part(loaded, prefix, name) if prefix else loaded)
     if network is None:
         raise ModelError(f"{name} holds {_describe(loaded)}: {_EXPECTED}")
-    return Checkpoint("state dict", _strip(network), beside=beside)
+    if isinstance(network, nn.Module):
+        checkpoint = _module(network, "pickled module")
+    else:
+        checkpoint = Checkpoint("state dict", _strip(network))
+    kept = [] if prefix else _wrapped(loaded)
+    return replace(
+        checkpoint,
+        part=kept[0] if len(kept) > 1 else "",
+        parts=tuple(kept[1:]),
+        beside=settings(loaded) if beside is None else beside,
+    )
 
 
 def _torch_load(path: Path, *, weights_only: bool) -> Any:
@@ -223,9 +247,11 @@ def _load_trusted(path: Path, name: str) -> Any:
     try:
         return _torch_load(path, weights_only=False)
     except (AttributeError, ImportError) as error:
+        needed = package(getattr(error, "name", None) or "")
+        remedy = f"run pip install {needed}" if needed else "put its source on PYTHONPATH"
         raise ModelError(
             f"{name} holds a network whose class cannot be imported ({error}): "
-            "put its source on PYTHONPATH, or save the network's state_dict() instead"
+            f"{remedy}, or save the network's state_dict() instead"
         ) from error
 
 
@@ -250,6 +276,14 @@ def _unwrap(value: Any, depth: int = 0) -> nn.Module | dict[str, torch.Tensor] |
     inside = [_unwrap(v, depth + 1) for k, v in value.items() if isinstance(k, str) and not _is_training(k)]
     found = [network for network in inside if network is not None]
     return found[0] if len(found) == 1 else None
+
+
+def _wrapped(value: Any) -> list[str]:
+    """Return under which names a training script saved networks, the one that is taken first."""
+    if not isinstance(value, Mapping):
+        return []
+    kept = [key for key in _WRAPPERS if isinstance(value.get(key), Mapping | nn.Module)]
+    return [key for key in kept if _unwrap(value[key]) is not None]
 
 
 def _is_training(key: str) -> bool:

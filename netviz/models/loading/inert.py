@@ -30,6 +30,8 @@ _STORAGES = {
     "QUInt8Storage": "uint8", "QInt32Storage": "int32",
 }  # fmt: skip
 
+_PICKLED_WHOLE = ("segmentation_models_pytorch", "timm", "ultralytics")
+
 _DTYPES = frozenset(_STORAGES.values())
 
 
@@ -93,11 +95,18 @@ class _Function:
         return self.run(*arguments)
 
 
+def package(module: str) -> str:
+    """Return what to install for a module whose networks are often pickled whole; "" for any other."""
+    first = module.partition(".")[0]
+    return first.replace("_", "-") if first in _PICKLED_WHOLE else ""
+
+
 def untrusted(name: str, refused: str) -> UntrustedError:
     """Return the error for a file that would run code; ``refused`` is what it would run."""
+    needed = f" and pip install {package(refused)}" if package(refused) else ""
     return UntrustedError(
         f"{name} is not only weights: opening it would run {refused}; "
-        "if you know where it comes from, allow that with --trust (trust=True in Python), "
+        f"if you know where it comes from, allow that with --trust (trust=True in Python){needed}, "
         "or save the network's state_dict() instead"
     )
 

@@ -2,36 +2,32 @@
 
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
 import torch
 
-from netviz.models.recognition.signatures import (
-    COUNTER,
-    Shape,
-    Signature,
-    signature,
-    timm_groups,
-    torchvision_groups,
-)
-
-_FAMILIES_TRIED = 3  # whose members are all looked at; of every family, the first member is
-
-_TIMM_TRIED = 250  # members; timm's families are many, small and alike
+from netviz.models.recognition.index import Known, kept_index
+from netviz.models.recognition.signatures import Shape, Signature, heads, is_counter, signature
 
 _LARGEST_REST = 0.05  # part of a checkpoint that may lie beside the network, such as a loss's own weights
 
 _NEAR = 0.5  # part of the tensors that must agree for a network to be named as near
 
-# Parts that only some networks of a family have, and the argument that says so.
-_OPTIONS = {
-    "googlenet": ("aux1.", "aux_logits", True),
-    "inception_v3": ("AuxLogits.", "aux_logits", True),
-    "fcn_": ("aux_classifier.", "aux_loss", False),
-    "deeplabv3_": ("aux_classifier.", "aux_loss", False),
-}
+_SMALLEST_PART = 6  # tensors that a part of a checkpoint must have to be looked at by itself
+
+_PARTS_TRIED = 40
+
+# Under which names training keeps the network, and what else beside it. What is averaged or taught by comes last.
+_NETWORK = re.compile(r"_?(model|net|network|module|student|classifier|_forward_module)")
+_BESIDE = re.compile(
+    r"ema|averag|swa|teacher|momentum|target|loss|criterion|percept|lpips|metric|acc|auroc|f1|iou|precision|recall"
+    r"|confusion|discriminator",
+    re.IGNORECASE,
+)
 
 # torchvision before 0.4 and its weight files name DenseNet's inner layers `norm.1`, today `norm1`.
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..+)$")
@@ -54,9 +50,22 @@ class Recognition:
         On a miss up to three networks of which at least half of the tensors agree, each with how many do and the
         first that differs.
     missing : tuple of str
-        The classifier's tensors, where only the layers before it were saved; `state` holds zeros for them.
+        The classifier's tensors, where it was not saved, or is the user's own; `state` holds zeros for them.
     ignored : tuple of str
-        The few tensors of the checkpoint that are no part of the network.
+        The tensors of the checkpoint that are no part of the network.
+    prefix : str
+        What stood before the names of the network's tensors in the file.
+    parts : tuple of str
+        The prefixes of other networks in the file.
+    twins : tuple of str
+        Builders whose networks have the same names and shapes and compute something else, such as with other padding.
+    equals : tuple of str
+        Builders whose networks compute the same; their images may be prepared in another way.
+    wanted : str
+        A network that fits and that cannot be built, as its library is not installed; else "".
+    offers : tuple of (str, str)
+        On a miss: prefixes of parts of the file, or "" for all of it, and the builders whose network, without its
+        classifier, they are. Under "" the names differ and the order of the tensors tells.
     """
 
     builder: str | None
@@ -65,129 +74,168 @@ class Recognition:
     nearest: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    prefix: str = ""
+    parts: tuple[str, ...] = ()
+    twins: tuple[str, ...] = ()
+    equals: tuple[str, ...] = ()
+    wanted: str = ""
+    offers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """One way to read a checkpoint's names: with a common prefix taken off."""
+    """One way to read a checkpoint's names: those that begin with a prefix, without it."""
 
+    prefix: str
     tensors: dict[str, torch.Tensor]
     shapes: dict[str, Shape]  # without BatchNorm's counters
-    patterns: frozenset[str]
     ignored: tuple[str, ...]
+    whole: bool  # whether hardly anything is ignored
 
 
-def recognise(state: Mapping[str, torch.Tensor]) -> Recognition:
-    """Find the network of torchvision, or else of timm, that a state belongs to.
+@dataclass(frozen=True)
+class _Match:
+    """A network of the index that a reading may be: what to build it with, and which tensors were not saved."""
 
-    Networks are built on the meta device: the search takes no memory, and about two seconds in torchvision
-    and half a minute in timm, which is only searched if torchvision has none.
+    known: Known
+    arguments: Mapping[str, Any]
+    missing: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()  # tensors of the user's own classifier
+
+
+def recognise(state: Mapping[str, torch.Tensor], hint: str = "") -> Recognition:
+    """Find the network of torchvision or timm that a state belongs to.
+
+    All are compared through an index that comes with netviz; the one that is found is built on the meta device and
+    compared again, as the library that is installed may differ from the index's.
 
     Parameters
     ----------
     state : mapping of str to Tensor
-        Parameters and buffers by dotted name; only names and shapes are looked at. A common prefix, another
-        number of classes, old names, missing BatchNorm counters and auxiliary heads are understood.
+        Parameters and buffers by dotted name; only names and shapes are looked at. A prefix, another
+        number of classes, old names, missing BatchNorm counters and auxiliary heads are understood, and what training
+        keeps beside the network (a loss's own network, an averaged copy).
+    hint : str
+        Such as the file's name. Of several networks with the same names and shapes the one that it begins with is
+        taken, else torchvision's, then the one with the shortest name, then the alphabetically first.
 
     Returns
     -------
     Recognition
-        Of several networks with the same names and shapes the one with the shortest name, then the
-        alphabetically first.
     """
-    readings = _readings({_OLD_DENSENET.sub(r"\1\2", key): tensor for key, tensor in state.items()})
-    tried: dict[str, tuple[float, str]] = {}
-    for groups, members in ((torchvision_groups, 0), (timm_groups, _TIMM_TRIED)):
-        pairs = _promising(groups(), readings, tried, members)
-        for match in (_exact, _headless):
-            for reading, group in pairs:
-                for builder in group:
-                    known = signature(builder, _options(builder, reading))
-                    if known is None:
-                        continue
-                    _note(known, reading, tried)
-                    found = match(known, reading)
-                    if found is not None:
-                        return _result(found, reading)
-    # timm's own copy of a torchvision network is no further candidate.
-    fresh = [item for item in tried.items() if item[0].removeprefix("timm:") not in tried.keys() - {item[0]}]
-    near = [item for item in fresh if item[1][0] >= _NEAR]
-    best = sorted(near, key=lambda item: (-item[1][0], len(item[0]), item[0]))
-    return Recognition(None, nearest=tuple(f"{name} ({text})" for name, (_, text) in best[:3]))
+    readings = list(_readings({_OLD_DENSENET.sub(r"\1\2", key): tensor for key, tensor in state.items()}))
+    exact = [(reading, found) for reading in readings if (found := list(_exact_matches(reading)))]
+    headless = [
+        (reading, found)
+        for reading in readings
+        if (found := list(_headless_matches(reading)))
+        and reading.prefix not in [one.prefix for one, _ in exact]
+    ]
+    wanted = ""
+    for reading, matches in [*_ranked(exact), *_ranked(headless)]:
+        result, absent = _verified(reading, matches, hint)
+        wanted = wanted or absent
+        if result is not None:
+            others = [
+                one.prefix for one, _ in exact if one.whole == reading.whole and one.prefix != reading.prefix
+            ]
+            return replace(result, parts=tuple(others))
+    return Recognition(
+        None,
+        nearest=_nearest([one for one in readings if one.whole]),
+        wanted=wanted,
+        offers=tuple(_offers(readings, [*exact, *headless])),
+    )
 
 
-def _readings(state: dict[str, torch.Tensor]) -> list[_Reading]:
-    """Read the names as they are, and without each prefix that all but a few of them share."""
-    counts = Counter(
-        key[: match.end()] for key in state for match in list(re.finditer(r"\.", key))[:4]
-    )  # four levels: module.encoder.backbone.model.
-    allowed = max(2, int(_LARGEST_REST * len(state)))
-    prefixes = [prefix for prefix, count in counts.items() if count >= max(1, len(state) - allowed)]
-    readings = []
-    for prefix in ["", *sorted(prefixes, key=len)]:
-        tensors = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
-        shapes = {key: tuple(value.shape) for key, value in tensors.items() if not _is_counter(key)}
-        ignored = tuple(key for key in state if not key.startswith(prefix))
-        readings.append(_Reading(tensors, shapes, _patterns(shapes), ignored))
-    return readings
+def recognise_as(builder: str, state: Mapping[str, torch.Tensor]) -> Recognition | None:
+    """Return a state as that of a builder that was named, or None if it does not fit.
 
+    Parameters
+    ----------
+    builder : str
+        A torchvision builder, or ``timm:NAME``.
+    state : mapping of str to Tensor
+        As for `recognise`. The names may differ where the tensors are, in order, those of the network.
 
-def _promising(
-    groups: tuple[tuple[str, ...], ...],
-    readings: list[_Reading],
-    tried: dict[str, tuple[float, str]],
-    members: int,
-) -> list[tuple[_Reading, tuple[str, ...]]]:
-    """Return the groups whose names look most like the checkpoint's, the best first."""
-    scored = []
-    for place, group in enumerate(groups):
-        known = signature(group[0], {})
-        if known is None:
-            continue
-        patterns = _patterns(known.shapes)
-        for turn, reading in enumerate(readings):
-            _note(known, reading, tried)
-            union = patterns | reading.patterns
-            score = len(patterns & reading.patterns) / len(union) if union else 0.0
-            if score > 0:
-                scored.append((-score, turn, place))
-    chosen: list[tuple[_Reading, tuple[str, ...]]] = []
-    for _, turn, place in sorted(scored):
-        if len(chosen) >= _FAMILIES_TRIED and sum(len(group) for _, group in chosen) >= members:
-            break
-        chosen.append((readings[turn], groups[place]))
-    return chosen
-
-
-def _options(builder: str, reading: _Reading) -> dict[str, Any]:
-    for start, (prefix, argument, default) in _OPTIONS.items():
-        if builder.startswith(start):
-            present = any(key.startswith(prefix) for key in reading.shapes)
-            return {} if present == default else {argument: present}
-    return {}
-
-
-def _exact(known: Signature, reading: _Reading) -> tuple[Signature, tuple[str, ...]] | None:
-    """Match all names and shapes, up to what the builder's arguments can change."""
-    shapes = {key: shape for key, shape in reading.shapes.items() if key not in known.transient}
-    if shapes.keys() != known.shapes.keys():
-        return None
-    wrong = [key for key in shapes if shapes[key] != known.shapes[key]]
-    if not wrong:
-        return known, ()
-    rebuilt = _rebuilt(known, {key: (shapes[key], known.shapes[key]) for key in wrong})
-    if rebuilt is not None and shapes == rebuilt.shapes:
-        return rebuilt, ()
+    Returns
+    -------
+    Recognition or None
+    """
+    for reading in _readings({_OLD_DENSENET.sub(r"\1\2", key): tensor for key, tensor in state.items()}):
+        for known in _variants(builder):
+            for match in (_exact_match, _headless_match, _in_order):
+                found = match(known, reading)
+                if found is not None:
+                    return found
     return None
 
 
-def _rebuilt(known: Signature, wrong: dict[str, tuple[Shape, Shape]]) -> Signature | None:
-    """Build the network for the number of classes (in timm also of input channels) that the shapes tell."""
+def _variants(builder: str) -> Iterator[tuple[Signature, tuple[str, ...]]]:
+    """Yield the signatures and the heads of a builder's network, with and without its options."""
+    kept = [known for known in kept_index().networks if known.builder == builder]
+    for arguments in [known.arguments for known in kept] or [{}]:
+        known = signature(builder, arguments)
+        if known is not None:
+            yield known, heads(known, signature(builder, {**arguments, "num_classes": known.classes + 1}))
+
+
+def _readings(state: dict[str, torch.Tensor]) -> Iterator[_Reading]:
+    """Read the names as they are, and the part below each prefix without it, the larger parts first."""
+    counts = Counter(key[: match.end()] for key in state for match in list(re.finditer(r"\.", key))[:4])
+    allowed = max(2, int(_LARGEST_REST * len(state)))
+    least = max(1, len(state) - allowed)
+    parts = [prefix for prefix, count in counts.items() if count >= min(least, _SMALLEST_PART)]
+    parts.sort(key=lambda prefix: (-counts[prefix], len(prefix)))
+    for prefix in ["", *parts[:_PARTS_TRIED]]:
+        tensors = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+        shapes = {key: tuple(value.shape) for key, value in tensors.items() if not is_counter(key)}
+        ignored = tuple(key for key in state if not key.startswith(prefix))
+        yield _Reading(prefix, tensors, shapes, ignored, len(ignored) <= allowed)
+
+
+def _ranked(
+    found: Sequence[tuple[_Reading, list[_Match]]],
+) -> list[tuple[_Reading, list[_Match]]]:
+    """Return what may be taken for the file's network, the likeliest first."""
+    taken = [pair for pair in found if pair[0].whole or _is_network(pair[0])]
+    return sorted(taken, key=lambda pair: (not pair[0].whole, bool(_BESIDE.search(pair[0].prefix))))
+
+
+def _is_network(reading: _Reading) -> bool:
+    """Return whether a part of a file is its network, and not one of several parts that make it up."""
+    named = _NETWORK.fullmatch(reading.prefix.rstrip(".").partition(".")[0])
+    return bool(named) or all(_BESIDE.search(key.partition(".")[0]) for key in reading.ignored)
+
+
+def _exact_matches(reading: _Reading) -> Iterator[_Match]:
+    """Match all names, and all shapes up to what the builder's arguments can change."""
+    index = kept_index()
+    if not reading.shapes or 2 * index.familiar(reading.shapes) < len(reading.shapes):
+        return
+    named, _ = index.common(reading.shapes)
+    for place in (named == index.sizes).nonzero()[0]:
+        known = index.networks[place]
+        if len(reading.shapes) - known.size <= len(known.transient):
+            arguments = _arguments(index.signature(known), reading)
+            if arguments is not None:
+                yield _Match(known, arguments)
+
+
+def _arguments(known: Signature, reading: _Reading) -> dict[str, Any] | None:
+    """Return what a network of these names and shapes is built with; None if it is another network."""
+    shapes = {key: shape for key, shape in reading.shapes.items() if key not in known.transient}
+    if shapes.keys() != known.shapes.keys():
+        return None
     arguments = dict(known.arguments)
-    for have, own in wrong.values():
+    for key, own in known.shapes.items():
+        have = shapes[key]
+        if have == own:
+            continue
         if len(have) != len(own) or not own or own[0] == 0:
             return None
-        if known.builder.startswith("timm:") and len(own) == 4 and have[0] == own[0] and own[1] == 3:
+        same = len(own) == 4 and (have[0], *have[2:]) == (own[0], *own[2:])
+        if known.builder.startswith("timm:") and same and own[1] == 3:
             choice = {"in_chans": have[1]}
         elif have[0] * known.classes % own[0] == 0 and have[1:] == own[1:]:
             # Detectors have several outputs for each class.
@@ -196,64 +244,185 @@ def _rebuilt(known: Signature, wrong: dict[str, tuple[Shape, Shape]]) -> Signatu
             return None
         if any(value < 1 or arguments.setdefault(key, value) != value for key, value in choice.items()):
             return None
-    return signature(known.builder, arguments)
+    return arguments
 
 
-def _headless(known: Signature, reading: _Reading) -> tuple[Signature, tuple[str, ...]] | None:
-    """Match all but the last part, the classifier, of which nothing was saved."""
-    missing = tuple(key for key in known.shapes if key not in reading.shapes)
-    if not missing or reading.ignored or len(missing) > len(reading.shapes):
+def _fits(built: Signature, reading: _Reading) -> bool:
+    """Return whether a network that was built for a reading has its names and shapes."""
+    return {key: shape for key, shape in reading.shapes.items() if key not in built.transient} == built.shapes
+
+
+def _headless_matches(reading: _Reading) -> Iterator[_Match]:
+    """Match all but the classifier, of which nothing was saved, or in whose place the user has another."""
+    index = kept_index()
+    if len(reading.shapes) < _SMALLEST_PART or 2 * index.familiar(reading.shapes) < len(reading.shapes):
+        return
+    _, agree = index.common(reading.shapes)
+    for place in (2 * agree >= index.sizes).nonzero()[0]:
+        known = index.networks[place]
+        split = _headless(index.signature(known), known.heads, reading)
+        if split is not None:
+            yield _Match(known, known.arguments, *split)
+
+
+def _headless(
+    known: Signature, head: tuple[str, ...], reading: _Reading
+) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Return which of a network's tensors were not saved, and which stand in their place; None if others differ."""
+
+    def in_head(key: str) -> bool:
+        return key.partition(".")[0] in head
+
+    trunk = {key: shape for key, shape in known.shapes.items() if not in_head(key)}
+    theirs = {key: shape for key, shape in reading.shapes.items() if not in_head(key)}
+    surplus = theirs.keys() - trunk.keys() - known.transient
+    if not trunk or surplus or any(theirs.get(key) != shape for key, shape in trunk.items()):
         return None
-    head = next(reversed(known.shapes)).partition(".")[0] + "."
-    if set(missing) != {key for key in known.shapes if key.startswith(head)}:
-        return None
-    if any(known.shapes.get(key) != shape for key, shape in reading.shapes.items()):
-        return None
-    return known, missing
+    missing = tuple(key for key in known.shapes if in_head(key))
+    return missing, tuple(key for key in reading.tensors if in_head(key))
 
 
-def _result(found: tuple[Signature, tuple[str, ...]], reading: _Reading) -> Recognition:
-    known, missing = found
+def _verified(reading: _Reading, matches: list[_Match], hint: str) -> tuple[Recognition | None, str]:
+    """Build the likeliest network and compare; return it, or None and one whose library is not installed."""
+    wanted = ""
+    first = _hinted([match.known.builder for match in matches], hint)
+    for match in sorted(matches, key=lambda match: match.known.builder != first):
+        known = match.known
+        built = signature(known.builder, match.arguments)
+        if built is None:
+            if known.builder.startswith("timm:") and find_spec("timm") is None:
+                wanted = wanted or known.builder
+            continue
+        if match.missing:
+            split = _headless(built, known.heads, reading)
+            result = None if split is None else _result(built, reading, *split)
+        else:
+            result = _result(built, reading) if _fits(built, reading) else None
+        if result is not None:
+            others = [one.known for one in matches if one.known.builder != known.builder]
+            twins = [one.builder for one in others if not one.computes_as(known)]
+            equals = [one.builder for one in others if one.computes_as(known)]
+            return replace(result, twins=tuple(twins), equals=tuple(equals)), ""
+    return None, wanted
+
+
+def _hinted(builders: Sequence[str], hint: str) -> str:
+    """Return the builder with the longest name that a hint begins with; "" if there is none."""
+    named = [one for one in builders if names_builder(hint, one)]
+    return max(named, key=lambda one: len(one.removeprefix("timm:")), default="")
+
+
+def names_builder(hint: str, builder: str) -> bool:
+    """Return whether a text, such as a file's name, begins with the name of a builder."""
+    return bool(re.match(rf"{re.escape(builder.removeprefix('timm:'))}(?![A-Za-z0-9])", hint))
+
+
+def _exact_match(known: tuple[Signature, tuple[str, ...]], reading: _Reading) -> Recognition | None:
+    arguments = _arguments(known[0], reading)
+    built = None if arguments is None else signature(known[0].builder, arguments)
+    return None if built is None or not _fits(built, reading) else _result(built, reading)
+
+
+def _headless_match(known: tuple[Signature, tuple[str, ...]], reading: _Reading) -> Recognition | None:
+    split = _headless(*known, reading)
+    return None if split is None else _result(known[0], reading, *split)
+
+
+def _in_order(known: tuple[Signature, tuple[str, ...]], reading: _Reading) -> Recognition | None:
+    """Match tensors of other names by their order: all of the network, or all before its classifier."""
+    names = [key for key in reading.tensors if not is_counter(key)]
+    own = list(known[0].shapes)
+    if not _alike(known[0], known[1], names, list(reading.shapes.values())):
+        return None
+    new = dict(zip(names, own, strict=False))
+    if len(set(new.values())) < len(names):
+        return None
+    tensors = {new[key]: value for key, value in reading.tensors.items() if key in new}
+    shapes = {key: tuple(value.shape) for key, value in tensors.items()}
+    renamed = _Reading(reading.prefix, tensors, shapes, reading.ignored, reading.whole)
+    return _result(known[0], renamed, tuple(own[len(names) :]))
+
+
+def _alike(known: Signature, head: tuple[str, ...], names: list[str], shapes: list[Shape]) -> bool:
+    """Return whether tensors are the first of a network, by shapes and last words, up to its classifier."""
+    own = list(known.shapes)
+    rest = own[len(names) :]
+    return (
+        len(names) >= _SMALLEST_PART
+        and len(names) <= len(own)
+        and len(rest) <= len(names)
+        and list(known.shapes.values())[: len(names)] == shapes
+        and all(
+            mine.rpartition(".")[2] == theirs.rpartition(".")[2]
+            for mine, theirs in zip(own, names, strict=False)
+        )
+        and all(key.partition(".")[0] in head for key in rest)
+    )
+
+
+def _result(
+    known: Signature, reading: _Reading, missing: tuple[str, ...] = (), own: tuple[str, ...] = ()
+) -> Recognition:
+    left = set(missing)
     state: OrderedDict[str, torch.Tensor] = OrderedDict()
     for key in known.order:
-        if key in reading.tensors:
+        if key in reading.tensors and key not in left:
             state[key] = reading.tensors[key]
         elif key in known.shapes:
             state[key] = torch.zeros(known.shapes[key])
         else:
             state[key] = torch.tensor(0)
     state._metadata = known.metadata  # type: ignore[attr-defined]
-    return Recognition(known.builder, dict(known.arguments), state, (), missing, reading.ignored)
+    ignored = (*reading.ignored, *(reading.prefix + key for key in own))
+    return Recognition(known.builder, dict(known.arguments), state, (), missing, ignored, reading.prefix)
 
 
-def _note(known: Signature, reading: _Reading, tried: dict[str, tuple[float, str]]) -> None:
-    """Note how many tensors of a network agree, for the message if no network fits."""
-    names = known.shapes.keys() | reading.shapes.keys()
-    differ = [key for key in names if known.shapes.get(key) != reading.shapes.get(key)]
-    score = 1 - len(differ) / max(1, len(names))
-    if score > tried.get(known.builder, (0.0, ""))[0]:
-        text = f"{len(names) - len(differ)} of {len(names)} tensors agree"
-        tried[known.builder] = score, text + _difference(known, reading)
+def _nearest(readings: list[_Reading]) -> tuple[str, ...]:
+    """Return up to three networks that are nearest, with how many tensors agree and the first that differs."""
+    index = kept_index()
+    best: dict[str, tuple[float, Known, _Reading]] = {}
+    for reading in readings:
+        named, agree = index.common(reading.shapes)
+        scores = agree / np.maximum(1, len(reading.shapes) + index.sizes - named)
+        for place in (scores >= _NEAR).nonzero()[0]:
+            known = index.networks[place]
+            if scores[place] > best.get(known.builder, (0.0,))[0]:
+                best[known.builder] = float(scores[place]), known, reading
+    # timm's own copy of a torchvision network is no further candidate.
+    fresh = [name for name in best if name.removeprefix("timm:") not in best.keys() - {name}]
+    fresh.sort(key=lambda name: (-best[name][0], len(name), name))
+    return tuple(f"{name} ({_agreement(*best[name][1:])})" for name in fresh[:3])
 
 
-def _difference(known: Signature, reading: _Reading) -> str:
-    for key, shape in known.shapes.items():
+def _agreement(known: Known, reading: _Reading) -> str:
+    """Tell how many tensors of a network agree with those of a state, and the first that differs."""
+    own = kept_index().signature(known).shapes
+    names = own.keys() | reading.shapes.keys()
+    agree = sum(own.get(key) == reading.shapes.get(key) for key in names)
+    text = f"{agree} of {len(names)} tensors agree"
+    for key, shape in own.items():
         if key not in reading.shapes:
-            return f"; {key} is missing"
+            return f"{text}; {key} is missing"
         if reading.shapes[key] != shape:
-            return f"; {key} is {_sizes(reading.shapes[key])} instead of {_sizes(shape)}"
-    surplus = next((key for key in reading.shapes if key not in known.shapes), None)
-    return f"; {surplus} is too many" if surplus else ""
+            return f"{text}; {key} is {_sizes(reading.shapes[key])} instead of {_sizes(shape)}"
+    surplus = next((key for key in reading.shapes if key not in own), None)
+    return f"{text}; {surplus} is too many" if surplus else text
+
+
+def _offers(
+    readings: list[_Reading], parts: Sequence[tuple[_Reading, list[_Match]]]
+) -> Iterator[tuple[str, str]]:
+    """Yield the parts of a file that are a known network, and the network that it is but for its names."""
+    for reading, matches in parts:
+        yield reading.prefix, matches[0].known.builder
+    index = kept_index()
+    for reading in readings:
+        names = list(reading.shapes)
+        for known in index.beginning(list(reading.shapes.values())) if reading.whole else []:
+            if _alike(index.signature(known), known.heads, names, list(reading.shapes.values())):
+                yield "", known.builder
+                return
 
 
 def _sizes(shape: Shape) -> str:
     return "x".join(map(str, shape)) or "one value"
-
-
-def _patterns(shapes: Mapping[str, Shape]) -> frozenset[str]:
-    """Return the names with their numbers left out: alike for all depths of a family."""
-    return frozenset(re.sub(r"\d+", "#", key) for key in shapes)
-
-
-def _is_counter(key: str) -> bool:
-    return key.rpartition(".")[2] == COUNTER

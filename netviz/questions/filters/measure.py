@@ -199,13 +199,15 @@ def _first(index: LayerIndex, model: Model) -> Layer:
 
 
 def _parameter(model: Model, layer: Layer) -> torch.Tensor:
+    stored = model.weights.get(f"{layer.module}.weight")
     if model.network is not None:
         require_values(model.network)
         module = model.network.get_submodule(layer.module)
         with evaluation(module):  # a parametrization (spectral norm) makes it anew
             weight = getattr(module, "weight", None)
         if isinstance(weight, torch.Tensor):
-            return weight
+            # A network of other numbers runs in float32.
+            return weight if stored is None or stored.dtype == weight.dtype else stored
     return model.weights[f"{layer.module}.weight" if layer.module != "weight" else "weight"]
 
 

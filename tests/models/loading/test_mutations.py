@@ -222,26 +222,19 @@ def check(originals: list[Path], seeds: range, folder: Path) -> None:
     assert not wrong
 
 
-@pytest.fixture
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Search no library for the network."""
-    monkeypatch.setattr("netviz.models.recognition.recognise.torchvision_groups", lambda: ())
-    monkeypatch.setattr("netviz.models.recognition.recognise.timm_groups", lambda: ())
-
-
-def test_the_originals_are_right(originals: list[Path], alone: None) -> None:
+def test_the_originals_are_right(originals: list[Path]) -> None:
     for path in originals:
         if path.name != "module.pt":
             assert filters(str(path)).weight.shape == (4, 3, 3, 3)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_some_damaged_files(originals: list[Path], alone: None, tmp_path: Path) -> None:
+def test_some_damaged_files(originals: list[Path], tmp_path: Path) -> None:
     check(originals, range(45), tmp_path)
 
 
 @pytest.mark.slow
-def test_many_damaged_files(originals: list[Path], alone: None, tmp_path: Path) -> None:
+def test_many_damaged_files(originals: list[Path], tmp_path: Path) -> None:
     check(originals, range(45, 1000), tmp_path)
 
 
