@@ -30,7 +30,7 @@ def module_kind(module: nn.Module, functions: tuple[str, ...] = ()) -> str:
         return "deconv"
     if isinstance(module, conv._ConvNd):
         return "conv"
-    if isinstance(module, nn.Linear):
+    if isinstance(module, nn.Linear) or name == "linear":
         return "fc"
     if isinstance(module, batchnorm._NormBase | instancenorm._InstanceNorm) or "norm" in name:
         return "norm"

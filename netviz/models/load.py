@@ -21,6 +21,7 @@ from netviz.models.known.networks import KNOWN
 from netviz.models.known.skips.file import open_skips
 from netviz.models.loading.checkpoint import Checkpoint, read_checkpoint
 from netviz.models.loading.plain import computed
+from netviz.models.loading.script import as_modules
 from netviz.models.model import Model, fill, given, unwrap
 from netviz.models.named import (
     NORMALIZING,
@@ -187,6 +188,8 @@ def _from_file(path: Path, trust: bool, prefix: str) -> Model:
     name = path.stem + (" (dequantized)" if checkpoint.quantized else "")
     hint = _hint(checkpoint, path)
     found = recognise(state, hint)
+    if found.builder is None and isinstance(checkpoint.module, torch.jit.ScriptModule):
+        return given(as_modules(checkpoint.module).eval(), name, origin)
     if found.builder is None:
         return Model(
             name=name,
@@ -320,10 +323,8 @@ def _some(names: Sequence[str]) -> str:
 def _unrecognised(path: Path, checkpoint: Checkpoint, found: Recognition) -> str:
     near = f" (nearest: {', '.join(found.nearest)})" if found.nearest else ""
     remedy = "give the network as module.path:factory or file.py:factory with --weights FILE"
-    if checkpoint.format == "exported program":
+    if checkpoint.format in ("exported program", "TorchScript"):
         remedy += ", or --trust to run the code that the file holds, if you trust its source"
-    if checkpoint.format == "TorchScript":
-        remedy += " (TorchScript runs where its layers cannot be watched)"
     for prefix, builder in found.offers[:1]:
         if prefix:
             remedy = f"its part {prefix} is {builder}: look at that with --prefix {prefix}; or {remedy}"

@@ -114,17 +114,58 @@ def test_torchscript_without_trust_is_recognised_by_its_weights(builder, tmp_pat
     assert "alexnet" in netviz.load(path).origin
 
 
-@pytest.mark.parametrize("trust", [False, True])
-def test_unknown_torchscript_gives_filters_but_no_maps(trust, tmp_path):
+class Branching(nn.Module):
+    """A network with functions, a branch and a loop in its code."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 5, 3, stride=2), nn.BatchNorm2d(5), nn.ReLU(inplace=True))
+        self.up = nn.ConvTranspose2d(5, 4, 2, stride=2, groups=1)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = nn.functional.max_pool2d(self.up(self.body(x)), 2)
+        if x.shape[-1] > 1:
+            for _ in range(2):
+                x = x * 0.5 + 0.1
+        return self.head(torch.cat([x, x], 0).mean((2, 3)))
+
+
+@pytest.mark.filterwarnings("ignore")  # torch warns of TorchScript, and of tracing branches
+@pytest.mark.parametrize("kind", ["script", "trace", "half"])
+def test_unknown_torchscript_runs_with_trust(kind, tmp_path):
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU())
+    network = Branching()
+    network(torch.randn(4, 3, 24, 24))
+    network.eval()
+    made = (
+        torch.jit.trace(network, torch.randn(1, 3, 24, 24)) if kind == "trace" else torch.jit.script(network)
+    )
     path = tmp_path / "script.pt"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        torch.jit.save(torch.jit.script(network), path)
-    assert np.array_equal(netviz.filters(path, trust=trust).weight, network[0].weight.detach().numpy())
-    with pytest.raises(ModelError, match="cannot be watched"):
-        netviz.maps("skimage:coffee", layer="conv1", model=path, trust=trust)
+    torch.jit.save(made.half() if kind == "half" else made, path)
+    if kind == "half":
+        network.half().float()
+    weight = network.body[0].weight.detach().numpy()
+    with pytest.raises(ModelError, match="or --trust to run the code"):
+        netviz.maps("skimage:coffee", layer="conv1", model=path)
+    assert np.array_equal(netviz.filters(path).weight, weight)
+    model = netviz.load(path, trust=True)
+    image = torch.randn(1, 3, 24, 24)
+    with torch.no_grad():
+        assert torch.equal(model.network(image), network(image))
+    found, expected = (netviz.layers(one, size=(24, 24)) for one in (model, network))
+    assert [(one.alias, one.name, one.kind, one.shape, one.kernel) for one in found if one.kernel] == [
+        (one.alias, one.name, one.kind, one.shape, one.kernel) for one in expected if one.kernel
+    ]
+    maps = [
+        netviz.maps("skimage:coffee", layer="pool2", model=one, size=(24, 24)).maps
+        for one in (model, network)
+    ]
+    assert np.array_equal(*maps)
+    assert (
+        netviz.field(model, layer="up", size=(24, 24)).size
+        == netviz.field(network, layer="up", size=(24, 24)).size
+    )
 
 
 def test_exported_program(tmp_path):
