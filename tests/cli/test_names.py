@@ -165,7 +165,7 @@ def test_nor_what_is_unexpected(netviz, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError(EVIL)
 
-    monkeypatch.setattr("netviz.models.load", fail)
+    monkeypatch.setattr("netviz.questions.opening.load", fail)
     for debug in ([], ["--debug"]):
         done = netviz("layers", *debug)
         assert "unexpected RuntimeError" in done.err

@@ -158,10 +158,13 @@ def _result(node: Any, kind: str, given: list[Any]) -> Any:
 
 def _call(name: str, arguments: Any, given: list[Any]) -> Any:
     """Call a function of torch by the name that TorchScript gives it."""
-    if name == "_convolution" and not given[6] and given[1].ndim == 4:
-        return torch.conv2d(*given[:6], given[8])
     if name == "_convolution" and given[1].ndim == 4:
-        return torch.conv_transpose2d(*given[:5], given[7], given[8], given[5])
+        image, weight, bias, stride, padding, dilation, transposed, output_padding, groups = given[:9]
+        if transposed:
+            return torch.conv_transpose2d(
+                image, weight, bias, stride, padding, output_padding, groups, dilation
+            )
+        return torch.conv2d(image, weight, bias, stride, padding, dilation, groups)
     for place in (torch, functional, Tensor):
         function = getattr(place, name, None)
         if function is not None and not any(one.kwarg_only for one in arguments):
