@@ -186,8 +186,8 @@ def _from_file(path: Path, trust: bool, prefix: str) -> Model:
         return skips
     state, origin = _plain_state(checkpoint, path, prefix)
     name = path.stem + (" (dequantized)" if checkpoint.quantized else "")
-    hint = _hint(checkpoint, path)
-    found = recognise(state, hint)
+    hints = _hints(checkpoint, path)
+    found = recognise(state, *hints)
     if found.builder is None and isinstance(checkpoint.module, torch.jit.ScriptModule):
         return given(as_modules(checkpoint.module).eval(), name, origin)
     if found.builder is None:
@@ -201,7 +201,7 @@ def _from_file(path: Path, trust: bool, prefix: str) -> Model:
         )
     twins = [one for one in found.twins if one.startswith("timm:") == found.builder.startswith("timm:")]
     doubts = []
-    if twins and not names_builder(hint, found.builder):
+    if twins and not any(names_builder(hint, found.builder) for hint in hints):
         doubts.append(f"its weights may as well be those of {_some(twins)}, which compute something else")
         warnings.warn(
             NetvizWarning(
@@ -214,10 +214,10 @@ def _from_file(path: Path, trust: bool, prefix: str) -> Model:
     return _recognised(found, name, path, origin, checkpoint, doubts)
 
 
-def _hint(checkpoint: Checkpoint, path: Path) -> str:
-    """Return what a file says that its network is, as training scripts note it, or else its name."""
-    said = checkpoint.beside.get("arch")
-    return said if isinstance(said, str) and said else path.stem
+def _hints(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
+    """Return what may tell twins apart: the architecture as training notes it in the file, and the file's name."""
+    said = [checkpoint.beside.get(name) for name in ("arch", "architecture")]
+    return *(one for one in said if isinstance(one, str)), path.stem
 
 
 def _named_with_file(text: str, path: Path, trust: bool, prefix: str) -> Model:
@@ -226,7 +226,7 @@ def _named_with_file(text: str, path: Path, trust: bool, prefix: str) -> Model:
     state, origin = _plain_state(checkpoint, path, prefix)
     found = recognise_as(text, state)
     if found is None:
-        other = recognise(state, _hint(checkpoint, path)).builder
+        other = recognise(state, *_hints(checkpoint, path)).builder
         if other is not None:
             raise ModelError(
                 f"the weights in {path} are those of {other}, not of {text}: give {other} as MODEL"

@@ -194,6 +194,8 @@ def _numbers(value: Any, hint: Any, allowed: str, lengths: Mapping[str, int]) ->
         least, most = max(least, np.iinfo(scalar).min), min(most, np.iinfo(scalar).max)
     elif scalar is not None and scalar is not np.floating and issubclass(scalar, np.floating):
         least, most = max(least, float(np.finfo(scalar).min)), min(most, float(np.finfo(scalar).max))
+    elif scalar is None and isinstance(value, np.ndarray) and span == "any":
+        least, most = -math.inf, math.inf  # weights are of whatever type they were saved in
     if least <= low and high <= most:
         return ""
     return f"{has} {low if low < least else high!r:.20}, which is not in {least:.6g} … {most:.6g}"

@@ -85,6 +85,7 @@ def test_the_facts_for_json(builder):
         "parameters": 64 * 3 * 11 * 11 + 64,
         "calls": 1,
         "call": 0,
+        "tokens": None,
     }
     assert facts[-1]["shape"] == [10]
 

@@ -2,7 +2,10 @@ import importlib.metadata
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -14,6 +17,7 @@ from torch import nn
 
 import netviz
 from netviz.errors import MissingWeightsError, ModelError, NetvizError, NetvizWarning, UntrustedError
+from netviz.models.builders import build_timm
 from netviz.models.known import networks as known
 from netviz.models.known import weights
 from netviz.models.known.hed import HED
@@ -349,6 +353,33 @@ def test_what_lacks_a_classifier_is_warned_of(builder, tmp_path):
         model = netviz.load("squeezenet1_1", weights=tmp_path / "f.pt")
     assert torch.equal(model.network.features[0].weight, network.features[0].weight)
     assert netviz.load(tmp_path / "f.pt").obstacle.count("give squeezenet1_1 as MODEL with --weights") == 1
+    assert (
+        "its classifier is missing: class scores mean nothing"
+        in netviz.maps("skimage:coffee", layer="conv1", model=model, size=(32, 32)).doubts
+    )
+    questions: tuple[Callable[..., Any], ...] = (netviz.occlusion, netviz.minimal, netviz.dense)
+    for ask in questions:
+        with pytest.raises(ModelError, match="has no classifier in its file, which holds no classifier of"):
+            ask("skimage:coffee", model=model)
+
+
+@pytest.mark.skipif(find_spec("timm") is None, reason="timm is not installed")
+def test_training_tells_twins_apart(tmp_path):
+    """Else what is taken is doubted, in the warning and under every picture."""
+    state = build_timm("mobilenetv3_small_075", seed=0).state_dict()
+    for said in (
+        {"arch": "tf_mobilenetv3_small_075"},
+        {"args": {"lr": 1}, "architecture": "tf_mobilenetv3_small_075"},
+    ):
+        torch.save({"state_dict": state, **said}, tmp_path / "best.pth.tar")
+        model = netviz.load(tmp_path / "best.pth.tar")
+        assert ", recognised as timm:tf_mobilenetv3_small_075 (" in model.origin
+        assert model.doubts == ()
+    torch.save({"state_dict": state, "arch": ["?"]}, tmp_path / "best.pth.tar")
+    with pytest.warns(NetvizWarning, match="is taken for timm:mobilenetv3_small_075, and has the names"):
+        model = netviz.load(tmp_path / "best.pth.tar")
+    doubt = "its weights may as well be those of timm:tf_mobilenetv3_small_075, which compute something else"
+    assert doubt in netviz.maps("skimage:coffee", layer="conv1", model=model, size=(32, 32)).doubts
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])

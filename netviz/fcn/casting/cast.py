@@ -125,6 +125,7 @@ def cast(
         the operation.
     """
     model = load(network)
+    model.require_classifier()
     original = unwrap(model.runnable())
     if isinstance(original, torch.jit.ScriptModule):
         raise ModelError(f"{model.name} cannot be cast: it is TorchScript, whose layers cannot be exchanged")

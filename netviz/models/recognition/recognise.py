@@ -103,7 +103,7 @@ class _Match:
     own: tuple[str, ...] = ()  # tensors of the user's own classifier
 
 
-def recognise(state: Mapping[str, torch.Tensor], hint: str = "") -> Recognition:
+def recognise(state: Mapping[str, torch.Tensor], *hints: str) -> Recognition:
     """Find the network of torchvision or timm that a state belongs to.
 
     All are compared through an index that comes with netviz; the one that is found is built on the meta device and
@@ -115,9 +115,10 @@ def recognise(state: Mapping[str, torch.Tensor], hint: str = "") -> Recognition:
         Parameters and buffers by dotted name; only names and shapes are looked at. A prefix, another
         number of classes, old names, missing BatchNorm counters and auxiliary heads are understood, and what training
         keeps beside the network (a loss's own network, an averaged copy).
-    hint : str
-        Such as the file's name. Of several networks with the same names and shapes the one that it begins with is
-        taken, else torchvision's, then the one with the shortest name, then the alphabetically first.
+    *hints : str
+        Such as what training noted and the file's name, the surest first. Of several networks with the same names and
+        shapes the one that a hint begins with is taken, else torchvision's, then the one with the shortest name, then
+        the alphabetically first.
 
     Returns
     -------
@@ -133,7 +134,7 @@ def recognise(state: Mapping[str, torch.Tensor], hint: str = "") -> Recognition:
     ]
     wanted = ""
     for reading, matches in [*_ranked(exact), *_ranked(headless)]:
-        result, absent = _verified(reading, matches, hint)
+        result, absent = _verified(reading, matches, hints)
         wanted = wanted or absent
         if result is not None:
             others = [
@@ -282,10 +283,12 @@ def _headless(
     return missing, tuple(key for key in reading.tensors if in_head(key))
 
 
-def _verified(reading: _Reading, matches: list[_Match], hint: str) -> tuple[Recognition | None, str]:
+def _verified(
+    reading: _Reading, matches: list[_Match], hints: Sequence[str]
+) -> tuple[Recognition | None, str]:
     """Build the likeliest network and compare; return it, or None and one whose library is not installed."""
     wanted = ""
-    first = _hinted([match.known.builder for match in matches], hint)
+    first = _hinted([match.known.builder for match in matches], hints)
     for match in sorted(matches, key=lambda match: match.known.builder != first):
         known = match.known
         built = signature(known.builder, match.arguments)
@@ -306,9 +309,10 @@ def _verified(reading: _Reading, matches: list[_Match], hint: str) -> tuple[Reco
     return None, wanted
 
 
-def _hinted(builders: Sequence[str], hint: str) -> str:
-    """Return the builder with the longest name that a hint begins with; "" if there is none."""
-    named = [one for one in builders if names_builder(hint, one)]
+def _hinted(builders: Sequence[str], hints: Sequence[str]) -> str:
+    """Return the builder with the longest name that the first telling hint begins with; "" if none tells."""
+    told = ([one for one in builders if names_builder(hint, one)] for hint in hints)
+    named = next(filter(None, told), [])
     return max(named, key=lambda one: len(one.removeprefix("timm:")), default="")
 
 

@@ -149,7 +149,7 @@ def test_strange_states_are_a_miss(state: dict[str, Tensor]) -> None:
 
 def check_timm(name: str) -> None:
     state = build_timm(name, meta=True, num_classes=10).state_dict()
-    found = recognise(state, hint=name)
+    found = recognise(state, name)
     assert (found.builder, found.arguments) == (f"timm:{name}", {"num_classes": 10})
     assert list(found.state) == list(state)
 
@@ -181,7 +181,8 @@ def test_twins_are_told_apart_by_a_hint() -> None:
         assert not torch.allclose(plain(image), other(image), rtol=0.1)
     found = recognise(state)
     assert (found.builder, found.twins) == ("timm:mobilenetv3_small_075", ("timm:tf_mobilenetv3_small_075",))
-    found = recognise(state, hint="tf_mobilenetv3_small_075-da427f52")
+    # One that tells nothing does not hide the next.
+    found = recognise(state, "mobilenetv3", "tf_mobilenetv3_small_075-da427f52")
     assert (found.builder, found.twins) == ("timm:tf_mobilenetv3_small_075", ("timm:mobilenetv3_small_075",))
 
 
