@@ -126,7 +126,8 @@ def cast(
     """
     model = load(network)
     model.require_classifier()
-    original = unwrap(model.runnable())
+    # Opened, a network of other numbers is a copy in float32; what is cast keeps its own.
+    original = unwrap(network if isinstance(network, nn.Module) else model.runnable())
     if isinstance(original, torch.jit.ScriptModule):
         raise ModelError(f"{model.name} cannot be cast: it is TorchScript, whose layers cannot be exchanged")
     shape = _input_shape(model, input_size)
