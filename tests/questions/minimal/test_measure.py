@@ -176,26 +176,30 @@ def test_everything_removed_and_still_the_class():
     np.testing.assert_array_equal(result.minimal, result.filling)
 
 
-def test_a_set_by_class():
+def test_a_set_by_class(tmp_path):
     network = classifier(seed=3)
+    broken = str(tmp_path / "broken.png")
+    (tmp_path / "broken.png").write_bytes(b"no image")
     photos = [f"skimage:{name}" for name in ("chelsea", "coffee", "rocket")]
     model = Model("net", network, network.state_dict(), Preprocessing(resize=40, crop=(40, 40)), ())
-    result = netviz.minimal_set([*photos, "/none.png"], model=model, segments=8)
+    result = netviz.minimal_set([*photos, broken], model=model, segments=8)
     singly = [netviz.minimal(photo, model=model, segments=8) for photo in photos]
     assert result.share.tolist() == [one.share for one in singly]
     assert result.class_index.tolist() == [one.class_index for one in singly]
     assert result.names == ("chelsea", "coffee", "rocket")
     assert result.mean_share == pytest.approx(np.mean([one.share for one in singly]))
-    assert [name for name, _ in result.skipped] == ["/none.png"]
+    assert [name for name, _ in result.skipped] == [broken]
     for row in result.by_class:
         own = [one.share for one in singly if one.class_index == row["class_index"]]
         assert row["images"] == len(own)
         assert (row["mean"], row["least"], row["most"]) == pytest.approx((np.mean(own), min(own), max(own)))
     assert sum(row["images"] for row in result.by_class) == 3
-    with pytest.raises(ImageError, match="no such image"):
-        netviz.minimal_set([*photos, "/none.png"], model=model, segments=8, strict=True)
+    with pytest.raises(ImageError, match=r"broken\.png"):
+        netviz.minimal_set([*photos, broken], model=model, segments=8, strict=True)
     with pytest.raises(ImageError, match="none of the 1 images can serve"):
-        netviz.minimal_set(["/none.png"], model=model)
+        netviz.minimal_set([broken], model=model)
+    with pytest.raises(ImageError, match=r"no such image: /none\.png"):
+        netviz.minimal_set([*photos, "/none.png"], model=model)
 
 
 def test_bad_input():
