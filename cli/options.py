@@ -170,8 +170,8 @@ def model_option(command: F) -> F:
         "--model",
         default="mobilenet_v2",
         show_default=True,
-        help="A checkpoint file, a known network (mobilenet_v2, hed, pnet, fcn_camvid), a torchvision builder, "
-        "timm:NAME, module:factory or FILE.py:factory.",
+        help="A checkpoint or ONNX file, a folder of transformers, a known network (mobilenet_v2, hed, pnet, "
+        "fcn_camvid), a torchvision builder, timm:NAME, hf:OWNER/NAME, module:factory or FILE.py:factory.",
     )(command)
 
 

@@ -16,12 +16,15 @@ from netviz.models.builders import torchvision_names
 from netviz.models.described.description import Description, believed, described, typed
 from netviz.models.described.inside import told_by_file, told_by_module
 from netviz.models.described.sidecar import read_sidecar, sidecar, write_sidecar
-from netviz.models.folder import open_folder
+from netviz.models.foreign.huggingface import open_hub, open_pretrained
+from netviz.models.foreign.onnx import open_onnx
+from netviz.models.foreign.smp import open_folder
 from netviz.models.known.networks import KNOWN
 from netviz.models.known.skips.file import open_skips
 from netviz.models.loading.checkpoint import Checkpoint, read_checkpoint
 from netviz.models.loading.plain import computed
 from netviz.models.loading.script import as_modules
+from netviz.models.loading.sniff import is_onnx, read_head
 from netviz.models.model import Model, fill, given, unwrap
 from netviz.models.named import (
     NORMALIZING,
@@ -72,11 +75,13 @@ def load(
     Parameters
     ----------
     spec : str, Path, nn.Module or Model
-        A checkpoint file, or a folder that segmentation_models_pytorch has saved; a known network (``mobilenet_v2``,
-        ``hed``, ``pnet``, ``fcn_camvid``); a torchvision builder; ``timm:NAME``; ``module.path:factory`` or
+        A checkpoint or ONNX file; a folder with ``config.json`` and weights, of transformers, timm or
+        segmentation_models_pytorch; a known network (``mobilenet_v2``, ``hed``, ``pnet``, ``fcn_camvid``); a
+        torchvision builder; ``timm:NAME``; ``hf:OWNER/NAME`` of the Hugging Face hub; ``module.path:factory`` or
         ``folder/file.py:factory`` in Python; or a network that is already there.
     trust : bool
-        Whether code stored in the file may run (pickled modules, TorchScript, exported programs).
+        Whether code stored in the file or folder may run (pickled modules, TorchScript, exported programs,
+        Python beside ``config.json``).
     weights : str or Path
         ``"default"``, ``"none"`` (untrained), or a checkpoint file for a network that is named.
     seed : int
@@ -149,8 +154,9 @@ def _open(spec: ModelSpec, trust: bool, weights: str | Path, seed: int, prefix: 
     text = str(spec)
     path = Path(spec)
     if path.is_file() or (path.is_dir() and text not in torchvision_names()):
-        saved = open_folder(path) if path.is_dir() else None
-        return _from_file(path, trust, prefix) if saved is None else _told(saved)
+        pretrained = open_pretrained(path, trust=trust) if path.is_dir() else None
+        saved = open_folder(path) if path.is_dir() and pretrained is None else None
+        return pretrained or (_from_file(path, trust, prefix) if saved is None else _told(saved))
     filled = str(weights) not in ("default", "none")
     if filled and (text in torchvision_names() or text.startswith("timm:")):
         return _named_with_file(text, Path(weights), trust, prefix)
@@ -160,6 +166,8 @@ def _open(spec: ModelSpec, trust: bool, weights: str | Path, seed: int, prefix: 
         model = torchvision_network(text, weights, seed)
     elif text.startswith("timm:"):
         model = timm_network(text.removeprefix("timm:"), weights, seed)
+    elif text.startswith("hf:"):
+        model = open_hub(text.removeprefix("hf:"), trust=trust, weights=weights, seed=seed)
     elif re.fullmatch(r"[\w.]+:\w+|.+\.py:\w+", text):
         model = _told(factory_network(text, seed))
     elif path.suffix or len(path.parts) > 1:
@@ -177,6 +185,8 @@ def _told(model: Model) -> Model:
 
 
 def _from_file(path: Path, trust: bool, prefix: str) -> Model:
+    if is_onnx(read_head(path)[0]):
+        return open_onnx(path)
     checkpoint = read_checkpoint(path, trust=trust, prefix=prefix)
     if checkpoint.module is not None and not isinstance(checkpoint.module, torch.jit.ScriptModule):
         model = given(unwrap(checkpoint.module).eval(), path.stem, f"{checkpoint.format} {path.name}")

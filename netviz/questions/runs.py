@@ -231,5 +231,6 @@ def weights_print(model: Model) -> str:
         if isinstance(value, torch.Tensor):
             plain = value.detach().to_dense().cpu().contiguous().reshape(-1)
             digest.update(str((value.dtype, tuple(value.shape))).encode())
-            digest.update(plain.view(torch.uint8).numpy().data)
+            if len(plain):  # an empty tensor has no bytes to view
+                digest.update(plain.view(torch.uint8).numpy().data)
     return digest.hexdigest()

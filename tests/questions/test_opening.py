@@ -17,6 +17,7 @@ from netviz.fcn.streams.measure import show
 from netviz.images import Photo
 from netviz.models import ModelOptions
 from netviz.questions.opening import ImageOptions, InputOptions
+from netviz.questions.runs import weights_print
 
 ASKED = {
     "layer": "conv1",
@@ -110,3 +111,10 @@ def test_one_that_is_random_in_training_only_is_not(kind):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert netviz.layers(Between(SETTLED[kind]), size=(16, 16)).doubts == ()
+
+
+def test_a_network_with_an_empty_buffer_has_a_fingerprint():
+    network = nn.Conv2d(3, 2, 1)
+    before = weights_print(netviz.load(network))
+    network.register_buffer("none", torch.empty(0).as_strided((0,), (0,)))
+    assert weights_print(netviz.load(network)) != before

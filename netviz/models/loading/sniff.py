@@ -1,7 +1,6 @@
 """Look at a file before opening it: whether it is there, and what its first bytes say."""
 
 import difflib
-import re
 from pathlib import Path
 
 from netviz.errors import ModelError
@@ -15,8 +14,9 @@ _OTHER_FORMATS = {
     b"%PDF": "a PDF document", b"\x93NUMPY": "a NumPy array", b"\x7fELF": "a program",
 }  # fmt: skip
 
-# A protocol buffer: its version, then the name of what wrote it, the graph or the operators' version.
-_ONNX = rb"\x08[\x01-\x1f][\x12\x3a\x42]"
+# The fields of ONNX's ModelProto by number, with their wire types: 0 a number, 2 what has a length.
+_ONNX = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
+_GRAPH = 7
 
 
 def read_head(path: Path) -> tuple[bytes, int]:
@@ -63,7 +63,7 @@ def guess(head: bytes) -> str:
         return "a web page"
     if head.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer"
-    if re.match(_ONNX, head):
+    if is_onnx(head):
         return "an ONNX model"
     return "text" if _is_text(head) else "of no known format"
 
@@ -72,13 +72,38 @@ def remedy(head: bytes) -> str:
     """Say what to do about a file that is no checkpoint."""
     if head.startswith(b"version https://git-lfs"):
         return "the weights themselves come with git lfs pull"
-    if re.match(_ONNX, head):
-        return (
-            f"netviz follows networks in PyTorch; give the one that it was exported from, saved as {FORMATS}"
-        )
+    if is_onnx(head):
+        return "an ONNX model is a network by itself; give it as MODEL, without weights"
     if _is_text(head):
         return "the download went wrong, get the file again from its source"
     return f"give a file saved as {FORMATS}"
+
+
+def is_onnx(head: bytes) -> bool:
+    """Return whether a file begins as an ONNX model does: a protocol buffer of its fields, up to the graph."""
+    place, seen = 0, set()
+    while place < len(head):
+        key, place = _varint(head, place)
+        field, wire = key >> 3, key & 7
+        if _ONNX.get(field) != wire:
+            return False
+        seen.add(field)
+        if field == _GRAPH:
+            return True
+        value, place = _varint(head, place)
+        place += value if wire == 2 else 0
+    # Descriptions may be longer than what was read of the file.
+    return {1, 8} & seen != set() and len(seen) > 1
+
+
+def _varint(head: bytes, place: int) -> tuple[int, int]:
+    """Return the number at a place of a protocol buffer, and where the next one begins."""
+    value = 0
+    for shift, byte in enumerate(head[place : place + 10]):
+        value |= (byte & 127) << (7 * shift)
+        if byte < 128:
+            return value, place + shift + 1
+    return value, len(head)
 
 
 def _is_text(head: bytes) -> bool:

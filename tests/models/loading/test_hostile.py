@@ -266,7 +266,10 @@ def test_memo_index_takes_no_memory(archives: dict[str, Path], tmp_path: Path) -
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
         (b"\x89PNG\r\n\x1a\n" + bytes(40), "PNG image"),
         (b"\x89HDF\r\n\x1a\n" + bytes(40), "HDF5"),
-        (b"\x08\x08\x12\x07pytorch\x1a\x052.1.0:\x91\x02" + bytes(40), "is an ONNX model, .* exported from"),
+        (
+            b"\x08\x08\x12\x07pytorch\x1a\x052.1.0:\x91\x02" + bytes(40),
+            "is an ONNX model, .* give it as MODEL",
+        ),
         (b"\x08\x09:\x91\x02\n\x0f" + bytes(40), "is an ONNX model"),
         (b"\x1f\x8b" + bytes(40), "unpack it first"),
         (bytes(range(255, 0, -1)) * 8, "no known format"),

@@ -1,0 +1,1 @@
+"""Networks in the formats of other libraries: ONNX, transformers, timm, segmentation_models_pytorch."""
