@@ -435,6 +435,83 @@ class batch_norm_that_stays_in_training(batch_norm_in_training):
         return super().look(x)
 
 
+@kind
+class batch_norm_without_running_statistics(batch_norm_in_training):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(4, track_running_stats=False)
+
+
+@kind
+class tokens(Plain):
+    """Patches of the maps and a class token attend to each other; the patches go back to their places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(4, 4, 4, stride=4)
+        self.token = nn.Parameter(torch.randn(1, 1, 4))
+        self.norm = nn.LayerNorm(4)
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+
+    def look(self, x: Tensor) -> Tensor:
+        places = self.patches(x)
+        every = torch.cat([self.token.expand(x.shape[0], -1, -1), places.flatten(2).transpose(1, 2)], 1)
+        seen = self.norm(every)
+        every = every + self.attention(seen, seen, seen, need_weights=False)[0]
+        places = every[:, 1:].transpose(1, 2).reshape(places.shape)
+        return nn.functional.interpolate(places + every[:, 0, :, None, None], size=x.shape[-2:])
+
+
+@kind
+class random_forward(Plain):
+    def look(self, x: Tensor) -> Tensor:
+        return x + 0.1 * torch.randn_like(x)
+
+
+@kind
+class dict_of_outputs(Plain):
+    def forward(self, x: Tensor) -> Any:
+        maps = self.relu(self.conv2(self.relu(self.conv1(x))))
+        return {"out": self.head(maps), "maps": maps}
+
+
+@kind
+class tuple_of_outputs(Plain):
+    def forward(self, x: Tensor) -> Any:
+        maps = self.relu(self.conv2(self.relu(self.conv1(x))))
+        return self.head(maps), (maps,)
+
+
+@changed
+def weights_channels_last(network: Plain) -> None:
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+@kind
+class maps_channels_last(Plain):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 4), nn.GELU())
+
+    def look(self, x: Tensor) -> Tensor:
+        return x + self.mix(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Spectrum(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.fft.rfft2(x)
+
+
+@kind
+class complex_maps(Plain):
+    def __init__(self) -> None:
+        super().__init__()
+        self.spectrum = Spectrum()
+
+    def look(self, x: Tensor) -> Tensor:
+        return torch.fft.irfft2(self.spectrum(x) * 0.5, s=x.shape[-2:])
+
+
 @changed
 def hook_that_stores(network: Plain) -> None:
     seen: list[Tensor] = []

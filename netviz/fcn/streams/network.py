@@ -1,6 +1,5 @@
 """Streams and skips on any backbone: which layers are tapped, and where Geometry says that they look."""
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -8,7 +7,7 @@ from itertools import pairwise
 from torch import nn
 from typing_extensions import Unpack
 
-from netviz.capture import index_layers
+from netviz.capture import duplicate, evaluation, index_layers
 from netviz.errors import LayerError
 from netviz.geometry.field import Field, geometry
 from netviz.models import Layer, LayerIndex, Model, ModelOptions, ModelSpec, load
@@ -73,7 +72,15 @@ def FCN(
     if classes < 1:
         raise ValueError(f"classes must be at least 1, not {classes}")
     found = choose_taps(model, strides, taps)
-    return SkipNetwork(model.runnable(), found, classes, learned=learned).eval()
+    return with_skips(model, found, classes, learned).eval()
+
+
+def with_skips(model: Model, taps: Sequence[Tap], classes: int, learned: bool) -> SkipNetwork:
+    """Return a network with skips on a copy of a model's."""
+    network = model.runnable()
+    backbone = duplicate(network)
+    with evaluation(network):  # what no copy has of its own, random states above all, comes back
+        return SkipNetwork(backbone, taps, classes, learned=learned)
 
 
 def choose_taps(
@@ -131,7 +138,7 @@ def _fields(model: Model, index: LayerIndex) -> dict[Layer, Field]:
     gates = [name for name, module in network.named_modules() if type(module).__name__ in _GATES]
     if not gates or index.input_shape is None:
         return fields
-    open_ = copy.deepcopy(network)
+    open_ = duplicate(network)
     for name in gates:
         parent, _, child = name.rpartition(".")
         setattr(open_.get_submodule(parent), child, nn.Identity())

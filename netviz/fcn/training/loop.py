@@ -1,6 +1,5 @@
 """The steps of a training run: from the same seed the same weights, interrupted or not."""
 
-import copy
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from netviz.capture import duplicate
 from netviz.engines import Progress
 from netviz.errors import ModelError
 from netviz.fcn.data import Augmentation, Examples, Segmentation, batches, load_batches
@@ -105,7 +105,7 @@ class Trainer:
         self.begun, self.finished, self.progress = begun, finished, progress
         self.kept = False
         self.device = torch.device(setup.device)
-        self.average = copy.deepcopy(network).eval() if setup.recipe.ema else None
+        self.average = duplicate(network).eval() if setup.recipe.ema else None
         self.standing = Standing()
         self.steps = max(1, len(data) // min(setup.recipe.batch, len(data)))
         self._weights = torch.tensor(setup.weights, device=self.device) if setup.weights else None

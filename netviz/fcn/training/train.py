@@ -14,11 +14,12 @@ from torch import nn
 from typing_extensions import Unpack
 
 from netviz._version import __version__
+from netviz.capture import evaluation
 from netviz.engines import Progress
 from netviz.errors import ModelError
 from netviz.fcn.data import Augmentation, Segmentation, check, held_out, open_segmentation
 from netviz.fcn.evaluation.measure import check_precision
-from netviz.fcn.streams.network import STRIDES, choose_taps
+from netviz.fcn.streams.network import STRIDES, choose_taps, with_skips
 from netviz.fcn.training.loop import Setup, Trainer
 from netviz.fcn.training.recipes import RECIPES, SUMMED_PIXELS, Recipe, plan_stages
 from netviz.fcn.training.state import STATE, Standing
@@ -228,7 +229,12 @@ def train(
         precision=precision,
         workers=default_workers(workers),
     )
-    network = SkipNetwork(model.runnable(), found, len(everything.classes), learned=learned)
+    network = with_skips(model, found, len(everything.classes), learned)
+    sparse = [name for name, value in network.state_dict().items() if value.layout is not torch.strided]
+    if sparse:
+        raise ModelError(
+            f"{model.name} holds sparse tensors ({sparse[0]}), which cannot be saved; choose another backbone"
+        )
     network = network.to(setup.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     for parameter in network.parameters():
         parameter.requires_grad_(True)
@@ -267,7 +273,8 @@ def train(
         finished=finished,
         progress=progress,
     )
-    with Start(folder, lambda: trainer.kept):
+    # Hooks come along with the copied modules, and may refer to what no copy has of its own.
+    with evaluation(model.runnable()), Start(folder, lambda: trainer.kept):
         judged = trainer.run(resume)
     write_bytes(folder / LAST, packed(trainer.standing, judged))
     facts["result"] = best_epoch(trainer.standing)

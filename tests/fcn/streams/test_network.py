@@ -23,6 +23,7 @@ from netviz.models.known.skips.network import (
     to_pixels,
 )
 from netviz.questions.opening import layers
+from support.kinds import KINDS
 from support.network import state_of
 
 SIZES = [(97, 131), (224, 224), (500, 500), (501, 333)]
@@ -200,6 +201,19 @@ def test_a_tap_is_not_written_over():
     with torch.no_grad():
         assert float(network.backbone(x)["8s"].min()) < 0
     assert backbone[5].inplace
+
+
+@pytest.mark.parametrize("kind", ["lock", "file", "slots", "tensor kept as attribute", "sparse buffer"])
+def test_streams_stand_on_networks_that_are_hard_to_copy(kind):
+    torch.manual_seed(0)
+    network = KINDS[kind]().eval()
+    x = torch.randn(1, 3, 20, 24)
+    seen = []
+    hook = network.relu.register_forward_hook(lambda module, args, output: seen.append(output))
+    with torch.no_grad():
+        network(x)
+        hook.remove()
+        torch.testing.assert_close(FCN(network, 2, strides=2).backbone(x)["2s"], seen[-1])
 
 
 class Deciding(nn.Module):

@@ -1,10 +1,9 @@
 """Streams and skips (Long, Shelhamer, Darrell, CVPR 2015) on any backbone, from plain numbers.
 
-A backbone is cut open: a copy of it, up to the layers that are tapped, gives their outputs, and rows of positions are
-read between their centres, linearly.
+A backbone is cut open: what runs up to the layers that are tapped gives their outputs, and rows of positions are read
+between their centres, linearly.
 """
 
-import copy
 import importlib
 import math
 import operator
@@ -27,12 +26,12 @@ from netviz.models.torchvision_import import import_torchvision
 
 
 def tapped(backbone: nn.Module, taps: dict[str, str]) -> nn.Module:
-    """Return a copy of a backbone that gives a dict of some layers' outputs; what only others need is left out.
+    """Return a graph of a backbone that gives a dict of some layers' outputs; what only others need is left out.
 
     Parameters
     ----------
     backbone : nn.Module
-        Left as it is.
+        Used up: the graph holds its modules, and its forward may write to what it holds while it is followed.
     taps : dict of str to str
         The names of the outputs, by the layers' dotted names.
 
@@ -46,7 +45,7 @@ def tapped(backbone: nn.Module, taps: dict[str, str]) -> nn.Module:
     import_torchvision()
     modes = {name: module.training for name, module in backbone.named_modules()}
     try:
-        graph, names = _followed(copy.deepcopy(backbone).eval())
+        graph, names = _followed(backbone.eval())
     except Exception as error:  # whatever a network's own code raises on torch.fx's stand-ins
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelError(
@@ -81,8 +80,11 @@ def _followed(network: nn.Module) -> tuple[torch.fx.GraphModule, dict[torch.fx.N
     tracer = extraction.NodePathTracer(
         autowrap_modules=(math, ops), leaf_modules=[ops.StochasticDepth, ops.FrozenBatchNorm2d]
     )
-    graph = torch.fx.GraphModule(network, tracer.trace(network), type(network).__name__)
-    return graph, dict(tracer.node_to_qualname)
+    held = [(module, dict(vars(module))) for module in network.modules()]
+    traced = tracer.trace(network)
+    for module, attributes in held:  # a forward may have kept fx's stand-ins in place of tensors
+        vars(module).update(attributes)
+    return torch.fx.GraphModule(network, traced, type(network).__name__), dict(tracer.node_to_qualname)
 
 
 def _keep_outputs(graph: torch.fx.GraphModule) -> None:
@@ -188,7 +190,7 @@ class SkipNetwork(nn.Module):
     Parameters
     ----------
     backbone : nn.Module
-        Copied; what runs after the last tap is left out.
+        Used up, see `tapped`; what runs after the last tap is left out.
     taps : sequence of Tap
         Coarse to fine; each stride is a multiple of the next.
     classes : int
