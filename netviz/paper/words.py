@@ -104,6 +104,14 @@ def number(value: float) -> str:
     return text.replace("-", MINUS)
 
 
+def percent(share: float) -> str:
+    """Write a share so that only none reads 0 % and only all reads 100 %."""
+    if 0 < share < 0.001 or 0.999 < share < 1:
+        return "<0.1 %" if share < 0.5 else ">99.9 %"
+    whole = 0.0995 <= share <= 0.9905 or share in (0, 1)
+    return f"{share * 100:.{0 if whole else 1}f} %"
+
+
 def counted(count: int, noun: str) -> str:
     """Write a count with its noun: ``no dead filters``, ``1 dead filter``, ``2 dead filters``."""
     return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"

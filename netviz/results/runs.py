@@ -133,6 +133,20 @@ class Run(Displayed):
         """Return the path of a layer's NPZ."""
         return self.folder / layer.file
 
+    def check(self, layer: RunLayer, held: str, channels: int, verb: str) -> None:
+        """Refuse a layer's NPZ if it holds another layer or number of units than ``netviz VERB`` told of in run.json.
+
+        Raises
+        ------
+        ResultError
+            If so.
+        """
+        if (held, channels) != (layer.name, layer.channels):
+            raise ResultError(
+                f"{self.path(layer)} holds {channels} units of {held}, but run.json says {layer.channels} of "
+                f"{layer.name}; run netviz {verb} again"
+            )
+
 
 def read_run(folder: str | Path, kind: str, verb: str) -> tuple[Path, dict[str, Any], tuple[RunLayer, ...]]:
     """Read the run.json of a folder that ``netviz VERB`` wrote.

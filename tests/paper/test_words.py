@@ -63,3 +63,16 @@ def test_wrap_breaks_between_parts_then_words():
 )
 def test_number(value, text):
     assert words.number(value) == text
+
+
+def test_shares_are_whole_only_where_they_are():
+    shares = (0.0, 1e-9, 0.0123, 0.42, 0.998, 0.9999, 1.0)
+    assert [words.percent(share) for share in shares] == [
+        "0 %",
+        "<0.1 %",
+        "1.2 %",
+        "42 %",
+        "99.8 %",
+        ">99.9 %",
+        "100 %",
+    ]

@@ -229,7 +229,7 @@ def _draw(result: StreamsResult) -> Figure:
     for number, name in enumerate(result.names, start=1):
         place(0, number, class_colours(result.predicted(name)), name, "class with the highest score")
     if result.truth is not None:
-        void = f"void {_percent(result.void_share)}, grey" if result.void_share else "nothing is void"
+        void = f"void {words.percent(result.void_share)}, grey" if result.void_share else "nothing is void"
         place(0, columns - 1, class_colours(result.truth), "truth", void)
     row = 1
     faded = pale(grey(result.image))
@@ -238,7 +238,7 @@ def _draw(result: StreamsResult) -> Figure:
         for number, name in enumerate(result.names[1:], start=2):
             change = result.changed[name]
             picture = changed(result, str(change["from"]), name, faded)
-            said = f"{_percent(change['share'])} of the pixels change class"
+            said = f"{words.percent(change['share'])} of the pixels change class"
             place(row, number, picture, f"{change['from']} → {name}", said)
         row += 1
     if result.taps:
@@ -264,7 +264,7 @@ def _draw(result: StreamsResult) -> Figure:
             said = "no pixel counts: all is void"
             right, united = score["pixel_accuracy"], score["mean_iu"]
             if right is not None and united is not None:
-                said = f"pixel accuracy {_percent(right)}, mean IU {_percent(united)}"
+                said = f"pixel accuracy {100 * right:.1f} %, mean IU {100 * united:.1f} %"
             picture = _wrong(result.predicted(name), result.truth, faded)
             place(row + 1, number, picture, f"mistakes of {name}", said)
     canvas.frames(boxes)
@@ -276,10 +276,6 @@ def _wrong(predicted: NDArray[np.intp], truth: NDArray[np.int32], faded: Pixels)
     picture[(predicted != truth) & (truth >= 0)] = style.rgb(style.MARK)
     picture[truth < 0] = style.rgb(style.VOID)
     return picture
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def _size(result: StreamsResult) -> str:

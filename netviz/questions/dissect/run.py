@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from netviz.errors import ResultError
 from netviz.questions.dissect.result import Detection, DissectionResult, count_detectors
 from netviz.questions.patches.run import PatchesRun, open_run
 from netviz.questions.reader import load_kind
@@ -23,13 +22,8 @@ class DissectionRun(Run):
         ResultError
             If its file is missing or damaged, or belongs to another layer.
         """
-        path = self.path(layer)
-        result = read_dissection(path)
-        if (result.layer, result.channels) != (layer.name, layer.channels):
-            raise ResultError(
-                f"{path} holds {result.channels} units of {result.layer}, but run.json says {layer.channels} of "
-                f"{layer.name}; run netviz dissect again"
-            )
+        result = read_dissection(self.path(layer))
+        self.check(layer, result.layer, result.channels, "dissect")
         return result
 
     def patches(self) -> PatchesRun:

@@ -42,7 +42,7 @@ def _draw(result: HypercolumnResult) -> Figure:
     head = _header(result, panels.paper)
     key = legend(
         [
-            (class_colour(number), f"{number}: {_percent(share)}")
+            (class_colour(number), f"{number}: {words.percent(share)}")
             for number, share in enumerate(result.cluster_share)
         ],
         panels.paper - 2 * MARGIN,
@@ -60,7 +60,7 @@ def _draw(result: HypercolumnResult) -> Figure:
         "components 1, 2, 3 as red, green, blue",
         f"each from its {_PERCENT[0]:g} to its {_PERCENT[1]:g} percentile",
     )
-    explained = _percent(result.cluster_explained)
+    explained = words.percent(result.cluster_explained)
     panels.draw(
         canvas,
         boxes[2],
@@ -71,7 +71,7 @@ def _draw(result: HypercolumnResult) -> Figure:
     for number, values in enumerate(result.components):
         limit = _component_limit(values)
         note = _sources(result, number) if values.any() else "nothing varies in a further direction"
-        title = f"component {number + 1}: {_percent(float(result.explained[number]))} of the variance"
+        title = f"component {number + 1}: {words.percent(float(result.explained[number]))} of the variance"
         said = f"end ±{words.number(limit)}; {note}"
         panels.draw(canvas, boxes[3 + number], values, title, said, _SCALE, limit)
     canvas.frames(boxes)
@@ -102,16 +102,12 @@ def _component_colours(components: NDArray[np.floating]) -> Pixels:
 def _sources(result: HypercolumnResult, number: int) -> str:
     """Name the layers that a component comes from, the one with most first."""
     shares = [(float(one["share"][number]), _short(one)) for one in result.layers]
-    told = [f"{name} {_percent(share)}" for share, name in sorted(shares, key=lambda one: -one[0])[:3]]
+    told = [f"{name} {words.percent(share)}" for share, name in sorted(shares, key=lambda one: -one[0])[:3]]
     return f"weights: {', '.join(told)}"
 
 
 def _short(layer: StackedLayer) -> str:
     return str(layer["alias"] or layer["layer"])
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.1 or not share else f"{100 * share:.2g} %"
 
 
 def _described(layer: StackedLayer) -> str:

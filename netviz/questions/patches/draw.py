@@ -240,7 +240,7 @@ def _facts(canvas: Canvas, result: PatchesResult, unit: int, left: int, top: int
     lines = [
         f"max {words.number(float(result.max[unit]))}",
         f"mean {words.number(float(result.mean[unit]))}",
-        f"{percent(nonzero)} non-zero",
+        f"{words.percent(nonzero)} non-zero",
     ]
     if unit in result.dead or unit in result.always_on:
         lines.append("dead" if unit in result.dead else "always on")
@@ -254,14 +254,6 @@ def _facts(canvas: Canvas, result: PatchesResult, unit: int, left: int, top: int
             style.DUPLICATE if word else style.MUTED,
             weight="bold" if word else "normal",
         )
-
-
-def percent(share: float) -> str:
-    """Write a share so that only none reads 0 % and only all reads 100 %."""
-    if 0 < share < 0.001 or 0.999 < share < 1:
-        return "<0.1 %" if share < 0.5 else ">99.9 %"
-    whole = 0.0995 <= share <= 0.9905 or share in (0, 1)
-    return f"{share * 100:.{0 if whole else 1}f} %"
 
 
 def _head(result: PatchesResult, tiles: Tiles, asked: bool, paper: int) -> Head:
@@ -314,7 +306,7 @@ def _inside(result: PatchesResult, tiles: Tiles) -> list[str]:
         outside, count = beyond
         most = "at most " if result.field_status == "upper_bound" and outside else ""
         said.append(
-            f"fields that reach beyond the image: {most}{outside} of {count} ({percent(outside / count)})"
+            f"fields that reach beyond the image: {most}{outside} of {count} ({words.percent(outside / count)})"
         )
     if result.inside:
         said.append("only those inside were searched; max, mean and values are of all positions")

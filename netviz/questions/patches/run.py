@@ -25,13 +25,8 @@ class PatchesRun(Run):
         ResultError
             If its file is missing or damaged, or belongs to another layer.
         """
-        path = self.path(layer)
-        result = read_patches(path)
-        if (result.layer, result.channels) != (layer.name, layer.channels):
-            raise ResultError(
-                f"{path} holds {result.channels} units of {result.layer}, but run.json says {layer.channels} of "
-                f"{layer.name}; run netviz patches again"
-            )
+        result = read_patches(self.path(layer))
+        self.check(layer, result.layer, result.channels, "patches")
         return result
 
     def summary(self) -> dict[str, Any]:

@@ -276,16 +276,10 @@ def _notes(one: _Maps) -> list[str]:
     notes = [*column.note.split(", "), f"{one.size[0]}{TIMES}{one.size[1]}"]
     if one.reduction > 1:
         notes.append(f"means of {one.reduction}{TIMES}{one.reduction}")
-    notes.append(f"{_percent(column.zero)} zeros" if column.zero else "no zeros")
+    notes.append(f"{words.percent(column.zero)} zeros" if column.zero else "no zeros")
     if column.saturated is not None and column.where != "y = 0":
-        notes += [f"{_percent(column.saturated)} saturated:", column.where.replace("-", MINUS)]
+        notes += [f"{words.percent(column.saturated)} saturated:", column.where.replace("-", MINUS)]
     return notes
-
-
-def _percent(share: float) -> str:
-    if 0 < share < 0.0005 or 0.9995 < share < 1:
-        return "< 0.1 %" if share < 0.5 else "> 99.9 %"
-    return f"{100 * share:.1f} %" if 0 < share < 1 else f"{100 * share:.0f} %"
 
 
 def _head(title: str, notes: Sequence[str], width: int) -> list[tuple[str, float, str, str]]:

@@ -6,10 +6,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from netviz.errors import ImageError, LayerError, OutputError
 from netviz.questions.drawing import draw, figure
-from netviz.questions.patches.draw import patches_figure, percent
+from netviz.questions.patches.draw import patches_figure
 from netviz.questions.patches.sheet import patch_sheet
 from netviz.questions.patches.tiles import RunImages, cut_tiles, histogram, threshold
-from support.patches import LEVELS, coordinates, make_patches, make_run
+from support.patches import coordinates, make_patches, make_run
 
 PAPER, BEYOND, HATCH = (255, 255, 255), (0xE7, 0xEA, 0xEE), (0xC9, 0xD0, 0xD8)
 
@@ -320,17 +320,3 @@ def test_a_run_and_a_file_in_it_give_the_same_bytes(tmp_path):
     images = RunImages(folder, [1])
     assert images.name(1) == "photo1"
     np.testing.assert_array_equal(images(1), coordinates(1))
-
-
-def test_shares_are_whole_only_where_they_are():
-    shares = (0.0, 1e-9, 0.0123, 0.42, 0.998, 0.9999, 1.0)
-    assert [percent(share) for share in shares] == [
-        "0 %",
-        "<0.1 %",
-        "1.2 %",
-        "42 %",
-        "99.8 %",
-        ">99.9 %",
-        "100 %",
-    ]
-    assert LEVELS[-2] == 0.995
