@@ -37,7 +37,7 @@ def short_side(ctx: click.Context, param: click.Parameter, text: str | None) -> 
 @model_option
 @click.option(
     "--class",
-    "classes",
+    "class_",
     multiple=True,
     metavar="NAME|INDEX",
     help="A class, by its name or its index; may be given several times.  [default: those with the highest scores]",
@@ -80,7 +80,7 @@ def short_side(ctx: click.Context, param: click.Parameter, text: str | None) -> 
 )
 @result_options("dense.png")
 def dense(
-    classes: tuple[str, ...],
+    class_: tuple[str, ...],
     top: int,
     pyramid: tuple[float, ...],
     compare: bool,
@@ -106,15 +106,15 @@ def dense(
     if compare:
         if pyramid:
             raise click.UsageError("--compare looks at one size of the image; leave --pyramid out")
-        if len(classes) > 1:
+        if len(class_) > 1:
             raise click.UsageError("--compare takes one --class")
         from netviz.fcn.dense.compare import dense_compare
 
-        target = classes[0] if classes else None
-        compared = dense_compare(target=target, regions=regions, **options, progress=Progress())
+        one = class_[0] if class_ else None
+        compared = dense_compare(class_=one, regions=regions, **options, progress=Progress())
         deliver(compared, out, "dense.png", as_json)
         return
     from netviz.fcn.dense.measure import dense as run_dense
 
-    result = run_dense(classes=classes, top=top, pyramid=pyramid, **options, progress=Progress())
+    result = run_dense(class_=class_, top=top, pyramid=pyramid, **options, progress=Progress())
     deliver(result, out, "dense.png", as_json)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @model_option
 @click.option(
     "--class",
-    "target",
+    "class_",
     metavar="NAME|INDEX",
     help="The class that must be the predicted one: its name or its index.  [default: whatever is predicted]",
 )

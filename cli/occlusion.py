@@ -13,7 +13,7 @@ from .output import Progress, deliver
 @model_option
 @click.option(
     "--class",
-    "target",
+    "class_",
     metavar="NAME|INDEX",
     help="The class whose score is measured: its name or its index.  [default: the predicted one]",
 )

@@ -231,14 +231,14 @@ def hypercolumns(kind: str, crop: int | None = None) -> Look:
 
 def occluded(scene: Scene, path: Path) -> Places:
     found = netviz.occlusion(
-        scene.photo, model=model(Classifier(), 48), target=0, patch=8, stride=2, fill="zero"
+        scene.photo, model=model(Classifier(), 48), class_=0, patch=8, stride=2, fill="zero"
     )
     return [original(center(found.map), scene, 48)]
 
 
 def dense_scores(network: nn.Module, crop: int | None = None, **options: Any) -> Look:
     def look(scene: Scene, path: Path) -> Places:
-        found = netviz.dense(scene.photo, model=model(network, crop), classes=[0], **options)
+        found = netviz.dense(scene.photo, model=model(network, crop), class_=[0], **options)
         row, col = center(found.scores[0] - found.scores[0].min())
         return [
             (

@@ -20,7 +20,15 @@ from netviz.results.files import write_bytes
 
 
 class Displayed:
-    """Shows its picture with its facts where a notebook asks for it; without a picture, its facts."""
+    """Shows its picture with its facts where a notebook asks for it; without a picture, its facts.
+
+    As text it is one line: a subclass says with ``__repr__`` what stands in it.
+    """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        # A dataclass that finds none in its own class writes one that prints whole arrays.
+        cls.__repr__ = cls.__repr__  # type: ignore[method-assign]
 
     def _repr_mimebundle_(
         self, include: Container[str] | None = None, exclude: Container[str] | None = None
@@ -44,6 +52,9 @@ Arrays: TypeAlias = dict[str, np.ndarray[Any, Any]]
 """Arrays whose names and number are not known beforehand; a result has at most one field of this type."""
 
 KINDS: dict[str, type["Result"]] = {}
+
+_ARRAYS = 12
+"""How many arrays a result names where it shows itself in one line."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +96,15 @@ class Result(Displayed):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         KINDS[cls.kind] = cls
+
+    def __repr__(self) -> str:
+        """Tell in one line what it is of, and the shapes of its arrays."""
+        told = {name: getattr(self, name) for name in ("kind", "network", "layer") if hasattr(self, name)}
+        arrays = self.arrays()
+        shapes = [f"{name}={array.shape}" for name, array in list(arrays.items())[:_ARRAYS]]
+        more = [f"and {len(arrays) - _ARRAYS} more"] if len(arrays) > _ARRAYS else []
+        words = [*(f"{name}={value!r}" for name, value in told.items()), *shapes, *more]
+        return f"<{type(self).__name__} {' '.join(words)}>"
 
     def fault(self) -> str:
         """Return what does not fit where types, axes and values do, by the name of the array or fact; else empty."""

@@ -92,6 +92,11 @@ class Run(Displayed):
     facts: dict[str, Any]
     layers: tuple[RunLayer, ...]
 
+    def __repr__(self) -> str:
+        """Tell in one line where it is and what of."""
+        network, layers = self.facts.get("network"), len(self.layers)
+        return f"<{type(self).__name__} folder={str(self.folder)!r} network={network!r} layers={layers}>"
+
     def choose(self, spec: str | None = None) -> RunLayer:
         """Return the layer that a name, an alias, a glob or ``-1`` means; a run's only layer needs none.
 

@@ -21,7 +21,7 @@ from netviz.questions import table
 from netviz.results.choose import several
 
 WRONG: dict[str, Any] = {
-    "classes": "no such thing",
+    "class_": "no such thing",
     "images": "nosuch.png",
     "layer": "nosuch",
     "layers": "nosuch",

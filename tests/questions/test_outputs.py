@@ -37,7 +37,7 @@ def test_occlusion_is_that_of_the_plain_twin(form, name):
     assert (found.output, twin.output) == (name, "")
     assert f"raw output {name}" in caption(found)
     with pytest.raises(ModelError, match="no class 12: its classes are 0 to 9"):
-        netviz.occlusion(PHOTO, model=Several(form).eval(), target=12, **QUICK)
+        netviz.occlusion(PHOTO, model=Several(form).eval(), class_=12, **QUICK)
 
 
 def test_a_minimal_image_is_that_of_the_plain_twin():

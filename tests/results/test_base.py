@@ -7,6 +7,7 @@ import pytest
 
 import netviz
 from netviz.errors import OutputError, ResultError
+from netviz.questions.dissect.run import DissectionRun
 from netviz.questions.filters.result import FiltersResult
 from netviz.questions.maps.result import MapsResult
 from netviz.questions.reader import load_result
@@ -147,3 +148,12 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="choose another place"):
         write_bytes(tmp_path / "file" / "a", b"")
+
+
+def test_shows_itself_in_one_line():
+    told = repr(maps_result())
+    assert told == (
+        r"<MapsResult kind='maps' network='é \n <b>' layer='x' maps=(5, 2, 3) image=(7, 6, 3) index=(5,) units=(2,)>"
+    )
+    run = DissectionRun(Path("a"), {"network": "net", "skipped": ["b"] * 1000}, ())
+    assert repr(run) == "<DissectionRun folder='a' network='net' layers=0>"

@@ -144,7 +144,7 @@ def dense_compare(
     image: str | Path | Photo,
     *,
     model: ModelSpec = "mobilenet_v2",
-    target: str | int | None = None,
+    class_: str | int | None = None,
     regions: int = REGIONS,
     batch: int = BATCH,
     short_side: int | str | None = None,
@@ -160,7 +160,7 @@ def dense_compare(
         An image file, ``skimage:NAME``, or an image already read.
     model : str, Path, nn.Module or Model
         A classifier; as for `netviz.load`.
-    target : str or int, optional
+    class_ : str or int, optional
         The class; by default the one with the highest score anywhere.
     regions : int
         How many of the proposed regions are measured; their cost is scaled to R-CNN's 2000.
@@ -204,7 +204,7 @@ def dense_compare(
         )
     photo = read_image(image)
     check_large_enough(opened, photo, short_side)
-    asked = None if target is None else find_class(target, torch.zeros(opened.channels), opened.model)
+    asked = None if class_ is None else find_class(class_, torch.zeros(opened.channels), opened.model)
     level = run_level(opened, photo)
     chosen = highest([level], 1)[0] if asked is None else asked
     network = unwrap(opened.model.runnable())

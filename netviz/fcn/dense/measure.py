@@ -29,7 +29,7 @@ def dense(
     image: str | Path | Photo,
     *,
     model: ModelSpec = "mobilenet_v2",
-    classes: str | int | Sequence[str | int] = (),
+    class_: str | int | Sequence[str | int] = (),
     top: int = TOP,
     pyramid: float | Sequence[float] = (),
     short_side: int | str | None = None,
@@ -49,7 +49,7 @@ def dense(
         An image file, ``skimage:NAME``, or an image already read. All of it is used, nothing is cropped.
     model : str, Path, nn.Module or Model
         As for `netviz.load`.
-    classes : str, int, or sequence of these
+    class_ : str, int, or sequence of these
         Names or numbers; by default the `top` ones with the highest score anywhere.
     top : int
         How many, where no class is named.
@@ -95,7 +95,7 @@ def dense(
     photo = read_image(image)
     if isinstance(opened, DenseNetwork):
         check_large_enough(opened, photo, short_side)
-    asked = [find_class(one, torch.zeros(opened.channels), opened.model) for one in several(classes)]
+    asked = [find_class(one, torch.zeros(opened.channels), opened.model) for one in several(class_)]
     levels: list[Level] = []
     for number, scale in enumerate(scales):
         if progress is not None:

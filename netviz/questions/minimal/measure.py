@@ -108,7 +108,7 @@ def minimal(
     image: str | Path | Photo,
     *,
     model: ModelSpec = "mobilenet_v2",
-    target: str | int | None = None,
+    class_: str | int | None = None,
     segments: int = 100,
     fill: str = "blur",
     output: str | int | None = None,
@@ -123,7 +123,7 @@ def minimal(
         An image file, ``skimage:NAME``, or an image already read.
     model : str, Path, nn.Module or Model
         As for `netviz.load`.
-    target : str or int, optional
+    class_ : str or int, optional
         The class that must be the predicted one: its name or its index; by default whatever is predicted.
     segments : int
         About how many segments the image is divided into, by colour and place (SLIC).
@@ -148,7 +148,7 @@ def minimal(
     ------
     ImageError
         If the image cannot be read, is too small for the network, has fewer pixels than segments, or is predicted as
-        another class than `target`.
+        another class than `class_`.
     ModelError
         If MODEL cannot be opened, cannot run, has no class scores, or has not this class.
     ValueError
@@ -161,14 +161,14 @@ def minimal(
     """
     _check(segments, fill)
     opened = open_model(model, **options)
-    return _minimal(opened, read_image(image), target, segments, fill, output, progress)
+    return _minimal(opened, read_image(image), class_, segments, fill, output, progress)
 
 
 def minimal_set(
     images: str | Path | Iterable[str | Path] = (),
     *,
     model: ModelSpec = "mobilenet_v2",
-    target: str | int | None = None,
+    class_: str | int | None = None,
     segments: int = 100,
     fill: str = "blur",
     output: str | int | None = None,
@@ -182,7 +182,7 @@ def minimal_set(
     ----------
     images : str, Path, or iterable of these
         Files, folders, ``skimage:NAME``; by default scikit-image's photographs.
-    target : str or int, optional
+    class_ : str or int, optional
         Only images that are predicted as this class; by default all.
     strict : bool
         Stop at an image that cannot serve; else it is named in `skipped`.
@@ -209,7 +209,7 @@ def minimal_set(
         if progress is not None:
             progress("minimal images", done, len(sources))
         try:
-            found.append(_minimal(opened, read_image(source), target, segments, fill, output, None))
+            found.append(_minimal(opened, read_image(source), class_, segments, fill, output, None))
         except ImageError as error:
             if strict:
                 raise
@@ -250,7 +250,7 @@ def _check(segments: int, fill: str) -> None:
 def _minimal(
     opened: Opened,
     photo: Photo,
-    target: str | int | None,
+    class_: str | int | None,
     segments: int,
     fill: str,
     output: str | int | None,
@@ -265,7 +265,7 @@ def _minimal(
         raise ModelError(
             f"{model.name} has one class only, so its prediction never changes; the minimal image needs a classifier"
         )
-    chosen = _predicted(model, photo.name, target, scores)
+    chosen = _predicted(model, photo.name, class_, scores)
     labels = segmented(prepared.image, segments, photo.name)
     filling = filled(prepared.image, labels, fill)
     tell = None if progress is None else functools.partial(progress, f"removing segments of {photo.name}")
@@ -304,9 +304,9 @@ def _minimal(
     )
 
 
-def _predicted(model: Model, name: str, target: str | int | None, scores: torch.Tensor) -> int:
+def _predicted(model: Model, name: str, class_: str | int | None, scores: torch.Tensor) -> int:
     """Return the predicted class, if it is the one asked for."""
-    chosen, predicted = find_class(target, scores, model), find_class(None, scores, model)
+    chosen, predicted = find_class(class_, scores, model), find_class(None, scores, model)
     if chosen != predicted:
         asked, seen = (
             f"{label!r} (class {one})" if (label := class_label(model, one)) else f"class {one}"

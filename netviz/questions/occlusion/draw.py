@@ -74,7 +74,7 @@ def _draw(result: OcclusionResult) -> Figure:
 def _header(result: OcclusionResult, scale: Scale, paper: int) -> Head:
     number = f" (class {result.class_index})" if result.label else ""
     title = [result.network, f"occlusion of {result.name}", result.image_name]
-    chosen = ", the predicted class" if result.called == "class" else ", which is the highest"
+    chosen = ", the predicted class" if result.called == "class" else ", the one with the highest score"
     count = result.drops.size
     caption = [
         f"{result.name}{number}{chosen if result.predicted else ''}",

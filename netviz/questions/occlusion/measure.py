@@ -23,7 +23,7 @@ def occlusion(
     image: str | Path | Photo,
     *,
     model: ModelSpec = "mobilenet_v2",
-    target: str | int | None = None,
+    class_: str | int | None = None,
     patch: int = 16,
     stride: int = 8,
     fill: str = "mean",
@@ -39,7 +39,7 @@ def occlusion(
         An image file, ``skimage:NAME``, or an image already read.
     model : str, Path, nn.Module or Model
         As for `netviz.load`.
-    target : str or int, optional
+    class_ : str or int, optional
         The class: its name or its index; by default the one with the highest score.
     patch, stride : int
         Side of the patch and its step, in pixels of the network's input. The last patch of a row or column may hang
@@ -84,7 +84,7 @@ def occlusion(
     clean = prepared.tensor.to(opened.device)
     tape = opened.tape(clean, photo.name)
     scores = scores_on(opened, tape, output=output)
-    chosen = find_class(target, scores.values, opened.model)
+    chosen = find_class(class_, scores.values, opened.model)
     baseline = filling(fill, prepared, opened.preprocessing, seed).to(opened.device)
     height, width = prepared.image.shape[:2]
     tops, lefts = grid(height, patch, stride), grid(width, patch, stride)
@@ -116,7 +116,7 @@ def occlusion(
         **opened.provenance(photo),
         class_index=chosen,
         label=class_label(opened.model, chosen),
-        predicted=target is None,
+        predicted=class_ is None and len(scores.values) > 1,
         score=float(found.clean),
         score_of=scores.what,
         patch=patch,

@@ -28,7 +28,7 @@ class OcclusionResult(Result):
     class_index, label : int, str
         The class; its label is empty where the network's are not known.
     predicted : bool
-        Whether the class was chosen as the one with the highest score.
+        Whether the class was chosen, of several, as the one with the highest score.
     score : float
         The score on the clean image.
     score_of : str

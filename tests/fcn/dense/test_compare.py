@@ -37,7 +37,7 @@ def test_without_padding_dense_and_sliding_are_the_same():
     photo, network = rectangles(), classifier()
     steps = []
     result = netviz.dense_compare(
-        photo, model=opened(network), target=2, regions=5, batch=7, short_side="own",
+        photo, model=opened(network), class_=2, regions=5, batch=7, short_side="own",
         progress=lambda what, done, total: steps.append((done, total)),
     )  # fmt: skip
     image = normalize(photo.pixels, PLAIN)
@@ -59,7 +59,7 @@ def test_without_padding_dense_and_sliding_are_the_same():
 
 def test_regions_are_warped_to_the_classifiers_input():
     photo, network = rectangles(), classifier()
-    result = netviz.dense_compare(photo, model=opened(network), target=1, regions=50)
+    result = netviz.dense_compare(photo, model=opened(network), class_=1, regions=50)
     assert len(result.boxes) == result.proposals <= 50
     picture = Image.fromarray(photo.pixels)
     for (top, left, bottom, right), score in zip(result.boxes, result.box_scores, strict=True):
@@ -77,7 +77,7 @@ def test_regions_are_warped_to_the_classifiers_input():
 
 
 def test_padding_makes_them_differ_and_it_is_said():
-    result = netviz.dense_compare(rectangles(), model=opened(classifier(padding=3)), regions=1, target=0)
+    result = netviz.dense_compare(rectangles(), model=opened(classifier(padding=3)), regions=1, class_=0)
     assert result.deviation > 1e-3
     assert result.sliding.shape == result.dense.shape
 
@@ -118,7 +118,7 @@ def test_bad_input():
         netviz.dense_compare(rectangles(), model="pnet")
     with pytest.raises(ModelError, match="closest: tabby"):
         netviz.dense_compare(
-            rectangles(), model=opened(classifier(), ("a", "b", "c", "tabby")), target="taby"
+            rectangles(), model=opened(classifier(), ("a", "b", "c", "tabby")), class_="taby"
         )
     with pytest.raises(ImageError, match="smaller than the window"):
         netviz.dense_compare(Photo("tiny", rectangles().pixels[:20]), model=opened(classifier()))

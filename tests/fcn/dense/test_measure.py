@@ -32,7 +32,7 @@ def opened(network: nn.Module, preprocessing: Preprocessing = PLAIN, labels: tup
 
 def test_each_cell_is_the_classifier_on_its_crop():
     network, photo = classifier(), noise(50, 61)
-    result = netviz.dense(photo, model=opened(network), classes=range(4), short_side="own")
+    result = netviz.dense(photo, model=opened(network), class_=range(4), short_side="own")
     image = normalize(photo.pixels, PLAIN)
     expected = np.empty((4, 5, 8), dtype=np.float32)
     with torch.no_grad():
@@ -102,7 +102,7 @@ def pnet_by_numpy(weights, pixels):
 def test_pnet_equals_numpy(name, top, left):
     pixels = read_image(f"skimage:{name}").pixels[top : top + 40, left : left + 51]
     model = netviz.load("pnet")
-    result = netviz.dense(Photo(name, pixels), model=model, classes=[0, 1])
+    result = netviz.dense(Photo(name, pixels), model=model, class_=[0, 1])
     expected = pnet_by_numpy(model.weights, pixels.astype(float))
     assert result.scores.shape == expected.shape == (2, 15, 21)
     np.testing.assert_allclose(result.scores, expected, atol=1e-5)
@@ -113,7 +113,7 @@ def test_pnet_equals_numpy(name, top, left):
 
 def test_pnet_finds_the_astronauts_face():
     result = netviz.dense(
-        "skimage:astronaut", model="pnet", classes=["face"], pyramid=(0.5, 0.35, 0.25, 0.18, 0.12)
+        "skimage:astronaut", model="pnet", class_=["face"], pyramid=(0.5, 0.35, 0.25, 0.18, 0.12)
     )
     row, col = result.peak(0)
     assert 80 < result.center_y[row] < 150
@@ -127,8 +127,8 @@ def test_pnet_finds_the_astronauts_face():
 def test_a_pyramid_is_the_maximum_over_its_levels():
     photo = Photo("cat", read_image("skimage:chelsea").pixels[100:196, 150:230])
     model = opened(classifier())
-    result = netviz.dense(photo, model=model, classes=[2], short_side="own", pyramid=(0.6, 1))
-    fine = netviz.dense(photo, model=model, classes=[2], short_side="own")
+    result = netviz.dense(photo, model=model, class_=[2], short_side="own", pyramid=(0.6, 1))
+    fine = netviz.dense(photo, model=model, class_=[2], short_side="own")
     np.testing.assert_array_equal(result.levels["scores_1"], fine.scores)
     np.testing.assert_array_equal(result.center_y, fine.center_y)
     assert result.inputs == ((58, 48), (96, 80))
@@ -167,13 +167,13 @@ def test_outputs_in_dicts_and_tuples():
     photo = noise(20, 24)
     image = normalize(photo.pixels, WHOLE)
     network = Heads("dict").eval()
-    result = netviz.dense(photo, model=opened(network, WHOLE), classes=[4])
+    result = netviz.dense(photo, model=opened(network, WHOLE), class_=[4])
     with torch.no_grad():
         np.testing.assert_allclose(result.scores[0], network.one(image)[0, 4], atol=1e-6)
     assert result.placed == "pixels"
     np.testing.assert_array_equal(result.center_x, np.arange(24))
     network = Heads("tuple").eval()
-    result = netviz.dense(photo, model=opened(network, WHOLE, ("no", "yes")), classes=["yes"])
+    result = netviz.dense(photo, model=opened(network, WHOLE, ("no", "yes")), class_=["yes"])
     with torch.no_grad():
         np.testing.assert_allclose(result.scores[0], network.two(image)[0, 1], atol=1e-6)
     np.testing.assert_array_equal(result.center_y, 1 + 2 * np.arange(9))
@@ -234,13 +234,13 @@ def test_cells_have_their_place_where_the_whole_image_weighs_the_maps(network, p
 def test_classes_by_name_and_number():
     model = opened(classifier(3), labels=("tabby cat", "tiger cat", "crane"))
     photo = noise(40, 40)
-    found = netviz.dense(photo, model=model, classes=["Crane", 0, "0"], short_side="own")
+    found = netviz.dense(photo, model=model, class_=["Crane", 0, "0"], short_side="own")
     assert (found.labels, found.classes.tolist()) == (("crane", "tabby cat"), [2, 0])
     assert found.chosen == "asked"
     with pytest.raises(ModelError, match=r"no class 'tigre cat'; the closest: tiger cat"):
-        netviz.dense(photo, model=model, classes=["tigre cat"])
+        netviz.dense(photo, model=model, class_=["tigre cat"])
     with pytest.raises(ModelError, match="classes are 0 to 2"):
-        netviz.dense(photo, model=model, classes=[3])
+        netviz.dense(photo, model=model, class_=[3])
 
 
 def test_bad_input():

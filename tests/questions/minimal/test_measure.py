@@ -215,9 +215,9 @@ def test_bad_input():
     with pytest.raises(
         ImageError, match=rf"predicted as '{model.labels[predicted]}' \(class {predicted}\), not as"
     ):
-        netviz.minimal(blobs(), model=model, target=other)
+        netviz.minimal(blobs(), model=model, class_=other)
     with pytest.raises(ModelError, match="no class 'horse'"):
-        netviz.minimal(blobs(), model=model, target="horse")
+        netviz.minimal(blobs(), model=model, class_="horse")
     with pytest.raises(ImageError, match="fewer than 5000 segments"):
         netviz.minimal(blobs(), model=model, segments=5000)
     with pytest.raises(

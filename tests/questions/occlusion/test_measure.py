@@ -44,7 +44,7 @@ def test_equals_captum(fill, patch, stride):
     network = classifier().eval()
     photo = noise(40, 35)
     result = netviz.occlusion(
-        photo, model=opened(network), patch=patch, stride=stride, fill=fill, seed=5, target=2
+        photo, model=opened(network), patch=patch, stride=stride, fill=fill, seed=5, class_=2
     )
     image = normalize(photo.pixels, PLAIN)
     if fill == "zero":
@@ -95,7 +95,7 @@ def test_the_part_that_matters_is_found():
         network[3].weight[1, 2 * 8 + 5] = 1.0
     pixels = np.zeros((32, 32, 3), dtype=np.uint8)
     pixels[8:12, 20:24] = 255
-    result = netviz.occlusion(Photo("dot", pixels), model=opened(network), patch=4, stride=4, target=1)
+    result = netviz.occlusion(Photo("dot", pixels), model=opened(network), patch=4, stride=4, class_=1)
     assert result.worst == (8, 20, 12, 24)
     assert (result.map > 1e-6).sum() == 16
 
@@ -105,7 +105,7 @@ def test_statistics_of_the_batch_are_those_of_each_covered_image():
     norm = nn.BatchNorm2d(4, track_running_stats=False)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), norm, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
     photo = noise(16, 12)
-    result = netviz.occlusion(photo, model=opened(network), patch=4, stride=4, target=1)
+    result = netviz.occlusion(photo, model=opened(network), patch=4, stride=4, class_=1)
     image = normalize(photo.pixels, PLAIN)
     with torch.no_grad():
         score = float(network(image)[0, 1])
@@ -120,7 +120,7 @@ def test_statistics_of_the_batch_are_those_of_each_covered_image():
 def test_output_maps_are_averaged_and_it_is_said():
     network = nn.Sequential(nn.Conv2d(3, 2, 3, padding=1)).eval()
     photo = noise(12, 10)
-    result = netviz.occlusion(photo, model=opened(network), patch=4, stride=4, target=1)
+    result = netviz.occlusion(photo, model=opened(network), patch=4, stride=4, class_=1)
     image = normalize(photo.pixels, PLAIN)
     with torch.no_grad():
         assert result.score == pytest.approx(float(network(image)[0, 1].mean()), abs=1e-6)
@@ -132,7 +132,7 @@ def test_classes_by_name_and_number():
     model, photo = opened(classifier(), labels), noise(20, 20)
 
     def run(target):
-        return netviz.occlusion(photo, model=model, target=target, patch=10, stride=10)
+        return netviz.occlusion(photo, model=model, class_=target, patch=10, stride=10)
 
     assert run("Tiger CAT").class_index == run(1).class_index == run("1").class_index == 1
     assert run(1).label == "tiger cat"
@@ -148,13 +148,13 @@ def test_classes_by_name_and_number():
         with pytest.raises(ModelError, match="classes are 0 to 3"):
             run(wrong)
     with pytest.raises(ModelError, match="give the index"):
-        netviz.occlusion(photo, model=opened(classifier()), target="cat")
+        netviz.occlusion(photo, model=opened(classifier()), class_="cat")
 
     for wrong in (4, "-1", "99"):
         with pytest.raises(ModelError, match="classes are 0 to 3"):
             run(wrong)
     with pytest.raises(ModelError, match="give the index"):
-        netviz.occlusion(photo, model=opened(classifier()), target="cat")
+        netviz.occlusion(photo, model=opened(classifier()), class_="cat")
 
 
 def test_what_holds_the_word_is_closest():
@@ -205,3 +205,8 @@ def test_results_survive_the_file(tmp_path):
     for name, array in result.arrays().items():
         np.testing.assert_array_equal(again.arrays()[name], array)
     assert again.save(tmp_path / "b.npz").read_bytes() == path.read_bytes()
+
+
+def test_the_only_channel_was_not_chosen_among_others():
+    result = netviz.occlusion(noise(12, 10), model=opened(nn.Conv2d(3, 1, 3).eval()), patch=4, stride=4)
+    assert (result.class_index, result.predicted) == (0, False)
