@@ -30,10 +30,17 @@ from .output import deliver_each
 )
 @click.option(
     "--scale",
-    type=click.Choice(["each", "shared"]),
+    type=click.Choice(["each", "shared", "range"]),
     default="each",
     show_default=True,
-    help="Draw each map by its own range, or all by one scale.",
+    help="Draw each map from 0 to its largest value, all by one scale, or each from its smallest to its largest "
+    "value (for maps with a large mean).",
+)
+@click.option(
+    "--percentile",
+    type=click.FloatRange(50, 100, min_open=True),
+    help="Let a scale end at this percentile of the values, so that a border or a few large values leave colours for "
+    "the others.  [default: 100; 99 for complex maps]",
 )
 @click.option(
     "--normalize",

@@ -104,15 +104,22 @@ class Canvas:
         )
 
     def values(
-        self, values: NDArray[Any], box: Box, scale: Scale, peak: float = 1.0, *, clear: bool = False
+        self,
+        values: NDArray[Any],
+        box: Box,
+        scale: Scale,
+        peak: float = 1.0,
+        *,
+        floor: float = 0.0,
+        clear: bool = False,
     ) -> AxesImage:
         """Place numbers (H, W) in a box, in the colours of a scale.
 
-        `peak` is the value of the last colour where the scale is relative. NaN and infinity take a colour of their
-        own, or none where `clear` is true.
+        `peak` and `floor` are the values of the last and first colour where the scale is relative. NaN and infinity
+        take a colour of their own, or none where `clear` is true.
         """
         colours = style.colour_map(scale.colours)
-        low, high = scale.limits(peak)
+        low, high = scale.limits(peak, floor)
         if max(map(abs, (low, high, *finite_range(values)))) > _WIDE * min(1.0, high - low):
             # Matplotlib reckons with the array's own precision, in which such shares of the scale overflow.
             values = values.astype(np.float64)

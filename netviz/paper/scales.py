@@ -54,12 +54,14 @@ class Scale:
             return "mid-grey is 0, brighter positive, darker negative, in each of red, green and blue"
         if self.colours == "diverging":
             return "white is 0, red positive, blue negative"
-        return "brighter is higher" if self.low else "black is 0, brighter is more"
+        return "black is 0, brighter is more" if self.ticks[0][1] == "0" else "brighter is higher"
 
-    def limits(self, peak: float) -> tuple[float, float]:
-        """Return the values of the first and last colour; of a tile with its own scale by its `peak`."""
+    def limits(self, peak: float, floor: float = 0.0) -> tuple[float, float]:
+        """Return the values of the first and last colour; of a tile with its own scale by its `peak` and `floor`."""
         if not self.per_tile:
             return self.low, self.high
+        if floor:
+            return floor, peak if peak > floor else floor + 1.0
         high = peak or 1.0
         return (-high if self.low < 0 else 0.0), high
 
@@ -70,10 +72,28 @@ def scale_for(low: float, high: float, per_tile: bool = False) -> Scale:
     return Scale(-limit if low < 0 else 0.0, limit, "diverging" if low < 0 else "sequential", per_tile)
 
 
-def peak(values: NDArray[Any]) -> float:
-    """Return the largest finite absolute value; 0 where there is none."""
+def peak(values: NDArray[Any], within: float = 1.0) -> float:
+    """Return the largest finite absolute value; 0 where there is none.
+
+    Where `within` is below 1, return what that share of the finite values does not exceed, unless it is 0: a few
+    large ones would leave no colour for all others.
+    """
     low, high = finite_range(values)
+    if within < 1 and max(-low, high) > 0:
+        held = float(np.quantile(np.abs(values[np.isfinite(values)]), within))
+        return held or max(-low, high)
     return max(-low, high)
+
+
+def beyond(values: NDArray[Any], scale: Scale, peak: float = 1.0, floor: float = 0.0) -> int:
+    """Return how many values lie beyond the ends of a scale, and take their colour."""
+    low, high = scale.limits(peak, floor)
+    return int(np.count_nonzero((values < low) | (values > high)))
+
+
+def said_beyond(share: float) -> list[str]:
+    """Say which share of the values lies beyond the ends of a scale; nothing where none does."""
+    return [f"{100 * share:.1g} % of the values lie beyond its ends and take their colour"] if share else []
 
 
 def finite_range(values: NDArray[Any]) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 """Text of a picture: safe to draw, measured, shortened and wrapped before anything is placed."""
 
 import functools
+import math
 import unicodedata
 from collections.abc import Iterable
 
@@ -89,15 +90,15 @@ def wrap(
     return lines
 
 
-def number(value: float) -> str:
-    """Write a number with three significant digits and a true minus sign.
+def number(value: float, digits: int = 3) -> str:
+    """Write a number with three significant digits, or as many as asked for, and a true minus sign.
 
     Examples
     --------
     >>> number(-0.01234) == MINUS + "0.0123", number(0.0), number(1.5e7)
     (True, '0', '1.5e7')
     """
-    text = f"{value + 0.0:.3g}"
+    text = f"{value + 0.0:.{digits}g}"
     if "e" in text:
         mantissa, exponent = text.split("e")
         text = f"{mantissa}e{int(exponent)}"
@@ -110,6 +111,20 @@ def percent(share: float) -> str:
         return "<0.1 %" if share < 0.5 else ">99.9 %"
     whole = 0.0995 <= share <= 0.9905 or share in (0, 1)
     return f"{share * 100:.{0 if whole else 1}f} %"
+
+
+def span(low: float, high: float) -> str:
+    """Write a range, with as many digits as tell its ends apart.
+
+    Examples
+    --------
+    >>> span(49.954, 50.041), span(0, 1.5)
+    ('49.954 … 50.041', '0 … 1.5')
+    """
+    wide, large = high - low, max(abs(low), abs(high))
+    lost = math.ceil(math.log10(large / wide)) if 0 < wide < large < math.inf else 0
+    digits = min(3 + max(0, lost - 1), 8)
+    return f"{number(low, digits)} … {number(high, digits)}"
 
 
 def counted(count: int, noun: str) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from netviz.paper import style, words
 from netviz.paper.layout import MARGIN, Box, Canvas, Head, bad_values, fit, layer_name, seen_size
-from netviz.paper.scales import Floats, Scale, finite_range, peak, scale_for
+from netviz.paper.scales import Floats, Scale, beyond, finite_range, peak, said_beyond, scale_for
 from netviz.paper.tiles import reduce_blocks
 from netviz.paper.words import MINUS, TIMES
 from netviz.questions.contrast.result import ContrastResult
@@ -75,24 +75,18 @@ def scale_of(values: NDArray[Any], within: float = 1.0, signed: bool = False) ->
         Whether it must have two sides even if no value is negative.
     """
     low = finite_range(values)[0]
-    high = peak(values)
-    if within < 1 and high > 0:
-        sizes = np.abs(values[np.isfinite(values)])
-        high = float(np.quantile(sizes, within)) or high
-    high = high or 1.0
-    beyond = float(np.mean(np.abs(values) > high)) if values.size else 0.0
-    return scale_for(-high if signed or low < 0 else 0.0, high), beyond
+    high = peak(values, within) or 1.0
+    scale = scale_for(-high if signed or low < 0 else 0.0, high)
+    return scale, beyond(values, scale) / max(1, values.size)
 
 
 def block(
     canvas: Canvas, maps: NDArray[np.float32], units: NDArray[np.int64], grid: Grid, left: float, top: float
 ) -> float:
     """Draw a scale, and below it maps on that scale with their numbers; return the y below."""
-    scale, beyond = scale_of(maps, _WITHIN)
+    scale, lost = scale_of(maps, _WITHIN)
     draw_bar(canvas, left, top, 240, scale)
-    notes = ["one scale for all maps"]
-    if beyond:
-        notes.append(f"{100 * beyond:.1g} % of the values lie beyond its ends and take their colour")
+    notes = ["one scale for all maps", *said_beyond(lost)]
     canvas.paragraph(left + 264, top + 9, notes, style.LABEL, grid.width - 264, step=_LINE)
     top += BAR
     boxes: list[Box] = []

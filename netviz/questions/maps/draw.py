@@ -1,9 +1,11 @@
 """The picture of a layer's maps beside the image they answer to."""
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from netviz.paper import style, words
 from netviz.paper.layout import (
@@ -18,6 +20,7 @@ from netviz.paper.layout import (
     layer_name,
     seen_size,
 )
+from netviz.paper.scales import finite_range, said_beyond
 from netviz.paper.tiles import columns_for
 from netviz.paper.words import TIMES
 from netviz.questions.maps.result import MapsResult
@@ -28,7 +31,17 @@ _IMAGE = 256
 _BETWEEN = 32
 _GAP = 8
 _LINE = 14
+_AXIS = 48
+_ROW = 172
+_ROWS = 2000
+_NUMBERS = 34
+_BAR = "#54aeff"
 _IMAGE_TEXT = 2 * 16
+_SCALES: Final = {
+    "each": "each map by its own range",
+    "range": "each map from its smallest to its largest value",
+    "shared": "one scale for all maps",
+}
 NORMALIZED: Final = {"lcn": "after local contrast normalization", "lrn": "after local response normalization"}
 
 
@@ -53,12 +66,18 @@ def maps_figure(result: MapsResult) -> Figure:
 def _draw(result: MapsResult) -> Figure:
     picture_width, picture_height = fit(result.image.shape, _IMAGE)
     side = max(picture_width, 150)
-    panels, limit = _arrange(result, MARGIN + side + _BETWEEN)
-    view = view_maps(result, limit)
-    paper = max(_LEAST_WIDTH, panels.paper)
+    left = MARGIN + side + _BETWEEN
+    if result.maps.shape[1:] == (1, 1):
+        rows = _rows(len(result.units))
+        view, width, height = view_maps(result, 1), left + rows.width + MARGIN, rows.height
+    else:
+        panels, limit = _arrange(result, left)
+        view = view_maps(result, limit)
+        width, height = panels.paper, panels.height(len(view.units))
+    paper = max(_LEAST_WIDTH, width)
     head = _header(result, view, paper)
     top = head.height
-    body = max(picture_height + _LINE + _IMAGE_TEXT, panels.height(len(view.units)))
+    body = max(picture_height + _LINE + _IMAGE_TEXT, height)
     canvas = Canvas(paper, top + body + MARGIN)
     head.draw(canvas)
 
@@ -69,13 +88,18 @@ def _draw(result: MapsResult) -> Figure:
     canvas.paragraph(MARGIN, under + 15, [seen_size(result.image)], style.LABEL, side)
 
     boxes: list[Box] = [box]
+    if view.values.shape[1:] == (1, 1):
+        _draw_bars(canvas, view, rows, left, top + _LINE)
+        canvas.frames(boxes)
+        return canvas.figure
     for index, unit in enumerate(view.units):
-        left, y, _, height = tile = panels.box(index, top)
+        x, y, _, height = tile = panels.box(index, top)
         boxes.append(tile)
-        canvas.values(view.values[index], tile, view.scale, float(view.peaks[index]))
-        canvas.text(left, y - 4, str(unit), style.LABEL, style.MUTED)
+        peak, floor = float(view.peaks[index]), float(view.floors[index])
+        canvas.values(view.values[index], tile, view.scale, peak, floor=floor)
+        canvas.text(x, y - 4, str(unit), style.LABEL, style.MUTED)
         if view.scale.per_tile:
-            canvas.text(left, y + height + 11, _own(view, index), style.SMALL, style.FAINT)
+            canvas.text(x, y + height + 11, _own(result, view, index), style.SMALL, style.FAINT)
     canvas.frames(boxes)
     return canvas.figure
 
@@ -92,9 +116,12 @@ def _arrange(result: MapsResult, left: int) -> tuple[Panels, int]:
     """
     count, (height, width) = len(result.units), result.maps.shape[1:]
     side = max(height, width)
-    each = result.scale == "each"
+    each, ranged = result.scale != "shared", result.scale == "range"
     largest = 224 if count <= 4 else 168 if count <= 9 else 112
-    widest = words.width("±0.00e-00" if each else "0000", style.SMALL)
+    # Which digits are needed depends on the maps.
+    texts = [words.span(*finite_range(one)) for one in result.drawn] if ranged else []
+    texts.append("±0.00e-00" if each else "0000")
+    widest = max(words.width(text, style.SMALL) for text in texts) + (_GAP if ranged else 0)
     for target in (largest, 112, 96, 80, 64, 48, 40, 32, 24, 16):
         limit = max(2 * target, 1)
         zoom = max(1, min(48, target // side))
@@ -109,14 +136,16 @@ def _arrange(result: MapsResult, left: int) -> tuple[Panels, int]:
     return panels, limit
 
 
-def _own(view: MapView, index: int) -> str:
-    """Write the value of the high end of a map's own scale."""
+def _own(result: MapsResult, view: MapView, index: int) -> str:
+    """Write the value of the ends of a map's own scale."""
     if not np.isfinite(view.values[index]).any():
         return "not finite"
     peak = float(view.peaks[index])
+    if result.scale == "range":
+        return words.span(float(view.floors[index]), peak)
     if view.scale.colours == "diverging" and peak:
         return f"±{words.number(peak)}"
-    return f"max {words.number(peak)}"
+    return f"{'max' if result.percentile == 100 else 'end'} {words.number(peak)}"
 
 
 def _put_together(arrangement: str) -> str:
@@ -132,11 +161,11 @@ def _header(result: MapsResult, view: MapView, paper: int) -> Head:
         layer_name(result.layer, result.alias, result.layer_kind),
         result.image_name,
     ]
-    each = view.scale.per_tile
+    each, bars = view.scale.per_tile, result.maps.shape[1:] == (1, 1)
     caption = [
         f"maps {height}{TIMES}{width} (H{TIMES}W){_put_together(result.arrangement)}",
         *([NORMALIZED.get(result.normalize, result.normalize)] if result.normalize else []),
-        "each map by its own range" if each else "one scale for all maps",
+        *([] if bars else [_SCALES[result.scale]]),
         drawn_of(view.units, result.channels, result.sort),
     ]
     caption += words.padded(result.padded)
@@ -145,8 +174,82 @@ def _header(result: MapsResult, view: MapView, paper: int) -> Head:
     if view.zero:
         caption.append(f"{words.counted(view.zero, 'map')} 0 everywhere")
     caption += bad_values(view.bad)
-    if each:
-        note = f"max is a map's largest {'absolute ' if view.scale.low < 0 else ''}value, written under it"
-    else:
-        note = "normalized response of the unit" if result.normalize else "response of the unit"
-    return Head.of(title, caption, paper, (view.scale, [note, view.scale.note]), warnings=result.doubts)
+    if bars:
+        return Head.of(title, caption, paper, warnings=result.doubts)
+    response = "normalized response of the unit" if result.normalize else "response of the unit"
+    notes = [_ends(result, view) if each else response, view.scale.note, *said_beyond(view.beyond)]
+    if result.percentile < 100 and not each:
+        notes.insert(1, f"the scale ends at {_percentile(result)} of the maps' {_absolute(view)}values")
+    return Head.of(title, caption, paper, (view.scale, notes), warnings=result.doubts)
+
+
+def _ends(result: MapsResult, view: MapView) -> str:
+    """Say what the ends of each map's own scale are."""
+    if result.scale == "range":
+        ends = "its smallest and largest value"
+        if result.percentile < 100:
+            ends = f"percentiles {100 - result.percentile:g} and {result.percentile:g} of its values"
+        return f"low and high are {ends}, written under a map"
+    if result.percentile < 100:
+        return f"end is {_percentile(result)} of a map's {_absolute(view)}values, written under it"
+    return f"max is a map's largest {_absolute(view)}value, written under it"
+
+
+def _percentile(result: MapsResult) -> str:
+    return f"percentile {result.percentile:g}"
+
+
+def _absolute(view: MapView) -> str:
+    return "absolute " if view.scale.low < 0 else ""
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """How bars are laid out: pixels from one to the next, bars in a row, rows."""
+
+    pitch: int
+    each: int
+    count: int
+
+    @property
+    def width(self) -> int:
+        """The pixels of a row with the numbers of its axis."""
+        return _AXIS + self.pitch * self.each
+
+    @property
+    def height(self) -> int:
+        """The pixels of all rows with the units' numbers."""
+        return self.count * _ROW
+
+
+def _rows(count: int) -> _Rows:
+    """Choose how wide bars are so that all fit on the paper."""
+    for pitch, each in ((28, 16), (12, 64), (8, 160), (4, 400), (2, 900)):
+        rows = _Rows(pitch, max(1, min(each, count)), -(-max(1, count) // each))
+        if rows.count == 1 or (pitch < 28 and rows.height <= _ROWS):
+            break
+    return rows
+
+
+def _draw_bars(canvas: Canvas, view: MapView, rows: _Rows, left: float, top: float) -> None:
+    """Draw the one value of each unit as a bar, on one axis, in rows."""
+    values = view.values[:, 0, 0]
+    low, high = finite_range(np.append(values, 0.0))
+    room = 0.06 * (high - low or 1.0)
+    low, high = low - (room if low < 0 else 0.0), high + room
+    for row in range(rows.count):
+        units = view.units[row * rows.each : (row + 1) * rows.each]
+        own = values[row * rows.each : (row + 1) * rows.each]
+        box = (left + _AXIS, top + row * _ROW, rows.pitch * rows.each, _ROW - _NUMBERS)
+        axes = canvas.add_chart(box, "bars")
+        axes.set_xlim(-0.5, rows.each - 0.5)
+        axes.set_ylim(low, high)
+        places, finite = np.arange(len(own)), np.isfinite(own)
+        wide = 0.75 * rows.pitch * 72 / style.DPI
+        axes.vlines(places[finite], 0, own[finite], colors=_BAR, linewidths=wide, capstyle="butt")
+        bad = "#" + bytes(style.BAD).hex()
+        axes.vlines(places[~finite], low, high, colors=bad, linewidths=wide, capstyle="butt")
+        axes.axhline(0, color=style.FAINT, linewidth=0.8)
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        step = next(n for n in (1, 2, 4, 8, 16, 32, 64) if n * rows.pitch >= 26 or n == 64)
+        axes.set_xticks(places[::step], [str(unit) for unit in units[::step]])

@@ -20,6 +20,9 @@ from netviz.results.choose import choose_units
 WINDOW = 7
 """Side of the window in which ``normalize="lcn"`` works, in positions."""
 
+COMPLEX = 99
+"""Percentile at which the scale of complex maps ends: one frequency may outshine all others."""
+
 SHOWN = 64
 """How many units are drawn if the user does not say."""
 
@@ -32,6 +35,7 @@ def maps(
     units: int | str | Iterable[int] | None = None,
     sort: str = "index",
     scale: str = "each",
+    percentile: float | None = None,
     normalize: str = "",
     **options: Unpack[ImageOptions],
 ) -> MapsResult:
@@ -49,8 +53,12 @@ def maps(
         Which units to draw: ``"0:16"``, ``"3,7"``; by default 64 at most.
     sort : {"index", "max"}
         Drawing order: as asked, or largest maximum first.
-    scale : {"each", "shared"}
-        Whether each map is drawn by its own range, or all by one scale.
+    scale : {"each", "shared", "range"}
+        Whether each map is drawn from 0 to its largest value, all by one scale, or each from its smallest to its
+        largest value, which shows what varies in maps with a large mean.
+    percentile : float, optional
+        At which percentile of the values, above 50 and at most 100, a scale ends, so that a border or a few large
+        values leave colours for the others; by default 100, the largest, and 99 for complex maps.
     normalize : {"", "lcn", "lrn"}
         Whether to normalize the contrast of the maps, with the defaults of `netviz.normalize`; `netviz.contrast` has
         more to say about it.
@@ -73,12 +81,14 @@ def maps(
     ModelError
         If MODEL cannot be opened or cannot run.
     ValueError
-        If `sort`, `scale` or `normalize` is none of the values named here.
+        If `sort`, `scale` or `normalize` is none of the values named here, or `percentile` is out of range.
     """
     if sort not in ("index", "max"):
         raise ValueError(f"sort must be 'index' or 'max', not {sort!r}")
-    if scale not in ("each", "shared"):
-        raise ValueError(f"scale must be 'each' or 'shared', not {scale!r}")
+    if scale not in ("each", "shared", "range"):
+        raise ValueError(f"scale must be 'each', 'shared' or 'range', not {scale!r}")
+    if percentile is not None and not 50 < percentile <= 100:
+        raise ValueError(f"percentile must be above 50 and at most 100, not {percentile}")
     if normalize and normalize not in METHODS:
         raise ValueError(f"normalize must be '' or one of {', '.join(METHODS)}, not {normalize!r}")
     opened = open_model(model, pad=True, **options)
@@ -109,6 +119,7 @@ def maps(
         image_name=photo.name,
         **opened.provenance(photo),
         scale=scale,
+        percentile=float(percentile or (COMPLEX if found.complex else 100)),
         sort=sort,
         normalize=normalize,
         arrangement=str(found.arrangement or ""),

@@ -30,7 +30,8 @@ class MapsResult(Result):
     image_name : str
         What the image is called.
     scale : str
-        ``"shared"`` (one scale for all maps drawn) or ``"each"`` (every map by its own range).
+        ``"shared"`` (one scale for all maps drawn), ``"each"`` (every map from 0 to its largest value) or ``"range"``
+        (every map from its smallest to its largest value).
     sort : str
         ``"index"`` or ``"max"``.
     normalize : str
@@ -41,6 +42,8 @@ class MapsResult(Result):
     padded : int
         To multiples of how many pixels the image's sides were continued (reflected), as the network takes only these;
         the maps are cropped to the image. 0 if they were not.
+    percentile : float
+        At which percentile of the absolute values (of ``"range"``, of the values) a scale ends; 100 is the largest.
     """
 
     kind: ClassVar[str] = "maps"
@@ -55,7 +58,8 @@ class MapsResult(Result):
         "index": "0:channels",
         "units": "0:channels",
         "channels": "1…",
-        "scale": "each | shared",
+        "scale": "each | shared | range",
+        "percentile": "0…100",
         "sort": "index | max",
         "padded": "0…",
         "normalize": "lcn | lrn | ",
@@ -76,6 +80,7 @@ class MapsResult(Result):
     normalize: str = ""
     arrangement: str = ""
     padded: int = 0
+    percentile: float = 100.0
 
     def fault(self) -> str:
         """Return which of the units that are drawn has no map."""

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from netviz.paper.scales import Floats, Scale, colourise, finite_range, relative
+from netviz.paper.scales import Floats, Scale, beyond, colourise, finite_range, peak, relative
 from netviz.paper.style import FRAME, PAPER, rgb
 from netviz.paper.tiles import ASPECT, Sheet, columns_for, enlarge, lay_out, reduce_blocks
+from netviz.paper.words import MINUS
 from netviz.questions.maps.result import MapsResult
 
 
@@ -23,8 +24,8 @@ class MapView:
         Their maps, averaged over blocks of `reduction` by `reduction` positions.
     shares : ndarray of shape (K, h, w)
         The values as shares of the scale's largest.
-    peaks : ndarray of shape (K,)
-        The value of the scale's high end, by map.
+    peaks, floors : ndarray of shape (K,)
+        The value of the scale's high end, by map; and of its low end, but where that is 0 or a negative high end.
     ranges : ndarray of shape (K, 2)
         Smallest and largest finite value of each raw map.
     reduction : int
@@ -33,44 +34,79 @@ class MapView:
         How many of the raw values drawn are NaN or infinite.
     zero : int
         How many of the maps are 0 everywhere.
+    beyond : float
+        Which share of the values lies beyond the ends of their scale.
     """
 
     units: tuple[int, ...]
     values: Floats
     shares: Floats
     peaks: Floats
+    floors: Floats
     ranges: Floats
     reduction: int
     scale: Scale
     bad: int
     zero: int
+    beyond: float
 
 
 def view_maps(result: MapsResult, limit: int) -> MapView:
     """Choose the scale of a layer's maps, and average them in blocks until no side exceeds `limit`."""
     maps: NDArray[np.float32] = result.drawn
+    within = result.percentile / 100
     ranges = np.array([finite_range(one) for one in maps], dtype=np.float64).reshape(-1, 2)
     # One negative value makes the picture signed: then zero must be recognisable in every map.
     signed = bool((ranges < 0).any())
-    peaks: Floats = np.abs(ranges).max(axis=1)
-    each = result.scale == "each"
-    if not each:
-        peaks = np.full(len(maps), peaks.max(initial=0.0))
+    each = result.scale != "shared"
+    floors = np.zeros(len(maps))
+    if result.scale == "range":
+        ends = [_ends(one, within) for one in maps]
+        floors, peaks = np.array(ends, dtype=np.float64).reshape(-1, 2).T
+        signed = False
+    elif each:
+        peaks = np.array([peak(one, within) for one in maps], dtype=np.float64)
+    else:
+        peaks = np.full(len(maps), peak(maps, within))
     high = 1.0 if each or not peaks.any() else float(peaks[0])
     reduction = max(1, -(-max(maps.shape[1:]) // limit))
     values = reduce_blocks(maps, reduction)
     finite = np.isfinite(maps).all(axis=(1, 2))
+    scale = Scale(
+        -high if signed else 0.0, high, "diverging" if signed else "sequential", each, _marks(result, signed)
+    )
+    lost = [beyond(one, scale, *at) for one, *at in zip(maps, peaks, floors, strict=True)]
     return MapView(
         units=tuple(int(unit) for unit in result.units),
         values=values,
-        shares=relative(values, peaks),
+        shares=relative(values - floors[:, None, None], peaks - floors),
         peaks=peaks,
+        floors=floors,
         ranges=ranges,
         reduction=reduction,
-        scale=Scale(-high if signed else 0.0, high, "diverging" if signed else "sequential", each),
+        scale=scale,
         bad=int(np.count_nonzero(~np.isfinite(maps))),
         zero=int(np.count_nonzero(finite & ~ranges.any(axis=1))),
+        beyond=sum(lost) / max(1, maps.size) if within < 1 else 0.0,
     )
+
+
+def _ends(values: NDArray[np.float32], within: float) -> tuple[float, float]:
+    """Return the smallest and largest finite value, or two percentiles."""
+    if within == 1 or not np.isfinite(values).any():
+        return finite_range(values)
+    low, high = np.quantile(values[np.isfinite(values)], (1 - within, within))
+    return float(low), float(high)
+
+
+def _marks(result: MapsResult, signed: bool) -> tuple[tuple[float, str], ...]:
+    """Return what stands below the bar of maps that have their own scales; nothing where it is the usual."""
+    whole = result.percentile == 100
+    if result.scale == "shared" or (result.scale == "each" and whole):
+        return ()
+    if result.scale == "range":
+        return ((0.0, "low"), (1.0, "high"))
+    return (*(((-1.0, f"{MINUS}end"),) if signed else ()), (0.0, "0"), (1.0, "end"))
 
 
 def map_sheet(

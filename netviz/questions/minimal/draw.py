@@ -180,17 +180,15 @@ def _header(result: MinimalResult, scale: Scale, paper: int) -> Head:
 
 
 def _notes(result: MinimalResult) -> tuple[tuple[str, str], ...]:
-    share = f"{100 * result.share:.1f} % of the image"
     left = result.count - result.removed
-    kept = f"{left} of {words.counted(result.count, 'segment')}"
     if result.flipped:
-        minimal = f"{share}: {kept}; without the next: {result.end_name}"
+        minimal = f"{words.counted(left, 'segment')} left; without the next: {result.end_name}"
     else:
         minimal = f"still {result.end_name} with every segment removed: the filling alone suffices"
     return (
-        (result.image_name, f"{seen_size(result.image)}; {result.count} segments"),
-        ("order of removal", f"{len(result.order)} segments; outlined: what is kept"),
-        (f"minimal image: {100 * result.share:.1f} %", minimal),
+        (result.image_name, seen_size(result.image)),
+        ("order of removal", "outlined: what is kept"),
+        (f"minimal image: {100 * result.share:.1f} % of the image", minimal),
     )
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from netviz.questions.drawing import figure
+from netviz.questions.maps.tiles import map_sheet
 from netviz.questions.reader import load_result
 
 
@@ -143,9 +144,9 @@ def test_nothing_overlaps_and_all_is_on_the_paper(make_maps):
 )
 @pytest.mark.parametrize("value", [0.0, 3.0, -2.0, np.nan])
 def test_unusual_maps(make_maps, shape, value):
-    for scale in ("shared", "each"):
-        drawn = figure(make_maps(np.full(shape, value)[:200], scale=scale))
-        assert len(split(drawn)[1]) == min(shape[0], 200)
+    for scale in ("shared", "each", "range"):
+        drawn = figure(make_maps(np.full(shape, value)[:200], scale=scale, percentile=99.0))
+        assert len(split(drawn)[1]) == (0 if shape[1:] == (1, 1) else min(shape[0], 200))
         assert max(drawn.get_size_inches()) <= 24
 
 
@@ -164,3 +165,50 @@ def test_the_image_keeps_its_proportions(make_maps, size):
     left, right, bottom, top = image.get_extent()
     assert (right - left) / (bottom - top) == pytest.approx(size[1] / size[0], rel=0.03)
     assert max(right - left, bottom - top) <= 256
+
+
+def test_one_number_for_a_unit_is_a_bar(make_maps):
+    values = np.random.default_rng(4).standard_normal(70).astype(np.float32)
+    values[3] = np.nan
+    drawn = figure(make_maps(values[:, None, None]))
+    rows = [axes for axes in drawn.axes if axes.get_label() == "bars"]
+    first, bad, rest, _ = (collection for axes in rows for collection in axes.collections)
+    heights = [path[1, 1] for path in [*first.get_segments(), *rest.get_segments()]]
+    np.testing.assert_array_equal(np.array(heights, dtype=np.float32), np.delete(values, 3))
+    assert [path[0, 0] for path in bad.get_segments()] == [3]
+    assert len({axes.get_ylim() for axes in rows}) == 1
+    assert [label.get_text() for label in rows[1].get_xticklabels()] == ["64", "68"]
+    assert not [axes for axes in drawn.axes if axes.get_label() == "scale"]
+    assert "1 value NaN or infinite (green)" in " ".join(split(drawn)[2])
+
+
+def test_a_large_mean_leaves_room_for_what_varies(make_maps):
+    maps = 50 + np.arange(9.0).reshape(1, 3, 3) / 100 * np.array([1, -1]).reshape(2, 1, 1)
+    drawn = figure(make_maps(maps, scale="range"))
+    _, tiles, texts = split(drawn)
+    np.testing.assert_allclose([tile.get_clim() for tile in tiles], [(50, 50.08), (49.92, 50)], rtol=1e-6)
+    assert {"50 … 50.08", "49.92 … 50"} <= set(texts)
+    assert labels(drawn) == ["low", "high"]
+    said = " ".join(texts)
+    assert "each map from its smallest to its largest value" in said
+    assert "brighter is higher" in said
+    # The same share of the way from low to high, whatever the mean.
+    assert np.array_equal(
+        *(map_sheet(make_maps(one, scale="range")).pixels for one in (maps[:1], maps[:1] - 50))
+    )
+
+
+@pytest.mark.parametrize(("scale", "ends"), [("each", [(0, 1), (0, 2)]), ("shared", [(0, 2), (0, 2)])])
+def test_a_border_does_not_set_the_scale(make_maps, scale, ends):
+    maps = np.array([1.0, 2.0]).reshape(2, 1, 1) * np.ones((2, 20, 20))
+    maps[:, 0, :2] = 1000
+    drawn = figure(make_maps(maps, scale=scale, percentile=99.0))
+    _, tiles, texts = split(drawn)
+    np.testing.assert_allclose([tile.get_clim() for tile in tiles], ends, rtol=1e-6)
+    said = " ".join(texts)
+    assert "percentile 99 of" in said
+    assert "0.5 % of the values lie beyond its ends" in said
+    assert ("end 2" in texts) == (scale == "each")
+    whole = figure(make_maps(maps, scale=scale))
+    assert [tile.get_clim() for tile in split(whole)[1]] == [(0, 1000)] * 2
+    assert "beyond" not in " ".join(split(whole)[2])
