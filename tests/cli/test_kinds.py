@@ -201,7 +201,10 @@ def test_complex_maps_are_drawn_by_their_magnitude(folder):
     before = maps("photo.png", model=network, layer="0", size=(32, 32)).maps
     result = maps("photo.png", model=network, layer="1", size=(32, 32))
     # The mean outshines all other frequencies, so it must not set the scale.
-    assert (result.percentile, maps("photo.png", model=network, layer="0", size=(32, 32)).percentile) == (99, 100)
+    assert (result.percentile, maps("photo.png", model=network, layer="0", size=(32, 32)).percentile) == (
+        99,
+        100,
+    )
     np.testing.assert_allclose(result.maps, np.abs(np.fft.fft2(before)), rtol=1e-4, atol=1e-4)
 
 

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patheffects import Normal, Stroke
 from numpy.typing import NDArray
 
 from netviz.fcn.dense.result import DenseResult
@@ -152,6 +153,7 @@ def _draw(result: DenseResult) -> Figure:
             result.scores[shown], result.center_y, result.center_x, result.stride, shape
         )
         draw_heat(canvas, result.image, heat, part, box, scale, opacity=_opacity(result))
+        _draw_extents(canvas, result, box, shape)
     canvas.frames(boxes)
     row, col = result.peak(0)
     if result.window_of != "image" and _window_shows(result):
@@ -166,6 +168,30 @@ def _draw(result: DenseResult) -> Figure:
     for box, (name, lines) in zip(boxes, notes, strict=True):
         panels.write_below(canvas, box, name, [one for one in lines if one], 3)
     return canvas.figure
+
+
+def _extents(result: DenseResult) -> list[tuple[float, tuple[float, float, float, float]]]:
+    """Return each scale, the largest first, and what its cells cover of the image: top, left, height, width."""
+    if result.placed not in ("geometry", "window") or len(result.levels) < 3 * len(result.scales):
+        return []
+    found = []
+    for number, (scale, (down, across)) in enumerate(zip(result.scales, result.strides, strict=True)):
+        ys, xs = result.levels[f"center_y_{number}"], result.levels[f"center_x_{number}"]
+        top, left = float(ys[0]) + 0.5 - down / 2, float(xs[0]) + 0.5 - across / 2
+        found.append((scale, (top, left, down * len(ys), across * len(xs))))
+    return sorted(found, reverse=True)
+
+
+def _draw_extents(canvas: Canvas, result: DenseResult, box: Box, shape: tuple[int, int]) -> None:
+    """Outline what each scale's cells cover, its number inside at the bottom right."""
+    for scale, part in _extents(result):
+        left, top, width, height = frame = placed(clipped(part, shape), box, shape)
+        canvas.frames([frame], style.INK, 2.0, -1.0)
+        canvas.frames([frame], style.PAPER, 1.0, -1.0)
+        name = canvas.text(
+            left + width - 5, top + height - 5, f"{scale:g}", style.SMALL, style.PAPER, ha="right"
+        )
+        name.set_path_effects([Stroke(linewidth=1.6, foreground=style.INK), Normal()])
 
 
 def _opacity(result: DenseResult) -> float:
@@ -259,6 +285,8 @@ def _header(result: DenseResult, scale: Scale, paper: int) -> Head:
     note = [f"raw {what}: {scale.note}"]
     if _opacity(result) < 1:
         note.append(over_grey(OPACITY))
+    if _extents(result):
+        note.append("white: what the cells of each scale cover")
     if result.window_of != "image" and _window_shows(result):
         size = f"{words.number(width)}{TIMES}{words.number(height)} pixels of the image"
         if len(result.scales) > 1:

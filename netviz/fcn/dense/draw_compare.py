@@ -5,10 +5,10 @@ from typing import Final
 import numpy as np
 from matplotlib.figure import Figure
 
-from netviz.fcn.dense.draw import OPACITY, draw_heat, draw_window, heat_scale, interpolated
+from netviz.fcn.dense.draw import OPACITY, clipped, draw_heat, draw_window, heat_scale, interpolated
 from netviz.fcn.dense.result import CompareResult
 from netviz.paper import style, words
-from netviz.paper.layout import MARGIN, Canvas, Head, Panels, fit
+from netviz.paper.layout import MARGIN, Canvas, Head, Panels, fit, placed
 from netviz.paper.regions import over_grey
 from netviz.paper.scales import Scale
 from netviz.paper.words import TIMES
@@ -17,6 +17,8 @@ _SIDE: Final = 360
 _LEAST: Final = 230
 _UNDER: Final = 3 * 14 + 26
 _ROW: Final = 22
+_OUTLINED: Final = 24
+"""Up to how many regions are outlined, each."""
 _COLUMNS: Final = (0, 430, 560, 700)
 
 
@@ -60,6 +62,13 @@ def _draw(result: CompareResult) -> Figure:
         top, left, tall, wide = result.window
         window = (top + int(row) * result.stride[0], left + int(col) * result.stride[1], tall, wide)
         draw_window(canvas, window, box, shape)
+    if len(result.boxes) <= _OUTLINED:
+        outlines = [
+            placed(clipped((top, left, bottom - top, right - left), shape), boxes[2], shape)
+            for top, left, bottom, right in result.boxes.tolist()
+        ]
+        canvas.frames(outlines, style.INK, 2.0, 0.0)
+        canvas.frames(outlines, style.PAPER, 1.0, 0.0)
     top, left, bottom, right = result.boxes[
         int(np.nan_to_num(result.box_scores, nan=-np.inf).argmax())
     ].tolist()
@@ -74,7 +83,7 @@ def _draw(result: CompareResult) -> Figure:
         ),
         (
             "region by region",
-            f"{words.counted(len(result.boxes), 'region')} warped to {crop}, small ones over large, "
+            f"{words.counted(len(result.boxes), 'region')}{_outlined(result)} warped to {crop}, small over large, "
             f"highest {_highest(result.box_scores)}",
         ),
     )
@@ -82,6 +91,10 @@ def _draw(result: CompareResult) -> Figure:
         panels.write_below(canvas, box, name, [note], 3)
     _table(canvas, result, table)
     return canvas.figure
+
+
+def _outlined(result: CompareResult) -> str:
+    return ", outlined," if len(result.boxes) <= _OUTLINED else ""
 
 
 def _highest(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> str:

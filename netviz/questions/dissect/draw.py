@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from matplotlib.colors import CSS4_COLORS, to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -18,6 +19,8 @@ Concept = tuple[str, str]
 BAR: Final = 11
 ROW: Final = 18
 _SWATCH: Final = 9
+_PALE: Final = 500
+"""Colours whose red, green and blue sum to more can hardly be seen on the paper: bars have an edge."""
 
 
 class Best(NamedTuple):
@@ -206,9 +209,20 @@ def draw_heading(canvas: Canvas, x: float, y: float, name: str, colour: str, roo
     return x + words.width(name, style.CAPTION, bold=True)
 
 
+def concept_colour(concept: Concept, colour: str) -> str:
+    """Return the colour of a concept's bar: of a colour itself, else that of its category."""
+    category, name = concept
+    # Broden marks colours so. What pixels are named by are the colours of CSS, but for brown.
+    name = name.removesuffix("-c")
+    own = "saddlebrown" if name == "brown" else name
+    return to_hex(own) if category in ("colour", "color") and own in CSS4_COLORS else colour
+
+
 def draw_bar(canvas: Canvas, x: float, y: float, length: float, colour: str) -> None:
     """Draw one bar, its left end at x, in a row whose top is y."""
-    bar = Rectangle((x, y + (ROW - BAR) / 2), length, BAR, facecolor=colour, linewidth=0, zorder=2)
+    edge = 0.6 if sum(style.rgb(colour)) > _PALE else 0.0
+    corner = (x, y + (ROW - BAR) / 2)
+    bar = Rectangle(corner, length, BAR, facecolor=colour, edgecolor=style.FAINT, linewidth=edge, zorder=2)
     canvas.axes.add_patch(bar)
 
 
@@ -390,7 +404,7 @@ def _draw_line(
     at = (left + _NAME - 7, middle)
     canvas.text(*at, line.concept[1], style.LABEL, room=_NAME - 16, ha="right", va="center")
     length = room * value_of(counts, line.concept, counted) / full
-    draw_bar(canvas, left + _NAME, top, length, colour)
+    draw_bar(canvas, left + _NAME, top, length, concept_colour(line.concept, colour))
     best = counts.best[line.concept]
     told = f"best IoU {iou_text(best.iou)}" if counted else f"unit {best.unit}"
     lead = f"{counts.found[line.concept]}" if counted else iou_text(best.iou)

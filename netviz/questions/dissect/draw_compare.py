@@ -14,6 +14,7 @@ from netviz.questions.dissect.draw import (
     Group,
     all_categories,
     colour_of,
+    concept_colour,
     draw_bar,
     draw_heading,
     grouped,
@@ -94,7 +95,7 @@ def _draw(columns: Sequence[Counts]) -> Figure:
             canvas.text(*at, concept[1], style.LABEL, room=_NAME - 16, ha="right", va="center")
             for start, column in zip(starts, columns, strict=True):
                 length = room * value_of(column, concept, counted) / full
-                draw_bar(canvas, start, y, length, colour)
+                draw_bar(canvas, start, y, length, concept_colour(concept, colour))
                 told, shade = _told(column, concept, counted)
                 # Behind the line of the level, where that is drawn.
                 x = start + (length if counted else room) + 6

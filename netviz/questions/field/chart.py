@@ -21,6 +21,8 @@ _LONGEST: Final = 84
 _ROOM_ABOVE: Final = 46
 _TICK: Final = 17
 
+_DOTS: Final = (0, (1, 1.5))
+
 _MARKS: Final = {
     "exact": ("o", "full"),
     "upper_bound": ("o", "none"),
@@ -65,7 +67,8 @@ def chart(canvas: Canvas, result: FieldResult, box: Box) -> Axes:
     places = np.arange(len(sizes))
     known = np.isfinite(sizes).all(axis=1)
     high, wide = result.input_shape[1:]
-    most = max([float(high), float(wide), *sizes[known].ravel().tolist()])
+    local = np.full_like(sizes, np.nan) if result.chart_local is None else result.chart_local
+    most = float(np.nanmax([high, wide, *sizes.ravel(), *local.ravel()]))
     axes.set_xlim(-0.5 - 0.01 * len(places), len(places) - 0.5 + 0.01 * len(places))
     axes.set_ylim(0, most * 1.08)
     _limits(axes, high, wide)
@@ -73,7 +76,11 @@ def chart(canvas: Canvas, result: FieldResult, box: Box) -> Axes:
     for column, colour, name in ((1, _OTHER_AXIS, "width"), (0, THEORY, "height"))[1 if same else 0 :]:
         # A layer that sees everything is no step of the growth: its size is the input's, whatever came before.
         grown = np.where(result.chart_status == "global", np.nan, sizes[:, column])
-        axes.plot(places, grown, color=colour, linewidth=0.9, label=name, zorder=2)
+        axes.plot(*_parted(places, grown), color=colour, linewidth=0.9, label=name, zorder=2)
+        if np.isfinite(local).any():
+            without = np.where(result.chart_status == "global", local[:, column], grown)
+            dots = {"linewidth": 1.1, "linestyle": _DOTS, "label": f"{name} without gates", "zorder": 1.9}
+            axes.plot(*_parted(places, without), color=colour, **dots)
         _points(axes, places, sizes[:, column], result.chart_status, colour)
     for at in places[~known]:
         axes.plot(
@@ -84,6 +91,13 @@ def chart(canvas: Canvas, result: FieldResult, box: Box) -> Axes:
     _frame(axes, result, width)
     _legend(axes, result, same)
     return axes
+
+
+def _parted(places: NDArray[np.intp], sizes: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Part a line where sizes fall: what runs next then begins another branch, and follows from an earlier layer."""
+    with np.errstate(invalid="ignore"):
+        falls = np.flatnonzero(np.diff(sizes) < 0) + 1
+    return np.insert(places.astype(np.float64), falls, np.nan), np.insert(sizes, falls, np.nan)
 
 
 def _below(result: FieldResult) -> float:
@@ -175,6 +189,8 @@ def _legend(axes: Axes, result: FieldResult, same: bool) -> None:
             marker, fill = _MARKS.get(status, ("x", "full"))
             colour = style.MUTED if status == "unknown" else THEORY
             handles.append(_mark(marker, colour, colour if fill == "full" else style.PAPER, 4.0, meaning))
+    if result.chart_local is not None and np.isfinite(result.chart_local).any():
+        handles.append(_line(THEORY, "without attention or gates", _DOTS))
     text = f"input, {high} px" if high == wide else f"input, {high}{TIMES}{wide} px"
     handles.append(_line(style.INK, text, (0, (4, 3))))
     if any(np.isfinite(result.size)):

@@ -1,7 +1,7 @@
 """The receptive field of a layer's units: what they can see, what they use, what they react to."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -176,6 +176,13 @@ def own_size(model: Model, photo: Photo) -> tuple[int, int] | None:
     return height, width
 
 
+def _local(fields: Sequence[Field | None]) -> NDArray[np.float64]:
+    """Return the sizes of fields at their own place, NaN where there are none."""
+    nothing = (np.nan, np.nan)
+    sizes = [nothing if one is None or one.status in ("global", "unknown") else one.size for one in fields]
+    return np.array(sizes, dtype=np.float64).reshape(-1, 2)
+
+
 def theoretical_result(
     model: Model,
     index: LayerIndex,
@@ -199,6 +206,7 @@ def theoretical_result(
         chart_layers=np.array([alias for alias, _ in chart]),
         chart_status=np.array([one.status for _, one in chart]),
         chart_sizes=np.array([one.size for _, one in chart], dtype=np.float64),
+        chart_local=_local([one.local for _, one in chart]),
         network=model.name,
         layer=layer.name,
         alias=layer.alias,

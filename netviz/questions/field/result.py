@@ -25,6 +25,9 @@ class FieldResult(Result):
         Every layer with maps, in running order: its alias, and the status of its field.
     chart_sizes : ndarray of float64, shape (L, 2)
         The size of its theoretical field, y and x, in pixels; NaN where unknown.
+    chart_local : ndarray of float64, shape (L, 2), or None
+        Of layers that see the whole image by attention, gates or statistics: the size without these, where it is
+        known; else NaN.
     network, layer, alias, layer_kind : str
         The network's name; the layer's dotted name, classic alias and kind.
     channels : int
@@ -88,6 +91,7 @@ class FieldResult(Result):
         "chart_layers": "listed?",
         "chart_status": "listed?",
         "chart_sizes": "listed? 2",
+        "chart_local": "listed? 2",
         "effective": "height width",
         "empirical": "empirical_units * *",
         "empirical_sizes": "empirical_units?",
@@ -95,6 +99,7 @@ class FieldResult(Result):
     ranges: ClassVar[dict[str, str]] = {
         "theoretical": "… or NaN",
         "chart_sizes": "0… or NaN",
+        "chart_local": "0… or NaN",
         "channels": "1…",
         "units": "0:channels",
         "map_shape": "1…1e9",
@@ -154,6 +159,7 @@ class FieldResult(Result):
     dead: tuple[int, ...] = ()
     still: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    chart_local: NDArray[np.float64] | None = None
 
     @property
     def size(self) -> tuple[float, float]:

@@ -164,13 +164,15 @@ def draw_matrix(
 
 
 def _grid(canvas: Canvas, box: Box, pitch: int, step: int) -> None:
-    """Part the kernels by lines one pixel wide; small cells stay together."""
+    """Part the kernels by lines; small cells stay together."""
     left, top, width, height = box
     if min(pitch, step) < 6:
         return
     lines: list[Box] = [(left, y, left + width, y) for y in range(int(top) + pitch, int(top + height), pitch)]
     lines += [(x, top, x, top + height) for x in range(int(left) + step, int(left + width), step)]
-    canvas.lines([(line, style.PAPER) for line in lines])
+    # The larger kernels are, the farther apart, or their weights look like one mass.
+    side = min(pitch, step)
+    canvas.lines([(line, style.PAPER) for line in lines], 4.0 if side >= 24 else 2.0 if side >= 16 else 1.0)
 
 
 def _marks(canvas: Canvas, x: float, first: float, pitch: int, tags: Sequence[str]) -> None:
@@ -217,7 +219,8 @@ def _draw_tiles(result: FiltersResult, view: FilterView) -> Figure:
     labels = _labels(result, view.units)
     widest = words.width(max(labels, key=len, default=""), style.LABEL)
     count, _, height, width = view.shares.shape
-    for target in (80 if count <= 40 else 64, 56, 48, 40, 32, 24, 16, 8):
+    largest = 200 if count <= 4 else 120 if count <= 12 else 80 if count <= 40 else 64
+    for target in (largest, *((80,) if largest > 80 else ()), 56, 48, 40, 32, 24, 16, 8):
         zoom = max(1, min(32, max(target, min(112, target * max(height, width) // 8)) // max(height, width)))
         column = max(width * zoom, int(widest) + 1)
         columns = columns_for(count, _LINE + height * zoom + _GAP, column + _GAP, 1.6)

@@ -2,6 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from matplotlib.collections import PolyCollection
 from scipy.interpolate import RegularGridInterpolator
 
 from netviz.fcn.dense.draw import interpolated
@@ -138,6 +139,47 @@ def test_one_map_is_drawn_by_itself():
     assert "its one map" in said
     assert "output" in said
     assert "yellow" not in said
+
+
+def test_what_each_scale_covers_is_outlined():
+    centers = {
+        "center_y_0": [9.5, 19.5],
+        "center_x_0": [9.5, 19.5, 29.5],
+        "center_y_1": [19.5],
+        "center_x_1": [39.5],
+    }
+    levels = {
+        **{name: np.array(values) for name, values in centers.items()},
+        "scores_0": np.zeros((1, 2, 3), np.float32),
+        "scores_1": np.zeros((1, 1, 1), np.float32),
+    }
+    two = {"strides": ((10.0, 10.0), (20.0, 20.0)), "windows": ((0.0, 0.0, 20.0, 20.0),) * 2}
+    drawn = figure(make(classes=1, scales=(1.0, 0.5), inputs=((60, 80), (30, 40)), levels=levels, **two))
+    paper = drawn.axes[0]
+    left, right, bottom, top = paper.images[1].get_extent()
+    down, across = (bottom - top) / 60, (right - left) / 80
+    white = [
+        one
+        for one in paper.collections
+        if isinstance(one, PolyCollection) and (one.get_edgecolor()[0] == 1).all()
+    ]
+    found = [one.get_paths()[0].vertices[[0, 2]] for one in white]
+    wanted = [((5, 5), (35, 25)), ((30, 10), (50, 30))]
+    for corners, (begin, end) in zip(found, wanted, strict=True):
+        for corner, (x, y), inside in zip(corners, (begin, end), (1, -1), strict=True):
+            np.testing.assert_allclose(corner - inside, (left + x * across, top + y * down))
+    assert [text.get_text() for text in paper.texts if text.get_path_effects()] == ["1", "0.5"]
+    assert "white: what the cells of each scale cover" in texts(drawn)
+
+
+def test_few_regions_are_outlined_and_many_not():
+    def outlined(count):
+        boxes = np.tile(np.array([[10, 10, 40, 60]]), (count, 1))
+        drawn = figure(compared(boxes=boxes, box_scores=np.arange(count, dtype=np.float32)))
+        return max(len(one.get_paths()) for one in drawn.axes[0].collections), "outlined" in texts(drawn)
+
+    assert outlined(8) == (8, True)
+    assert outlined(25) == (3, False)
 
 
 def test_pyramids_many_classes_and_holes():

@@ -6,7 +6,7 @@ import pytest
 from netviz.errors import LayerError, OutputError, ResultError
 from netviz.paper.style import CLASSES, DEAD
 from netviz.questions.dissect.csv import write_table
-from netviz.questions.dissect.draw import Counts, colour_of
+from netviz.questions.dissect.draw import Counts, colour_of, concept_colour
 from netviz.questions.dissect.draw_compare import comparison_figure
 from netviz.questions.dissect.draw_matrix import dissection_matrix_figure
 from netviz.questions.dissect.draw_units import dissection_units_figure
@@ -75,6 +75,16 @@ def test_counts_and_best_iou_are_written():
     assert "without a bar: 1 concept that no unit detects" in " ".join(text)
     assert colour_of("k", [*"abcdefghijklmnopqrstuvwxyz", "k"]) == CLASSES[10]
     assert colour_of("z", "abcdefghijklmnopqrstuvwxyz") == DEAD
+
+
+def test_colours_have_their_own_colours():
+    assert concept_colour(("colour", "yellow"), "#123456") == "#ffff00"
+    assert concept_colour(("color", "brown-c"), "#123456") == "#8b4513"
+    assert (
+        concept_colour(("object", "orange"), "#123456")
+        == concept_colour(("colour", "mauvish"), "#123456")
+        == "#123456"
+    )
 
 
 def test_without_detectors_the_best_iou_of_each_concept_is_drawn():

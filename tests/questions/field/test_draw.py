@@ -200,6 +200,22 @@ def test_square_fields_have_one_line(make):
     assert "from mul1 on a field can cover the input" in [text.get_text() for text in axes.texts]
 
 
+def test_no_line_between_branches_and_fields_without_gates(make):
+    sizes = np.repeat(np.array([[3.0], [15.0], [7.0], [48.0], [48.0]]), 2, axis=1)
+    local = np.full((5, 2), np.nan)
+    local[3] = 90
+    status = np.array(["exact", "exact", "exact", "global", "global"])
+    axes = chart(
+        figure(make(chart_sizes=sizes, chart_status=status, chart_local=local, input_shape=(3, 48, 48)))
+    )
+    np.testing.assert_array_equal(line(axes, "height").get_ydata(), [3, 15, np.nan, 7, np.nan, np.nan])
+    np.testing.assert_array_equal(
+        line(axes, "height without gates").get_ydata(), [3, 15, np.nan, 7, 90, np.nan]
+    )
+    assert axes.get_ylim()[1] > 90
+    assert "without attention or gates" in [text.get_text() for text in axes.get_legend().get_texts()]
+
+
 def test_unknown_and_global_fields(make):
     nothing = np.full((3, 2), np.nan)
     unknown = make(
