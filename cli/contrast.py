@@ -55,6 +55,13 @@ def odd(ctx: click.Context, param: click.Parameter, value: int) -> int:
     help="Whose constants lrn has: Krizhevsky's, or the defaults of torch.nn.LocalResponseNorm.",
 )
 @units_option("36 at most")
+@click.option(
+    "--scale",
+    type=click.Choice(["shared", "each"]),
+    default="shared",
+    show_default=True,
+    help="Draw all maps before by one scale, and all after by another, or each by its own range.",
+)
 @fit_option
 @size_option
 @result_options("contrast.png")

@@ -3,7 +3,7 @@
 It is made of blocks of maps, heat maps and histograms, each with its scale.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -81,12 +81,23 @@ def scale_of(values: NDArray[Any], within: float = 1.0, signed: bool = False) ->
 
 
 def block(
-    canvas: Canvas, maps: NDArray[np.float32], units: NDArray[np.int64], grid: Grid, left: float, top: float
+    canvas: Canvas,
+    maps: NDArray[np.float32],
+    units: NDArray[np.int64],
+    grid: Grid,
+    left: float,
+    top: float,
+    each: bool = False,
 ) -> float:
-    """Draw a scale, and below it maps on that scale with their numbers; return the y below."""
+    """Draw a scale, and below it maps on that scale, or each on its own, with their numbers; return the y below."""
     scale, lost = scale_of(maps, _WITHIN)
-    draw_bar(canvas, left, top, 240, scale)
+    peaks = [peak(one) for one in maps] if each else [1.0] * len(maps)
     notes = ["one scale for all maps", *said_beyond(lost)]
+    if each:
+        scale = scale_for(scale.low, scale.high, per_tile=True)
+        scale = replace(scale, low=-1.0 if scale.low < 0 else 0.0, high=1.0)
+        notes = ["each map by its own range, whose end is written above it"]
+    draw_bar(canvas, left, top, 240, scale)
     canvas.paragraph(left + 264, top + 9, notes, style.LABEL, grid.width - 264, step=_LINE)
     top += BAR
     boxes: list[Box] = []
@@ -94,8 +105,12 @@ def block(
         row, column = divmod(index, grid.columns)
         x, y = left + column * grid.cell[1], top + row * grid.cell[0]
         box = (x, y + _LINE, values.shape[1] * grid.zoom, values.shape[0] * grid.zoom)
-        canvas.values(values, box, scale)
+        canvas.values(values, box, scale, peaks[index])
         canvas.text(x, y + _LINE - 4, str(unit), style.LABEL, style.MUTED)
+        end = f"{'±' if scale.low < 0 else 'max '}{words.number(peaks[index])}"
+        room = words.width(f"{unit}  ", style.LABEL) + words.width(end, style.SMALL)
+        if each and room <= grid.cell[1] - GAP:
+            canvas.text(x + grid.cell[1] - GAP, y + _LINE - 4, end, style.SMALL, style.FAINT, ha="right")
         boxes.append(box)
     canvas.frames(boxes)
     return top + grid.height
@@ -117,7 +132,7 @@ def heat(canvas: Canvas, values: NDArray[np.float32], box: Box, lines: list[str]
 
 def draw_bar(canvas: Canvas, x: float, y: float, width: float, scale: Scale) -> None:
     """Draw a colour bar of any width with the numbers of its ends and middle, none of which leaves its width."""
-    first, _, last = canvas.bar(x, y, scale, width, _BAR_HEIGHT).get_xticklabels()
+    first, *_, last = canvas.bar(x, y, scale, width, _BAR_HEIGHT).get_xticklabels()
     first.set_horizontalalignment("left")
     last.set_horizontalalignment("right")
 
@@ -200,7 +215,7 @@ def _draw(result: ContrastResult) -> Figure:
         canvas.text(left, top + 12, heading, style.CAPTION + 1, weight="bold")
         room = words.width(heading, style.CAPTION + 1, bold=True) + 12
         canvas.text(left + room, top + 12, of, style.CAPTION, style.MUTED, room=grid.width - room)
-        block(canvas, maps[result.units], result.units, grid, left, top + _HEADING)
+        block(canvas, maps[result.units], result.units, grid, left, top + _HEADING, result.scale == "each")
     _summary(canvas, result, lower, (image_height, image_width), (panel_height, panel_width))
     return canvas.figure
 
@@ -264,6 +279,7 @@ def _caption(result: ContrastResult, reduction: int) -> list[str]:
         parts = [
             f"y = x / (k + {_ALPHA} Σx²)^β over 5 neighbouring maps, k = {k}, {_ALPHA} = {alpha}, β = 0.75 "
             f"({whose} constants)",
+            *_divided(result),
             f"local mean and std: {window}",
         ]
     else:
@@ -277,6 +293,19 @@ def _caption(result: ContrastResult, reduction: int) -> list[str]:
         parts.append(f"a pixel is the mean of {reduction}{TIMES}{reduction} positions")
     bad = sum(int(np.count_nonzero(~np.isfinite(maps))) for maps in (result.before, result.after))
     return [*parts, *bad_values(bad)]
+
+
+def _divided(result: ContrastResult) -> list[str]:
+    """Say by how much local response normalization divides, which maps on scales of their own do not show."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = result.before.astype(np.float64) / result.after
+    ratios = ratios[np.isfinite(ratios)]
+    if not ratios.size:
+        return []
+    low, middle, high = np.quantile(ratios, (0.0, 0.5, 1.0))
+    return [
+        f"values are divided by {words.span(low, high)}, half of them by less than {words.number(middle)}"
+    ]
 
 
 def _claim(result: ContrastResult) -> list[str]:

@@ -44,6 +44,7 @@ def contrast(
     across: str = "maps",
     constants: str = "paper",
     units: int | str | Iterable[int] | None = None,
+    scale: str = "shared",
     **options: Unpack[ImageOptions],
 ) -> ContrastResult:
     """Normalize the contrast of a layer's maps, and measure what that changes around each position.
@@ -69,6 +70,8 @@ def contrast(
         Whose constants ``"lrn"`` has.
     units : int, str or iterable of int, optional
         Which units to draw: ``"0:16"``, ``"3,7"``; by default 36 at most.
+    scale : {"shared", "each"}
+        Whether all maps before are drawn by one scale, and all after by another, or each by its own range.
     **options
         As for `netviz.load`; `size` as for `netviz.layers`, `fit` as for `netviz.maps`.
 
@@ -87,7 +90,7 @@ def contrast(
     ModelError
         If MODEL cannot be opened or cannot run.
     ValueError
-        If `method`, `window`, `sigma`, `across` or `constants` is out of range.
+        If `method`, `window`, `sigma`, `across`, `constants` or `scale` is out of range.
 
     References
     ----------
@@ -99,6 +102,8 @@ def contrast(
         raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
     if constants not in CONSTANTS:
         raise ValueError(f"constants must be 'paper' or 'pytorch', not {constants!r}")
+    if scale not in ("shared", "each"):
+        raise ValueError(f"scale must be 'shared' or 'each', not {scale!r}")
     check_window(window, sigma, across)
     opened = open_model(model, **options)
     found = opened.layer(layer)
@@ -149,6 +154,7 @@ def contrast(
         constants=constants if method == "lrn" else "",
         recorded=recorded,
         c=float(was.floor.double().mean()) if lcn else None,
+        scale=scale,
         floor_share=float((was.std < was.floor).double().mean()) if lcn else None,
     )
 

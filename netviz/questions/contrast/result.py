@@ -50,6 +50,9 @@ class ContrastResult(Result):
         maps, where each has its own); None for the other methods.
     floor_share : float or None
         The share of positions at which `c` is the divisor, 0 … 1; None for the other methods.
+    scale : str
+        ``"shared"`` (one scale for all maps before, and one for all after) or ``"each"`` (every map by its own
+        range).
     """
 
     kind: ClassVar[str] = "contrast"
@@ -75,6 +78,7 @@ class ContrastResult(Result):
         "window": "1…",
         "sigma": "0…",
         "across": "maps | each",
+        "scale": "shared | each",
         "constants": "paper | pytorch | ",
         "c": "any",
         "floor_share": "any",
@@ -102,3 +106,4 @@ class ContrastResult(Result):
     recorded: str
     c: float | None
     floor_share: float | None
+    scale: str = "shared"

@@ -87,6 +87,30 @@ def test_every_scale_is_declared():
     assert "0.5 % of the values lie beyond its ends" in texts(drawn)
 
 
+def test_each_map_by_its_own_range():
+    result = make(scale="each")
+    drawn = figure(result)
+    images = drawn.axes[0].images[:10]
+    ends = [
+        float(np.abs(maps[unit]).max()) for maps in (result.before, result.after) for unit in result.units
+    ]
+    assert [image.get_clim()[1] for image in images] == pytest.approx(ends)
+    said = [text.get_text() for text in drawn.axes[0].texts]
+    assert {f"±{end:.3g}" for end in ends} <= set(said)
+    assert [label.get_text() for label in labelled(drawn, "scale")[0].get_xticklabels()] == [
+        "\u2212max",
+        "0",
+        "max",
+    ]
+
+
+def test_what_lrn_divides_by_is_said():
+    before = np.random.default_rng(2).random((5, 12, 16)).astype(np.float32)
+    after = before / np.linspace(1, 3, before.size, dtype=np.float32).reshape(before.shape)
+    said = texts(figure(make(method="lrn", before=before, after=after, c=None, floor_share=None)))
+    assert "values are divided by 1 … 3, half of them by less than 2" in said
+
+
 def test_histograms_count_every_value():
     result = make(units=np.array([0]))
     one, other = labelled(figure(result), "histogram")
