@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from markupsafe import Markup
 
-from netviz.results.survey import FieldRecord
+from netviz.results.survey import FieldRecord, OptionsRecord, SurveyRecord
 
 from .manifest import Legend, Made, Picture, Sheet
 
@@ -36,9 +36,41 @@ class Tiled(Protocol):
         """Width and height of a tile in pixels."""
 
 
-def command(verb: str, *words: str) -> str:
-    """Write a command line, quoted for a shell, on one line."""
-    return shlex.join(["netviz", verb, *(" ".join(word.split()) for word in words)])
+_OF_A_SURVEY = ("layers", "quick", "full")
+_WITHOUT_FIT = ("filters", "draw", "dense", "fcn", "dissect")
+
+
+def command(verb: str, *words: str, run: SurveyRecord | None = None) -> str:
+    """Write a command line, quoted for a shell, on one line.
+
+    Parameters
+    ----------
+    run : SurveyRecord, optional
+        Whose network it names: what was typed to open that and to bring images to it is typed again.
+    """
+    opening = {} if run is None else options(run.options)
+    again = [
+        word
+        for name, values in opening.items()
+        if name not in _OF_A_SURVEY and not (name == "fit" and verb in _WITHOUT_FIT)
+        for word in option(name, values)
+    ]
+    return shlex.join(["netviz", verb, *(" ".join(word.split()) for word in (*words, *again))])
+
+
+def options(asked: OptionsRecord) -> dict[str, tuple[str, ...]]:
+    """Return what was asked for, as a command line spells it; a switch has no values."""
+    given = {}
+    for name, value in sorted(vars(asked).items()):
+        if value not in (None, False, ()):
+            values = value if isinstance(value, tuple) else () if value is True else (value,)
+            given[name.replace("_", "-")] = tuple(map(str, values))
+    return given
+
+
+def option(name: str, values: Sequence[str]) -> list[str]:
+    """Return the words of an option: once for each value, or of a switch alone."""
+    return [word for value in values for word in (f"--{name}", value)] if values else [f"--{name}"]
 
 
 def sized(size: Sequence[int] | None) -> list[str]:

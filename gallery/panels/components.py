@@ -169,7 +169,7 @@ def _drawing(
         *sized(image.size),
     ]
     if one.file is None:
-        return Drawing(photo, None, one.missing, command(*words), verb=one.verb)
+        return Drawing(photo, None, one.missing, command(*words, run=addresses.run), verb=one.verb)
     result = load_kind(one.file, KINDS[one.verb])
     picture = write_figure(result, _file(addresses, component, one, "jpg"), write)
     units: tuple[int, ...] = ()
@@ -184,7 +184,9 @@ def _drawing(
         words += ["--units", ",".join(map(str, units))]
     kept = write_copy(one.file, _file(addresses, component, one, "npz"), write)
     size = one.file.stat().st_size
-    return Drawing(photo, picture, "", command(*words), kept, size, one.verb, steps, kinds, units)
+    return Drawing(
+        photo, picture, "", command(*words, run=addresses.run), kept, size, one.verb, steps, kinds, units
+    )
 
 
 def component_title(component: Component) -> str:

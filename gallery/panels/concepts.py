@@ -360,6 +360,7 @@ def _dissect(addresses: Addresses, names: Sequence[str]) -> str:
         *sized(addresses.run.size),
         "-o",
         "RUN",
+        run=addresses.run,
     )
 
 
@@ -382,7 +383,7 @@ def _segment(addresses: Addresses, name: str, unit: int, number: int) -> str:
         "--run",
         "RUN/patches",
     )
-    return command("segment", typed, *words, *asked, "-o", "mask.png")
+    return command("segment", typed, *words, *asked, "-o", "mask.png", run=addresses.run)
 
 
 def _read_table(run: DissectionRun, file: str) -> bytes:

@@ -254,7 +254,7 @@ def draw_fcn(addresses: Addresses, photos: tuple[Photo, ...], write: Write) -> F
 def _streams(one: StreamsOnImage, addresses: Addresses, photo: Photo, write: Write) -> Streams:
     words = ["show", addresses.run.images[one.image].source, "--model", addresses.run.model]
     if one.file is None:
-        return Streams(photo, None, one.missing, command("fcn", *words))
+        return Streams(photo, None, one.missing, command("fcn", *words, run=addresses.run))
     result = load_kind(one.file, StreamsResult)
     shape = result.image.shape[:2]
     if shape != tuple(result.original):
@@ -286,7 +286,7 @@ def _streams(one: StreamsOnImage, addresses: Addresses, photo: Photo, write: Wri
         photo,
         picture,
         "",
-        command("fcn", *words),
+        command("fcn", *words, run=addresses.run),
         address,
         len(facts),
         views=tuple(views),
@@ -310,7 +310,8 @@ def _told(result: StreamsResult, raster: Raster) -> tuple[float | None, str, int
 
 
 def _heat(one: OnImage, addresses: Addresses, photo: Photo, write: Write) -> Heat:
-    typed = command("dense", addresses.run.images[one.image].source, "--model", addresses.run.model)
+    run = addresses.run
+    typed = command("dense", run.images[one.image].source, "--model", run.model, run=run)
     if one.file is None:
         return Heat(photo, None, one.missing, typed)
     result = load_kind(one.file, DenseResult)
@@ -330,7 +331,7 @@ def _heat(one: OnImage, addresses: Addresses, photo: Photo, write: Write) -> Hea
 def _comparison(one: OnImage, addresses: Addresses, photo: Photo, write: Write) -> Comparison:
     words = [addresses.run.images[one.image].source, "--model", addresses.run.model, "--compare"]
     if one.file is None:
-        return Comparison(photo, None, one.missing, command("dense", *words))
+        return Comparison(photo, None, one.missing, command("dense", *words, run=addresses.run))
     result = load_kind(one.file, CompareResult)
     rows = tuple(Cost(*row) for row in result.rows)
     regions = len(result.boxes)
@@ -339,7 +340,7 @@ def _comparison(one: OnImage, addresses: Addresses, photo: Photo, write: Write) 
         photo,
         picture,
         "",
-        command("dense", *words, "--regions", str(regions)),
+        command("dense", *words, "--regions", str(regions), run=addresses.run),
         kept,
         one.file.stat().st_size,
         name=result.label or f"class {result.class_index}",

@@ -267,9 +267,9 @@ def read_fields(addresses: Addresses, place: int, write: Write) -> Fields | None
         stride=measured.stride if measured else 0,
         covered=covered,
         reason="" if measured else f"Nothing was covered{' in the quick form' if quick else ''}",
-        theory=command("field", *words, "theoretical", *asked),
-        gradient=command("field", *words, "effective", *asked, *shown(seen)),
-        occlusion=command("field", *words, "empirical", *asked, *shown(covered)),
+        theory=command("field", *words, "theoretical", *asked, run=addresses.run),
+        gradient=command("field", *words, "effective", *asked, *shown(seen), run=addresses.run),
+        occlusion=command("field", *words, "empirical", *asked, *shown(covered), run=addresses.run),
         data=data,
         bytes=weight,
     )

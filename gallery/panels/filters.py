@@ -114,7 +114,7 @@ def draw_filters(
         sort=result.sort,
         dead=result.dead,
         duplicates=result.duplicates,
-        command=command("filters", run.model, *words),
+        command=command("filters", run.model, *words, run=run),
     )
     return filters, write_preview(sheet, preview, write)
 

@@ -93,7 +93,7 @@ def _hypercolumn(
     """Draw the hypercolumns of one photograph, and copy their file where that is small."""
     image = addresses.run.images[one.image]
     words = [image.source, "--model", addresses.run.model, "--layers", ",".join(names), *sized(image.size)]
-    typed = command("hypercolumn", *words)
+    typed = command("hypercolumn", *words, run=addresses.run)
     if one.file is None:
         return Hypercolumn(photo, None, one.missing, typed, layers=stacked)
     result = load_kind(one.file, HypercolumnResult)

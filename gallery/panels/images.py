@@ -166,7 +166,9 @@ def draw_photo(addresses: Addresses, place: int, write: Write) -> Photo:
 
 
 def thumbnail(data: bytes) -> Pixels:
-    """Decode a PNG and reduce it to a short side of :data:`SMALL` pixels, if it is larger.
+    """Decode a PNG and bring it to a short side of :data:`SMALL` pixels, if it is larger, or much smaller.
+
+    A small one is enlarged by a whole number, with hard edges.
 
     Raises
     ------
@@ -175,6 +177,11 @@ def thumbnail(data: bytes) -> Pixels:
     """
     with Image.open(io.BytesIO(data)) as image:
         pixels = image.convert("RGB")
+    times = SMALL // min(pixels.size)
+    if times > 1:
+        return np.asarray(
+            pixels.resize((pixels.width * times, pixels.height * times), Image.Resampling.NEAREST)
+        )
     scale = min(1.0, SMALL / min(pixels.size))
     size = (max(1, round(pixels.width * scale)), max(1, round(pixels.height * scale)))
     return np.asarray(pixels.resize(size, Image.Resampling.LANCZOS, reducing_gap=2))
@@ -207,7 +214,7 @@ def draw_images(
                 page=_page(addresses, place),
                 photo=photo,
                 source=image.source,
-                command=command("maps", *words),
+                command=command("maps", *words, run=addresses.run),
                 glimpses=_glimpses(addresses, place, write),
                 drawings=tuple((one, few) for one, few in drawings if few),
                 minimal=next((one for one in (minimal.shown if minimal else ()) if one.photo == photo), None),

@@ -75,7 +75,7 @@ def draw_maps(
         shape=(height, width),
         scale=result.scale,
         sort=result.sort,
-        command=command("maps", run.images[image].source, *words, "--units", drawn),
+        command=command("maps", run.images[image].source, *words, "--units", drawn, run=run),
     )
     return maps, write_preview(sheet, preview, write)
 
@@ -104,7 +104,8 @@ def maps_note(maps: Maps) -> str:
 
 def unit_command(maps: Maps, unit: int) -> str:
     """Return the command that draws one unit's map on a photograph."""
-    return f"{maps.command.rsplit(' --units ', 1)[0]} --units {unit}"
+    start, _, rest = maps.command.rpartition(" --units ")
+    return " ".join([start, "--units", str(unit), *rest.split(" ")[1:]])
 
 
 def legends(maps: Sequence[tuple[Maps, Tile]]) -> list[tuple[str, Legend]]:

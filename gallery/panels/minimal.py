@@ -92,7 +92,7 @@ def draw_minimal(addresses: Addresses, photos: tuple[Photo, ...], write: Write) 
 def _minimal(one: OnImage, addresses: Addresses, photo: Photo, segments: int, write: Write) -> Minimal:
     image = addresses.run.images[one.image]
     words = [image.source, "--model", addresses.run.model, "--segments", str(segments), *sized(image.size)]
-    typed = command("minimal", *words)
+    typed = command("minimal", *words, run=addresses.run)
     if one.file is None:
         return Minimal(photo, None, one.missing, typed)
     result = load_kind(one.file, MinimalResult)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from netviz.results.survey import ConceptsRecord, Missing, PatchesRecord, SurveyRecord
 
 from ..panel import Panel
-from ..words import command, sized
+from ..words import command, option, options, sized
 
 _NONE = {
     "concepts": "No concepts",
@@ -46,16 +46,10 @@ def tell_origin(run: SurveyRecord) -> Origin:
     images = run.patches.images if isinstance(run.patches, PatchesRecord) else ()
     data = run.concepts.data if isinstance(run.concepts, ConceptsRecord) else None
     known = {"images": images, "data": () if data is None else (data,), "size": tuple(sized(run.size)[1:])}
-    # As a command line spells it: a switch has no values.
-    asked: dict[str, tuple[str, ...]] = {}
-    for name, value in sorted(vars(run.options).items()):
-        if value not in (None, False, ()):
-            values = value if isinstance(value, tuple) else () if value is True else (value,)
-            asked[name.replace("_", "-")] = tuple(map(str, values))
+    asked = options(run.options)
     words = [run.model]
     for name, values in (known | asked).items():
-        switch = name in asked and not values
-        words += [f"--{name}"] if switch else [word for value in values for word in (f"--{name}", value)]
+        words += option(name, values) if values or name in asked else []
     given = [("photographs", ", ".join(images) if images else f"{len(run.images)} of scikit-image")]
     for name, values in (known | asked).items():
         if name != "images" and (values or name in asked):

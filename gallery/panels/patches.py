@@ -253,7 +253,7 @@ def draw_patches(addresses: Addresses, place: int, memory: Memory, write: Write)
         beyond=result.beyond(units),
         margins=margins,
         missing=missing,
-        find=command("patches", run.model, *asked, *named, *sized(run.size), "-o", "RUN"),
+        find=command("patches", run.model, *asked, *named, *sized(run.size), "-o", "RUN", run=run),
         draw=command("draw", "RUN", *named, *drawn, "-o", "patches.png"),
     )
     data = write_copy(layer.patches, _numbers(addresses, place), write)

@@ -20,7 +20,9 @@ from netviz.errors import ModelError
 from netviz.models.layers import Arrangement, Kernel, Layer, LayerIndex
 from netviz.models.model import image_channels, unwrap
 
-SIZES = ((224, 224), (299, 299), (256, 256), (227, 227), (64, 64), (32, 32), (28, 28), (96, 96), (512, 512))
+SIZES = tuple(
+    (side, side) for side in (224, 299, 256, 227, 64, 32, 28, 96, 512, 128, 16, 8, 48, 112, 160, 192, 384)
+)
 _CONSTANTS = names("constant")
 RANDOM = "the network draws random numbers as it runs: answers differ from run to run"
 _OPERATORS = "Couldn't load custom C++ ops"

@@ -318,7 +318,7 @@ def _fingerprint(scope: Scope, typed: str | None, asked: OptionsRecord) -> dict[
 def _input(scope: Scope) -> str:
     """Say what becomes of the images, and for which size the layers' shapes hold where images differ."""
     known, size, shape = scope.model.preprocessing, scope.size, scope.index.input_shape
-    text = str(known if size is None else known.sized(*size))
+    text = str(scope.preprocessing)
     if known.crop is not None or size is not None or shape is None:
         return text
     return f"{text}; layer shapes for {shape[1]}×{shape[2]} pixels"

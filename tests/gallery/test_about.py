@@ -2,11 +2,15 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from netviz._version import __version__
 from netviz.gallery.build import build
+from netviz.gallery.words import command
+from netviz.results.survey import OptionsRecord, SurveyRecord
 from support.images import add_images
 
 
@@ -33,6 +37,18 @@ def test_versions_and_options_of_each_run(about: str) -> None:
 def test_the_command_that_makes_it_again(about: str) -> None:
     assert "netviz gallery toy --size 48x64 --full --layers &#39;conv*&#39; --seed 3 -o SITE" in about
     assert "netviz gallery toy --images &#39;my photos/&lt;x&gt;&#39; -o SITE" in about
+
+
+def test_the_command_of_a_picture_opens_the_network_as_the_run_did() -> None:
+    asked = OptionsRecord(
+        (), True, False, True, "my net.pth", 3, mean="0.5", channel_order="bgr", fit="resize"
+    )
+    run = cast(SurveyRecord, SimpleNamespace(options=asked))
+    opening = "--mean 0.5 --seed 3 --trust --weights 'my net.pth'"
+    assert command("filters", "toy", run=run) == f"netviz filters toy --channel-order bgr {opening}"
+    assert command("maps", "cat.png", "--units", "1", run=run) == (
+        f"netviz maps cat.png --units 1 --channel-order bgr --fit resize {opening}"
+    )
 
 
 def test_each_kind_of_picture_names_its_source(about: str) -> None:

@@ -91,8 +91,9 @@ def test_the_facts_for_json(builder):
 
 
 def test_input_size_is_found_when_nothing_tells_it():
-    digits = nn.Sequential(nn.Conv2d(1, 6, 5, padding=2), nn.Flatten(), nn.Linear(6 * 28 * 28, 10))
-    assert index_layers(digits).input_shape == (1, 28, 28)
+    for side in (28, 8):
+        digits = nn.Sequential(nn.Conv2d(1, 6, 5, padding=2), nn.Flatten(), nn.Linear(6 * side * side, 10))
+        assert index_layers(digits).input_shape == (1, side, side)
 
 
 def test_weights_alone_still_list_convolutions():
