@@ -106,7 +106,7 @@ def open_pretrained(
     model = believed(model, said)
     if not all(re.fullmatch(r"LABEL_\d+", str(one)) for one in _mapping(config.get("id2label")).values()):
         model = believed(model, told_by_file({"id2label": config["id2label"]}, model.weights))
-    return replace(model, doubts=_doubts(missing, seed))
+    return replace(model, doubts=_doubts(missing, seed), headless=_headless(missing, model.weights))
 
 
 def _where(name: str, seed: int | None) -> str:
@@ -120,6 +120,15 @@ def _doubts(missing: Sequence[str], seed: int | None) -> tuple[str, ...]:
         return ()
     some = f"{missing[0]}{', …' if len(missing) > 1 else ''}"
     return (f"the file lacks {len(missing)} of its weights ({some}), which are chance",)
+
+
+def _headless(missing: Sequence[str], weights: Mapping[str, Tensor]) -> str:
+    """Say what a file lacks if that is all of one part of the network, its head."""
+    parts = {name.partition(".")[0] for name in missing}
+    own = [name for name in weights if name.partition(".")[0] in parts]
+    if len(parts) != 1 or {*own} - {*missing}:
+        return ""
+    return f"lacks all {len(missing)} weights of {parts.pop()}"
 
 
 def _library(name: str, needed_for: str) -> ModuleType:

@@ -138,7 +138,10 @@ def test_several_files_pickles_and_other_settings(ant, tmp_path):
     torch.save(
         {key: value for key, value in state.items() if "classifier" not in key}, old / "pytorch_model.bin"
     )
-    assert "lacks 2 of its weights (classifier.1.bias, …)" in library.load(old).doubts[0]
+    model = library.load(old)
+    assert "lacks 2 of its weights (classifier.1.bias, …)" in model.doubts[0]
+    with pytest.raises(ModelError, match="lacks all 2 weights of classifier: there are no class scores"):
+        library.occlusion("skimage:coffee", model=model)
 
 
 def test_code_in_a_folder_is_not_run_without_trust(ant, tmp_path):
