@@ -6,12 +6,14 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from types import CellType, FunctionType, MethodType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from netviz.capture.state import is_filled, slots_of
+
+_N = TypeVar("_N", bound=nn.Module)
 
 _Memo = dict[int, Any]
 
@@ -31,9 +33,9 @@ def stand_in(network: nn.Module) -> nn.Module:
     return made
 
 
-def duplicate(network: nn.Module) -> nn.Module:
+def duplicate(network: _N) -> _N:
     """Return a copy of a network with tensors of its own; what cannot be copied (a lock, an open file) it shares."""
-    made: nn.Module = _copied(network, {}, _with_values)
+    made: _N = _copied(network, {}, _with_values)
     return made
 
 
