@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .options import debug_option, out_option
-from .output import say
+from .output import say, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,11 +39,9 @@ def draw(
     """
     from pathlib import Path
 
-    from netviz.questions.drawing import draw as draw_result
-
     out = out or _picture_name(Path(results[0]), len(results), layer, show)
     result = results[0] if len(results) == 1 else results
-    say(f"wrote {draw_result(result, out, layer=layer, units=units, show=show, tell=say)}")
+    write(result, out, layer=layer, units=units, show=show, tell=say)
 
 
 def _picture_name(path: "Path", count: int, layer: str | None, show: str | None) -> str:

@@ -16,7 +16,7 @@ from .options import (
     result_options,
     size,
 )
-from .output import Progress, deliver_each, print_json, print_lines, say
+from .output import Progress, deliver_each, print_json, print_lines, say, write
 
 
 @click.group()
@@ -214,9 +214,7 @@ def evaluate(data: str, model: str, out: str | None, as_json: bool, **options: A
 
     result = measure(data, model, progress=Progress(), **options)
     if out is not None:
-        from netviz.questions.drawing import draw
-
-        say(f"wrote {draw(result, out)}")
+        write(result, out)
     if as_json:
         print_json(result.told())
     elif out is None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from .output import check_output, say
+from .output import DENSITY, check_output, say
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -286,9 +286,43 @@ def out_option(help: str, default: str | None = None) -> Callable[[F], F]:
                 check_output(out)
             return command(*args, **options)
 
-        return click.option("-o", "--out", metavar="OUT", help=help)(cast(F, checked))
+        return click.option("-o", "--out", metavar="OUT", help=help)(density_options(cast(F, checked)))
 
     return add
+
+
+def density_options(command: F) -> F:
+    """Add ``--width`` and ``--dpi``, which `deliver` looks at when it writes a picture."""
+
+    def note(ctx: click.Context, param: click.Parameter, value: float | None) -> None:
+        if value is not None:
+            if value != value:
+                raise click.BadParameter("nan is no density; give pixels per inch, such as 200")
+            told = ctx.find_root().meta.setdefault(DENSITY, {})
+            told[param.name] = value
+            if len(told) > 1:
+                raise click.UsageError(
+                    "--width and --dpi both say how many pixels a picture has; give one of them"
+                )
+
+    for option in (
+        click.option(
+            "--dpi",
+            type=click.FloatRange(20, 600),
+            expose_value=False,
+            callback=note,
+            help="Pixels per inch of a PNG, or of the images inside an SVG or PDF.  [default: 100, and 200]",
+        ),
+        click.option(
+            "--width",
+            type=click.IntRange(100, 8000),
+            expose_value=False,
+            callback=note,
+            help="Width of a PNG in pixels; letters and lines grow with it.  [default: what the picture needs]",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def result_options(default: str) -> Callable[[F], F]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from netviz.errors import printable
+from netviz.errors import OutputError, printable
 
 if TYPE_CHECKING:
     from netviz.fcn.streams.result import StreamsResult
@@ -49,13 +49,30 @@ def check_output(out: str) -> None:
     Raises
     ------
     OutputError
-        If the suffix is of no kind that netviz writes, or the file cannot be written.
+        If the suffix is of no kind that netviz writes, ``--width`` is not for it, or the file cannot be written.
     """
     from netviz.paper.saving import PICTURES, suffix_of
     from netviz.results.files import check_writable
 
-    suffix_of(out, (*PICTURES, ".npz"))
+    if suffix_of(out, (*PICTURES, ".npz")) != ".png" and "width" in _density():
+        raise OutputError(f"{out} has no width in pixels: only a .png has; leave --width out, or give --dpi")
     check_writable(out)
+
+
+DENSITY = "netviz.density"
+"""Under which name the command's context holds the width or density of its picture."""
+
+
+def write(result: Any, out: "str | Path", **options: Any) -> None:
+    """Write what `netviz.draw` takes, as large as the command's options say, and say so."""
+    from netviz.questions.drawing import draw
+
+    say(f"wrote {draw(result, out, **_density(), **options)}")
+
+
+def _density() -> dict[str, Any]:
+    context = click.get_current_context(silent=True)
+    return context.find_root().meta.get(DENSITY, {}) if context else {}
 
 
 def deliver(result: "Result", out: str | None, default: str, as_json: bool) -> None:
@@ -63,9 +80,7 @@ def deliver(result: "Result", out: str | None, default: str, as_json: bool) -> N
     if as_json:
         print_json(result.summary())
     if out is not None or not as_json:
-        from netviz.questions.drawing import draw
-
-        say(f"wrote {draw(result, out or default)}")
+        write(result, out or default)
 
 
 def deliver_each(
@@ -82,7 +97,6 @@ def deliver_each(
     out, default, as_json
         As for `deliver`.
     """
-    from netviz.questions.drawing import draw
     from netviz.results.names import unique_name
 
     facts: list[Any] = []
@@ -93,7 +107,7 @@ def deliver_each(
         if out is not None or not as_json:
             name = unique_name(result.image_name, taken)
             file = path.with_name(f"{path.stem}-{name}{path.suffix}") if count > 1 else path
-            say(f"wrote {draw(result, file)}")
+            write(result, file)
     if as_json:
         print_json(facts if count > 1 else facts[0])
 

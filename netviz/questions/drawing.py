@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from netviz.errors import OutputError
-from netviz.paper.saving import PICTURES, encode_figure, save_figure, suffix_of, title_of
+from netviz.paper.saving import PICTURES, check_density, encode_figure, save_figure, suffix_of, title_of
 from netviz.questions import table
 from netviz.questions.dissect.picture import (
     SHOWN,
@@ -77,6 +77,8 @@ def draw(
     layer: str | None = None,
     units: int | str | Iterable[int] | None = None,
     show: str | None = None,
+    width: int | None = None,
+    dpi: float | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Path:
     """Draw a result, the file of one, a layer of a run, or several dissections side by side, into a picture file.
@@ -95,6 +97,11 @@ def draw(
     show : {"concepts", "units", "matrix"}, optional
         What of a dissection: how many units detect each concept (unless said otherwise), the best units of each with
         their patches and masks, or units against concepts.
+    width : int, optional
+        Of a PNG, in pixels; letters and lines grow with it.
+    dpi : float, optional
+        Instead of `width`, pixels per inch: of a PNG, by default 100; of the images inside an SVG or PDF, by default
+        200.
     tell : callable, optional
         Called with a line for a person, such as how many images of a run have gone.
 
@@ -113,10 +120,12 @@ def draw(
         If the suffix of `out` is another, it cannot be written, a run's images have gone, or an option is not for
         this kind of result.
     ValueError
-        If `show` is none of the values named here.
+        If `show` is none of the values named here, or `width` or `dpi` is out of range.
     """
+    check_density(width, dpi)
     if suffix_of(out, (*PICTURES, ".npz")) != ".npz":
-        return save_figure(picture(result, layer=layer, units=units, show=show, tell=tell), out)
+        drawn = picture(result, layer=layer, units=units, show=show, tell=tell)
+        return save_figure(drawn, out, width=width, dpi=dpi)
     _check_show(show)
     sources = _sources(result)
     if len(sources) != 1:

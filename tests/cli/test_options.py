@@ -4,6 +4,7 @@ import inspect
 import typing
 
 import pytest
+from PIL import Image
 
 import netviz
 from netviz.cli.main import netviz as group
@@ -31,3 +32,19 @@ def keywords(function):
 def test_every_option_is_a_keyword_of_the_function(verb):
     asked = {option.name for option in group.commands[verb].params if option.expose_value}
     assert asked - OWN.get(verb, {"as_json", "out"}) <= keywords(getattr(netviz, verb))
+
+
+def test_how_large_a_picture_is(netviz, tmp_path):
+    for asked, width in ((("--width", 1000), 1000), (("--dpi", 50), None)):
+        out = tmp_path / "f.png"
+        assert netviz("filters", "support.network:Labeller", *asked, "-o", out).status == 0
+        with Image.open(out) as picture:
+            assert picture.width == (width or 380)
+    for wrong, said in (
+        (("--width", 1000, "--dpi", 50), "give one of them"),
+        (("--dpi", "nan"), "nan is no density"),
+        (("--width", 1000, "-o", tmp_path / "f.svg"), "only a .png has"),
+    ):
+        done = netviz("filters", "support.network:Labeller", *wrong)
+        assert done.status in (1, 2)
+        assert said in done.err

@@ -148,6 +148,25 @@ def test_draw_takes_a_result_or_its_file(results, tmp_path):
         draw(tmp_path / "missing.npz", tmp_path / "c.png")
 
 
+def test_width_and_density(results, tmp_path):
+    result = results["maps"]
+
+    def size(**options):
+        with Image.open(netviz.draw(result, tmp_path / "a.png", **options)) as picture:
+            return picture.size
+
+    width, height = size()
+    assert size(dpi=200) == (2 * width, 2 * height)
+    assert size(width=1921)[0] == 1921
+    assert size(width=1921)[1] == pytest.approx(1921 * height / width, abs=1)
+    for wrong in ({"width": 99}, {"dpi": 1000}, {"dpi": float("nan")}, {"width": 800, "dpi": 100}):
+        with pytest.raises(ValueError, match=r"width|dpi"):
+            netviz.draw(result, tmp_path / "b.png", **wrong)
+    with pytest.raises(OutputError, match=r"no width in pixels: only a \.png"):
+        netviz.draw(result, tmp_path / "b.svg", width=800)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
 def test_an_unwritable_place_leaves_nothing(results, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"):
