@@ -20,7 +20,7 @@ from netviz.paper.layout import (
     layer_name,
     seen_size,
 )
-from netviz.paper.scales import finite_range, said_beyond
+from netviz.paper.scales import Floats, finite_range, said_beyond
 from netviz.paper.tiles import columns_for
 from netviz.paper.words import TIMES
 from netviz.questions.maps.result import MapsResult
@@ -93,13 +93,16 @@ def _draw(result: MapsResult) -> Figure:
         canvas.frames(boxes)
         return canvas.figure
     for index, unit in enumerate(view.units):
-        x, y, _, height = tile = panels.box(index, top)
+        x, y, _, tall = tile = panels.box(index, top)
         boxes.append(tile)
         peak, floor = float(view.peaks[index]), float(view.floors[index])
-        canvas.values(view.values[index], tile, view.scale, peak, floor=floor)
+        if min(result.maps.shape[1:]) == 1:
+            _draw_profile(canvas, view.values[index].ravel(), tile, view.scale.limits(peak, floor))
+        else:
+            canvas.values(view.values[index], tile, view.scale, peak, floor=floor)
         canvas.text(x, y - 4, str(unit), style.LABEL, style.MUTED)
         if view.scale.per_tile:
-            canvas.text(x, y + height + 11, _own(result, view, index), style.SMALL, style.FAINT)
+            canvas.text(x, y + tall + 11, _own(result, view, index), style.SMALL, style.FAINT)
     canvas.frames(boxes)
     return canvas.figure
 
@@ -127,6 +130,8 @@ def _arrange(result: MapsResult, left: int) -> tuple[Panels, int]:
         zoom = max(1, min(48, target // side))
         reduction = max(1, -(-side // limit))
         tile_height, tile_width = (-(-length // reduction) * zoom for length in (height, width))
+        if min(height, width) == 1:
+            tile_height, tile_width = max(16, target // 2), -(-side // reduction) * zoom
         column = max(tile_width, int(widest))
         below = (_LINE if each else 0) + _GAP
         columns = columns_for(count, _LINE + tile_height + below, column + _GAP)
@@ -161,11 +166,11 @@ def _header(result: MapsResult, view: MapView, paper: int) -> Head:
         layer_name(result.layer, result.alias, result.layer_kind),
         result.image_name,
     ]
-    each, bars = view.scale.per_tile, result.maps.shape[1:] == (1, 1)
+    each, bars = view.scale.per_tile, min(result.maps.shape[1:]) == 1
     caption = [
         f"maps {height}{TIMES}{width} (H{TIMES}W){_put_together(result.arrangement)}",
         *([NORMALIZED.get(result.normalize, result.normalize)] if result.normalize else []),
-        *([] if bars else [_SCALES[result.scale]]),
+        *([] if result.maps.shape[1:] == (1, 1) else [_SCALES[result.scale]]),
         drawn_of(view.units, result.channels, result.sort),
     ]
     caption += words.padded(result.padded)
@@ -175,12 +180,23 @@ def _header(result: MapsResult, view: MapView, paper: int) -> Head:
         caption.append(f"{words.counted(view.zero, 'map')} 0 everywhere")
     caption += bad_values(view.bad)
     if bars:
-        return Head.of(title, caption, paper, warnings=result.doubts)
+        return Head.of(title, [*caption, *_profiles(result, view)], paper, warnings=result.doubts)
     response = "normalized response of the unit" if result.normalize else "response of the unit"
     notes = [_ends(result, view) if each else response, view.scale.note, *said_beyond(view.beyond)]
     if result.percentile < 100 and not each:
         notes.insert(1, f"the scale ends at {_percentile(result)} of the maps' {_absolute(view)}values")
     return Head.of(title, caption, paper, (view.scale, notes), warnings=result.doubts)
+
+
+def _profiles(result: MapsResult, view: MapView) -> list[str]:
+    """Say what the bars of maps of one row or column are."""
+    if result.maps.shape[1:] == (1, 1):
+        return []
+    way = "from left to right" if result.maps.shape[1] == 1 else "from top to bottom"
+    said = [f"a bar for each position, {way}"]
+    if view.scale.per_tile:
+        return [*said, _ends(result, view), *said_beyond(view.beyond)]
+    return [*said, words.span(view.scale.low, view.scale.high), *said_beyond(view.beyond)]
 
 
 def _ends(result: MapsResult, view: MapView) -> str:
@@ -201,6 +217,22 @@ def _percentile(result: MapsResult) -> str:
 
 def _absolute(view: MapView) -> str:
     return "absolute " if view.scale.low < 0 else ""
+
+
+def _draw_profile(canvas: Canvas, values: Floats, box: Box, limits: tuple[float, float]) -> None:
+    """Draw the values of one row or column as bars, from 0, or from the low end where 0 is not on the scale."""
+    left, top, width, height = box
+    low, high = limits
+    shares = (np.clip([*values, 0.0], low, high) - low) / (high - low)
+    ys = top + height * (1 - shares)
+    step = width / len(values)
+    bad = "#" + bytes(style.BAD).hex()
+    canvas.lines([((left, ys[-1], left + width, ys[-1]), style.FAINT)])
+    bars: list[tuple[Box, str]] = []
+    for place, (value, y) in enumerate(zip(values, ys, strict=False)):
+        x, known = left + (place + 0.5) * step, bool(np.isfinite(value))
+        bars.append(((x, ys[-1], x, y), _BAR) if known else ((x, top, x, top + height), bad))
+    canvas.lines(bars, max(1.0, 0.8 * step))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 
 from netviz.questions.drawing import figure
 from netviz.questions.maps.tiles import map_sheet
@@ -146,7 +147,7 @@ def test_nothing_overlaps_and_all_is_on_the_paper(make_maps):
 def test_unusual_maps(make_maps, shape, value):
     for scale in ("shared", "each", "range"):
         drawn = figure(make_maps(np.full(shape, value)[:200], scale=scale, percentile=99.0))
-        assert len(split(drawn)[1]) == (0 if shape[1:] == (1, 1) else min(shape[0], 200))
+        assert len(split(drawn)[1]) == (0 if 1 in shape[1:] else min(shape[0], 200))
         assert max(drawn.get_size_inches()) <= 24
 
 
@@ -180,6 +181,25 @@ def test_one_number_for_a_unit_is_a_bar(make_maps):
     assert [label.get_text() for label in rows[1].get_xticklabels()] == ["64", "68"]
     assert not [axes for axes in drawn.axes if axes.get_label() == "scale"]
     assert "1 value NaN or infinite (green)" in " ".join(split(drawn)[2])
+
+
+def test_a_row_of_positions_is_drawn_as_bars(make_maps):
+    maps = np.array([[[0.5, -1.0, 0.0, np.nan]], [[2.0, 1.0, -1.0, 2.0]]])
+    drawn = figure(make_maps(maps, scale="each"))
+    assert not split(drawn)[1]
+    bars = [
+        [(y - other) for (_, y), (_, other) in one.get_segments()]
+        for one in drawn.axes[0].collections
+        if isinstance(one, LineCollection) and len(one.get_segments()) == 4
+    ]
+    # Up from 0, in the middle, as far as half of the tile for the map's own largest value; NaN takes all of it.
+    half = bars[1][0]
+    np.testing.assert_allclose(bars, [[half / 2, -half, 0, -2 * half], [half, half / 2, -half / 2, half]])
+    said = " ".join(split(drawn)[2])
+    assert "a bar for each position, from left to right" in said
+    assert "±2" in said
+    assert "from top to bottom" in " ".join(split(figure(make_maps(maps.swapaxes(1, 2))))[2])
+    assert [axes.get_label() for axes in drawn.axes] == [""]
 
 
 def test_a_large_mean_leaves_room_for_what_varies(make_maps):
