@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--fill",
-    type=click.Choice(["blur", "inpaint", "mean"]),
+    type=click.Choice(["blur", "mean"]),
     default="blur",
     show_default=True,
-    help="What a removed segment shows: the image blurred, its surroundings continued, or the image's mean colour.",
+    help="What a removed segment shows: the image blurred, or the image's mean colour.",
 )
 @images_option(
     "Instead of IMAGE: many images, file or folder; may be given several times. Gives the average share of the "

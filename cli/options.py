@@ -57,6 +57,14 @@ def value_range(text: str) -> tuple[float, ...]:
     return found
 
 
+def shown_bands(text: str) -> tuple[int, ...]:
+    """Read ``4`` or ``3,2,1``."""
+    parts = text.split(",")
+    if len(parts) not in (1, 3) or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise click.BadParameter(f"{text!r} is neither one band nor three, counted from 1; write 3,2,1")
+    return tuple(map(int, parts))
+
+
 def _tell_saved(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """Say in the end, if all went well, what was saved beside the weights."""
     if value is not None:
@@ -72,7 +80,8 @@ def _tell_saved(ctx: click.Context, param: click.Parameter, value: str | None) -
 
 
 MODEL_OPTIONS = (
-    "trust", "weights", "seed", "prefix", "mean", "std", "input_scale", "channel_order", "labels", "save_model",
+    "trust", "weights", "seed", "prefix", "mean", "std", "input_scale", "channel_order", "labels", "bands",
+    "save_model",
 )  # fmt: skip
 """What `model_options` adds."""
 
@@ -94,8 +103,15 @@ def described_options(command: F) -> F:
             "--save-model",
             metavar="WEIGHTS",
             callback=_tell_saved,
-            help="Keep --mean, --std, --input-scale, --channel-order and --labels in WEIGHTS.netviz.json, beside "
-            "MODEL's file of weights, where they are read from then on.",
+            help="Keep --mean, --std, --input-scale, --channel-order, --labels and --bands in WEIGHTS.netviz.json, "
+            "beside MODEL's file of weights, where they are read from then on.",
+        ),
+        click.option(
+            "--bands",
+            type=shown_bands,
+            metavar="N|R,G,B",
+            help="Of a network that takes neither 1 nor 3 channels, which bands are shown, from 1: 3,2,1.  [default: "
+            "the three that vary most, of two the first]",
         ),
         click.option(
             "--labels",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from netviz.errors import ImageError
-from netviz.images import prepare_pixels, read_image
+from netviz.images import Photo, Values, prepare_pixels, read_image
 from netviz.models.preprocessing import Preprocessing
 
 
@@ -23,8 +23,8 @@ class Item:
     ----------
     number : int
         Its place in the list of images.
-    pixels : ndarray of uint8, shape (H, W, 3)
-        Resized and cropped.
+    pixels : ndarray of uint8, shape (H, W, 3), or float32, shape (H, W, C)
+        Resized and cropped, as `prepare_pixels` gives them.
     size : (int, int)
         Height and width of the original, in pixels.
     extra : mapping of str to ndarray
@@ -32,7 +32,7 @@ class Item:
     """
 
     number: int
-    pixels: NDArray[np.uint8]
+    pixels: Values
     size: tuple[int, int]
     extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
@@ -55,16 +55,16 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Files:
-    """Image files, or ``skimage:NAME``.
+    """Image files, ``skimage:NAME``, or images that were read.
 
     Attributes
     ----------
-    paths : tuple of str or Path
+    paths : sequence of str, Path or Photo
     preprocessing : Preprocessing
         The network's, with the size that images are brought to.
     """
 
-    paths: Sequence[str | Path]
+    paths: Sequence[str | Path | Photo]
     preprocessing: Preprocessing
 
     def __len__(self) -> int:
@@ -73,7 +73,7 @@ class Files:
     def load(self, number: int) -> Item:
         """Read and resize one image."""
         photo = read_image(self.paths[number])
-        pixels = prepare_pixels(photo.pixels, self.preprocessing)[0]
+        pixels = prepare_pixels(photo, self.preprocessing)[0]
         return Item(number, pixels, (photo.pixels.shape[0], photo.pixels.shape[1]))
 
 
@@ -85,7 +85,7 @@ class Batch:
     ----------
     numbers : ndarray of int64, shape (N,)
         Which images.
-    pixels : Tensor of uint8, shape (N, H, W, 3)
+    pixels : Tensor of uint8, shape (N, H, W, 3), or float32, shape (N, H, W, C)
     sizes : ndarray of int32, shape (N, 2)
         Heights and widths of the originals.
     extra : mapping of str to tuple of ndarray
@@ -125,7 +125,7 @@ class Chunk:
 
 def load_chunk(source: Source, number: int, batch: int) -> Chunk:
     """Read the images of one chunk. What a batch holds depends on the list of images alone, never on who reads it."""
-    items: dict[tuple[int, ...], list[Item]] = {}
+    items: dict[tuple[Any, ...], list[Item]] = {}
     skipped = []
     for image in range(number * batch, min((number + 1) * batch, len(source))):
         try:
@@ -133,7 +133,7 @@ def load_chunk(source: Source, number: int, batch: int) -> Chunk:
         except ImageError as error:
             skipped.append((image, str(error)))
             continue
-        items.setdefault(item.pixels.shape, []).append(item)
+        items.setdefault((*item.pixels.shape, item.pixels.dtype), []).append(item)
     return Chunk(number, tuple(_batch(group) for group in items.values()), tuple(skipped))
 
 

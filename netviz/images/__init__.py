@@ -6,12 +6,29 @@ Reading needs no torch; what does is imported when it is asked for.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from netviz.images.folder import class_names, images_or_photographs, list_images
-from netviz.images.read import MAX_PIXELS, PHOTOGRAPHS, Photo, image_size, read_image
+from netviz.images.folder import (
+    array_files,
+    class_names,
+    each_source,
+    images_or_photographs,
+    list_images,
+    write_arrays,
+)
+from netviz.images.read import (
+    MAX_PIXELS,
+    PHOTOGRAPHS,
+    ImageLike,
+    Images,
+    Photo,
+    as_shown,
+    image_size,
+    read_image,
+)
 
 if TYPE_CHECKING:
     from netviz.images.preparation import (
         Prepared,
+        Values,
         display,
         normalize,
         normalize_batch,
@@ -23,10 +40,16 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_PIXELS",
     "PHOTOGRAPHS",
+    "ImageLike",
+    "Images",
     "Photo",
     "Prepared",
+    "Values",
+    "array_files",
+    "as_shown",
     "class_names",
     "display",
+    "each_source",
     "image_size",
     "images_or_photographs",
     "list_images",
@@ -36,6 +59,7 @@ __all__ = [
     "prepare",
     "prepare_pixels",
     "read_image",
+    "write_arrays",
 ]
 
 

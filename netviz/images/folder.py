@@ -1,29 +1,36 @@
 """Lists of images: files, folders and scikit-image's photographs."""
 
+import hashlib
+import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from netviz.errors import ImageError
-from netviz.images.read import PHOTOGRAPHS, locate
+from netviz.images.read import PHOTOGRAPHS, ImageLike, Images, Photo, array_images, is_array, locate
 from netviz.images.remote import is_remote, list_remote
 from netviz.results.choose import several
+from netviz.results.files import write_bytes
 
 
-def list_images(sources: str | Path | Iterable[str | Path]) -> list[str | Path]:
+def list_images(sources: Images) -> list[str | Path | Photo]:
     """Return the images that files and folders stand for.
 
     Parameters
     ----------
-    sources : str, Path, or iterable of these
+    sources : str, Path, Photo, PIL image, ndarray, Tensor, or iterable of these
         Files are kept as given; a folder gives every image file below it, by suffix, in sorted order;
-        ``skimage:*`` gives scikit-image's photographs, a URL or a Parquet file what lies there.
+        ``skimage:*`` gives scikit-image's photographs, a URL or a Parquet file what lies there. Arrays and tensors
+        are read; one of four axes is a batch.
 
     Returns
     -------
-    list of str or Path
+    list of str, Path or Photo
         Each can be given to `read_image`; none twice.
 
     Raises
@@ -32,10 +39,15 @@ def list_images(sources: str | Path | Iterable[str | Path]) -> list[str | Path]:
         If there is no such image, or a folder holds none.
     """
     Image.init()
-    suffixes = set(Image.EXTENSION) - {".pdf", ".mpg", ".mpeg", ".h5", ".hdf"}
-    found: list[str | Path] = []
-    for source in several(sources):
-        if str(source) == "skimage:*":
+    suffixes = set(Image.EXTENSION) - {".pdf", ".mpg", ".mpeg", ".h5", ".hdf"} | {".npy"}
+    found: list[str | Path | Photo] = []
+    arrays = 0
+    for source in each_source(sources):
+        if not isinstance(source, str | Path):
+            read = array_images(source, arrays + 1)
+            arrays += len(read)
+            found.extend(read)
+        elif str(source) == "skimage:*":
             found.extend(f"skimage:{name}" for name in PHOTOGRAPHS)
         elif is_remote(source) and not Path(source).is_dir():
             found.extend(list_remote(source, suffixes))
@@ -50,21 +62,65 @@ def list_images(sources: str | Path | Iterable[str | Path]) -> list[str | Path]:
     return list(dict.fromkeys(found))
 
 
-def images_or_photographs(sources: str | Path | Iterable[str | Path]) -> list[str | Path]:
+def each_source(sources: Images) -> tuple[ImageLike, ...]:
+    """Return what `list_images` is asked for, one or several, as a tuple."""
+    return (sources,) if is_array(sources) else several(sources)
+
+
+def array_files(
+    sources: Iterable[str | Path | Photo], folder: Path
+) -> tuple[list[str | Path], dict[Path, Photo]]:
+    """Return names by which images can be read again, and what is to be written for that.
+
+    Returns
+    -------
+    names : list of str or Path
+        Those of files as they are; an array's is one below `folder`, by what it holds.
+    files : dict of Path to Photo
+        To be given to `write_arrays`.
+    """
+    names: list[str | Path] = []
+    files: dict[Path, Photo] = {}
+    for source in sources:
+        if not isinstance(source, Photo):
+            names.append(source)
+        elif source.path:
+            names.append(source.path)
+        else:
+            kept = hashlib.sha256(_stored(source).tobytes()).hexdigest()[:12]
+            name = folder / "arrays" / kept / f"{source.name.replace('/', '_')}.npy"
+            names.append(name)
+            files[name] = source
+    return names, files
+
+
+def write_arrays(files: Mapping[Path, Photo]) -> None:
+    """Write the images that `array_files` named."""
+    for path, photo in files.items():
+        buffer = io.BytesIO()
+        np.save(buffer, _stored(photo), allow_pickle=False)
+        write_bytes(path, buffer.getvalue())
+
+
+def _stored(photo: Photo) -> NDArray[Any]:
+    return photo.pixels if photo.values is None or photo.alpha else photo.values
+
+
+def images_or_photographs(sources: Images) -> list[str | Path | Photo]:
     """Return what `list_images` does; without any source, scikit-image's photographs."""
     return list_images(sources) or list_images(["skimage:*"])
 
 
 def class_names(
-    images: Sequence[str | Path], sources: str | Path | Iterable[str | Path]
+    images: Sequence[str | Path | Photo], sources: Images
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Return the classes that images belong to: by the folder that each lies in, else by its name.
 
     Parameters
     ----------
-    images : sequence of str or Path
+    images : sequence of str, Path or Photo
         What `list_images` gave.
-    sources : str, Path, or iterable of these
+    sources : str, Path, array, or iterable of these
         What it was asked for: a class is a folder below one of these.
 
     Returns
@@ -74,10 +130,12 @@ def class_names(
     numbers : tuple of int
         For each image the place of its class in `names`.
     """
-    roots = [Path(source) for source in several(sources) if Path(source).is_dir() or "://" in str(source)]
-    found = [_folder_class(Path(image), roots) for image in images]
+    named = [source for source in each_source(sources) if isinstance(source, str | Path)]
+    roots = [Path(source) for source in named if Path(source).is_dir() or "://" in str(source)]
+    paths = [Path(one.path or one.name if isinstance(one, Photo) else one) for one in images]
+    found = [_folder_class(path, roots) for path in paths]
     if not all(found):
-        found = [_named_class(Path(image).stem) for image in images]
+        found = [_named_class(path.stem) for path in paths]
     if not all(found):
         return (), ()
     names = tuple(sorted(set(found)))

@@ -53,6 +53,7 @@ class ModelOptions(TypedDict, total=False):
     input_scale: float | Sequence[float] | None
     channel_order: str | None
     labels: str | Path | Sequence[str] | Mapping[Any, Any] | None
+    bands: int | Sequence[int] | None
     save_model: str | Path | None
 
 
@@ -68,6 +69,7 @@ def load(
     input_scale: float | Sequence[float] | None = None,
     channel_order: str | None = None,
     labels: str | Path | Sequence[str] | Mapping[Any, Any] | None = None,
+    bands: int | Sequence[int] | None = None,
     save_model: str | Path | None = None,
 ) -> Model:
     """Open a MODEL.
@@ -100,6 +102,9 @@ def load(
     labels : str, Path, sequence or mapping, optional
         The names of its classes, in the order of its outputs, or by index; or a file of them: a line for each class,
         or JSON.
+    bands : int or (int, int, int), optional
+        Which of a network's bands is shown, or which three as red, green and blue, counted from 1; without it those
+        of an image that vary most.
     save_model : str or Path, optional
         The file of the weights: what is given here is saved beside it, in ``WEIGHTS.netviz.json``, and read from
         then on.
@@ -121,7 +126,9 @@ def load(
     ValueError
         If a number or an order is out of range.
     """
-    said = typed(mean=mean, std=std, input_scale=input_scale, channel_order=channel_order, labels=labels)
+    said = typed(
+        mean=mean, std=std, input_scale=input_scale, channel_order=channel_order, labels=labels, bands=bands
+    )
     model = _open(spec, trust, weights, seed, prefix)
     file = None if isinstance(spec, nn.Module | Model) else _file(spec, weights)
     if save_model is not None and (file is None or sidecar(save_model) != sidecar(file)):

@@ -116,7 +116,8 @@ def given(network: nn.Module, name: str, origin: str) -> Model:
     # A quantized module's state holds more than tensors.
     weights = {key: value for key, value in network.state_dict().items() if isinstance(value, Tensor)}
     network, narrow = _in_float32(network, name)
-    preprocessing = assumed(image_channels(network)[0])
+    likely = image_channels(network)[0]
+    preprocessing = assumed(likely if likely <= _BANDS else 3)
     return Model(name, network, weights, preprocessing, (), f"{origin}, {narrow}" if narrow else origin)
 
 

@@ -175,7 +175,7 @@ def named_facts(builder: str, arguments: Mapping[str, Any]) -> tuple[Preprocessi
     """
     if builder.startswith("timm:"):
         found = _architecture_preprocessing(builder.removeprefix("timm:"))
-        return (found.grey() if arguments.get("in_chans") == 1 else found), ()
+        return found.banded(arguments.get("in_chans", found.channels)), ()
     entry: Any = default_weights(builder)
     if entry is None:
         return assumed(3), ()

@@ -7,6 +7,9 @@ from typing import Any
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+BANDS = "bands"
+"""The order of channels that are neither grey nor colours."""
+
 FITS = ("crop", "resize", "full")
 _OWN = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
 
@@ -30,7 +33,7 @@ class Preprocessing:
     scale : float
         What a white pixel is worth before mean and standard deviation: mostly 1 or 255.
     channel_order : str
-        ``"RGB"``, ``"BGR"`` or ``"L"``.
+        ``"RGB"``, ``"BGR"``, ``"L"``, or ``"bands"`` of a network that takes neither one channel nor three.
     interpolation : str
         ``"bilinear"`` or ``"bicubic"``, antialiased.
     assumed : bool
@@ -42,6 +45,9 @@ class Preprocessing:
         What a black pixel is worth before mean and standard deviation.
     size_assumed : bool
         True when nothing told netviz at which size.
+    bands : tuple of int
+        Which of a network's bands are shown, counted from 1: one, or three as red, green and blue; empty for the
+        three of an image that vary most.
     """
 
     resize: int | tuple[int, int] | None = 256
@@ -55,11 +61,12 @@ class Preprocessing:
     fill: tuple[int, int, int] | None = None
     black: float = 0.0
     size_assumed: bool = False
+    bands: tuple[int, ...] = ()
 
     @property
     def channels(self) -> int:
-        """How many channels the network takes: 1 or 3."""
-        return len(self.channel_order)
+        """How many channels the network takes."""
+        return len(self.mean)
 
     def sized(self, height: int, width: int) -> "Preprocessing":
         """Return the same preprocessing for another input size, in pixels, without anything beyond the crop."""
@@ -68,12 +75,12 @@ class Preprocessing:
         resize = (height, width) if isinstance(self.resize, tuple) else min(height, width)
         return replace(self, resize=resize, crop=(height, width))
 
-    def grey(self) -> "Preprocessing":
-        """Return what is assumed of a network that was trained like this but takes one channel: the colours' mean."""
-        if self.channels == 1:
+    def banded(self, channels: int) -> "Preprocessing":
+        """Return what is assumed of a network trained like this that takes so many channels: the channels' mean."""
+        if self.channels == channels:
             return self
-        mean, std = (sum(values) / len(values) for values in (self.mean, self.std))
-        return replace(self, mean=(mean,), std=(std,), channel_order="L", assumed=True)
+        mean, std = ((sum(values) / len(values),) * channels for values in (self.mean, self.std))
+        return replace(self, mean=mean, std=std, channel_order=channel_order(channels), assumed=True)
 
     def fitted(self, fit: str) -> "Preprocessing":
         """Return the same preprocessing with another way to bring an image to the network's size.
@@ -104,8 +111,8 @@ class Preprocessing:
 
     @property
     def _assumption(self) -> str:
-        if self.mean == (0.0,):
-            return "assumed: plain grey values"
+        if set(self.mean) == {0.0}:
+            return "assumed: plain grey values" if self.channels == 1 else "assumed: plain values"
         whose = "ImageNet" if self.mean == IMAGENET_MEAN else "its architecture"
         return f"assumed: {whose}'s usual values"
 
@@ -119,7 +126,13 @@ class Preprocessing:
             size += "" if self.fill is None else f", filled up with {_numbers(self.fill)} of 0…255"
         values = f"mean {_numbers(self.mean)}, std {_numbers(self.std)} of {self.black:g}…{self.scale:g}"
         note = f" ({self._assumption})" if self.assumed else ""
-        return f"{size}, {self.channel_order}, {values}{note}"
+        order = self.channel_order
+        if order == BANDS:
+            chosen = ", ".join(map(str, self.bands)) or "the three that vary most"
+            order = f"{self.channels} bands" + (
+                f" (shown: {chosen})" if self.channels > 2 or self.bands else ""
+            )
+        return f"{size}, {order}, {values}{note}"
 
 
 def check_fit(fit: str) -> None:
@@ -180,17 +193,27 @@ def from_timm(config: Mapping[str, Any]) -> Preprocessing:
         interpolation=config.get("interpolation") or "bicubic",
         fill=fill,
     )
-    if channels != 1:
-        return found
-    # Values for one channel are its own.
-    return replace(found, channel_order="L") if len(mean) == len(std) == 1 else found.grey()
+    # Values for as many channels are its own.
+    own = len(mean) == len(std) == channels
+    return replace(found, channel_order=channel_order(channels)) if own else found.banded(channels)
+
+
+def channel_order(channels: int) -> str:
+    """Return in which order a network takes its channels, as far as their number tells."""
+    return {1: "L", 3: "RGB"}.get(channels, BANDS)
 
 
 def assumed(channels: int) -> Preprocessing:
     """Return what netviz assumes for a network that says nothing, by its number of input channels."""
-    if channels == 1:
-        return Preprocessing(mean=(0.0,), std=(1.0,), channel_order="L", assumed=True, size_assumed=True)
-    return Preprocessing(assumed=True, size_assumed=True)
+    if channels == 3:
+        return Preprocessing(assumed=True, size_assumed=True)
+    return Preprocessing(
+        mean=(0.0,) * channels,
+        std=(1.0,) * channels,
+        channel_order=channel_order(channels),
+        assumed=True,
+        size_assumed=True,
+    )
 
 
 def _numbers(values: tuple[float, ...]) -> str:

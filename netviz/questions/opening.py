@@ -4,8 +4,10 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
@@ -28,6 +30,7 @@ from netviz.capture.padding import larger, padding_multiple, runs
 from netviz.errors import ImageError, LayerError, MissingWeightsError, ModelError, NetvizWarning
 from netviz.geometry.field import Field, geometry
 from netviz.images import Photo, Prepared, prepare
+from netviz.images.bands import range_doubt
 from netviz.models import (
     Layer,
     LayerIndex,
@@ -167,6 +170,8 @@ def provenance(
     """Return what a result tells of a network, of what became of its images, and of the image if it is of one."""
     followed = (doubt for index in model.indexes.values() for doubt in index.doubts)
     prepared = () if preprocessing is None else preprocessing.doubts
+    if preprocessing is not None and photo is not None:
+        prepared += range_doubt(photo.values, preprocessing.black, preprocessing.scale)
     return {
         "origin": model.origin,
         "input": "" if preprocessing is None else str(preprocessing),
@@ -264,7 +269,7 @@ class Opened:
             If the network takes something else than images.
         """
         require_channels(self.model, self.index)
-        return prepare(photo.pixels, self.preprocessing)
+        return prepare(photo, self.preprocessing)
 
     def multiple(self, size: tuple[int, int]) -> int:
         """Return to multiples of how many pixels images of this size must be brought; 0 if they need not."""
@@ -282,6 +287,7 @@ class Opened:
         ImageError
             If the network does not run on an image of this size; `name` is what the image is called.
         """
+        require_memory(self.model, self.index, image, name, everything=True)
         try:
             return record(self.network, image.to(self.device), keep=True)
         except (RuntimeError, ValueError, IndexError) as error:
@@ -317,6 +323,10 @@ def open_model(
         if size is None or not multiple:
             raise
         index = layers(model, size=larger(size, multiple))
+    channels = model.preprocessing.channels if index.input_shape is None else index.input_shape[0]
+    if model.preprocessing.assumed and channels != model.preprocessing.channels:
+        # Of several candidates the forward pass tells which one it is.
+        model = replace(model, preprocessing=model.preprocessing.banded(channels))
     return Opened(model, network, index, input_preprocessing(model.preprocessing, index, size).fitted(fit))
 
 
@@ -435,7 +445,8 @@ def require_channels(model: Model, index: LayerIndex) -> None:
     """
     if index.input_shape is not None and index.input_shape[0] != model.preprocessing.channels:
         raise ModelError(
-            f"{model.name} takes {index.input_shape[0]} channels; netviz runs networks on 1 or 3"
+            f"{model.name} takes {index.input_shape[0]} channels, and what is said of it is for "
+            f"{model.preprocessing.channels}: give --mean and --std with a value for each"
         )
 
 
@@ -456,6 +467,7 @@ def run_layers(
         If the network does not run on it; `name` is what the image is called.
     """
     network = model.runnable()
+    require_memory(model, next(iter(model.indexes.values()), None), image, name)
     size = (int(image.shape[-2]), int(image.shape[-1]))
     there = {layer: layer for layer in wanted}
     if any(layer.arrangement is not None and layer.arrangement.size != size for layer in wanted):
@@ -473,6 +485,59 @@ def run_layers(
         except (RuntimeError, ValueError, IndexError) as error:
             raise ImageError(does_not_run(model, name, image.shape[-2:], brief(error))) from error
         return {layer: output.float().cpu().numpy() for layer, output in run.items()}
+
+
+def require_memory(
+    model: Model, index: LayerIndex | None, image: Tensor, name: str, *, everything: bool = False
+) -> None:
+    """Refuse an image, (1, C, H, W), of which a network on a processor makes more than fits into memory.
+
+    Parameters
+    ----------
+    index : LayerIndex or None
+        The network's layers, at any size of input.
+    everything : bool
+        Every layer's output is kept; else the largest counts four times: as input, as output, and for what a
+        convolution needs beside them.
+
+    Raises
+    ------
+    ImageError
+        Saying how much it needs and how much there is.
+    """
+    if index is None or index.input_shape is None or network_device(model.runnable()).type != "cpu":
+        return
+    shapes = [layer.shape for layer in index if layer.shape is not None]
+    values = [math.prod(shape) for shape in shapes] or [0]
+    grown = math.prod(image.shape[-2:]) / math.prod(index.input_shape[1:])
+    needed = image.element_size() * grown * ((sum(values) if everything else 0) + _AT_ONCE * max(values))
+    free = free_memory() if needed > _ALWAYS else math.inf
+    if needed > _SHARE * free:
+        raise ImageError(
+            f"{model.name} on {name} at {_sides(image.shape[-2:])} pixels needs about {needed / 1e9:.1f} GB of "
+            f"memory, and {free / 1e9:.1f} GB are free; give a smaller --size HxW or --short-side"
+        )
+
+
+_AT_ONCE = 4
+_SHARE = 0.8
+"""How much of what is free an image may take: others take memory, too."""
+
+_ALWAYS = 1 << 28
+"""So many bytes are there without a look."""
+
+
+def free_memory() -> float:
+    """Return how many bytes this process may still take; infinity where nothing tells."""
+    free = [math.inf]
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        free.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]))
+    with suppress(OSError, ValueError):
+        group = Path("/sys/fs/cgroup")
+        limit, used = ((group / f"memory.{name}").read_text(encoding="ascii") for name in ("max", "current"))
+        free.append(int(limit) - int(used))
+    return min(free)
 
 
 def does_not_run(model: Model, name: str, size: Sequence[int], problem: str) -> str:

@@ -4,7 +4,6 @@ Never by a blind resize: a descriptor at each of some places, or whole maps brou
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -15,7 +14,7 @@ from typing_extensions import Unpack
 
 from netviz.errors import ImageError, LayerError, ModelError
 from netviz.geometry.field import Field
-from netviz.images import Photo, normalize, placement, read_image
+from netviz.images import ImageLike, Photo, Values, as_shown, normalize, placement, read_image
 from netviz.interpolation import between, linear_weights, rescaled
 from netviz.models import Layer, ModelSpec, Preprocessing
 from netviz.questions.contrast.normalize import check_window
@@ -149,6 +148,8 @@ class Reader:
         What the layer's positions see at this size.
     image : ndarray of uint8, shape (H, W, 3)
         The image as the network saw it.
+    values : ndarray of uint8 or float32, shape (H, W, C)
+        What it saw in all bands and in full depth: of 8-bit colours `image`.
     photo : Photo
         The image as it was read.
     """
@@ -157,6 +158,7 @@ class Reader:
     layer: Layer
     field: Field
     image: _Image
+    values: Values
     photo: Photo
 
     @property
@@ -164,8 +166,8 @@ class Reader:
         """What the image is called."""
         return self.photo.name
 
-    def maps(self, image: _Image) -> Maps:
-        """Return the layer's raw output (C, h, w) on an image (H, W, 3) of this size.
+    def maps(self, image: Values) -> Maps:
+        """Return the layer's raw output (C, h, w) on an image of this size, such as `values`.
 
         Raises
         ------
@@ -183,7 +185,7 @@ class Reader:
 
 
 def open_layer(
-    image: str | Path | Photo,
+    image: ImageLike,
     layer: str,
     model: ModelSpec,
     **options: Unpack[ImageOptions],
@@ -192,7 +194,7 @@ def open_layer(
 
     Parameters
     ----------
-    image : str, Path or Photo
+    image : str, Path, Photo, PIL image, ndarray or Tensor
     layer : str
         Name, alias, glob, or ``-1`` for the last layer with maps.
     model : str, Path, nn.Module or Model
@@ -211,9 +213,9 @@ def open_layer(
     """
     opened = open_model(model, **options)
     opened.layer(layer)
-    photo = read_image(image)
-    shown = opened.prepare(photo).image
-    shape = shown.shape[0], shown.shape[1]
+    photo = as_shown(read_image(image), opened.preprocessing.bands)
+    prepared = opened.prepare(photo)
+    shape = prepared.image.shape[0], prepared.image.shape[1]
     if opened.index.input_shape is None or opened.index.input_shape[1:] != shape:
         # A padding or pooling that adapts to the input changes the geometry: it is taken at the image's own size.
         try:
@@ -223,7 +225,7 @@ def open_layer(
     found = opened.layer(layer)
     field = opened.fields[found]
     require_places(field, f"{found.name} ({found.alias}) of {opened.model.name}")
-    return Reader(opened, found, field, shown, photo)
+    return Reader(opened, found, field, prepared.image, prepared.values, photo)
 
 
 _Maps = TypeVar("_Maps", NDArray[np.floating], Tensor)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -13,6 +14,7 @@ from netviz.capture.trace import require_values
 from netviz.engines import Accumulator, Files, Job, Progress, Save, Tally, run_local
 from netviz.engines.batches import Source
 from netviz.errors import ImageError
+from netviz.images import Photo
 from netviz.models import Model, ModelOptions, ModelSpec, load
 from netviz.questions.opening import SHORT_SIDE, Opened, chosen_layers, open_model
 
@@ -86,6 +88,7 @@ def make_job(
     device: str | None,
     dtype: str = "float32",
     source: Source | None = None,
+    sources: Sequence[str | Path | Photo] = (),
 ) -> Job:
     """Return the job of running a network on images and feeding an accumulator.
 
@@ -101,6 +104,8 @@ def make_job(
         As for `netviz.patches`.
     source : Source, optional
         Where the images come from with more than their pixels; by default they are read.
+    sources : sequence of str, Path or Photo, optional
+        What is read, where it is not by their names.
     """
     return Job(
         network=opened.network,
@@ -108,7 +113,7 @@ def make_job(
         preprocessing=opened.preprocessing,
         shape=opened.index.input_shape or (),
         layers=opened.layers,
-        source=source or Files(names, opened.preprocessing),
+        source=source or Files(sources or names, opened.preprocessing),
         names=names,
         start=start,
         batch=batch,

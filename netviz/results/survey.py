@@ -369,6 +369,7 @@ class OptionsRecord:
     std: str | None = None
     input_scale: str | None = None
     channel_order: str | None = None
+    bands: str | None = None
     labels: str | None = None
     fit: str | None = None
 

@@ -1,6 +1,6 @@
 """What a survey is of, and what one of its steps is: a name, what it costs, and a function that makes a record."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -61,6 +61,8 @@ class Scope:
         Where the network is.
     out : Path
         The survey's folder.
+    arrays : mapping of Path to Photo
+        Images given as arrays, and the files of the survey in which they are kept.
     made : dict of str to record
         What each finished step has noted, by its name.
     """
@@ -80,6 +82,7 @@ class Scope:
     data: str | Path | None
     device: str
     out: Path
+    arrays: Mapping[Path, Photo] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -118,7 +121,7 @@ class Scope:
         photo = read_image(self.shown[image])
         if self.images:
             photo = replace(photo, name=self.images[image].name)
-        return photo, prepare(photo.pixels, self.preprocessing)
+        return photo, prepare(photo, self.preprocessing)
 
     def photos(self) -> list[Shown]:
         """Return the photographs of which there are components, minimal images and hypercolumns."""

@@ -1,7 +1,7 @@
 """A whole network at once: the result folder that a gallery is built from."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from netviz._version import __version__
 from netviz.capture import network_device
 from netviz.engines import Progress
 from netviz.geometry.field import Field
-from netviz.images import PHOTOGRAPHS, list_images
+from netviz.images import PHOTOGRAPHS, Images, array_files, each_source, list_images, write_arrays
 from netviz.images.labelled.folder import open_labelled
 from netviz.models import Layer, Model, ModelOptions, ModelSpec, load
 from netviz.models.preprocessing import check_fit
@@ -100,7 +100,7 @@ def survey(
     model: ModelSpec,
     out: str | Path,
     *,
-    images: str | Path | Iterable[str | Path] = (),
+    images: Images = (),
     only: str | Sequence[str] = (),
     data: str | Path | None = None,
     size: tuple[int, int] | None = None,
@@ -134,7 +134,7 @@ def survey(
     out : str or Path
         The folder: missing, empty, or that of a survey of the same network, images and options; a finished one is
         left as it is.
-    images : str, Path, or iterable of these
+    images : str, Path, PIL image, ndarray, Tensor, or iterable of these
         Files, folders, ``skimage:NAME``; by default nine of scikit-image's photographs.
     only : str or sequence of str
         Names, aliases or globs of the layers; by default all convolutions and blocks of tokens.
@@ -200,12 +200,14 @@ def survey(
         std=_typed(options.get("std")),
         input_scale=_typed(options.get("input_scale")),
         channel_order=options.get("channel_order"),
+        bands=_typed(options.get("bands")),
         labels=_typed(options.get("labels")),
     )
     fingerprint = _fingerprint(scope, typed, asked)
     ledger = Ledger(scope.out, fingerprint, resume)
     if ledger.finished:
         return scope.out
+    write_arrays(scope.arrays)
     steps = [step for step in STEPS if step.quick or form != "quick"]
     work = Work(progress or (lambda *_: None), [(step.name, step.cost(scope)) for step in steps])
     for step in STEPS:
@@ -249,7 +251,7 @@ def open_scope(
     model: Model,
     out: str | Path,
     *,
-    images: str | Path | Iterable[str | Path] = (),
+    images: Images = (),
     only: str | Sequence[str] = (),
     data: str | Path | None = None,
     size: tuple[int, int] | None = None,
@@ -273,15 +275,19 @@ def open_scope(
     surveyed = replace(model, preprocessing=brought)
     index = layers(surveyed, size=size)
     require_channels(surveyed, index)
-    typed, only = several(images), several(only)
-    sources = list_images(typed) or [f"skimage:{name}" for name in PHOTOGRAPHS]
+    given, only = each_source(images), several(only)
+    read = list_images(given) or [f"skimage:{name}" for name in PHOTOGRAPHS]
+    sources, arrays = array_files(read, Path(out))
+    # Of arrays a command names the files that they are kept in.
+    typed = tuple(str(one) for one in given if isinstance(one, str | Path)) + tuple(map(str, arrays))
     return Scope(
         given=model,
         model=surveyed,
         index=index,
         chosen=chosen_layers(surveyed, index, only),
         only=only,
-        typed=tuple(map(str, typed)),
+        typed=typed,
+        arrays=arrays,
         sources=sources,
         shown=sources[: SHOWN[form]],
         preprocessing=input_preprocessing(brought, index, size),
@@ -297,7 +303,10 @@ def open_scope(
 def _fingerprint(scope: Scope, typed: str | None, asked: OptionsRecord) -> dict[str, str]:
     """Return what must be the same for a survey's folder to serve again."""
     model = scope.model
-    seen: list[Any] = [[str(one), full_name(one), bytes_of(full_name(one))] for one in scope.sources]
+    seen: list[Any] = [
+        [str(one), full_name(one), -1 if one in scope.arrays else bytes_of(full_name(one))]
+        for one in scope.sources
+    ]
     labelled: Any = None
     if scope.data is not None:
         labels = open_labelled(scope.data)

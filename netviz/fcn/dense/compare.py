@@ -7,7 +7,6 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ from netviz.fcn.dense.levels import Level, run_level
 from netviz.fcn.dense.measure import check_large_enough, highest
 from netviz.fcn.dense.network import DenseNetwork, open_dense
 from netviz.fcn.dense.result import CompareResult
-from netviz.images import Photo, normalize, prepare, read_image
+from netviz.images import ImageLike, Photo, normalize, prepare, read_image
 from netviz.models import ModelOptions, ModelSpec, load
 from netviz.questions.classes import class_scores, find_class
 from netviz.questions.opening import provenance
@@ -141,7 +140,7 @@ Maps = NDArray[np.float32]
 
 
 def dense_compare(
-    image: str | Path | Photo,
+    image: ImageLike,
     *,
     model: ModelSpec = "mobilenet_v2",
     class_: str | int | None = None,
@@ -156,7 +155,7 @@ def dense_compare(
 
     Parameters
     ----------
-    image : str, Path or Photo
+    image : str, Path, Photo, PIL image, ndarray or Tensor
         An image file, ``skimage:NAME``, or an image already read.
     model : str, Path, nn.Module or Model
         A classifier; as for `netviz.load`.
@@ -209,7 +208,7 @@ def dense_compare(
     chosen = highest([level], 1)[0] if asked is None else asked
     network = unwrap(opened.model.runnable())
     tell = _Telling(progress, REPEATS + 2 * _cells(level) + regions, photo.name)
-    whole = prepare(photo.pixels, level.preprocessing).tensor.to(opened.device)
+    whole = prepare(photo, level.preprocessing).tensor.to(opened.device)
     dense_time = statistics.median(
         tell(_seconds(lambda: opened.run(whole, photo.name), opened)) for _ in range(REPEATS)
     )

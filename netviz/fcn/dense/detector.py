@@ -65,7 +65,7 @@ class Detector:
         network: Any = unwrap(self.model.runnable())
         size = resized(self.preprocessing, photo, scale)
         preprocessing = replace(self.preprocessing, resize=size, crop=None)
-        image = prepare(photo.pixels, preprocessing).tensor
+        image = prepare(photo, preprocessing).tensor
         with torch.no_grad(), evaluation(network):
             try:
                 found = _levels(network, image.to(network_device(network)))

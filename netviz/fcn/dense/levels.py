@@ -73,7 +73,7 @@ def run_level(dense: DenseNetwork, photo: Photo, scale: float = 1.0) -> Level:
     size = resized(dense.preprocessing, photo, scale)
     check_window(dense, photo, size, scale)
     preprocessing = replace(dense.preprocessing, resize=size, crop=None)
-    image = prepare(photo.pixels, preprocessing).tensor
+    image = prepare(photo, preprocessing).tensor
     try:
         scores = dense.run(image, photo.name, scale).numpy()
     except ImageError:

@@ -1,7 +1,6 @@
 """A network over a whole image at once: where in it does each class have how high a score."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from netviz.fcn.dense.detector import Detector, is_detector, open_detector
 from netviz.fcn.dense.levels import Level, finest, merged, run_level
 from netviz.fcn.dense.network import DenseNetwork, open_dense
 from netviz.fcn.dense.result import DenseResult
-from netviz.images import Photo, read_image
+from netviz.images import ImageLike, Photo, as_shown, read_image
 from netviz.models import ModelOptions, ModelSpec, load
 from netviz.questions.classes import find_class
 from netviz.questions.opening import provenance
@@ -26,7 +25,7 @@ MAX_LEVELS = 64
 
 
 def dense(
-    image: str | Path | Photo,
+    image: ImageLike,
     *,
     model: ModelSpec = "mobilenet_v2",
     class_: str | int | Sequence[str | int] = (),
@@ -45,7 +44,7 @@ def dense(
 
     Parameters
     ----------
-    image : str, Path or Photo
+    image : str, Path, Photo, PIL image, ndarray or Tensor
         An image file, ``skimage:NAME``, or an image already read. All of it is used, nothing is cropped.
     model : str, Path, nn.Module or Model
         As for `netviz.load`.
@@ -92,7 +91,7 @@ def dense(
         opened: Detector | DenseNetwork = open_detector(found, short_side)
     else:
         opened = open_dense(found, short_side, output)
-    photo = read_image(image)
+    photo = as_shown(read_image(image), found.preprocessing.bands)
     if isinstance(opened, DenseNetwork):
         check_large_enough(opened, photo, short_side)
     asked = [find_class(one, torch.zeros(opened.channels), opened.model) for one in several(class_)]

@@ -17,7 +17,7 @@ from netviz.fcn.casting.cast import cast_field
 from netviz.geometry.field import Field, geometry
 from netviz.models import Model, Preprocessing
 from netviz.questions.classes import what_is_scored
-from netviz.questions.opening import layers, require_channels
+from netviz.questions.opening import layers, require_channels, require_memory
 
 ENLARGED = 2
 """A classifier sees the image with a short side of this many times its own input's."""
@@ -101,6 +101,7 @@ class DenseNetwork:
         ImageError
             If the network does not run on it; `name` is what the image is called.
         """
+        require_memory(self.model, next(iter(self.model.indexes.values()), None), image, name)
         with torch.no_grad(), evaluation(self.maps):
             try:
                 scores: Tensor = forward(self.maps, image.to(self.device))

@@ -18,7 +18,7 @@ from netviz.capture.padding import Padded, padding_multiple
 from netviz.errors import ImageError, ModelError
 from netviz.fcn.metrics import Confusion, Metrics, metrics
 from netviz.fcn.streams.result import StreamsResult, Tap
-from netviz.images import Photo, placement, prepare, read_image
+from netviz.images import ImageLike, Photo, as_shown, placement, prepare, read_image
 from netviz.images.labelled.labels import read_numbers
 from netviz.images.labelled.masks import VOID, VOID_NAMES
 from netviz.models import Model, ModelOptions, ModelSpec, load
@@ -121,7 +121,7 @@ _TAKEN = ("facts", "image", "truth")
 
 
 def show(
-    image: str | Path | Photo,
+    image: ImageLike,
     *,
     model: ModelSpec = "fcn_camvid",
     truth: str | Path | None = None,
@@ -134,7 +134,7 @@ def show(
 
     Parameters
     ----------
-    image : str, Path or Photo
+    image : str, Path, Photo, PIL image, ndarray or Tensor
         An image file, ``skimage:NAME``, or an image already read. It is shown at its own size.
     model : str, Path, nn.Module or Model
         As for `netviz.load`: a network that returns a map for every class at its input's size, or a dict of several
@@ -172,7 +172,7 @@ def show(
     opened = load(model, **options)
     network = unwrap(opened.runnable())
     opened.require_classifier()
-    photo = read_image(image)
+    photo = as_shown(read_image(image), opened.preprocessing.bands)
     whole = isinstance(network, SkipNetwork) and opened.preprocessing.crop is None
     trained = opened.preprocessing.resize if whole else None
     preprocessing = replace(opened.preprocessing, resize=short_side or trained, crop=None)
@@ -186,7 +186,7 @@ def show(
                 f"{photo.name} would be shown at {rows}×{columns} pixels, more than the {MOST_PIXELS:,} that a dense "
                 f"network is given; give a smaller --short-side, such as 720"
             )
-    prepared = prepare(photo.pixels, preprocessing)
+    prepared = prepare(photo, preprocessing)
     shown = photo.pixels if at_own_pixels else prepared.image
     seen_image, multiple = prepared.tensor, 0
     try:

@@ -41,4 +41,4 @@ def open_labelled(folder: str | Path, *, void: int | Collection[int] = ()) -> La
         return open_voc(folder, several(void))
     if (folder / "labels").is_dir():
         return open_masks(folder, several(void))
-    return Colours(tuple(Path(one) for one in list_images([folder])))
+    return Colours(tuple(Path(str(one)) for one in list_images([folder])))

@@ -101,7 +101,9 @@ def open_masks(folder: Path, void: Collection[int]) -> IndexMasks:
         If there are no images, or no classes.
     """
     images = (
-        tuple(Path(one) for one in list_images([folder / "images"])) if (folder / "images").is_dir() else ()
+        tuple(Path(str(one)) for one in list_images([folder / "images"]))
+        if (folder / "images").is_dir()
+        else ()
     )
     if not images:
         raise ImageError(f"{folder} has labels/ but no images/; put the images there")

@@ -31,6 +31,8 @@ class Description:
     channel_order : str or None
         ``"rgb"`` or ``"bgr"``.
     labels : tuple of str
+    bands : tuple of int
+        Which are shown, counted from 1.
     """
 
     preprocessing: Preprocessing | None = None
@@ -39,6 +41,7 @@ class Description:
     input_scale: tuple[float, float] | None = None
     channel_order: str | None = None
     labels: tuple[str, ...] = ()
+    bands: tuple[int, ...] = ()
 
     def __bool__(self) -> bool:
         """Return whether it says anything."""
@@ -62,6 +65,7 @@ def typed(
     input_scale: float | Sequence[float] | None = None,
     channel_order: str | None = None,
     labels: str | Path | Sequence[str] | Mapping[Any, Any] | None = None,
+    bands: int | Sequence[int] | None = None,
 ) -> Description:
     """Return what a user says, checked; see `netviz.load`.
 
@@ -88,7 +92,18 @@ def typed(
         input_scale=_range(_numbers("input_scale", input_scale)),
         channel_order=channel_order,
         labels=names,
+        bands=_chosen(bands),
     )
+
+
+def _chosen(bands: int | Sequence[int] | None) -> tuple[int, ...]:
+    """Return which bands are shown."""
+    if bands is None:
+        return ()
+    found = (bands,) if isinstance(bands, int) else tuple(bands)
+    if len(found) not in (1, 3) or not all(isinstance(band, int) and band >= 1 for band in found):
+        raise ValueError(f"bands must be one number or three, counted from 1, not {bands!r:.60}")
+    return found
 
 
 def _numbers(name: str, value: float | Sequence[float] | None) -> tuple[float, ...] | None:
@@ -130,14 +145,13 @@ def described(model: Model, said: Description) -> Model:
     base = model.preprocessing
     channels = base.channels
     if said.preprocessing is not None:
-        base = said.preprocessing.grey() if channels == 1 else said.preprocessing
-        if base.channels != channels:
-            base = model.preprocessing
+        base = said.preprocessing.banded(channels)
     order = base.channel_order if said.channel_order is None else said.channel_order.upper()
     if order != base.channel_order:
-        if channels == 1:
+        if channels != 3:
             raise ModelError(
-                f"channel order {said.channel_order} is for 3 channels, and {model.name} takes 1: leave it out"
+                f"channel order {said.channel_order} is for 3 channels, and {model.name} takes {channels}: leave it "
+                "out"
             )
         base = replace(base, mean=base.mean[::-1], std=base.std[::-1], channel_order=order)
     black, white = (base.black, base.scale) if said.input_scale is None else said.input_scale
@@ -151,6 +165,12 @@ def described(model: Model, said: Description) -> Model:
             f"a mean of {out:g} lies outside of {black:g}…{white:g}, the values of {model.name}'s images; "
             "give their range too: --input-scale 255, or MIN,MAX"
         )
+    if said.bands and (channels in (1, 3) or max(said.bands) > channels):
+        takes = f"{channels} channel{'' if channels == 1 else 's'}"
+        raise ModelError(
+            f"bands {', '.join(map(str, said.bands))} cannot be shown: {model.name} takes {takes}"
+            + (", which are shown as they are" if channels in (1, 3) else "")
+        )
     known = said.input_scale is not None or (said.mean is not None and said.std is not None)
     return replace(
         model,
@@ -161,6 +181,7 @@ def described(model: Model, said: Description) -> Model:
             black=black,
             scale=white,
             assumed=base.assumed and not known,
+            bands=said.bands or base.bands,
         ),
         labels=said.labels or model.labels,
     )

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from netviz.models.described.description import Description, typed
 from netviz.models.described.labels import as_labels
-from netviz.models.preprocessing import Preprocessing, from_timm, from_transforms
+from netviz.models.preprocessing import Preprocessing, channel_order, from_timm, from_transforms
 
 LABELS = (
     "id2label", "idx_to_class", "class_to_idx", "class_names", "classnames", "label_names", "names", "classes",
@@ -214,5 +214,5 @@ def _composed(normal: Any, crop: Any, resize: Any) -> Preprocessing | None:
         crop=cut or exact,
         mean=values.mean,
         std=values.std,
-        channel_order="L" if len(values.mean) == 1 else "RGB",
+        channel_order=channel_order(len(values.mean)),
     )

@@ -12,7 +12,7 @@ SUFFIX = ".netviz.json"
 
 _LARGEST = 16 * 2**20  # bytes
 
-_KNOWN = ("mean", "std", "input_scale", "channel_order", "labels")
+_KNOWN = ("mean", "std", "input_scale", "channel_order", "labels", "bands")
 
 
 def sidecar(weights: str | Path) -> Path:
@@ -74,7 +74,8 @@ def write_sidecar(weights: str | Path, said: Description) -> Path:
     path = sidecar(weights)
     if not said:
         raise ModelError(
-            f"nothing to save in {path}: say it with --mean, --std, --input-scale, --channel-order or --labels"
+            f"nothing to save in {path}: say it with --mean, --std, --input-scale, --channel-order, --labels or "
+            "--bands"
         )
     if path != Path(weights) and not Path(weights).exists():
         raise ModelError(f"no such file: {weights}; name the weights beside which {path.name} is to be kept")

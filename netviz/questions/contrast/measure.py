@@ -1,7 +1,6 @@
 """What contrast normalization makes of a layer's maps on an image."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from typing_extensions import Unpack
 from netviz.capture import Node, Ref, Tape, channels_first
 from netviz.capture.watch import Key
 from netviz.errors import LayerError
-from netviz.images import Photo, read_image
+from netviz.images import ImageLike, read_image
 from netviz.models import Layer, LayerIndex, Model, ModelSpec
 from netviz.questions.contrast.normalize import (
     CONSTANTS,
@@ -34,7 +33,7 @@ SHOWN = 36
 
 
 def contrast(
-    image: str | Path | Photo,
+    image: ImageLike,
     *,
     layer: str,
     model: ModelSpec = "mobilenet_v2",
@@ -51,7 +50,7 @@ def contrast(
 
     Parameters
     ----------
-    image : str, Path or Photo
+    image : str, Path, Photo, PIL image, ndarray or Tensor
         An image file, ``skimage:NAME``, or an image already read.
     layer : str
         Name, alias, glob, or ``-1`` for the last layer with maps.

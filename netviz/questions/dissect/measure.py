@@ -147,6 +147,8 @@ def dissect(
         "dtype": dtype,
         "input": str(opened.preprocessing),
     }
+    if opened.preprocessing.bands:
+        asked["bands"] = list(opened.preprocessing.bands)
     files = [[name, bytes_of(name), *_files(labels, number)] for number, name in enumerate(names)]
     fingerprint = {
         "model": weights_print(opened.model),

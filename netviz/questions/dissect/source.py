@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netviz.engines import Item
-from netviz.images import placement, prepare_pixels, read_image
+from netviz.images import placement, prepare, prepare_pixels, read_image
 from netviz.images.labelled.labels import Codes, Labels, LabelSet
 from netviz.models import Preprocessing
 
@@ -46,10 +46,11 @@ class Labelled:
         """
         photo = read_image(self.names[number])
         size = photo.pixels.shape[0], photo.pixels.shape[1]
-        pixels = prepare_pixels(photo.pixels, self.preprocessing)[0]
+        pixels = prepare_pixels(photo, self.preprocessing)[0]
         if not self.hand_out and not self.labels.files(number):
             return Item(number, pixels, size)
-        labels = self.labels.read(number, size, pixels)
+        shown = pixels if pixels.dtype == np.uint8 else prepare(photo, self.preprocessing).image
+        labels = self.labels.read(number, size, shown.astype(np.uint8, copy=False))
         if not self.hand_out:
             return Item(number, pixels, size)
         codes = labels.codes if labels.shown else to_input(labels.codes, size, self.preprocessing)

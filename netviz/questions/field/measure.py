@@ -13,15 +13,15 @@ from typing_extensions import Unpack
 
 from netviz.capture import brief
 from netviz.engines import Progress
-from netviz.errors import ImageError, ModelError
+from netviz.errors import ImageError
 from netviz.geometry.effective import GRADIENTS, effective_field, extent, locate
 from netviz.geometry.field import Field
-from netviz.images import Photo, images_or_photographs, prepare, read_image
+from netviz.images import Images, Photo, images_or_photographs, prepare, read_image
 from netviz.models import Layer, LayerIndex, Model, ModelOptions, ModelSpec, Preprocessing, load
 from netviz.models.preprocessing import check_fit
 from netviz.questions.field.empirical.windows import empirical_field
 from netviz.questions.field.result import FieldResult
-from netviz.questions.opening import SHORT_SIDE, open_model
+from netviz.questions.opening import SHORT_SIDE, open_model, require_channels
 from netviz.results.choose import choose_units
 
 KINDS = ("theoretical", "effective", "empirical", "all")
@@ -37,7 +37,7 @@ def field(
     unit: int | str | Iterable[int] | None = None,
     kind: str = "theoretical",
     position: tuple[int, int] | None = None,
-    images: str | Path | Iterable[str | Path] = (),
+    images: Images = (),
     top: int = 10,
     gradient: str = "absolute",
     size: tuple[int, int] | None = None,
@@ -61,7 +61,7 @@ def field(
     position : (int, int), optional
         Row and column in the layer's map, for the theoretical and the effective field; by default the middle,
         (H // 2, W // 2). The empirical field looks where each unit is most active.
-    images : str, Path, or iterable of these
+    images : str, Path, PIL image, ndarray, Tensor, or iterable of these
         Files, folders, ``skimage:NAME``; by default nine of scikit-image's photographs. The first is drawn.
     top : int
         For the empirical field: how many images per unit, those that activate it most.
@@ -111,9 +111,7 @@ def field(
         fit = "crop"
     opened = open_model(model, size=size or own_size(model, first), fit=fit)
     index = opened.index
-    if index.input_shape is None or index.input_shape[0] != model.preprocessing.channels:
-        count = index.input_shape[0] if index.input_shape else "unknown"
-        raise ModelError(f"{model.name} takes {count} channels; netviz runs networks on 1 or 3")
+    require_channels(opened.model, index)
     found = opened.layer(layer)
     chosen = choose_units(unit, found.channels, found.name)
     place = locate(found, (found.shape or ())[1:], position)
@@ -142,26 +140,29 @@ def field(
 class _Shots:
     """The images, all of one size, read one at a time."""
 
-    sources: list[str | Path]
+    sources: list[str | Path | Photo]
     preprocessing: Preprocessing
     what: str
     progress: Progress
 
     def prepared(self, photo: Photo) -> Any:
         """Return a photograph as the network sees it, (H, W, 3) uint8."""
-        return prepare(photo.pixels, self.preprocessing).image
+        return prepare(photo, self.preprocessing).image
 
     @property
     def names(self) -> tuple[str, ...]:
         """What the images are called, as `read_image` names them."""
-        return tuple(Path(str(source).removeprefix("skimage:")).stem for source in self.sources)
+        return tuple(
+            one.name if isinstance(one, Photo) else Path(str(one).removeprefix("skimage:")).stem
+            for one in self.sources
+        )
 
     def tensors(self) -> Iterator[Tensor]:
         """Yield each image as the network takes it, (1, C, H, W)."""
         for step, source in enumerate(self.sources):
             photo = read_image(source)
             self.progress(f"{self.what}, {photo.name}", step, len(self.sources))
-            yield prepare(photo.pixels, self.preprocessing).tensor
+            yield prepare(photo, self.preprocessing).tensor
         self.progress(self.what, len(self.sources), len(self.sources))
 
 
@@ -172,7 +173,7 @@ def own_size(model: Model, photo: Photo) -> tuple[int, int] | None:
         return None
     if wanted.resize is None:
         wanted = replace(wanted, resize=min(SHORT_SIDE, *photo.pixels.shape[:2]))
-    height, width = prepare(photo.pixels, wanted).image.shape[:2]
+    height, width = prepare(photo, wanted).image.shape[:2]
     return height, width
 
 

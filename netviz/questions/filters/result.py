@@ -48,7 +48,7 @@ class FiltersResult(Result):
         "weight": "any",
         "units": "0…",
         "groups": "1…",
-        "channel_order": "RGB | BGR | L",
+        "channel_order": "RGB | BGR | L | bands",
         "scale": "each | shared",
         "sort": "index | norm | hue",
         "dead": "0…",

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ from typing_extensions import Unpack
 
 from netviz.errors import LayerError
 from netviz.geometry.field import Field
-from netviz.images import Photo, normalize
+from netviz.images import ImageLike, normalize
 from netviz.interpolation import rescaled
 from netviz.models import Layer, ModelSpec
 from netviz.questions.hypercolumn.result import HypercolumnResult
@@ -90,7 +89,7 @@ CLUSTER_COMPONENTS = 16
 
 
 def hypercolumn(
-    image: str | Path | Photo,
+    image: ImageLike,
     *,
     layers: str | Sequence[str],
     model: ModelSpec = "mobilenet_v2",
@@ -107,7 +106,7 @@ def hypercolumn(
 
     Parameters
     ----------
-    image : str, Path or Photo
+    image : str, Path, Photo, PIL image, ndarray or Tensor
         An image file, ``skimage:NAME``, or an image already read.
     layers : str or sequence of str
         Names, aliases or globs; in a str separated by commas.
@@ -159,7 +158,7 @@ def hypercolumn(
             f"{MOST_UNITS:,}; name fewer layers"
         )
     fields, name = opened.fields, f"{opened.model.name} on {reader.name}"
-    values = run_layers(opened.model, chosen, normalize(reader.image, opened.preprocessing), reader.name)
+    values = run_layers(opened.model, chosen, normalize(reader.values, opened.preprocessing), reader.name)
     rows, cols = (_places(side, max(reader.image.shape[:2])) for side in reader.image.shape[:2])
     depths = [_depth(layer, fields[layer], values[layer], rows, cols, name) for layer in chosen]
     if not any(depth.maps.any() for depth in depths):

@@ -1,7 +1,6 @@
 """The feature maps of a layer on an image."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 from typing_extensions import Unpack
 
 from netviz.capture.padding import cropped, reflected
-from netviz.images import Photo, read_image
+from netviz.images import ImageLike, read_image
 from netviz.models import ModelSpec
 from netviz.questions.contrast.normalize import METHODS, check_contrast
 from netviz.questions.contrast.normalize import normalize as normalize_contrast
@@ -28,7 +27,7 @@ SHOWN = 64
 
 
 def maps(
-    image: str | Path | Photo,
+    image: ImageLike,
     *,
     layer: str,
     model: ModelSpec = "mobilenet_v2",
@@ -43,7 +42,7 @@ def maps(
 
     Parameters
     ----------
-    image : str, Path or Photo
+    image : str, Path, Photo, PIL image, ndarray or Tensor
         An image file, ``skimage:NAME``, or an image already read.
     layer : str
         Name, alias, glob, or ``-1`` for the last layer with maps.

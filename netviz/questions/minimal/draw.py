@@ -31,7 +31,6 @@ _OPACITY: Final = 0.75
 
 _FILLS: Final = {
     "blur": "the image blurred by a Gaussian of {blur:g} pixels",
-    "inpaint": "their surroundings, smoothly continued",
     "mean": "the image's mean colour",
 }
 
@@ -203,7 +202,7 @@ _COLOUR: Final = "#54aeff"
 _PAIRS: Final = 4
 _SET_GAP: Final = 16
 _TEXT: Final = 34
-_SET_FILLS: Final = {"blur": "the image blurred", "inpaint": "their surroundings", "mean": "the mean colour"}
+_SET_FILLS: Final = {"blur": "the image blurred", "mean": "the mean colour"}
 
 
 def minimal_set_figure(result: MinimalSetResult) -> Figure:

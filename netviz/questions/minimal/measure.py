@@ -1,39 +1,35 @@
 """The minimal image: as few segments as a network needs to go on predicting the same class."""
 
 import functools
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from skimage import filters
-from skimage.restoration import inpaint_biharmonic
 from skimage.segmentation import slic
 from typing_extensions import Unpack
 
 from netviz.engines import Progress
 from netviz.errors import ImageError, ModelError
-from netviz.images import Photo, images_or_photographs, normalize, read_image
+from netviz.images import ImageLike, Images, Photo, Values, images_or_photographs, normalize, read_image
 from netviz.models import Model, ModelSpec
 from netviz.questions.classes import class_label, find_class, scores_on
 from netviz.questions.minimal.result import ClassShare, MinimalResult, MinimalSetResult
 from netviz.questions.minimal.search import search
 from netviz.questions.opening import ImageOptions, Opened, open_model
 
-FILLS = ("blur", "inpaint", "mean")
+FILLS = ("blur", "mean")
 
 COMPACTNESS = 10.0
 """How much SLIC weighs place against colour."""
 
-_AROUND = 4
-"""Pixels around a segment from which it is continued; the biharmonic equation looks 2 pixels far."""
-
 Pixels = NDArray[np.uint8]
 
 Labels = NDArray[np.int64]
+
+_Values = TypeVar("_Values", NDArray[np.uint8], NDArray[np.float32])
 
 
 def segmented(image: Pixels, segments: int, name: str = "the image") -> Labels:
@@ -55,49 +51,36 @@ def segmented(image: Pixels, segments: int, name: str = "the image") -> Labels:
     return labels
 
 
-def blur_width(image: Pixels) -> float:
+def blur_width(image: Values) -> float:
     """Return the standard deviation of the blur in pixels: a tenth of the short side."""
     height, width = image.shape[:2]
     return float(min(height, width)) / 10
 
 
-def filled(image: Pixels, labels: Labels, fill: str) -> Pixels:
+def filled(image: _Values, fill: str) -> _Values:
     """Return what every segment shows when it is removed, as a whole image (H, W, 3).
 
     Parameters
     ----------
-    image : ndarray of uint8, shape (H, W, 3)
-    labels : ndarray of int64, shape (H, W)
-        The segment of every pixel.
-    fill : {"blur", "inpaint", "mean"}
-        The image after a Gaussian of `blur_width`; each segment continued from the image around it, by the biharmonic
-        equation, whatever else is removed; the image's mean colour.
+    image : ndarray of uint8 or float32, shape (H, W, C)
+    fill : {"blur", "mean"}
+        The image after a Gaussian of `blur_width`, or the image's mean colour.
     """
     if fill == "blur":
         untyped: Any = filters
         soft = untyped.gaussian(
             image.astype(np.float64), sigma=blur_width(image), mode="nearest", channel_axis=-1
         )
-        return _rounded(soft)
-    mean = _rounded(np.broadcast_to(image.mean(axis=(0, 1), dtype=np.float64), image.shape))
-    if fill == "mean" or not labels.any():
-        return mean
-    result = np.empty_like(image)
-    for number in range(int(labels.max()) + 1):
-        rows, cols = np.nonzero(labels == number)
-        box = (
-            slice(max(int(rows.min()) - _AROUND, 0), int(rows.max()) + 1 + _AROUND),
-            slice(max(int(cols.min()) - _AROUND, 0), int(cols.max()) + 1 + _AROUND),
-        )
-        inside = labels[box] == number
-        continued = inpaint_biharmonic(image[box] / 255, inside, channel_axis=-1)
-        result[box][inside] = _rounded(continued[inside] * 255)
-    return result
+        return _like(soft, image)
+    return _like(np.broadcast_to(image.mean(axis=(0, 1), dtype=np.float64), image.shape), image)
 
 
-def _rounded(values: NDArray[np.float64]) -> Pixels:
-    pixels: Pixels = np.clip(np.rint(values), 0, 255).astype(np.uint8)
-    return pixels
+def _like(values: NDArray[np.float64], image: _Values) -> _Values:
+    """Return values in an image's type: 8-bit ones rounded."""
+    if image.dtype == np.uint8:
+        values = np.clip(np.rint(values), 0, 255)
+    found: _Values = values.astype(image.dtype)
+    return found
 
 
 THUMBNAIL = 112
@@ -105,7 +88,7 @@ THUMBNAIL = 112
 
 
 def minimal(
-    image: str | Path | Photo,
+    image: ImageLike,
     *,
     model: ModelSpec = "mobilenet_v2",
     class_: str | int | None = None,
@@ -119,7 +102,7 @@ def minimal(
 
     Parameters
     ----------
-    image : str, Path or Photo
+    image : str, Path, Photo, PIL image, ndarray or Tensor
         An image file, ``skimage:NAME``, or an image already read.
     model : str, Path, nn.Module or Model
         As for `netviz.load`.
@@ -127,9 +110,9 @@ def minimal(
         The class that must be the predicted one: its name or its index; by default whatever is predicted.
     segments : int
         About how many segments the image is divided into, by colour and place (SLIC).
-    fill : {"blur", "inpaint", "mean"}
-        What a removed segment shows: the image blurred by a Gaussian of a tenth of its short side; what its
-        surroundings give when they are smoothly continued; the image's mean colour.
+    fill : {"blur", "mean"}
+        What a removed segment shows: the image blurred by a Gaussian of a tenth of its short side, or the image's
+        mean colour.
     output : str or int, optional
         Name or number of the output to take, of a network that returns several; by default its class scores are found
         (docs/models.md).
@@ -165,7 +148,7 @@ def minimal(
 
 
 def minimal_set(
-    images: str | Path | Iterable[str | Path] = (),
+    images: Images = (),
     *,
     model: ModelSpec = "mobilenet_v2",
     class_: str | int | None = None,
@@ -180,7 +163,7 @@ def minimal_set(
 
     Parameters
     ----------
-    images : str, Path, or iterable of these
+    images : str, Path, PIL image, ndarray, Tensor, or iterable of these
         Files, folders, ``skimage:NAME``; by default scikit-image's photographs.
     class_ : str or int, optional
         Only images that are predicted as this class; by default all.
@@ -267,9 +250,12 @@ def _minimal(
         )
     chosen = _predicted(model, photo.name, class_, scores)
     labels = segmented(prepared.image, segments, photo.name)
-    filling = filled(prepared.image, labels, fill)
+    filling = filled(prepared.image, fill)
     tell = None if progress is None else functools.partial(progress, f"removing segments of {photo.name}")
-    blank = normalize(filling, opened.preprocessing).to(opened.device)
+    # In depth and bands that the picture lacks a segment is removed as well.
+    values = prepared.values
+    shown: Values = filling if values is prepared.image else filled(values.astype(np.float32), fill)
+    blank = normalize(shown, opened.preprocessing).to(opened.device)
     found = search(scored.network, tensor, blank, labels, chosen, progress=tell)
     removed = len(found.order) - found.flipped
     gone = np.isin(labels, found.order[:removed])

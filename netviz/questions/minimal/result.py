@@ -37,7 +37,7 @@ class MinimalResult(Result):
     score, score_of : float, str
         The score on the whole image, and what it is: the network's raw output, or its mean over an output map.
     fill : str
-        ``"blur"``, ``"inpaint"`` or ``"mean"``.
+        ``"blur"`` or ``"mean"``.
     blur : float
         Standard deviation of the blur in pixels; 0 for another filling.
     asked, count : int
@@ -73,7 +73,7 @@ class MinimalResult(Result):
         "order": "0:count",
         "predictions": "0…",
         "class_index": "0…",
-        "fill": "blur | inpaint | mean",
+        "fill": "blur | mean",
         "blur": "0…",
         "asked": "0…",
         "count": "1…",
@@ -181,7 +181,7 @@ class MinimalSetResult(Result):
         "class_index": "0…",
         "removed": "0…",
         "count": "0…",
-        "fill": "blur | inpaint | mean",
+        "fill": "blur | mean",
         "asked": "0…",
         "mean_share": "0…1",
     }

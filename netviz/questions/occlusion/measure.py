@@ -1,7 +1,5 @@
 """Which part of an image a class score depends on: cover it patch by patch."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,7 +8,7 @@ from typing_extensions import Unpack
 from netviz.engines import Progress
 from netviz.errors import ImageError
 from netviz.geometry.occlusion import covered_mean, grid, occlude
-from netviz.images import Photo, Prepared, normalize, read_image
+from netviz.images import ImageLike, Prepared, normalize, read_image
 from netviz.models import ModelSpec, Preprocessing
 from netviz.questions.classes import class_label, class_scores, find_class, scores_on
 from netviz.questions.occlusion.result import OcclusionResult
@@ -20,7 +18,7 @@ FILLS = ("mean", "noise", "zero")
 
 
 def occlusion(
-    image: str | Path | Photo,
+    image: ImageLike,
     *,
     model: ModelSpec = "mobilenet_v2",
     class_: str | int | None = None,
@@ -35,7 +33,7 @@ def occlusion(
 
     Parameters
     ----------
-    image : str, Path or Photo
+    image : str, Path, Photo, PIL image, ndarray or Tensor
         An image file, ``skimage:NAME``, or an image already read.
     model : str, Path, nn.Module or Model
         As for `netviz.load`.
@@ -165,5 +163,5 @@ def filling(fill: str, prepared: Prepared, preprocessing: Preprocessing, seed: i
         return torch.zeros_like(tensor)
     if fill == "mean":
         return tensor.mean(dim=(2, 3), keepdim=True).expand_as(tensor)
-    noise = np.random.default_rng(seed).integers(0, 256, prepared.image.shape, dtype=np.uint8)
+    noise = np.random.default_rng(seed).integers(0, 256, prepared.values.shape, dtype=np.uint8)
     return normalize(noise, preprocessing)

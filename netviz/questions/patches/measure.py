@@ -3,7 +3,7 @@
 import functools
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from netviz.engines import Checkpoint, Progress, Tally, Top, Units, UnitsQuery
 from netviz.engines.accumulators.positions import Box, Extent
 from netviz.errors import ImageError
 from netviz.geometry.field import Field
-from netviz.images import class_names, images_or_photographs
+from netviz.images import Images, array_files, class_names, images_or_photographs, write_arrays
 from netviz.models import Layer, ModelSpec
 from netviz.questions.opening import InputOptions, Opened
 from netviz.questions.patches.boxes import by_size, cell_boxes, patch_boxes
@@ -33,7 +33,6 @@ from netviz.questions.runs import (
     run_facts,
     weights_print,
 )
-from netviz.results.choose import several
 from netviz.results.files import write_bytes
 from netviz.results.ledger import Start, bytes_of, digest, full_name, run_folder
 
@@ -249,7 +248,7 @@ def patches(
     model: ModelSpec,
     out: str | Path,
     *,
-    images: str | Path | Iterable[str | Path] = (),
+    images: Images = (),
     layer: str | Sequence[str] = (),
     top: int = 9,
     per_image: int | str = "auto",
@@ -277,7 +276,7 @@ def patches(
         As for `netviz.load`.
     out : str or Path
         The run's folder: new or empty, or, with `resume`, that of a run that was interrupted.
-    images : str, Path, or iterable of these
+    images : str, Path, PIL image, ndarray, Tensor, or iterable of these
         Files, folders, ``skimage:NAME``; by default scikit-image's photographs.
     layer : str or sequence of str
         Names, aliases or globs; by default all convolutions, and the blocks of a network of tokens.
@@ -342,11 +341,11 @@ def patches(
         fit=fit,
     )
     folder = run_folder(Path(out), resume)
-    images = several(images)
     opened = open_network(model, layer, fit=fit, **options)
-    sources = images_or_photographs(images)
+    found_images = images_or_photographs(images)
+    sources, arrays = array_files(found_images, folder)
     names = tuple(full_name(source) for source in sources)
-    classes, numbers = class_names(sources, images) if per_class else ((), ())
+    classes, numbers = class_names(found_images, images) if per_class else ((), ())
     if per_class and not classes:
         raise ImageError(
             "the images name no classes: put them into a folder for each class, or drop --per-class"
@@ -377,14 +376,17 @@ def patches(
         "dtype": dtype,
         "input": str(opened.preprocessing),
     }
+    if opened.preprocessing.bands:
+        asked["bands"] = list(opened.preprocessing.bands)
     fingerprint = {
         "model": weights_print(opened.model),
-        "images": digest([[name, bytes_of(name)] for name in names]),
+        "images": digest([[name, -1 if Path(name) in arrays else bytes_of(name)] for name in names]),
         "options": digest(asked),
     }
     checkpoint = Checkpoint(folder, fingerprint, every)
     accumulator, tally = Units(query), Tally.empty(job.chunks)
     with Start(folder, lambda: checkpoint.kept and any_counted(tally, names)):
+        write_arrays(arrays)
         if not (resume and checkpoint.read(accumulator, tally)):
             checkpoint.write(accumulator, tally)
         accumulator = feed(

@@ -1,5 +1,6 @@
 """A run's folder, as `netviz patches` leaves it: read without torch, and believed only after a look."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from netviz.errors import ResultError
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.reader import load_kind
+from netviz.results.ledger import RUN
 from netviz.results.runs import Run, RunLayer, read_run
 
 
@@ -82,6 +84,15 @@ def read_patches(path: str | Path) -> PatchesResult:
         If it does not.
     """
     return load_kind(path, PatchesResult, again="run netviz patches again")
+
+
+def bands_shown(folder: str | Path) -> tuple[int, ...]:
+    """Return which bands of its images a run shows, counted from 1; empty if it does not say."""
+    try:
+        bands = json.loads((Path(folder) / RUN).read_text(encoding="utf-8"))["options"]["bands"]
+        return tuple(band for band in bands if isinstance(band, int) and band > 0)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ()
 
 
 def image_names(folder: str | Path, numbers: Iterable[int]) -> dict[int, str]:

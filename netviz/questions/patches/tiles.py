@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from netviz.errors import ImageError, OutputError
-from netviz.images.read import read_image
+from netviz.images.read import as_shown, read_image
 from netviz.interpolation import linear_weights
 from netviz.paper import style, words
 from netviz.paper.scales import Pixels
 from netviz.questions.patches.result import PatchesResult
-from netviz.questions.patches.run import image_names
+from netviz.questions.patches.run import bands_shown, image_names
 
 _WHOLE: Final = 4
 _HATCH: Final = 6
@@ -191,6 +191,7 @@ class RunImages:
 
     def __init__(self, folder: Path, numbers: Sequence[int]) -> None:
         self._names = image_names(folder, numbers)
+        self._bands = bands_shown(folder)
 
     def name(self, number: int) -> str:
         """Return what an image is called: its file's name without the suffix."""
@@ -208,7 +209,7 @@ class RunImages:
         # A list from elsewhere may name a pipe or a device, which would never end.
         if not name.startswith("skimage:") and not Path(name).is_file():
             raise ImageError(f"no such image: {name}")
-        return read_image(name).pixels
+        return as_shown(read_image(name), self._bands).pixels
 
 
 @dataclass(frozen=True)

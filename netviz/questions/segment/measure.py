@@ -4,7 +4,6 @@ The threshold is the unit's quantile over many images: from a finished run, or b
 """
 
 import functools
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,14 +13,14 @@ from typing_extensions import Unpack
 
 from netviz.engines import Progress, Tally, Units, UnitsQuery, run_local
 from netviz.errors import ImageError, LayerError, ResultError
-from netviz.images import Photo, images_or_photographs, read_image
+from netviz.images import ImageLike, Images, Photo, each_source, images_or_photographs, read_image
 from netviz.models import ModelSpec
 from netviz.questions.opening import ImageOptions
 from netviz.questions.patches.run import open_run
 from netviz.questions.places import Maps, Reader, open_layer, original_pixels, require_places, upsample
 from netviz.questions.runs import make_job
 from netviz.questions.segment.result import SegmentResult
-from netviz.results.choose import choose_units, several
+from netviz.results.choose import choose_units
 
 SAMPLE_VALUES = 1 << 24
 """How many values of all units the sample holds: 64 MiB."""
@@ -88,7 +87,7 @@ def quantile_of_run(run: str | Path, reader: Reader, unit: int, level: float) ->
 
 
 def quantile_over_images(
-    images: Iterable[str | Path],
+    images: Images,
     reader: Reader,
     unit: int,
     level: float,
@@ -103,12 +102,13 @@ def quantile_over_images(
     ModelError
         If the layer gives NaN or infinity.
     """
-    given = list(images)
+    given = each_source(images)
     sources = images_or_photographs(given)
     layer, opened = reader.layer, replace(reader.opened, layers=(reader.layer,))
     query = UnitsQuery((layer,), ((1, 1),), top=1, sample=max(SAMPLE_VALUES // layer.channels, 1024))
-    names = tuple(map(str, sources))
-    job = make_job(opened, names, functools.partial(Units, query), batch=_BATCH, device=str(opened.device))
+    names = tuple(one.path or one.name if isinstance(one, Photo) else str(one) for one in sources)
+    start = functools.partial(Units, query)
+    job = make_job(opened, names, start, batch=_BATCH, device=str(opened.device), sources=sources)
     units, tally = Units(query), Tally.empty(job.chunks)
     run_local(job, units, tally, progress=progress)
     skipped = tuple((names[number], reason) for number, reason in sorted(tally.skipped.items()))
@@ -130,14 +130,14 @@ QUANTILE = 0.995
 
 
 def segment(
-    image: str | Path | Photo,
+    image: ImageLike,
     *,
     layer: str,
     unit: int,
     model: ModelSpec = "mobilenet_v2",
     threshold: str | float = "quantile",
     quantile: float = QUANTILE,
-    images: str | Path | Iterable[str | Path] = (),
+    images: Images = (),
     run: str | Path | None = None,
     progress: Progress | None = None,
     **options: Unpack[ImageOptions],
@@ -146,7 +146,7 @@ def segment(
 
     Parameters
     ----------
-    image : str, Path or Photo
+    image : str, Path, Photo, PIL image, ndarray or Tensor
         An image file, ``skimage:NAME``, or an image already read.
     layer : str
         Name, alias, glob, or ``-1`` for the last layer with maps.
@@ -159,7 +159,7 @@ def segment(
         image.
     quantile : float
         Between 0 and 1.
-    images : str, Path, or iterable of these
+    images : str, Path, PIL image, ndarray, Tensor, or iterable of these
         Over which the quantile is taken: files, folders, ``skimage:NAME``; by default scikit-image's photographs.
         They are prepared as `image` is.
     run : str or Path, optional
@@ -192,7 +192,7 @@ def segment(
     ----------
     Zhou et al., "Object Detectors Emerge in Deep Scene CNNs", ICLR 2015. Bau et al., "Network Dissection", CVPR 2017.
     """
-    sources = several(images)
+    sources = each_source(images)
     cut = _asked(threshold, quantile)
     if sources and run is not None:
         raise ValueError("the quantile comes from images or from a run: give one of them")
@@ -200,7 +200,7 @@ def segment(
     reader = open_layer(photo, layer, model, **options)
     found = reader.layer
     chosen = (choose_units([unit], found.channels, found.name) or [0])[0]
-    maps = reader.maps(reader.image)[chosen]
+    maps = reader.maps(reader.values)[chosen]
     if cut.fraction:
         limit = _fraction(maps, cut.level, reader, chosen)
         taken = Quantile(limit, "", 0, 0, 0)
@@ -221,7 +221,7 @@ def segment(
         mask=mask,
         heat=heat,
         map=maps,
-        image=photo.pixels,
+        image=reader.photo.pixels,
         network=reader.opened.model.name,
         image_name=photo.name,
         layer=found.name,

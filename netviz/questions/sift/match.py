@@ -1,7 +1,6 @@
 """How well SIFT, a layer, and the layer after contrast normalization find a place again in a warped image."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 from typing_extensions import Unpack
 
 from netviz.engines import Progress
-from netviz.images import Photo
+from netviz.images import ImageLike
 from netviz.models import ModelSpec
 from netviz.questions.contrast.normalize import check_window
 from netviz.questions.opening import ImageOptions
@@ -59,7 +58,7 @@ class Described(NamedTuple):
 
 
 def match(
-    image: str | Path | Photo,
+    image: ImageLike,
     *,
     layer: str,
     model: ModelSpec = "mobilenet_v2",
@@ -76,7 +75,7 @@ def match(
 
     Parameters
     ----------
-    image : str, Path or Photo
+    image : str, Path, Photo, PIL image, ndarray or Tensor
         An image file, ``skimage:NAME``, or an image already read.
     layer : str
         Name, alias, glob, or ``-1`` for the last layer with maps.

@@ -1,13 +1,11 @@
 """SIFT beside a layer: what either says at the same places of an image."""
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Unpack
 
 from netviz.errors import ImageError, ModelError
-from netviz.images import Photo
+from netviz.images import ImageLike
 from netviz.models import ModelSpec
 from netviz.questions.contrast.normalize import check_window
 from netviz.questions.filters.measure import layer_filters
@@ -23,7 +21,7 @@ _UNITS = 8
 
 
 def sift(
-    image: str | Path | Photo,
+    image: ImageLike,
     *,
     layer: str,
     model: ModelSpec = "mobilenet_v2",
@@ -35,7 +33,7 @@ def sift(
 
     Parameters
     ----------
-    image : str, Path or Photo
+    image : str, Path, Photo, PIL image, ndarray or Tensor
         An image file, ``skimage:NAME``, or an image already read.
     layer : str
         Name, alias, glob, or ``-1`` for the last layer with maps.
@@ -74,7 +72,7 @@ def sift(
     reader = open_layer(image, layer, model, **options)
     found = require_keypoints(reader)
     drawn = found.at(choose(found, keypoints, reader.image.shape[:2]))
-    maps = reader.maps(reader.image)
+    maps = reader.maps(reader.values)
     normalized = contrast_normalized(maps, window, reader.layer.name)
     raw = sample(maps, reader.field, drawn.points)
     shown = np.argsort(-maps.reshape(len(maps), -1).std(axis=1), kind="stable")[:_UNITS]

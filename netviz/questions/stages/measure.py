@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from netviz.capture import Tape
 from netviz.capture.operations import arguments, names
 from netviz.capture.tensors import plain_values
 from netviz.errors import LayerError, ModelError
-from netviz.images import Photo, read_image
+from netviz.images import ImageLike, read_image
 from netviz.models import Layer, LayerIndex, Model, ModelSpec
 from netviz.questions.filters.measure import layer_filters
 from netviz.questions.opening import ImageOptions, open_model
@@ -199,7 +198,7 @@ SHOWN = 8
 
 
 def stages(
-    image: str | Path | Photo,
+    image: ImageLike,
     *,
     layer: str,
     model: ModelSpec = "mobilenet_v2",
@@ -218,7 +217,7 @@ def stages(
 
     Parameters
     ----------
-    image : str, Path or Photo
+    image : str, Path, Photo, PIL image, ndarray or Tensor
         An image file, ``skimage:NAME``, or an image already read.
     layer : str
         A convolution: name, alias, glob, or ``-1`` for the last.

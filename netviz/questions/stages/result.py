@@ -91,7 +91,7 @@ class StagesResult(Result):
         "units": "0:channels",
         "maps": "any",
         "groups": "1…",
-        "channel_order": "RGB | BGR | L",
+        "channel_order": "RGB | BGR | L | bands",
         "sort": "asked | activity",
         "window": "1…",
         "step": "1…",

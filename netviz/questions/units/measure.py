@@ -1,8 +1,6 @@
 """What the units of a layer are like: selective for a class, sparse, correlated, with the same patches."""
 
 import functools
-from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 from typing_extensions import Unpack
@@ -10,7 +8,7 @@ from typing_extensions import Unpack
 from netviz.engines import Progress, Tally, Units, UnitsQuery, run_local
 from netviz.engines.accumulators.classes import ClassMeans, Together
 from netviz.errors import ImageError, LayerError
-from netviz.images import class_names, images_or_photographs
+from netviz.images import Images, Photo, class_names, images_or_photographs
 from netviz.models import ModelSpec
 from netviz.questions.opening import InputOptions
 from netviz.questions.patches.measure import layer_patches, map_windows
@@ -31,7 +29,6 @@ from netviz.questions.units.result import (
     left_over,
     sparsity,
 )
-from netviz.results.choose import several
 from netviz.results.ledger import full_name
 
 SAMPLE = 1 << 14
@@ -45,7 +42,7 @@ def units(
     model: ModelSpec,
     layer: str,
     *,
-    images: str | Path | Iterable[str | Path] = (),
+    images: Images = (),
     top: int | None = None,
     fit: str = "crop",
     batch: int = 16,
@@ -63,7 +60,7 @@ def units(
         As for `netviz.load`.
     layer : str
         A name, alias or glob that means one layer.
-    images : str, Path, or iterable of these
+    images : str, Path, PIL image, ndarray, Tensor, or iterable of these
         As for `netviz.patches`. Where they lie in a folder for each class, or are named by it, the selectivity for
         classes is measured too, for those with several images.
     top : int
@@ -95,16 +92,17 @@ def units(
     if len(opened.layers) > 1:
         raise LayerError(f"{layer!r} fits {len(opened.layers)} layers; name one of them")
     (one,) = opened.layers
-    images = several(images)
     sources = images_or_photographs(images)
-    names = tuple(full_name(source) for source in sources)
+    names = tuple(one.path or one.name if isinstance(one, Photo) else full_name(one) for one in sources)
     classes, numbers = class_names(sources, images)
     # Where every unit has a patch in every image, patches are the same by chance.
     top = max(1, min(TOP, len(names) // 3)) if top is None else top
     query = UnitsQuery(opened.layers, map_windows(opened), top=top, sample=SAMPLE)
     found, means = Units(query), ClassMeans(one.channels, numbers)
     together = Together((found, means) if len(classes) > 1 else (found,))
-    job = make_job(opened, names, functools.partial(Units, query), batch=batch, device=device)
+    job = make_job(
+        opened, names, functools.partial(Units, query), batch=batch, device=device, sources=sources
+    )
     tally = Tally.empty(job.chunks)
     run_local(job, together, tally, workers=workers, strict=strict, progress=progress)
     require_images(tally, names)

@@ -64,7 +64,7 @@ def choose_pair(model: Model, index: LayerIndex, photo: Photo, size: tuple[int, 
         Input height and width in pixels, if not the network's own.
     """
     network = unwrap(model.runnable())
-    prepared = prepare(photo.pixels, input_preprocessing(model.preprocessing, index, size))
+    prepared = prepare(photo, input_preprocessing(model.preprocessing, index, size))
     try:
         tape = record(network, prepared.tensor.to(network_device(network)), keep=False)
     except (RuntimeError, ValueError, IndexError) as error:

@@ -76,7 +76,7 @@ def survey_masks(
     images: list[SeenRecord] = []
     for number, pairs in sorted(wanted.items()):
         photo = read_image(names[number])
-        prepared = prepare(photo.pixels, opened.preprocessing)
+        prepared = prepare(photo, opened.preprocessing)
         if scope.data is None:
             image = own[Path(names[number]).name]
             images.append(SeenRecord(image.name, image.file))

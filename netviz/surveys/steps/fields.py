@@ -49,7 +49,7 @@ def _fields(scope: Scope, photos: int, report: Progress) -> dict[Layer, FieldRes
     model, names = scope.model, tuple(image.name for image in scope.images[:photos])
     index, preprocessing, pairs = at_one_size(model, scope.chosen, scope.shown[0], scope.size)
     theory = layer_fields(model, index)
-    images = [prepare(read_image(source).pixels, preprocessing) for source in scope.shown[:photos]]
+    images = [prepare(read_image(source), preprocessing) for source in scope.shown[:photos]]
 
     def tensors() -> Iterator[Tensor]:
         for step, one in enumerate(images):

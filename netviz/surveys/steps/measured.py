@@ -137,7 +137,7 @@ def _shots(
         report(f"{hidden.model.name}: covering parts of {name}", done, passes)
 
     for number, source in enumerate(sources):
-        image = prepare(read_image(source).pixels, hidden.preprocessing).tensor.to(device)
+        image = prepare(read_image(source), hidden.preprocessing).tensor.to(device)
         colours = random_colours(hidden.size, hidden.preprocessing, SEED, number).to(device)
         found = find_peaks(network, image, hidden.units)
         for occluder, layers in parts:

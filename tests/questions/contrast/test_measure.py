@@ -7,7 +7,7 @@ from scipy import ndimage
 from torch import nn
 
 import netviz
-from netviz.errors import ImageError, LayerError, ModelError
+from netviz.errors import ImageError, LayerError
 from netviz.models import Model, Preprocessing
 from netviz.questions.reader import load_result
 from support.photos import noise
@@ -194,7 +194,7 @@ def test_what_cannot_serve():
         netviz.maps(noise(6, 30), layer="first", model=opened(Small()), normalize="lcn")
     with pytest.raises(ImageError, match="larger image"):
         netviz.contrast(noise(2, 2), layer="first", model=opened(Small()), method="batch")
-    with pytest.raises(ModelError, match="12 channels"):
+    with pytest.raises(ImageError, match="12 channels"):
         netviz.contrast(noise(), layer="0", model=nn.Sequential(nn.Conv2d(12, 2, 3)), method="batch")
 
 

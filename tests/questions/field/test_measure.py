@@ -5,7 +5,7 @@ from PIL import Image
 from torch import nn
 
 import netviz
-from netviz.errors import LayerError, ModelError
+from netviz.errors import ImageError, LayerError
 from netviz.models import Model, Preprocessing
 from netviz.questions.field.result import FieldResult
 from netviz.questions.opening import describe_field, layer_fields, layers
@@ -174,7 +174,7 @@ def test_bad_input(photos):
         netviz.field("alexnet", weights="none", layer="fc8", images=photos)
     with pytest.raises(LayerError, match="closest"):
         netviz.field(model, layer="konv2", images=photos)
-    with pytest.raises(ModelError, match="takes 5 channels; netviz runs networks on 1 or 3"):
+    with pytest.raises(ImageError, match="but the network takes 5 channels"):
         netviz.field(nn.Sequential(nn.Conv2d(5, 2, 3)), layer="conv1", images=photos)
     for word in ({"kind": "real"}, {"gradient": "signed"}, {"top": 0}):
         with pytest.raises(ValueError, match=f"{next(iter(word))} must be"):

@@ -135,5 +135,5 @@ def test_maps_may_be_normalized_first():
 
 
 def test_too_many_channels_for_an_image():
-    with pytest.raises(ModelError, match="12 channels"):
+    with pytest.raises(ImageError, match="12 channels"):
         netviz.maps(noise(64, 64), layer="conv1", model=nn.Sequential(nn.Conv2d(12, 2, 3)))

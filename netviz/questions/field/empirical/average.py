@@ -78,7 +78,8 @@ def find_peaks(network: nn.Module, image: Tensor, units: Mapping[Layer, Sequence
 def random_colours(size: tuple[int, int], preprocessing: Preprocessing, seed: int, number: int) -> Tensor:
     """Return what occluders of one image show, (1, C, H, W): random colours, as the network takes them."""
     generator = np.random.default_rng([seed, number])
-    pixels = generator.integers(0, 256, (*size, 3), dtype=np.uint8)
+    channels = max(preprocessing.channels, 3 if preprocessing.channels == 1 else 0)
+    pixels = generator.integers(0, 256, (*size, channels), dtype=np.uint8)
     return normalize(pixels, preprocessing)
 
 

@@ -125,7 +125,7 @@ def _image(setting: _Setting, source: str | Path | Photo) -> tuple[Photo, Tensor
     """Read an image and bring it to what the network takes."""
     photo = source if isinstance(source, Photo) else read_image(source)
     device = network_device(setting.network)
-    return photo, prepare(photo.pixels, setting.preprocessing).tensor.to(device)
+    return photo, prepare(photo, setting.preprocessing).tensor.to(device)
 
 
 @contextmanager
