@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netviz.paper.style import BAD, LEVELS, colour_table
-from netviz.paper.words import MINUS, number
+from netviz.paper.words import MINUS, number, percent
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -93,7 +93,7 @@ def beyond(values: NDArray[Any], scale: Scale, peak: float = 1.0, floor: float =
 
 def said_beyond(share: float) -> list[str]:
     """Say which share of the values lies beyond the ends of a scale; nothing where none does."""
-    return [f"{100 * share:.1g} % of the values lie beyond its ends and take their colour"] if share else []
+    return [f"{percent(share)} of the values lie beyond its ends and take their colour"] if share else []
 
 
 def finite_range(values: NDArray[Any]) -> tuple[float, float]:

@@ -96,7 +96,7 @@ def block(
     if each:
         scale = scale_for(scale.low, scale.high, per_tile=True)
         scale = replace(scale, low=-1.0 if scale.low < 0 else 0.0, high=1.0)
-        notes = ["each map by its own range, whose end is written above it"]
+        notes = ["each map by its own range", "its end is written above it, if there is room"]
     draw_bar(canvas, left, top, 240, scale)
     canvas.paragraph(left + 264, top + 9, notes, style.LABEL, grid.width - 264, step=_LINE)
     top += BAR

@@ -79,13 +79,8 @@ def chart(canvas: Canvas, result: FieldResult, box: Box) -> Axes:
         axes.plot(*_parted(places, grown), color=colour, linewidth=0.9, label=name, zorder=2)
         if np.isfinite(local).any():
             without = np.where(result.chart_status == "global", local[:, column], grown)
-            dots: dict[str, Any] = {
-                "linewidth": 1.1,
-                "linestyle": _DOTS,
-                "label": f"{name} without gates",
-                "zorder": 1.9,
-            }
-            axes.plot(*_parted(places, without), color=colour, **dots)
+            (dots,) = axes.plot(*_parted(places, without), color=colour, linewidth=1.1, zorder=1.9)
+            dots.set(linestyle=_DOTS, label=f"{name} without gates")
         _points(axes, places, sizes[:, column], result.chart_status, colour)
     for at in places[~known]:
         axes.plot(
