@@ -115,9 +115,8 @@ run(sys.argv[2:])
 """
 
 
-@pytest.mark.parametrize(
-    ("write", "where"), [pytest.param(20, "measuring", marks=pytest.mark.slow), (-10, "building")]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("write", "where"), [(20, "measuring"), (-10, "building")])
 def test_killed_and_resumed_the_site_is_the_same(netviz, made, write, where):
     site, runs = made / "killed", made / "killed.runs"
     for folder in (site, runs):

@@ -27,6 +27,7 @@ def test_two_builds_are_identical(run: Path, hostile_run: Path, tmp_path: Path) 
     assert first.bytes == sum(len(data) for data in tree(tmp_path / "a").values())
 
 
+@pytest.mark.slow
 def test_processes_draw_the_same_site(
     full_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -199,6 +199,7 @@ def test_pages_are_made_of_the_manifest_alone(told_run: Path) -> None:
     assert "red (colour)" in page
 
 
+@pytest.mark.slow
 def test_two_builds_are_identical(told_run: Path, hostile_told_run: Path, site: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     runs = [told_run, hostile_told_run]

@@ -66,7 +66,7 @@ def asked_of(page: Any) -> set[str]:
     return urls
 
 
-@pytest.mark.parametrize("script", [True, False])
+@pytest.mark.parametrize("script", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_pictures_wait_for_their_reader(
     browser: Any, full_site: Path, kinds: list[str], script: bool
 ) -> None:
@@ -87,7 +87,7 @@ def test_pictures_wait_for_their_reader(
         context.close()
 
 
-@pytest.mark.parametrize("script", [True, False])
+@pytest.mark.parametrize("script", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_every_picture_comes_when_the_page_is_read(browser: Any, full_site: Path, script: bool) -> None:
     context = browser.new_context(viewport={"width": 700, "height": 900}, java_script_enabled=script)
     page = context.new_page()
