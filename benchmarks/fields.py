@@ -39,7 +39,7 @@ def table() -> str:
             tight = f" {found.tight:.2f}" if found.status == "upper_bound" else ""
             cells.append(f"{found.status}{tight} {found.why}".strip())
         rows.append(f"| {name} | " + " | ".join(cells) + " |")
-    order = ("exact", "global", "upper_bound", "unknown", "wrong")
+    order = ("exact", "global", "upper_bound", "unknown", "no maps", "wrong")
     total = ", ".join(f"{status} {counts[status]}" for status in order)
     return "\n".join([*rows, "", f"{len(OPERATIONS)} operations at {len(SIZES)} sizes: {total}."])
 

@@ -402,17 +402,12 @@ def _resized(dim: Dim, size: int) -> Dim:
     """Return a dimension that an operation gave another length: positions of several axes become one kind."""
     if total(dim) == size:
         return dim
-    called = {atom.name for atom in dim} - {"n"}  # a batch of one that was repeated stands for nothing
+    dim = tuple(atom for atom in dim if atom.name != "n")  # a batch of one stands for nothing, also repeated
+    called = {atom.name for atom in dim}
     shift = -1 if any(atom.shift for atom in dim) else 0
     plain = len(called) == 1 and len(dim) == 1
     ratio, left = divmod(total(dim), max(size, 1))
-    if (
-        dim
-        and {atom.name for atom in dim} <= {"y", "x"}
-        and not left
-        and ratio
-        and dim[-1].count % ratio == 0
-    ):
+    if dim and called <= {"y", "x"} and not left and ratio and dim[-1].count % ratio == 0:
         # Pooled evenly, also inside windows, or along a row of all positions.
         return (
             *dim[:-1],
