@@ -32,14 +32,15 @@ def layers(model: str, size: tuple[int, int] | None, as_json: bool, **options: A
     position sees the whole input, "?" one that could not be followed (--json says why). "tokens" and "windows" are
     put together to maps, "+1" are class and register tokens beside those of the image.
     """
-    from netviz.questions.opening import describe_field, layer_fields, load_structure
+    from netviz.questions.opening import describe_field, input_preprocessing, layer_fields, load_structure
     from netviz.questions.opening import layers as list_layers
 
     opened = load_structure(model, **options)
     index = list_layers(opened, size=size)
     fields = layer_fields(opened, index)
     if opened.network is not None and opened.preprocessing.assumed:
-        say(f"netviz: nothing says how images are prepared: {opened.preprocessing}")
+        wanted = input_preprocessing(opened.preprocessing, index, size)
+        say(f"netviz: nothing says how images are prepared: {wanted}")
     if as_json:
         print_json(
             [{**layer.describe(), "receptive_field": describe_field(fields.get(layer))} for layer in index]

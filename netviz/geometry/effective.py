@@ -81,9 +81,13 @@ def effective_field(
             run(pixels)
             one = _slope(layer, run[layer], pixels, position, units, gradient)
             if one is None:
+                quantized = any(
+                    getattr(value, "is_quantized", False) for value in network.state_dict().values()
+                )
+                shut = "shuts gradients off there (no_grad, inference_mode or detach in its forward pass)"
                 raise ModelError(
                     f"no gradient flows from layer {layer.name} to the input: "
-                    "the network shuts gradients off there (no_grad, inference_mode or detach in its forward pass)"
+                    f"the network {'is quantized' if quantized else shut}"
                 )
             total = one.double().cpu() if total is None else total + one.double().cpu()
             count += 1

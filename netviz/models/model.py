@@ -13,7 +13,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
 
 from netviz.errors import ModelError
-from netviz.models.loading.inert import unfilled
+from netviz.models.loading.inert import unfilled, whole_state
 from netviz.models.preprocessing import Preprocessing, assumed
 
 _BANDS = 32
@@ -103,8 +103,9 @@ def given(network: nn.Module, name: str, origin: str) -> Model:
     Raises
     ------
     ModelError
-        If it takes no images, or has lazy layers that have not run.
+        If it takes no images, has lazy layers that have not run, or was not unpickled whole.
     """
+    weights = whole_state(network, name)
     if any(map(is_lazy, [*network.parameters(), *network.buffers()])):
         raise unfilled(name)
     convolutions = [module for module in network.modules() if isinstance(module, _ConvNd)]
@@ -113,12 +114,12 @@ def given(network: nn.Module, name: str, origin: str) -> Model:
             f"{name} takes no images: its convolutions are of type {type(convolutions[0]).__name__}; "
             "netviz shows networks with Conv2d"
         )
-    # A quantized module's state holds more than tensors.
-    weights = {key: value for key, value in network.state_dict().items() if isinstance(value, Tensor)}
     network, narrow = _in_float32(network, name)
+    quantized = any(value.is_quantized for value in weights.values())
+    origin = ", ".join(filter(None, [origin, narrow, "quantized, shown dequantized" if quantized else ""]))
     likely = image_channels(network)[0]
     preprocessing = assumed(likely if likely <= _BANDS else 3)
-    return Model(name, network, weights, preprocessing, (), f"{origin}, {narrow}" if narrow else origin)
+    return Model(name, network, weights, preprocessing, (), origin)
 
 
 def _in_float32(network: nn.Module, name: str) -> tuple[nn.Module, str]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
-from netviz import filters, layers, load, load_result, maps
+from netviz import field, filters, layers, load, load_result, maps
 from netviz.errors import ModelError
 from netviz.images import prepare, read_image
 from netviz.models.builders import build_torchvision
@@ -179,8 +179,24 @@ def test_a_quantized_network(netviz, folder):
     assert found.network == "Sequential (dequantized)"
     image = prepare(read_image("photo.png").pixels, load(network).preprocessing.sized(32, 32))
     expected = network[1](network[0](image.tensor))[0]
-    got = maps("photo.png", model=network, layer="1", size=(32, 32)).maps
-    np.testing.assert_allclose(got, levels(expected, expected.q_scale(), expected.q_zero_point()), rtol=1e-5)
+    got = maps("photo.png", model=network, layer="1", size=(32, 32))
+    np.testing.assert_allclose(
+        got.maps, levels(expected, expected.q_scale(), expected.q_zero_point()), rtol=1e-5
+    )
+    assert got.origin == "given in Python, quantized, shown dequantized"
+    with pytest.raises(
+        ModelError, match="no gradient flows from layer 1 to the input: the network is quantized"
+    ):
+        field(network, layer="1", kind="effective", images="photo.png", size=(32, 32))
+
+
+def test_a_quantized_network_that_torch_does_not_unpickle_whole(folder):
+    torch.save(statically_quantized(), "k.pt")
+    whole = r"was not unpickled whole by torch .* has no attribute .*: save its state_dict\(\) instead"
+    with pytest.raises(ModelError, match=rf"^k.pt {whole}"):
+        load("k.pt", trust=True)
+    with pytest.raises(ModelError, match=f"^Sequential {whole}"):
+        load(torch.load("k.pt", weights_only=False))
 
 
 def test_a_dynamically_quantized_network(folder):
@@ -189,6 +205,8 @@ def test_a_dynamically_quantized_network(folder):
     np.testing.assert_array_equal(filters(changed).weight, WEIGHT.numpy())
     assert maps("photo.png", model=changed, layer="-1", size=(32, 32)).maps.shape == (4, 1, 1)
     assert [layer.name for layer in layers(changed, size=(32, 32))][:2] == ["0", "1"]
+    torch.save(changed, "k.pt")
+    np.testing.assert_array_equal(filters("k.pt", trust=True).weight, WEIGHT.numpy())
 
 
 class Spectrum(nn.Module):
@@ -257,9 +275,7 @@ def test_a_pruned_file_is_recognised(tmp_path):
 
 def test_what_is_assumed_is_said(netviz):
     done = netviz("layers", "support.network:Labeller", "--size", "32")
-    said = (
-        "netviz: nothing says how images are prepared: short side 256, centre crop 224×224, RGB, mean (0.485"
-    )
+    said = "netviz: nothing says how images are prepared: short side 32, centre crop 32×32, RGB, mean (0.485"
     assert said in done.err
     assert "(assumed: ImageNet's usual values)" in done.err
     assert "assumed" not in netviz("layers", "squeezenet1_1", "--weights", "none").err

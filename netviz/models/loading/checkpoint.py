@@ -22,7 +22,7 @@ from netviz.models.loading.archive import (
     saved_weights,
     torchscript_weights,
 )
-from netviz.models.loading.inert import InertUnpickler, package, settings, unfilled, untrusted
+from netviz.models.loading.inert import InertUnpickler, package, settings, unfilled, untrusted, whole_state
 from netviz.models.loading.parts import find_part
 from netviz.models.loading.plain import dequantized
 from netviz.models.loading.sniff import FORMATS, guess, read_head, remedy
@@ -152,7 +152,7 @@ def _parsed(text: str) -> Any:
 
 def _weights(kind: str, state: dict[str, torch.Tensor], name: str, prefix: str) -> Checkpoint:
     found = find_part(state, prefix, name) if prefix else state
-    return _module(found, kind) if isinstance(found, nn.Module) else Checkpoint(kind, _strip(found))
+    return _module(found, kind, name) if isinstance(found, nn.Module) else Checkpoint(kind, _strip(found))
 
 
 def _read_zip(path: Path, name: str, size: int, trust: bool, prefix: str) -> Checkpoint:
@@ -170,13 +170,13 @@ def _read_archive(archive: zipfile.ZipFile, path: Path, name: str, trust: bool, 
     inside = {entry.partition("/")[2] for entry in names}
     if "archive_format" in inside or "serialized_exported_program.json" in names:
         if trust:
-            return _module(_load_program(path, name), "exported program")
+            return _module(_load_program(path, name), "exported program", name)
         return _weights("exported program", program_weights(archive, name), name, prefix)
     if "constants.pkl" in inside:
         if trust:
             with path.open("rb") as stream:
                 script: nn.Module = torch.jit.load(stream, map_location="cpu")  # type: ignore[no-untyped-call]
-            return _module(script, "TorchScript")
+            return _module(script, "TorchScript", name)
         return _weights("TorchScript", torchscript_weights(archive, name), name, prefix)
     if "data.pkl" not in inside:
         kind = "a NumPy archive" if any(entry.endswith(".npy") for entry in names) else "a ZIP archive"
@@ -215,7 +215,7 @@ def _read_pickle(
     if network is None:
         raise ModelError(f"{name} holds {_describe(loaded)}: {_EXPECTED}")
     if isinstance(network, nn.Module):
-        checkpoint = _module(network, "pickled module")
+        checkpoint = _module(network, "pickled module", name)
     else:
         checkpoint = Checkpoint("state dict", _strip(network))
     kept = [] if prefix else _wrapped(loaded)
@@ -255,8 +255,9 @@ def _load_trusted(path: Path, name: str) -> Any:
         ) from error
 
 
-def _module(module: nn.Module, kind: str) -> Checkpoint:
-    return Checkpoint(kind, {key: value.detach() for key, value in module.state_dict().items()}, module)
+def _module(module: nn.Module, kind: str, name: str) -> Checkpoint:
+    state = whole_state(module, name)
+    return Checkpoint(kind, {key: value.detach() for key, value in state.items()}, module)
 
 
 def _unwrap(value: Any, depth: int = 0) -> nn.Module | dict[str, torch.Tensor] | None:

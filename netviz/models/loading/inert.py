@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 import torch
+from torch import nn
 
 from netviz.errors import ModelError, UntrustedError
 
@@ -116,6 +117,25 @@ def unfilled(name: str) -> ModelError:
     return ModelError(
         f"{name} has lazy layers without weights: run the network once on an image, before it is saved or looked at"
     )
+
+
+def whole_state(network: nn.Module, name: str) -> dict[str, torch.Tensor]:
+    """Return the tensors of a network's state; ``name`` is what the network is called.
+
+    Raises
+    ------
+    ModelError
+        If its modules lack what every module has, as torch leaves quantized convolutions that were pickled.
+    """
+    try:
+        state = network.state_dict()
+    except AttributeError as error:
+        raise ModelError(
+            f"{name} was not unpickled whole by torch {torch.__version__} ({error}): "
+            "save its state_dict() instead, or give what makes it as module.path:factory"
+        ) from error
+    # A quantized module's state holds more than tensors.
+    return {key: value for key, value in state.items() if isinstance(value, torch.Tensor)}
 
 
 # pickle's own C reader allocates a table as large as any index that the file names; the Python one does not.
