@@ -66,6 +66,7 @@ def faults_of(page: Any, within: str) -> list[str]:
     return faults
 
 
+@pytest.mark.slow
 def test_a_reader_of_the_screen_finds_nothing_serious(
     browser: Any, full_site: Path, kinds: list[str]
 ) -> None:

@@ -66,6 +66,7 @@ def asked_of(page: Any) -> set[str]:
     return urls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_pictures_wait_for_their_reader(
     browser: Any, full_site: Path, kinds: list[str], script: bool

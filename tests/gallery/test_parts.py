@@ -87,6 +87,7 @@ def test_data_of_the_pictures_is_the_surveys_own(site: Path, whole_run: Path) ->
     assert copied.read_bytes() == (whole_run / "components/layer3/0-contrast.npz").read_bytes()
 
 
+@pytest.mark.slow
 def test_large_data_is_left_to_the_command(
     whole_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +155,7 @@ def test_hostile_names_stay_text(site: Path, hostile: list[str]) -> None:
     assert hostile[0] in text
 
 
+@pytest.mark.slow
 def test_two_builds_are_identical(
     site: Path, whole_run: Path, hostile_whole_run: Path, tmp_path: Path
 ) -> None:

@@ -160,6 +160,7 @@ def test_photographs_that_are_gone_are_left_out(make: Make, tmp_path: Path) -> N
     assert "0.png" in found.missing
 
 
+@pytest.mark.slow
 def test_a_survey_has_its_fcn_page_from_python_and_from_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

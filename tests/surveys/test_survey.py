@@ -94,6 +94,7 @@ def test_the_deeper_convolution(kinds, side, deeper):
     assert len(missing) == (deeper is None)
 
 
+@pytest.mark.slow
 def test_components_and_patches_are_what_the_commands_give(tmp_path):
     torch.manual_seed(0)
     model = plain(followed("r", "rp", "r"))
@@ -192,6 +193,7 @@ def dense(model, layer, image, field, threshold):
     return np.array(values) - threshold[:, None, None], found.maps.max(axis=(1, 2))
 
 
+@pytest.mark.slow
 def test_concepts_are_those_of_a_dissection_of_the_surveys_images(tmp_path):
     torch.manual_seed(0)
     model = plain(followed("r", "rp", "r"), resize=64, crop=(48, 64))

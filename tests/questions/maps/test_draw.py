@@ -141,7 +141,7 @@ def test_nothing_overlaps_and_all_is_on_the_paper(make_maps):
 
 
 @pytest.mark.parametrize(
-    "shape", [(1, 1, 1), (50, 1, 1), (3, 7, 7), (2, 1, 500), (2, 400, 3), (0, 5, 5), (1280, 7, 7)]
+    "shape", [(1, 1, 1), (50, 1, 1), (3, 7, 7), (2, 1, 500), (2, 400, 3), (0, 5, 5), (200, 7, 7)]
 )
 @pytest.mark.parametrize("value", [0.0, 3.0, -2.0, np.nan])
 def test_unusual_maps(make_maps, shape, value):
