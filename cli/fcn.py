@@ -64,7 +64,7 @@ def _computing(command: Any) -> Any:
             show_default=True,
             help="With which numbers convolutions run.",
         ),
-        click.option("--device", help="Such as cuda or cpu.  [default: a GPU if there is one]"),
+        click.option("--device", help="Such as cuda, mps or cpu.  [default: a CUDA GPU if there is one]"),
         click.option("--void", callback=label_values, metavar="VALUES", help=_VOID),
     ):
         command = option(command)

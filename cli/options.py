@@ -249,7 +249,7 @@ def run_options(command: F) -> F:
             show_default=True,
             help="With which numbers the network runs.",
         ),
-        click.option("--device", help="Such as cuda or cpu.  [default: a GPU if there is one]"),
+        click.option("--device", help="Such as cuda, mps or cpu.  [default: a CUDA GPU if there is one]"),
         click.option(
             "--workers",
             type=click.IntRange(min=0),

@@ -28,7 +28,7 @@ from .output import Progress, deliver, print_lines, say
 @click.option(
     "--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Processes that read images."
 )
-@click.option("--device", help="Such as cuda or cpu.  [default: a GPU if there is one]")
+@click.option("--device", help="Such as cuda, mps or cpu.  [default: a CUDA GPU if there is one]")
 @click.option("--strict", is_flag=True, help="Stop at an image that cannot be read, instead of naming it.")
 @result_options("units.png")
 def units(out: str | None, as_json: bool, **options: Any) -> None:

@@ -7,12 +7,40 @@ import torch
 from torch import Tensor
 
 from netviz.capture import brief, capture, channels_first, index_layers
+from netviz.capture.trace import require_values
 from netviz.engines.batches import Batch, Chunk
 from netviz.engines.fast import fast_copy
 from netviz.engines.job import Accumulator, Job, NotFiniteError
 from netviz.errors import ImageError, ModelError
 from netviz.images import normalize_batch
 from netviz.models import Layer
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that this machine has not.
+
+    Raises
+    ------
+    ModelError
+        Naming those that it has.
+    """
+    trouble = _trouble(device)
+    if trouble:
+        has = " or ".join(one for one in ("cpu", "cuda", "mps", "xpu") if not _trouble(one))
+        raise ModelError(f"no network can run on device {device!r} here ({trouble}); give {has}")
+
+
+def _trouble(device: str) -> str:
+    """Return why nothing runs on a device; empty where it does."""
+    try:
+        torch.device(device)
+    except RuntimeError:
+        return "torch has none of that name"
+    try:
+        torch.zeros(1).to(device).cpu()
+    except Exception as error:  # every backend has errors of its own
+        return brief(error).rstrip(".!")
+    return ""
 
 
 class _Enough(Exception):
@@ -26,10 +54,13 @@ def runner(job: Job) -> Iterator[Callable[[Chunk, Accumulator], None]]:
     Raises
     ------
     ModelError
-        If a layer gives NaN or infinity (named with the image), or memory does not even suffice for one image.
+        If nothing can run on the device, a layer gives NaN or infinity (named with the image), or memory does not
+        even suffice for one image.
     ImageError
         If the network does not run on an image.
     """
+    require_values(job.network)
+    check_device(job.device)
     dtype = getattr(torch, job.dtype)
     network = fast_copy(job.network, job.layers, job.shape, device=job.device, dtype=dtype)
     now: tuple[Accumulator, Batch]

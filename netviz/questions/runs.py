@@ -13,6 +13,7 @@ from netviz._version import __version__
 from netviz.capture.trace import require_values
 from netviz.engines import Accumulator, Files, Job, Progress, Save, Tally, run_local
 from netviz.engines.batches import Source
+from netviz.engines.runner import check_device
 from netviz.errors import ImageError
 from netviz.images import Photo
 from netviz.models import Model, ModelOptions, ModelSpec, load
@@ -85,7 +86,7 @@ def make_job(
     start: Callable[[], Accumulator],
     *,
     batch: int,
-    device: str | None,
+    device: str,
     dtype: str = "float32",
     source: Source | None = None,
     sources: Sequence[str | Path | Photo] = (),
@@ -117,12 +118,14 @@ def make_job(
         names=names,
         start=start,
         batch=batch,
-        device=default_device(device),
+        device=device,
         dtype=dtype,
     )
 
 
-def check_options(numbers: Sequence[tuple[str, int, int]], *, engine: str, dtype: str, fit: str) -> None:
+def check_options(
+    numbers: Sequence[tuple[str, int, int]], *, engine: str = "local", dtype: str = "float32", fit: str
+) -> None:
     """Refuse options that are none of their values, or below their least: name, number and least of `numbers`.
 
     Raises
@@ -142,9 +145,18 @@ def check_options(numbers: Sequence[tuple[str, int, int]], *, engine: str, dtype
             raise ValueError(f"{name} must be at least {least}, not {number}")
 
 
-def default_device(device: str | None) -> str:
-    """Return the device that is asked for, or a GPU if there is one."""
-    return device or ("cuda" if torch.cuda.is_available() else "cpu")
+def default_device(device: str | None, engine: str = "local") -> str:
+    """Return the device that is asked for, or a GPU if there is one.
+
+    Raises
+    ------
+    ModelError
+        If this machine has no such device; what a cluster's machines have is seen there.
+    """
+    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if engine != "ray":
+        check_device(chosen)
+    return chosen
 
 
 def default_workers(workers: int | None) -> int:

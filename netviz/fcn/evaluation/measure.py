@@ -148,6 +148,7 @@ def evaluate(
         If an image or its mask cannot serve.
     """
     check_precision(precision)
+    where = torch.device(default_device(device))
     opened = load(model, **options)
     network = opened.runnable()
     opened.require_classifier()
@@ -155,7 +156,6 @@ def evaluate(
     if preprocessing.size_assumed:
         preprocessing = replace(preprocessing, resize=None)
     found = open_segmentation(data, void=void)
-    where = torch.device(default_device(device))
     home = network_device(network)
     with evaluation(network):
         try:

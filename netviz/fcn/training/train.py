@@ -190,6 +190,7 @@ def train(
         recipe, epochs=epochs, backbone_rate=backbone_rate, batch=batch, norm=norm, apart=apart, ema=ema
     )
     check_precision(precision)
+    device = default_device(device)
     if lr is not None and not lr > 0:
         raise ValueError(f"lr must be positive, not {lr}")
     if short_side is not None and short_side < 1:
@@ -225,7 +226,7 @@ def train(
         weights=_class_weights(pixels) if class_weights else (),
         preprocessing=preprocessing,
         seed=seed,
-        device=default_device(device),
+        device=device,
         precision=precision,
         workers=default_workers(workers),
     )

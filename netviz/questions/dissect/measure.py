@@ -35,6 +35,7 @@ from netviz.questions.reader import load_result
 from netviz.questions.runs import (
     any_counted,
     check_options,
+    default_device,
     feed,
     image_facts,
     layer_facts,
@@ -125,6 +126,7 @@ def dissect(
         If an option is none of the values named here.
     """
     check_options((("top", top, 1), ("batch", batch, 1)), engine=engine, dtype=dtype, fit=fit)
+    device = default_device(device, engine)
     for name, share in (("quantile", quantile), ("iou", iou)):
         if not 0 <= share <= 1:
             raise ValueError(f"{name} must be between 0 and 1, not {share}")

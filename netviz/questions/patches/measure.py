@@ -24,6 +24,7 @@ from netviz.questions.patches.result import PatchesResult
 from netviz.questions.runs import (
     any_counted,
     check_options,
+    default_device,
     feed,
     image_facts,
     layer_facts,
@@ -303,7 +304,7 @@ def patches(
     address : str, optional
         The cluster, for ``ray``; by default one is started here.
     device : str, optional
-        Such as ``"cuda"``; by default a GPU if there is one.
+        Such as ``"cuda"`` or ``"mps"``; by default a CUDA GPU if there is one.
     dtype : {"float32", "bfloat16"}
         With which numbers the network runs.
     resume : bool
@@ -340,6 +341,7 @@ def patches(
         dtype=dtype,
         fit=fit,
     )
+    device = default_device(device, engine)
     folder = run_folder(Path(out), resume)
     opened = open_network(model, layer, fit=fit, **options)
     found_images = images_or_photographs(images)

@@ -14,6 +14,7 @@ from netviz.questions.opening import InputOptions
 from netviz.questions.patches.measure import layer_patches, map_windows
 from netviz.questions.runs import (
     check_options,
+    default_device,
     make_job,
     open_network,
     require_images,
@@ -85,9 +86,8 @@ def units(
     ValueError
         If an option is none of the values named here.
     """
-    check_options(
-        (("top", 1 if top is None else top, 1), ("batch", batch, 1)), engine="local", dtype="float32", fit=fit
-    )
+    check_options((("top", 1 if top is None else top, 1), ("batch", batch, 1)), fit=fit)
+    device = default_device(device)
     opened = open_network(model, (layer,), fit=fit, **options)
     if len(opened.layers) > 1:
         raise LayerError(f"{layer!r} fits {len(opened.layers)} layers; name one of them")
