@@ -3,6 +3,7 @@
 from netviz.capture.activations import Capture, capture, channels_first
 from netviz.capture.copies import duplicate, stand_in
 from netviz.capture.tape import Node, Ref, Tape, record
+from netviz.capture.tensors import wide
 from netviz.capture.trace import brief, index_layers, network_device, network_dtype
 from netviz.capture.watch import evaluation
 from netviz.models.model import unwrap
@@ -23,4 +24,5 @@ __all__ = [
     "record",
     "stand_in",
     "unwrap",
+    "wide",
 ]

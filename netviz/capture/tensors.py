@@ -64,6 +64,11 @@ def plain_values(tensor: Tensor) -> Tensor:
     return tensor.dequantize() if tensor.is_quantized else tensor
 
 
+def wide(tensor: Tensor) -> Tensor:
+    """Return values as float64 on the CPU, in this order: Apple's devices (MPS) have no float64."""
+    return tensor.cpu().double()
+
+
 def version_of(tensor: Tensor) -> int:
     """Return how often a tensor's memory was written to; -1 for inference tensors, which do not count."""
     return -1 if tensor.is_inference() else tensor._version

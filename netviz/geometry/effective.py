@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from netviz.capture import capture, channels_first, network_device
+from netviz.capture import capture, channels_first, network_device, wide
 from netviz.errors import LayerError, ModelError
 from netviz.models.layers import Layer
 
@@ -89,7 +89,7 @@ def effective_field(
                     f"no gradient flows from layer {layer.name} to the input: "
                     f"the network {'is quantized' if quantized else shut}"
                 )
-            total = one.double().cpu() if total is None else total + one.double().cpu()
+            total = wide(one) if total is None else total + wide(one)
             count += 1
     if total is None:
         raise ValueError("an effective field needs at least one image")
@@ -133,7 +133,7 @@ def effective_fields(
             for layer in layers:
                 one = _slope(layer, run[layer], pixels, None, None, "absolute", keep=True)
                 if one is not None:
-                    slope = one.double().cpu()
+                    slope = wide(one)
                     totals[layer] = totals[layer] + slope if layer in totals else slope
             count += 1
     if not count:

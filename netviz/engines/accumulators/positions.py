@@ -11,6 +11,9 @@ from torch import Tensor
 _MOST = 1 << 24
 """How many values at most are sorted at once."""
 
+_WHOLE = 1 << 24
+"""Up to here all counts are whole numbers in float32."""
+
 _CACHED = 1 << 20
 """How many values are reduced at a time on a CPU: 4 MiB stay in its cache."""
 
@@ -56,8 +59,7 @@ def reduced(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     each = x[0].numel()
     step = max(1, _CACHED // max(1, each)) if x.device.type == "cpu" else len(x)
     buffer = torch.empty(min(step, len(x)) * each, device=x.device)
-    # Counts beyond 2^24 are no whole numbers in float32.
-    kind = torch.float64 if x[0, ..., 0].numel() > 1 << 24 else None
+    many = x[0, ..., 0].numel() > _WHOLE
     parts = []
     for first in range(0, len(x), step):
         part = x[first : first + step]
@@ -65,7 +67,8 @@ def reduced(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         # Compared into floats that are then summed: several times faster than counting booleans.
         flags = torch.ne(part, 0, out=buffer[: part.numel()].view(part.shape))
         # Adding 0 turns the negative zero into the positive one.
-        parts.append((rows, rows.amax(1) + 0.0, part.sum((1, 2)), flags.sum((1, 2), dtype=kind)))
+        count = flags.sum(2).int().sum(1, dtype=torch.int32) if many else flags.sum((1, 2))
+        parts.append((rows, rows.amax(1) + 0.0, part.sum((1, 2)), count))
     rows, peaks, totals, counts = (torch.cat(one) for one in zip(*parts, strict=True))
     return rows, peaks, totals, counts
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from netviz.capture import evaluation, unwrap
-from netviz.capture.tensors import tensors_in
+from netviz.capture.tensors import tensors_in, wide
 from netviz.capture.trace import network_device, network_dtype
 from netviz.capture.watch import forward
 from netviz.errors import ImageError, ModelError
@@ -166,8 +166,8 @@ def _compare(
 
 def _relative(found: Tensor, wanted: Tensor) -> NDArray[np.float64]:
     """Return the largest difference of each row, relative to the range of what is wanted."""
-    span = (wanted.amax(dim=1) - wanted.amin(dim=1)).double().clamp_min(torch.finfo(wanted.dtype).tiny)
-    relative: NDArray[np.float64] = ((found - wanted).abs().amax(dim=1).double() / span).cpu().numpy()
+    span = wide(wanted.amax(dim=1) - wanted.amin(dim=1)).clamp_min(torch.finfo(wanted.dtype).tiny)
+    relative: NDArray[np.float64] = (wide((found - wanted).abs().amax(dim=1)) / span).numpy()
     return relative
 
 

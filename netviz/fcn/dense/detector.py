@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from netviz.capture import brief, evaluation, network_device, unwrap
+from netviz.capture import brief, evaluation, network_device, unwrap, wide
 from netviz.errors import ImageError, ModelError
 from netviz.fcn.dense.levels import Level, resized
 from netviz.fcn.dense.network import whole
@@ -86,7 +86,7 @@ class Detector:
         preprocessing: Preprocessing,
     ) -> Level:
         """Place cells at the centres of their anchors, (h, w, A, 4): x, y, x', y' in edges of the input's pixels."""
-        boxes = anchors.double().cpu().numpy()
+        boxes = wide(anchors).numpy()
         x, y = ((boxes[..., at] + boxes[..., at + 2]).mean(axis=2) / 2 for at in (0, 1))
         rows, cols = y[:, 0], x[0]
         # The network pads the image below and to the right; cells there see nothing of it.

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from netviz.capture.tape import Node, Ref, Tape
+from netviz.capture.tensors import wide
 from netviz.geometry.incremental.rules import Local, Moved, Rule, given, rule_for
 from netviz.geometry.incremental.windows import Ints, Span, Track, groups, taking
 
@@ -214,17 +215,17 @@ def _together(conv: Node, norm: Node) -> Node | None:
         return None
     if isinstance(bias, Ref) or not isinstance(weight, Tensor) or len(conv.outputs) != 1:
         return None
-    scale = (var.double() + right["eps"]).rsqrt()
+    scale = (wide(var) + right["eps"]).rsqrt()
     if gain is not None:
-        scale = scale * gain.double()
-    offset = -mean.double() if bias is None else bias.double() - mean.double()
+        scale = scale * wide(gain)
+    offset = -wide(mean) if bias is None else wide(bias) - wide(mean)
     offset = offset * scale
     if shift is not None:
-        offset = offset + shift.double()
+        offset = offset + wide(shift)
     keywords = {
         **left,
-        "weight": (weight.double() * scale.view(-1, 1, 1, 1)).to(weight.dtype),
-        "bias": offset.to(weight.dtype),
+        "weight": (wide(weight) * scale.view(-1, 1, 1, 1)).to(weight.dtype).to(weight.device),
+        "bias": offset.to(weight.dtype).to(weight.device),
     }
     return replace(norm, function=torch.conv2d, name="conv2d", args=(), kwargs=keywords, inputs=conv.inputs)
 

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
+from netviz.capture import wide
 from netviz.engines import Progress
 from netviz.errors import ImageError
 from netviz.geometry.occlusion import covered_mean, grid, occlude
@@ -102,7 +103,7 @@ def occlusion(
         tape=scores.tape,
         progress=tell,
     )
-    drops = (found.clean - found.values).double().cpu().numpy()
+    drops = wide(found.clean - found.values).numpy()
     return OcclusionResult(
         map=covered_mean(drops, tops, lefts, (patch, patch), (height, width)).astype(np.float32),
         drops=drops.astype(np.float32),

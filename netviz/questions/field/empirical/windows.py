@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from netviz.capture import brief, capture, channels_first, network_device, unwrap
+from netviz.capture import brief, capture, channels_first, network_device, unwrap, wide
 from netviz.capture.tape import Tape, record
 from netviz.errors import ImageError, LayerError, ModelError
 from netviz.geometry.field import Field, geometry
@@ -202,7 +202,7 @@ def _changes(
         tape=tape,
         check=check,
     )
-    changes = (found.values - found.clean).abs().double().cpu().numpy()
+    changes = wide((found.values - found.clean).abs()).numpy()
     return finite(np.moveaxis(changes, 2, 0))
 
 
