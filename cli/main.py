@@ -1,9 +1,11 @@
 """The command ``netviz`` and what becomes of its errors."""
 
 import io
+import os
 import sys
 import traceback
 import warnings
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -36,10 +38,12 @@ for verb in (*commands(), "gallery", "draw", "report"):
 def run(args: list[str] | None = None) -> None:
     """Run the command line and exit with its status: no traceback unless ``--debug`` asks for it."""
     debug = "--debug" in (sys.argv[1:] if args is None else args)
+    if not debug:
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # read once, when torch is imported
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("default", NetvizWarning)
-            warnings.showwarning = _show
+            warnings.showwarning = partial(_show, debug)
             netviz.main(args, standalone_mode=False)
         status = 0
     except click.exceptions.Exit as error:
@@ -65,14 +69,14 @@ def run(args: list[str] | None = None) -> None:
     sys.exit(status)
 
 
-_SHOW = warnings.showwarning
-
-
-def _show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+def _show(
+    debug: bool, message: Warning | str, category: type[Warning], file: str, line: int, *_: Any, **more: Any
+) -> None:
+    """Tell a warning; one of another library, which speaks of code and not of what was asked, in debugging alone."""
     if issubclass(category, NetvizWarning):
         say(f"netviz: {message}")
-    else:
-        _SHOW(message, category, *place, **more)
+    elif debug:
+        _say_lines(warnings.formatwarning(message, category, file, line))
 
 
 def _tell(message: str, debug: bool, status: int) -> Any:

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.modules import activation, batchnorm, conv, dropout, instancenorm
 
 from netviz.capture.operations import OPERATIONS
+from netviz.models.loading.plain import quantized_weight
 
 
 def function_name(name: str) -> str | None:
@@ -26,6 +27,8 @@ def module_kind(module: nn.Module, functions: tuple[str, ...] = ()) -> str:
     A module of a class of its own that runs one known function is what that function is.
     """
     name = type(module).__name__.lower()
+    if (weight := quantized_weight(module)) is not None:
+        return "fc" if weight.ndim == 2 else "deconv" if "transpose" in name else "conv"
     if isinstance(module, conv._ConvTransposeNd):
         return "deconv"
     if isinstance(module, conv._ConvNd):

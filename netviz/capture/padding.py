@@ -101,3 +101,33 @@ class Padded(nn.Module):
             if one.ndim == 4:
                 output = replace_tensor(output, one, cropped(one, size, self.multiple))
         return output
+
+
+class PaddedAsNeeded(nn.Module):
+    """A network of which images are continued to multiples where it does not run on them as they are.
+
+    Attributes
+    ----------
+    multiple : int
+        The largest of these so far; 0 if it ran on all as they were.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.training = network.training
+        self.multiple = 0
+        self._multiples: dict[tuple[int, ...], int] = {}
+
+    def forward(self, image: Tensor) -> Any:
+        """Run the network; its maps (N, C, h, w) are those of the image."""
+        size = tuple(image.shape[-2:])
+        if size not in self._multiples:
+            try:
+                return self.network(image)
+            except (RuntimeError, ValueError, IndexError):
+                self._multiples[size] = padding_multiple(self.network, image.shape[1], size)
+                if not self._multiples[size]:
+                    raise
+        self.multiple = max(self.multiple, self._multiples[size])
+        return Padded(self.network, self._multiples[size])(image)

@@ -55,7 +55,8 @@ class State:
         self._buffers: dict[Any, list[Tensor]] = defaultdict(list)
         for buffer in every:
             if buffer.layout is torch.strided and not buffer.is_meta and not is_lazy(buffer):
-                self._buffers[buffer.dtype, buffer.device].append(buffer.detach())
+                kept = _bytes(buffer) if buffer.is_quantized else buffer.detach()
+                self._buffers[kept.dtype, kept.device].append(kept)
         self._values = {key: _joined(buffers) for key, buffers in self._buffers.items()}
         self.guard = Guard(memory)
 
@@ -260,6 +261,11 @@ def _strided(tensor: Tensor) -> tuple[Tensor, ...]:
     if tensor.layout is torch.strided:
         return () if tensor.is_meta or is_lazy(tensor) else (tensor,)
     return (tensor._indices(), tensor._values()) if tensor.layout is torch.sparse_coo else ()
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    """Return the memory of a tensor as bytes: quantized ones of a scale for each unit cannot be joined."""
+    return torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(tensor.untyped_storage())
 
 
 def _joined(tensors: list[Tensor]) -> Tensor:

@@ -18,6 +18,7 @@ from netviz.capture.tensors import main_tensor, tensors_in
 from netviz.capture.watch import Event, evaluation, is_leaf, watch
 from netviz.errors import ModelError
 from netviz.models.layers import Arrangement, Kernel, Layer, LayerIndex
+from netviz.models.loading.plain import quantized_weight, weight_of
 from netviz.models.model import image_channels, unwrap
 
 SIZES = tuple(
@@ -173,13 +174,16 @@ def index_layers(
     network = unwrap(network)
     candidates = image_channels(network) if channels is None else (channels,)
     sizes = [size] if size else list(dict.fromkeys([*([prefer] if prefer else []), *SIZES]))
+    devices = [torch.device("meta"), network_device(network)]
+    if any(quantized_weight(module) is not None for module in network.modules()):
+        del devices[0]  # there are no quantized convolutions on the meta device
     problems: list[Exception] = []
     for height, width in sizes:
         failed: Exception | None = None
         for count in candidates:
             if failed is not None and problems and "channels" not in str(failed):
                 break  # all were tried once
-            for device in (torch.device("meta"), network_device(network)):
+            for device in devices:
                 try:
                     trace = _follow(network, device, (1, count, height, width))
                 except Exception as error:
@@ -331,8 +335,8 @@ def _parameters(module: nn.Module | None) -> int:
 def _kernel(event: Event, inputs: Sequence[Tensor], raw: bool) -> Kernel | None:
     """Return what a convolution's weights look like, or None for another layer."""
     module = event.source if event.key.function is None and is_leaf(event.source) else None
-    weight = getattr(module, "weight", None)
-    if module is None or not inputs or not isinstance(weight, Tensor) or weight.ndim != 4:
+    weight = None if module is None else weight_of(module)
+    if module is None or not inputs or weight is None or weight.ndim != 4:
         return None
     kind = module_kind(module, event.functions)
     if kind not in ("conv", "deconv"):

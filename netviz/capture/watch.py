@@ -50,8 +50,8 @@ def is_leaf(module: nn.Module) -> bool:
     """Return whether a module counts as one layer: it holds no others, or none that run on their own."""
     if isinstance(module, nn.MultiheadAttention):
         return True
-    # What a parametrization (weight norm, spectral norm) holds only makes the module's own weights.
-    return all(name == "parametrizations" for name, _ in module.named_children())
+    # What a parametrization (weight norm, spectral norm) or a quantized linear layer holds only makes its weights.
+    return all(name in ("parametrizations", "_packed_params") for name, _ in module.named_children())
 
 
 def forward(network: nn.Module, image: Tensor) -> Any:

@@ -2,6 +2,8 @@
 
 import copy
 import re
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
-from netviz import field, filters, layers, load, load_result, maps
-from netviz.errors import ModelError
+from netviz import field, filters, layers, load, load_result, maps, stages
+from netviz.errors import ModelError, UntrustedError
 from netviz.images import prepare, read_image
 from netviz.models.builders import build_torchvision
 from netviz.models.loading.plain import computed
@@ -184,10 +186,41 @@ def test_a_quantized_network(netviz, folder):
         got.maps, levels(expected, expected.q_scale(), expected.q_zero_point()), rtol=1e-5
     )
     assert got.origin == "given in Python, quantized, shown dequantized"
+    found = stages("photo.png", model=network, layer="1", size=(32, 32))
+    assert [column.key for column in found.columns] == ["conv1", "relu1"]
+    np.testing.assert_array_equal(found.maps["conv1"], got.maps)
+    np.testing.assert_array_equal(found.maps["relu1"], np.maximum(got.maps, 0))
     with pytest.raises(
         ModelError, match="no gradient flows from layer 1 to the input: the network is quantized"
     ):
         field(network, layer="1", kind="effective", images="photo.png", size=(32, 32))
+
+
+@pytest.mark.parametrize("how", [torch.jit.script, lambda one: torch.jit.trace(one, seeded(1, 3, 16, 16))])
+def test_a_quantized_network_in_torchscript(netviz, folder, how):
+    network = statically_quantized()
+    torch.jit.save(how(network), "k.pt")
+    with pytest.raises(
+        UntrustedError, match=r"^k.pt holds a quantized network, whose weights its code has packed;"
+    ):
+        load("k.pt")
+    model = load("k.pt", trust=True)
+    np.testing.assert_array_equal(
+        filters(model).weight, network.state_dict()["1.weight"].dequantize().numpy()
+    )
+    image = prepare(read_image("photo.png").pixels, model.preprocessing.sized(32, 32))
+    got = maps("photo.png", model=model, layer="conv1", size=(32, 32))
+    np.testing.assert_array_equal(got.maps, network[1](network[0](image.tensor))[0].dequantize().numpy())
+
+
+def test_what_torch_says_of_itself_is_told_in_debugging_alone(netviz, folder):
+    Path("loud.py").write_text(
+        "import warnings, torch\ndef made():\n    warnings.warn('of torch')\n    return torch.nn.Conv2d(3, 4, 3)\n"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert "of torch" not in netviz("filters", "loud.py:made").err
+        assert "of torch" in netviz("filters", "loud.py:made", "--debug").err
 
 
 def test_a_quantized_network_that_torch_does_not_unpickle_whole(folder):

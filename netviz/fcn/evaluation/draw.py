@@ -50,6 +50,7 @@ def _draw(result: SegmentationResult) -> Figure:
     name = words.shorten(result.network, 300, style.TITLE, bold=True)
     said = [f"{words.counted(result.images, 'image')}, {result.pixels:,} pixels with a class", "in percent"]
     said += ["IU of each class: right pixels over those that either have it or are called it"]
+    said += words.padded(result.padded)
     if len(shown) < len(result.classes):
         said.append(f"{len(result.classes) - len(shown)} more classes not drawn")
     head = Head.of([f"{name} · every pixel labelled"], said, _WIDTH, warnings=result.doubts)

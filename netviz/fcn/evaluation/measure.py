@@ -18,7 +18,7 @@ from typing_extensions import Unpack
 
 from netviz.capture import brief, evaluation, network_device
 from netviz.capture.outputs import dense_output, named_tensors
-from netviz.capture.padding import padding_multiple
+from netviz.capture.padding import PaddedAsNeeded
 from netviz.engines import Progress
 from netviz.errors import ImageError, ModelError
 from netviz.fcn.data import Segmentation, open_segmentation
@@ -157,11 +157,13 @@ def evaluate(
         preprocessing = replace(preprocessing, resize=None)
     found = open_segmentation(data, void=void)
     home = network_device(network)
+    padded = PaddedAsNeeded(network)
     with evaluation(network):
         try:
             # How many classes the network has is known once it has run.
+            network.to(where)
             tables = confusions(
-                network.to(where),
+                network if isinstance(network, SkipNetwork) else padded,
                 found,
                 preprocessing,
                 order=lambda count: match_classes(opened, count, found),
@@ -187,6 +189,7 @@ def evaluate(
         pixels=int(next(iter(tables.values())).counts.sum()),
         network=opened.name,
         **provenance(opened, preprocessing),
+        padded=padded.multiple,
         tables={name: table.result() for name, table in tables.items()},
     )
 
@@ -307,9 +310,7 @@ def _streams(network: nn.Module, image: Tensor, name: str) -> dict[str, Tensor]:
     try:
         output = network(image)
     except (RuntimeError, ValueError, IndexError) as error:
-        multiple = padding_multiple(network, image.shape[1], image.shape[2:])
-        remedy = f"; it takes sides that are multiples of {multiple}: give such images" if multiple else ""
-        raise ImageError(f"the network does not run on {name} ({brief(error)}){remedy}") from error
+        raise ImageError(f"the network does not run on {name} ({brief(error)})") from error
     if isinstance(network, SkipNetwork):
         return {stream: output[stream] for stream in network.streams}
     size = tuple(image.shape[-2:])

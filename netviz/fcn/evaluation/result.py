@@ -39,6 +39,9 @@ class SegmentationResult(Result):
         The network's name, and where it comes from.
     input : str
         How images were brought to it.
+    padded : int
+        To multiples of how many pixels images' sides were continued (reflected) at most, as the network takes only
+        these; its maps are cropped. 0 if they were not.
     tables : dict of ndarray of int64, shape (K, K)
         By stream, how many pixels of each true class (row) are called what (column).
     """
@@ -53,6 +56,7 @@ class SegmentationResult(Result):
         "boundary": "0…1",
         "images": "0…",
         "pixels": "0…",
+        "padded": "0…",
     }
 
     metrics: dict[str, Metrics]
@@ -63,6 +67,7 @@ class SegmentationResult(Result):
     pixels: int
     network: str
     tables: Arrays
+    padded: int = 0
 
     def fault(self) -> str:
         """Return which fact tells nothing of a stream."""
@@ -101,4 +106,6 @@ class SegmentationResult(Result):
             cells = "".join(f"{'–' if one is None else format(100 * one, '.1f'):>8}" for one in values)
             lines.append(f"{title:<{width}}{cells}")
         lines.append(f"{self.images} images, {self.pixels:,} pixels, in percent; IU of each class")
+        if self.padded:
+            lines.append(f"images are continued (reflected) to multiples of {self.padded} pixels")
         return "\n".join(lines)

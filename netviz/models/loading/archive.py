@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import torch
 
-from netviz.errors import ModelError
+from netviz.errors import ModelError, UntrustedError
 from netviz.models.loading.inert import InertUnpickler, Storage, View, make_tensor, settings, views
 
 _LARGEST_PICKLE = 64 * 2**20  # bytes; a ResNet-152's data.pkl has 0.2 MB
@@ -28,6 +28,8 @@ _SCALAR_TYPES = {
     29: "float8_e4m3fn", 30: "float8_e5m2", 31: "float8_e4m3fnuz", 32: "float8_e5m2fnuz",
     33: "float8_e8m0fnu", 34: "uint32", 35: "uint64",
 }  # fmt: skip
+
+_PACKED = ("__torch__.torch.classes.quantized.", "torch._utils._rebuild_qtensor")
 
 _SCRIPT_NAMES = {"torch.per_tensor_affine", "torch.per_channel_affine", "torch.device", "builtins.complex"}
 
@@ -137,11 +139,23 @@ def torchscript_weights(archive: zipfile.ZipFile, name: str) -> dict[str, torch.
     Raises
     ------
     UntrustedError
-        If its pickle names anything but classes of the archive.
+        If its pickle names anything but classes of the archive, or its weights are packed.
     ModelError
         If it is damaged.
     """
-    return {".".join(path): tensor for path, tensor in _read(archive, name, _is_script)[1]}
+    packed: list[str] = []
+
+    def allowed(full: str) -> bool:
+        packed.extend([full] if full.startswith(_PACKED) else [])
+        return _is_script(full)
+
+    state = {".".join(path): tensor for path, tensor in _read(archive, name, allowed)[1]}
+    if packed and not any(tensor.ndim in (2, 4) for tensor in state.values()):
+        raise UntrustedError(
+            f"{name} holds a quantized network, whose weights its code has packed; if you know where it comes from, "
+            "unpack them with --trust (trust=True in Python), or save the network's state_dict() instead"
+        )
+    return state
 
 
 def program_weights(archive: zipfile.ZipFile, name: str) -> dict[str, torch.Tensor]:

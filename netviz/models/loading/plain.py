@@ -1,14 +1,33 @@
 """The weights that a network computes with, where its file keeps something else in their place."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.ao.nn.quantized.modules.utils import WeightedQuantizedModule
 
 
 def dequantized(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return a state with the values in float32 that its quantized tensors stand for."""
     return {key: value.dequantize() if value.is_quantized else value for key, value in state.items()}
+
+
+def weight_of(module: nn.Module) -> Tensor | None:
+    """Return a module's weight, of torch's quantized modules, which keep it packed, unpacked; None if it has none."""
+    if (quantized := quantized_weight(module)) is not None:
+        return quantized
+    weight = getattr(module, "weight", None)
+    return weight if isinstance(weight, Tensor) else None
+
+
+def quantized_weight(module: nn.Module) -> Tensor | None:
+    """Return the weight of a quantized convolution or linear layer; None for any other module."""
+    found: Any = module._buffers.get("weight")
+    if isinstance(module, WeightedQuantizedModule):
+        unpack: Any = getattr(module, "weight", None)
+        found = unpack() if callable(unpack) else None
+    return found if isinstance(found, Tensor) and found.is_quantized and found.ndim in (2, 4) else None
 
 
 def computed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,10 +2,11 @@
 
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.ao.nn.quantized.modules import conv as quantized_conv
 from torch.nn import functional
 
 _PLAIN: dict[str, Callable[..., Any]] = {
@@ -56,6 +57,10 @@ class Scripted(nn.Module):
             self.register_buffer(name, buffer)
         for name, child in script.named_children():
             self.add_module(name, as_modules(child))
+        packed = getattr(script, "_packed_params", None)
+        if isinstance(packed, torch.jit.ScriptModule):  # of a linear layer
+            packed = getattr(packed, "_packed_params", None)
+        self._unpack(packed)
         self._methods = {name: _Code(_graph(script, name)) for name in script._c._method_names()}
         for code in self._methods.values():
             self._keep_constants(script, code.graph)
@@ -67,6 +72,21 @@ class Scripted(nn.Module):
                 setattr(self, node.s("name"), getattr(script, node.s("name"), None))
             for block in node.blocks():
                 self._keep_constants(script, block)
+
+    def _unpack(self, packed: Any) -> None:
+        """Keep what a quantized layer's code has packed where its weights are looked for."""
+        if not isinstance(packed, torch.ScriptObject):
+            return
+        packed = cast("Any", packed)  # whose methods only its code knows
+        convolution = hasattr(packed, "groups")
+        if convolution:
+            self.groups = packed.groups()
+        packing = torch.ops.quantized
+        unpack = packing.conv2d_unpack if convolution else packing.linear_unpack
+        if convolution and packed.transpose():
+            unpack = packing.conv_transpose2d_unpack
+        for name, value in zip(("weight", "bias"), unpack(packed), strict=True):
+            self.register_buffer(name, value)
 
     def forward(self, *images: Any) -> Any:
         """Run the network."""
@@ -115,10 +135,12 @@ def _run(part: Any, values: dict[str, Any]) -> list[Any]:
 
 
 def _function(name: str) -> Callable[..., Any]:
-    found: Callable[..., Any] | None = getattr(functional, name, None)
-    if found is None:
+    found: Callable[..., Any] | None = getattr(functional, name, None) or getattr(quantized_conv, name, None)
+
+    def refuse(*_: Any) -> Any:
         raise NotImplementedError(f"netviz cannot follow the function {name} in the code of TorchScript")
-    return found
+
+    return found or refuse  # what is named may never be called
 
 
 def _loop(block: Any, given: list[Any], values: dict[str, Any]) -> list[Any]:
@@ -147,6 +169,8 @@ def _result(node: Any, kind: str, given: list[Any]) -> Any:
         raise RuntimeError(str(given[0]))
     if kind in _PRIMITIVES and node.kind().startswith("prim"):
         return _PRIMITIVES[kind](*given)
+    if node.kind().startswith("quantized::"):
+        return getattr(torch.ops.quantized, kind)(*given)
     if not node.kind().startswith("aten"):
         raise NotImplementedError(f"netviz cannot follow {node.kind()} in the code of TorchScript")
     if kind in _PLAIN:

@@ -13,6 +13,7 @@ from netviz.capture import evaluation
 from netviz.capture.trace import require_values
 from netviz.errors import LayerError, ModelError
 from netviz.models import Layer, LayerIndex, Model, ModelOptions, ModelSpec, index_weights, load
+from netviz.models.loading.plain import weight_of
 from netviz.questions.filters.result import FiltersResult
 from netviz.questions.opening import layers, provenance
 from netviz.results.choose import choose_units
@@ -179,11 +180,9 @@ def _filtering(layer: Layer) -> bool:
 
 
 def _index(model: Model) -> LayerIndex:
-    """List the layers; of a network that is quantized or does not run on an image, the weights alone."""
+    """List the layers; of a network that does not run on an image, the weights alone."""
     try:
-        # A quantized convolution keeps its weight packed; the state dict unpacks it.
-        quantized = any(value.is_quantized for value in model.weights.values())
-        return index_weights(model.weights) if quantized else layers(model)
+        return layers(model)
     except ModelError:
         found = index_weights(model.weights)
         if not found:
@@ -204,8 +203,8 @@ def _parameter(model: Model, layer: Layer) -> torch.Tensor:
         require_values(model.network)
         module = model.network.get_submodule(layer.module)
         with evaluation(module):  # a parametrization (spectral norm) makes it anew
-            weight = getattr(module, "weight", None)
-        if isinstance(weight, torch.Tensor):
+            weight = weight_of(module)
+        if weight is not None:
             # A network of other numbers runs in float32.
             return weight if stored is None or stored.dtype == weight.dtype else stored
     return model.weights[f"{layer.module}.weight" if layer.module != "weight" else "weight"]

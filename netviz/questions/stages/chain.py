@@ -24,7 +24,7 @@ _JOINING = names("concatenation")
 
 _MOVES = names("permutation", "transposition", "moving")
 
-_LOOKED_THROUGH = _MOVES | names("copy", "padding", "getitem", "dropout")
+_LOOKED_THROUGH = _MOVES | names("copy", "padding", "getitem", "dropout") | {"dequantize"}
 
 _MIXES = names(
     "convolution",
@@ -192,7 +192,7 @@ class Follower:
                 alone = (None, (node,), node.outputs[0] if node.outputs else -1)
                 layer, nodes, given = self._groups.get(node.index, alone)
                 seen.update(one.index for one in nodes)
-                clear = layer is not None and layer.kind == "dropout"
+                clear = layer is not None and layer.kind in ("dropout", "dequantize")
                 if given >= 0 and (clear or all(one.name in _LOOKED_THROUGH for one in nodes)):
                     moved = self._moved(nodes, at)
                     if moved is not None and self._keeps(source, at, given, moved):

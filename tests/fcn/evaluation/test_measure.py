@@ -3,6 +3,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
+from torch.nn import functional
 
 from netviz.errors import ImageError
 from netviz.fcn.evaluation.measure import evaluate
@@ -87,3 +88,27 @@ def test_streams_in_a_dictionary_or_a_list_are_measured_each(data, kind, names):
 
 def test_what_is_not_shaped_as_the_scores_is_no_stream(data):
     assert evaluate(data, Streams(channels=3), device="cpu", workers=0).streams == ("8s",)
+
+
+class Blocks(nn.Module):
+    """Calls blocks of 16 × 16 pixels whose mean is bright in red class 1; takes only sides that these fill."""
+
+    def forward(self, image):
+        bright = functional.interpolate(functional.avg_pool2d(image[:, :1], 16), scale_factor=16.0)
+        return torch.cat([0 * image[:, :1], bright], dim=1)
+
+
+def test_images_are_continued_to_the_multiples_that_a_network_takes(data):
+    found = evaluate(data, Blocks(), device="cpu", workers=0)
+    right = []
+    for name in ("a", "b"):
+        image, label = (
+            np.asarray(Image.open(data / place / f"{name}.png")) for place in ("images", "labels")
+        )
+        tall = np.pad(image[..., 0] / 255, ((0, 8), (0, 0)), mode="reflect")
+        means = tall.reshape(2, 16, 2, 16).mean(axis=(1, 3))
+        called = np.kron(means > 0.485, np.ones((16, 16), dtype=bool))[:24]
+        right.append(called == label)
+    assert found.metrics[found.streams[0]]["pixel_accuracy"] == pytest.approx(np.mean(right))
+    assert found.padded == 16
+    assert found.table().endswith("images are continued (reflected) to multiples of 16 pixels")
