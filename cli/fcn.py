@@ -300,4 +300,7 @@ def _masks(truths: tuple[str, ...], sources: list[str]) -> list[str | None]:
             f"{len(truths)} for {len(sources)} images; give one for each, in the same order, or a folder of them",
             param_hint="'--truth'",
         )
+    for mask in truths:
+        if not Path(mask).is_file():
+            raise click.BadParameter(f"no such file: {mask}", param_hint="'--truth'")
     return list(truths)

@@ -136,10 +136,14 @@ def gallery(
         _tell(report)
         return
 
-    from netviz.surveys.survey import survey
+    from netviz.models import load
+    from netviz.surveys.survey import open_scope, survey
 
     specs = models or ("mobilenet_v2",)
     folders = run_folders(out, specs)
+    for spec, folder in list(zip(specs, folders, strict=True))[1:]:
+        # A mistake in the last MODEL is told before the first is measured.
+        open_scope(load(spec, **options), folder, images=images, only=only, data=data, size=size)
     # Building takes about as long as measuring.
     with WholeProgress([*[1] * len(specs), len(specs)]) as progress:
         for number, (spec, folder) in enumerate(zip(specs, folders, strict=True)):

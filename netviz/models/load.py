@@ -38,6 +38,8 @@ from netviz.models.preprocessing import assumed
 from netviz.models.recognition.recognise import Recognition, names_builder, recognise, recognise_as
 from netviz.models.recognition.signatures import build
 
+_FACTORY = re.compile(r"[\w.]+:\w+|.+\.py:\w+")
+
 ModelSpec: TypeAlias = str | Path | nn.Module | Model
 
 
@@ -154,19 +156,26 @@ def _file(spec: str | Path, weights: str | Path) -> Path | None:
 def _open(spec: ModelSpec, trust: bool, weights: str | Path, seed: int, prefix: str) -> Model:
     """Open a MODEL, with what its architecture, its file and its module say of it."""
     if isinstance(spec, Model):
+        _refuse_prefix(prefix, f"{spec.name} is open already")
         return spec
     if isinstance(spec, nn.Module):
         network = unwrap(spec)
+        _refuse_prefix(prefix, f"{type(network).__name__} is given in Python")
         return _told(given(network, type(network).__name__, "given in Python"))
     text = str(spec)
     path = Path(spec)
     if path.is_file() or (path.is_dir() and text not in torchvision_names()):
         pretrained = open_pretrained(path, trust=trust) if path.is_dir() else None
         saved = open_folder(path) if path.is_dir() and pretrained is None else None
+        if pretrained or saved:
+            _refuse_prefix(prefix, f"{path} is a folder of one network")
         return pretrained or (_from_file(path, trust, prefix) if saved is None else _told(saved))
     filled = str(weights) not in ("default", "none")
     if filled and (text in torchvision_names() or text.startswith("timm:")):
         return _named_with_file(text, Path(weights), trust, prefix)
+    named = text in KNOWN or text in torchvision_names() or text.startswith(("timm:", "hf:"))
+    if not filled and (named or _FACTORY.fullmatch(text)):
+        _refuse_prefix(prefix, f"{text} is read from no such file (--weights FILE names one)")
     if text in KNOWN:
         model = known_network(text, weights, seed)
     elif text in torchvision_names():
@@ -175,7 +184,7 @@ def _open(spec: ModelSpec, trust: bool, weights: str | Path, seed: int, prefix: 
         model = timm_network(text.removeprefix("timm:"), weights, seed)
     elif text.startswith("hf:"):
         model = open_hub(text.removeprefix("hf:"), trust=trust, weights=weights, seed=seed)
-    elif re.fullmatch(r"[\w.]+:\w+|.+\.py:\w+", text):
+    elif _FACTORY.fullmatch(text):
         model = _told(factory_network(text, seed))
     elif path.suffix or len(path.parts) > 1:
         return _from_file(path, trust, prefix)
@@ -186,6 +195,11 @@ def _open(spec: ModelSpec, trust: bool, weights: str | Path, seed: int, prefix: 
     return _filled(model, Path(weights), trust, prefix) if filled else model
 
 
+def _refuse_prefix(prefix: str, what: str) -> None:
+    if prefix:
+        raise ModelError(f"--prefix {prefix} names a part of a checkpoint file, and {what}: leave it out")
+
+
 def _told(model: Model) -> Model:
     """Return a model whose module was made elsewhere, with what its attributes say."""
     return believed(model, told_by_module(model.runnable(), model.weights))
@@ -193,6 +207,7 @@ def _told(model: Model) -> Model:
 
 def _from_file(path: Path, trust: bool, prefix: str) -> Model:
     if is_onnx(read_head(path)[0]):
+        _refuse_prefix(prefix, f"{path} is an ONNX model")
         return open_onnx(path)
     checkpoint = read_checkpoint(path, trust=trust, prefix=prefix)
     if checkpoint.module is not None and not isinstance(checkpoint.module, torch.jit.ScriptModule):

@@ -45,6 +45,14 @@ def made(tmp_path_factory):
     return folder
 
 
+def test_a_mistake_in_the_last_network_is_told_before_the_first_is_measured(netviz, tmp_path):
+    net = save_network(tmp_path / "net.pt")
+    done = netviz("gallery", net, "mobilnet_v2", *QUICK, "-o", tmp_path / "site")
+    assert (done.status, done.err.count("\n")) == (1, 1)
+    assert "no file and no network 'mobilnet_v2'; the closest: mobilenet_v2" in done.err
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "net.pt"]
+
+
 def test_runs_are_kept_beside_the_site_and_serve_again(netviz, made):
     runs = made / "site.runs"
     assert [one.name for one in runs.iterdir()] == ["net.pt"]

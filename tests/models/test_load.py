@@ -334,6 +334,21 @@ def test_a_part_of_a_file_is_chosen_and_said(tmp_path):
             netviz.load(tmp_path / "b.ckpt", prefix="nix")
 
 
+@pytest.mark.filterwarnings("ignore")  # torch warns of TorchScript
+def test_a_part_is_chosen_of_checkpoint_files_alone(tmp_path):
+    torch.jit.save(torch.jit.script(nn.Conv2d(3, 4, 3)), tmp_path / "script.pt")
+    for spec, options, reason in (
+        ("mobilenet_v2", {}, "mobilenet_v2 is read from no such file"),
+        ("resnet18", {"weights": "none"}, "resnet18 is read from no such file"),
+        ("collections:OrderedDict", {}, "OrderedDict is read from no such file"),
+        (nn.Conv2d(3, 4, 3), {}, "Conv2d is given in Python"),
+        (netviz.load(nn.Conv2d(3, 4, 3)), {}, "Conv2d is open already"),
+        (tmp_path / "script.pt", {"trust": True}, "runs as a whole by the code in it"),
+    ):
+        with pytest.raises(ModelError, match=reason):
+            netviz.load(spec, prefix="ema.", **options)
+
+
 def test_a_named_network_is_built_as_its_file_needs_it(builder, tmp_path):
     network = builder("squeezenet1_1", num_classes=10)
     torch.save(network.state_dict(), tmp_path / "ten.pt")

@@ -170,10 +170,12 @@ def _read_archive(archive: zipfile.ZipFile, path: Path, name: str, trust: bool, 
     inside = {entry.partition("/")[2] for entry in names}
     if "archive_format" in inside or "serialized_exported_program.json" in names:
         if trust:
+            _refuse_prefix(prefix, name)
             return _module(_load_program(path, name), "exported program", name)
         return _weights("exported program", program_weights(archive, name), name, prefix)
     if "constants.pkl" in inside:
         if trust:
+            _refuse_prefix(prefix, name)
             with path.open("rb") as stream:
                 script: nn.Module = torch.jit.load(stream, map_location="cpu")  # type: ignore[no-untyped-call]
             return _module(script, "TorchScript", name)
@@ -184,6 +186,14 @@ def _read_archive(archive: zipfile.ZipFile, path: Path, name: str, trust: bool, 
     if not trust:  # code that may run could read past any record itself
         check_storages(archive, name)
     return _read_pickle(path, name, trust, prefix, archive)
+
+
+def _refuse_prefix(prefix: str, name: str) -> None:
+    if prefix:
+        raise ModelError(
+            f"{name} runs as a whole by the code in it, of which --prefix {prefix} chooses no part: leave it out, "
+            "or leave out --trust, to read that part's weights alone"
+        )
 
 
 def _load_program(path: Path, name: str) -> nn.Module:
