@@ -266,6 +266,8 @@ def _laid_out(
         return _fitted(tuple(dim for at, dim in enumerate(first) if at not in gone), shape)
     if name == "unfold" and (rank, len(shape)) == (4, 3):
         return _patches(first, args, kwargs)
+    if name == "fold" and (rank, len(shape)) == (3, 4):
+        return _folded(first, shape)
     if (
         name == "unfold" and len(shape) == rank + 1
     ):  # Tensor.unfold: windows along a dimension, their inside last
@@ -561,7 +563,11 @@ def _jumbled(dim: Dim) -> Dim:
 
 
 def _patches(dims: Dims, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Dims:
-    """Return the dimensions of patches (N, C·kh·kw, L) that lie side by side, as ``F.unfold`` cuts them."""
+    """Return the dimensions of patches (N, C·kh·kw, L) as ``F.unfold`` cuts them.
+
+    Where patches overlap, each value stands in several: what is inside of a patch is then channels, and its place the
+    position.
+    """
     words = ("kernel_size", "dilation", "padding", "stride")
     given = {"dilation": 1, "padding": 0, "stride": 1, **dict(zip(words, args[1:], strict=False)), **kwargs}
     kernel, *plain = (
@@ -569,11 +575,38 @@ def _patches(dims: Dims, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Di
     )
     grid = [divmod(total(dim), side) for dim, side in zip(dims[2:], kernel, strict=True)]
     if plain != [[1, 1], [0, 0], kernel] or any(left for _, left in grid):
-        raise LostError("through patches that overlap")
+        if not _is_grid(dims[2:]):
+            raise LostError("through patches that overlap")
+        dilation, padding, stride = plain
+        rows, columns = (
+            (total(dims[at + 2]) + 2 * padding[at] - dilation[at] * (kernel[at] - 1) - 1) // stride[at] + 1
+            for at in (0, 1)
+        )
+        return (
+            dims[0],
+            (Atom("c", total(dims[1]) * kernel[0] * kernel[1]),),
+            (Atom("y", rows), Atom("x", columns)),
+        )
     (rows, _), (columns, _) = grid
     cut = regrouped(dims, (*map(total, dims[:2]), rows, kernel[0], columns, kernel[1]))
     n, c, above, down, left, across = cut
     return n, (*c, *down, *across), (*above, *left)
+
+
+def _is_grid(dims: Dims) -> bool:
+    """Return whether two dimensions, or the factors of one, are whole rows and columns in their order."""
+    moving = [atom for dim in dims for atom in dim if atom.count > 1]
+    return all(atom.step == 1 and not atom.shift for atom in moving) and [atom.name for atom in moving] == [
+        "y",
+        "x",
+    ]
+
+
+def _folded(dims: Dims, shape: tuple[int, ...]) -> Dims:
+    """Return the dimensions of maps (N, C, H, W) to which ``F.fold`` sums patches (N, C·kh·kw, L)."""
+    if not _is_grid(dims[2:]) or any(atom.name in "yxt" and atom.count > 1 for atom in atoms(dims[1])):
+        raise LostError("through fold")
+    return dims[0], (Atom("c", shape[1]),), (Atom("y", shape[2]),), (Atom("x", shape[3]),)
 
 
 def _beside(

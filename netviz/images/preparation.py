@@ -144,7 +144,7 @@ def _placed(pixels: Values, preprocessing: Preprocessing) -> Values:
     resized, (top, left), (rows, columns) = placement(height, width, preprocessing)
     values: Values = pixels
     if resized != (height, width):
-        values = _resize(pixels, resized, preprocessing.interpolation)
+        values = resample(pixels, resized, preprocessing.interpolation)
     values = values[max(top, 0) : top + rows, max(left, 0) : left + columns]
     if preprocessing.fill is not None and values.shape[:2] != (rows, columns):
         padded = np.empty((rows, columns, count), dtype=values.dtype)
@@ -157,14 +157,31 @@ def _placed(pixels: Values, preprocessing: Preprocessing) -> Values:
     return found
 
 
-def _resize(pixels: Values, size: tuple[int, int], interpolation: str) -> Values:
-    """Return an image at another height and width, antialiased; what is no 8-bit colour band by band."""
+def resample(
+    pixels: Values,
+    size: tuple[int, int],
+    interpolation: str,
+    region: tuple[float, float, float, float] | None = None,
+) -> Values:
+    """Return an image, or a region of it, at another height and width, antialiased.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (H, W, 3), or float32, shape (H, W, C)
+        Values in 0…255.
+    size : (int, int)
+        Height and width, in pixels.
+    interpolation : {"bilinear", "bicubic"}
+    region : (float, float, float, float), optional
+        Top, left, bottom and right, in pixels; by default all.
+    """
+    box = None if region is None else (region[1], region[0], region[3], region[2])
     bicubic = interpolation == "bicubic"
     method = Image.Resampling.BICUBIC if bicubic else Image.Resampling.BILINEAR
     if pixels.dtype == np.uint8:
-        return np.asarray(Image.fromarray(pixels).resize(size[::-1], method))
+        return np.asarray(Image.fromarray(pixels).resize(size[::-1], method, box))
     found = [
-        np.asarray(Image.fromarray(pixels[..., band]).resize(size[::-1], method))
+        np.asarray(Image.fromarray(pixels[..., band]).resize(size[::-1], method, box))
         for band in range(pixels.shape[2])
     ]
     return np.stack(found, axis=-1).clip(0, 255)

@@ -144,6 +144,18 @@ def test_windows_that_are_pooled_lie_as_before():
     torch.testing.assert_close(channels_first(layer, run[layer]), F.max_pool2d(run[conv], 2))
 
 
+def test_patches_that_overlap_are_folded_to_maps_again():
+    cut = Watched(lambda x: F.unfold(x, 3, padding=1, stride=2))
+    index = index_layers(cut, size=(16, 12))
+    conv, layer = (index.resolve(one) for one in ("conv", "watched"))
+    assert layer.shape == (108, 8, 6)
+    with torch.no_grad(), capture(cut, [conv, layer]) as run:
+        run(torch.rand(1, 3, 16, 12))
+    # The middle of each patch is the position that it lies around.
+    torch.testing.assert_close(channels_first(layer, run[layer])[:, 4::9], run[conv][:, :, ::2, ::2])
+    assert watched(lambda x: F.fold(F.unfold(x, 3, padding=1), (16, 12), 3, padding=1)).shape == (12, 16, 12)
+
+
 def test_space_to_depth_keeps_channels():
     def merged(x):
         return x.permute(0, 2, 3, 1).view(1, 8, 2, 6, 2, 12).permute(0, 1, 3, 4, 2, 5).flatten(3)
@@ -159,7 +171,8 @@ def test_space_to_depth_keeps_channels():
     [
         (lambda x: windows(x).mean(3), "channels, rows and columns"),
         (lambda x: heads(tokens(x)) @ heads(tokens(x)).transpose(2, 3), "of two positions"),
-        (lambda x: F.unfold(x, 3, padding=1), "patches that overlap"),
+        (lambda x: F.unfold(x.transpose(2, 3), 3, padding=1), "patches that overlap"),
+        (lambda x: F.fold(F.unfold(x, 3, padding=1).flip(2), (16, 12), 3, padding=1), "through fold"),
         (lambda x: tokens(x)[:, [*range(1, 192), 0]], "no longer told apart"),
         (lambda x: tokens(x).flip(1), "no longer told apart"),
         (

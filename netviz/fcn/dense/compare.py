@@ -23,7 +23,8 @@ from netviz.fcn.dense.levels import Level, run_level
 from netviz.fcn.dense.measure import check_large_enough, highest
 from netviz.fcn.dense.network import DenseNetwork, open_dense
 from netviz.fcn.dense.result import CompareResult
-from netviz.images import ImageLike, Photo, normalize, prepare, read_image
+from netviz.images import ImageLike, Photo, normalize, prepare, prepare_pixels, read_image
+from netviz.images.preparation import resample
 from netviz.models import ModelOptions, ModelSpec, load
 from netviz.questions.classes import class_scores, find_class
 from netviz.questions.opening import provenance
@@ -351,14 +352,12 @@ def _warp(
 ) -> tuple[Maps, float]:
     """Warp every region to the classifier's input and run it; return the scores (R,) and the seconds."""
     crop = dense.native or (1, 1)
-    picture = Image.fromarray(photo.pixels)
-    preprocessing = replace(dense.preprocessing, resize=crop, crop=None)
+    preprocessing = replace(dense.preprocessing, resize=None, crop=None)
+    values = prepare_pixels(photo, preprocessing)[0]  # in full depth
     found, total = [], 0.0
     for top, left, bottom, right in boxes.tolist():
         started = time.perf_counter()
-        pixels = np.asarray(
-            picture.resize(crop[::-1], Image.Resampling.BILINEAR, box=(left, top, right, bottom))
-        )
+        pixels = resample(values, crop, "bilinear", (top, left, bottom, right))
         found.append(_score(network, normalize(pixels, preprocessing).to(dense.device), chosen))
         total += tell(time.perf_counter() - started)
     return torch.cat(found).numpy(), total

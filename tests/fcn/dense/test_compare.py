@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -67,6 +69,15 @@ def test_regions_are_warped_to_the_classifiers_input():
         with torch.no_grad():
             assert float(network(normalize(pixels, PLAIN))[0, 1]) == pytest.approx(float(score), abs=1e-5)
     assert result.regions.shape == (72, 90)
+    deep = replace(photo, values=np.full((72, 90, 5), (1, 1000, 1003, 40000, 65535), dtype=np.uint16))
+    torch.manual_seed(1)
+    five = nn.Sequential(nn.Conv2d(5, 4, 4, 4), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    plain = Model("five", five, five.state_dict(), PLAIN.banded(5))
+    found = netviz.dense_compare(deep, model=plain, class_=1, regions=3)
+    flat = torch.tensor([1, 1000, 1003, 40000, 65535]).view(1, 5, 1, 1).expand(1, 5, 32, 32) / 65535
+    with torch.no_grad():
+        # As the bands' values are the same everywhere, so are the regions' scores; they are in full depth.
+        np.testing.assert_allclose(found.box_scores, float(five((flat - 0.5) / 0.25)[0, 1]), atol=1e-5)
     ways = [row[0] for row in result.rows]
     assert ways[0] == "dense pass"
     assert ways[-1] == "regions, scaled to 2000"
