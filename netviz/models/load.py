@@ -231,13 +231,17 @@ def _from_file(path: Path, trust: bool, prefix: str) -> Model:
             origin=origin,
             obstacle=_unrecognised(path, checkpoint, found),
         )
-    twins = [one for one in found.twins if one.startswith("timm:") == found.builder.startswith("timm:")]
     doubts = []
-    if twins and not any(names_builder(hint, found.builder) for hint in hints):
-        doubts.append(f"its weights may as well be those of {_some(twins)}, which compute something else")
+    if found.twins and not any(names_builder(hint, found.builder) for hint in hints):
+        # Of a variant in the other library, one warning is enough: the plain network is far likelier.
+        rivals = [one for one in found.twins if one.startswith("timm:") == found.builder.startswith("timm:")]
+        if rivals:
+            doubts.append(
+                f"its weights may as well be those of {_some(rivals)}, which compute something else"
+            )
         warnings.warn(
             NetvizWarning(
-                f"{path} is taken for {found.builder}, and has the names and shapes of {_some(twins)}, too, "
+                f"{path} is taken for {found.builder}, and has the names and shapes of {_some(found.twins)}, too, "
                 f"which compute something else: if it is one of these, give its name as MODEL with --weights {path}"
             ),
             stacklevel=2,

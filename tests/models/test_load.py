@@ -3,6 +3,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,11 @@ def test_a_state_dict_is_recognised(name, builder, tmp_path):
     network = builder(name, num_classes=10)
     path = tmp_path / "mine.pth"
     torch.save({"epoch": 3, "state_dict": {f"module.{k}": v for k, v in network.state_dict().items()}}, path)
-    model = netviz.load(path)
+    # A variant in the other library is named in a warning, and not under every picture.
+    twin = pytest.warns(NetvizWarning, match="has the names and shapes of timm:resnetblur18, too")
+    with twin if name == "resnet18" else nullcontext():
+        model = netviz.load(path)
+    assert not any("may as well be" in doubt for doubt in model.doubts)
     assert model.name == "mine"
     assert f"recognised as {name}" in model.origin
     image = torch.randn(1, 3, 224, 224)
