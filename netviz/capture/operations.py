@@ -77,7 +77,7 @@ _ROWS: tuple[tuple[str, str, str] | tuple[str, str, str, str], ...] = (
     (
         "copy",
         """
-        clone contiguous detach alias bfloat16 bool byte cpu cuda data double float half int long
+        clone contiguous detach alias bfloat16 bool byte cpu cuda data dequantize double float half int long
         requires_grad short to type type_as
         """,
         "input",

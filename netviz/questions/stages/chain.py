@@ -24,7 +24,7 @@ _JOINING = names("concatenation")
 
 _MOVES = names("permutation", "transposition", "moving")
 
-_LOOKED_THROUGH = _MOVES | names("copy", "padding", "getitem", "dropout") | {"dequantize"}
+_LOOKED_THROUGH = _MOVES | names("copy", "padding", "getitem", "dropout")
 
 _MIXES = names(
     "convolution",
