@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from .output import DENSITY, check_output, say
+from .output import PAGE, check_output, say
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -302,39 +302,86 @@ def out_option(help: str, default: str | None = None) -> Callable[[F], F]:
                 check_output(out)
             return command(*args, **options)
 
-        return click.option("-o", "--out", metavar="OUT", help=help)(density_options(cast(F, checked)))
+        return click.option("-o", "--out", metavar="OUT", help=help)(page_options(cast(F, checked)))
 
     return add
 
 
-def density_options(command: F) -> F:
-    """Add ``--width`` and ``--dpi``, which `deliver` looks at when it writes a picture."""
+def picture_width(text: str) -> int | str:
+    """Read a width in pixels (``1200``) or as a length (``3.5in``, ``89mm``)."""
+    if text.isdecimal():
+        if not 100 <= int(text) <= 8000:
+            raise click.BadParameter(f"{text} is not in the range 100 to 8000 pixels")
+        return int(text)
+    from netviz.paper.page import inches
 
-    def note(ctx: click.Context, param: click.Parameter, value: float | None) -> None:
+    try:
+        inches(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return text
+
+
+def picture_aspect(text: str) -> float:
+    """Read an aspect, such as ``16:9``."""
+    from netviz.paper.page import ratio
+
+    try:
+        return ratio(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def page_options(command: F) -> F:
+    """Add for which page a picture is, which `deliver` looks at when it writes one."""
+
+    def note(ctx: click.Context, param: click.Parameter, value: float | str | None) -> None:
         if value is not None:
             if value != value:
-                raise click.BadParameter("nan is no density; give pixels per inch, such as 200")
-            told = ctx.find_root().meta.setdefault(DENSITY, {})
+                raise click.BadParameter("nan is no number; give one, such as 200")
+            told = ctx.find_root().meta.setdefault(PAGE, {})
             told[param.name] = value
-            if len(told) > 1:
+            if "dpi" in told and isinstance(told.get("width"), int):
                 raise click.UsageError(
-                    "--width and --dpi both say how many pixels a picture has; give one of them"
+                    "--width and --dpi both say how many pixels a picture has; give one of them, or the width as a "
+                    "length"
                 )
 
     for option in (
+        click.option(
+            "--aspect",
+            type=picture_aspect,
+            metavar="W:H",
+            expose_value=False,
+            callback=note,
+            help="Width by height, such as 16:9 for a slide; 7.5 inches high unless --width says otherwise.  "
+            "[default: what the picture needs]",
+        ),
+        click.option(
+            "--font-size",
+            type=click.FloatRange(4, 40),
+            metavar="POINTS",
+            expose_value=False,
+            callback=note,
+            help="Of captions, at the picture's width; what is drawn takes what letters leave.  [default: 9, or as "
+            "the width makes it]",
+        ),
         click.option(
             "--dpi",
             type=click.FloatRange(20, 600),
             expose_value=False,
             callback=note,
-            help="Pixels per inch of a PNG, or of the images inside an SVG or PDF.  [default: 100, and 200]",
+            help="Pixels per inch of a PNG, or of the images inside an SVG or PDF.  [default: 100, 300 for a width "
+            "that is a length, and 200]",
         ),
         click.option(
             "--width",
-            type=click.IntRange(100, 8000),
+            type=picture_width,
+            metavar="PIXELS|LENGTH",
             expose_value=False,
             callback=note,
-            help="Width of a PNG in pixels; letters and lines grow with it.  [default: what the picture needs]",
+            help="Width of a PNG in pixels (1200), or of any picture as a length (3.5in, 89mm); letters and lines "
+            "grow with it.  [default: what the picture needs]",
         ),
     ):
         command = option(command)

@@ -54,25 +54,27 @@ def check_output(out: str) -> None:
     from netviz.paper.saving import PICTURES, suffix_of
     from netviz.results.files import check_writable
 
-    if suffix_of(out, (*PICTURES, ".npz")) != ".png" and "width" in _density():
-        raise OutputError(f"{out} has no width in pixels: only a .png has; leave --width out, or give --dpi")
+    if suffix_of(out, (*PICTURES, ".npz")) != ".png" and isinstance(_page().get("width"), int):
+        raise OutputError(
+            f"{out} has no width in pixels: only a .png has; give --width as a length, such as 3.5in, or --dpi"
+        )
     check_writable(out)
 
 
-DENSITY = "netviz.density"
-"""Under which name the command's context holds the width or density of its picture."""
+PAGE = "netviz.page"
+"""Under which name the command's context holds for which page its picture is: the keywords of `netviz.draw`."""
 
 
 def write(result: Any, out: "str | Path", **options: Any) -> None:
     """Write what `netviz.draw` takes, as large as the command's options say, and say so."""
     from netviz.questions.drawing import draw
 
-    say(f"wrote {draw(result, out, **_density(), **options)}")
+    say(f"wrote {draw(result, out, **_page(), **{'tell': say, **options})}")
 
 
-def _density() -> dict[str, Any]:
+def _page() -> dict[str, Any]:
     context = click.get_current_context(silent=True)
-    return context.find_root().meta.get(DENSITY, {}) if context else {}
+    return context.find_root().meta.get(PAGE, {}) if context else {}
 
 
 def deliver(result: "Result", out: str | None, default: str, as_json: bool) -> None:

@@ -1,5 +1,6 @@
 """A figure counted in pixels: one Axes over the whole paper, its origin at the top left."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,12 +18,14 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from numpy.typing import NDArray
 
-from netviz.paper import style, words
+from netviz.paper import page, style, words
 from netviz.paper.scales import Scale, finite_range
 
 MARGIN: Final = 20
 _TITLE_LINE: Final = 24
 _CAPTION_LINE: Final = 17
+_MORE: Final = 20
+"""Pixels of a further line below a picture, where a page leaves little width."""
 _LAYER_WIDTH: Final = 420
 _BAR_WIDTH: Final = 240
 _BAR_HEIGHT: Final = 11
@@ -163,6 +166,8 @@ class Canvas:
     def add_axes(self, box: Box, label: str) -> Axes:
         """Return new Axes that fill a box."""
         left, top, width, height = box
+        # A page may leave nothing for a chart; the search for what fits goes on.
+        width, height = max(1.0, width), max(1.0, height)
         place = (
             left / self.width,
             1 - (top + height) / self.height,
@@ -202,12 +207,15 @@ class Head:
         Lines, already of the right width; warnings stand below the caption in a colour of their own.
     bars : tuple of (Scale, tuple of str)
         Colour bars, one below the other, with the lines to the right of each.
+    beside : tuple of int
+        Where these lines begin, from the bar's top left corner: to its right, or on narrow paper below it.
     """
 
     title: tuple[str, ...]
     caption: tuple[str, ...]
     warnings: tuple[str, ...]
     bars: tuple[tuple[Scale, tuple[str, ...]], ...]
+    beside: tuple[int, int] = (_BAR_WIDTH + 36, -2)
 
     @classmethod
     def of(
@@ -225,16 +233,16 @@ class Head:
             caption=tuple(words.wrap(caption, room, style.CAPTION)),
             warnings=tuple(line for one in warnings for line in words.wrap([one], room, style.CAPTION)),
             bars=tuple(
-                (scale, tuple(words.wrap(notes, room - _BAR_WIDTH - 50, style.CAPTION)))
-                for scale, notes in bars
+                (scale, tuple(words.wrap(notes, _beside(paper)[2], style.CAPTION))) for scale, notes in bars
             ),
+            beside=_beside(paper)[:2],
         )
 
     @property
     def height(self) -> int:
         """The pixels it takes, from the top of the paper to the top of what it heads."""
         lines = _TITLE_LINE * len(self.title) + _CAPTION_LINE * (len(self.caption) + len(self.warnings))
-        return MARGIN + lines + (10 + sum(map(_bar_room, self.bars)) if self.bars else 12)
+        return MARGIN + lines + (10 + sum(map(self._bar_room, self.bars)) if self.bars else 12)
 
     def draw(self, canvas: Canvas) -> None:
         """Draw it at the top of a canvas."""
@@ -252,23 +260,30 @@ class Head:
             # The outermost numbers are centred under the bar's ends and need room to the left.
             canvas.bar(MARGIN + 14, y, scale)
             for row, line in enumerate(notes):
-                at = MARGIN + _BAR_WIDTH + 50, y - 2 + _CAPTION_LINE * row
+                at = MARGIN + 14 + self.beside[0], y + self.beside[1] + _CAPTION_LINE * row
                 canvas.text(*at, line, style.CAPTION, style.MUTED, va="top")
-            y += _bar_room(bar)
+            y += self._bar_room(bar)
+
+    def _bar_room(self, bar: tuple[Scale, tuple[str, ...]]) -> int:
+        """Return the pixels that a colour bar takes with its numbers, its notes and what is left free below."""
+        return max(34, self.beside[1] + 2 + _CAPTION_LINE * len(bar[1])) + 14
 
 
-def _bar_room(bar: tuple[Scale, tuple[str, ...]]) -> int:
-    """Return the pixels that a colour bar takes with its numbers, its notes and what is left free below."""
-    return max(34, _CAPTION_LINE * len(bar[1])) + 14
+def _beside(paper: int) -> tuple[int, int, int]:
+    """Return where the lines about a colour bar begin, from its top left corner, and how wide they may be."""
+    room = paper - 2 * MARGIN
+    return (-14, 34, room) if room < 2 * _BAR_WIDTH + 50 else (_BAR_WIDTH + 36, -2, room - _BAR_WIDTH - 50)
 
 
-def fit(shape: tuple[int, ...], side: int, whole: bool = True) -> tuple[int, int]:
+def fit(shape: tuple[int, ...], side: int, whole: bool = True, room: float | None = None) -> tuple[int, int]:
     """Return width and height at which an image of this height and width is drawn, `side` pixels at most.
 
+    A page for which letters are larger or smaller than usual has shorter or longer sides (`page.side`), but none
+    longer than `room`.
     It is enlarged by whole factors; where `whole` is false, by less than 2 also by others.
     """
     height, width = shape[:2]
-    factor = side / max(height, width)
+    factor = min(page.side(side), room or math.inf) / max(height, width)
     if factor > 1 and (whole or factor >= 2):
         factor = max(1.0, float(int(factor)))
     return max(1, round(width * factor)), max(1, round(height * factor))
@@ -290,6 +305,7 @@ class Panels:
     size : tuple of int
         Width and height of a picture in pixels.
     columns : int
+        Fewer on a page that does not hold so many.
     column : int
         Pixels of a column: what words take, if they need more than a picture.
     between : int
@@ -307,6 +323,15 @@ class Panels:
     above: int = 0
     below: int = 0
     left: int = MARGIN
+
+    def __post_init__(self) -> None:
+        """Take fewer columns where the page does not hold as many; words have all of the page that there is."""
+        held = page.columns(self.columns, self.column, self.between, self.left + MARGIN)
+        object.__setattr__(self, "columns", held)
+        if page.given() and self.below > 2 * _CAPTION_LINE:
+            room = (page.widest() - self.left - MARGIN + self.between) // held - self.between
+            object.__setattr__(self, "column", max(self.column, room))
+            object.__setattr__(self, "below", self.below + _MORE)
 
     @property
     def paper(self) -> int:
@@ -349,6 +374,7 @@ class Panels:
 
     def write_below(self, canvas: Canvas, box: Box, name: str, notes: Sequence[str], lines: int) -> None:
         """Write a name below a picture, and below it what there is to say, in at most so many lines."""
+        lines += page.given() and self.below > 2 * _CAPTION_LINE
         write_below(canvas, box[0], box[1] + box[3] + 16, name, notes, self.column, lines)
 
 
@@ -366,8 +392,12 @@ def seen_size(image: NDArray[Any]) -> str:
     return f"{width}{words.TIMES}{height} pixels, as the network saw it"
 
 
-def layer_name(layer: str, *others: str) -> str:
-    """Write a layer's dotted name with its alias and kind, without repeating any."""
+def layer_name(layer: str, *others: str, asked: str = "") -> str:
+    """Write a layer's dotted name with its alias and kind, without repeating any; the one asked for first."""
+    if asked in others:
+        layer, others = asked, (layer, *others)
+        room = _LAYER_WIDTH - words.width(asked, style.TITLE, bold=True)
+        others = (words.shorten(others[0], max(room, 120), style.TITLE, bold=True), *others[1:])
     extra = [other for other in dict.fromkeys(others) if other and other != layer]
     # Cut the name, not the alias, where a title would not hold both.
     layer = words.shorten(layer, _LAYER_WIDTH, style.TITLE, bold=True)

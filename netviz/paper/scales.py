@@ -1,7 +1,7 @@
 """From numbers to colours, NumPy only."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,30 @@ def peak(values: NDArray[Any], within: float = 1.0) -> float:
         held = float(np.quantile(np.abs(values[np.isfinite(values)]), within))
         return held or max(-low, high)
     return max(-low, high)
+
+
+_BORDER: Final = 28
+"""A border is this part of a map's shorter side wide; maps that are not twice as long have none."""
+_STANDS_OUT: Final = 1.5
+
+
+def peak_inside(values: NDArray[Any]) -> float:
+    """Return the largest finite absolute value of a map, of its border only where that does not stand out.
+
+    A layer that pads its input answers to the edge that the padding makes, often by more than to anything in the
+    image: then that alone would have the colours. So where the border's largest value is more than 1.5 times that of
+    the rest, the rest's is returned.
+
+    Parameters
+    ----------
+    values : ndarray of shape (H, W)
+    """
+    largest, side = peak(values), min(values.shape)
+    if side < _BORDER // 2:
+        return largest
+    border = max(1, side // _BORDER)
+    inside = peak(values[border:-border, border:-border])
+    return inside if 0 < _STANDS_OUT * inside < largest else largest
 
 
 def beyond(values: NDArray[Any], scale: Scale, peak: float = 1.0, floor: float = 0.0) -> int:

@@ -107,6 +107,42 @@ def columns_for(count: int, height: float, width: float, aspect: float = 1.3) ->
     return min(near, key=lambda n: 3 * (-count % n) / count + abs(math.log(n / ideal)))
 
 
+def columns_filling(
+    count: int, shape: tuple[int, int], room: tuple[float, float], between: int, around: int, least: float
+) -> tuple[int, int, int]:
+    """Choose how many tiles stand in a row, and how large they are, so that they fill a page.
+
+    Parameters
+    ----------
+    count : int
+        How many tiles.
+    shape : tuple of int
+        Height and width of a tile in any unit.
+    room : tuple of float
+        Width and height of the page in pixels.
+    between : int
+        Pixels between two columns.
+    around : int
+        Pixels above and below a tile, together.
+    least : float
+        Pixels that a column takes at least.
+
+    Returns
+    -------
+    tuple of int
+        Columns, and width and height of a tile in pixels. Tiles that do not fit have the least width.
+    """
+    for columns in range(1, max(1, count) + 1):
+        column = (room[0] + between) / columns - between
+        height = column * shape[0] / shape[1]
+        if column < least:
+            break
+        if -(-count // columns) * (height + around) <= room[1]:
+            return columns, max(1, int(column)), max(1, int(height))
+    columns = max(1, int((room[0] + between) // (least + between)))
+    return columns, max(1, int(least)), max(1, int(least * shape[0] / shape[1]))
+
+
 # A page is wide: a sheet about twice as wide as high fills it without scrolling.
 ASPECT: Final = 2.2
 

@@ -17,7 +17,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from netviz.errors import OutputError
+from netviz.paper.page import Page, caption_points, lay_out, ratio
+from netviz.paper.page import inches as length
 from netviz.paper.saving import PICTURES, check_density, encode_figure, save_figure, suffix_of, title_of
+from netviz.paper.style import DPI
 from netviz.questions import table
 from netviz.questions.dissect.picture import (
     SHOWN,
@@ -77,8 +80,10 @@ def draw(
     layer: str | None = None,
     units: int | str | Iterable[int] | None = None,
     show: str | None = None,
-    width: int | None = None,
+    width: int | str | None = None,
     dpi: float | None = None,
+    font_size: float | None = None,
+    aspect: str | float | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Path:
     """Draw a result, the file of one, a layer of a run, or several dissections side by side, into a picture file.
@@ -97,11 +102,18 @@ def draw(
     show : {"concepts", "units", "matrix"}, optional
         What of a dissection: how many units detect each concept (unless said otherwise), the best units of each with
         their patches and masks, or units against concepts.
-    width : int, optional
-        Of a PNG, in pixels; letters and lines grow with it.
+    width : int or str, optional
+        Of a PNG in pixels, or of any picture as a length, such as ``"3.5in"`` or ``"89mm"``; letters and lines grow
+        with it, unless `font_size` says how large they are.
     dpi : float, optional
-        Instead of `width`, pixels per inch: of a PNG, by default 100; of the images inside an SVG or PDF, by default
-        200.
+        Pixels per inch, beside a width in pixels not: of a PNG, by default 100, and 300 where its width is a length;
+        of the images inside an SVG or PDF, by default 200.
+    font_size : float, optional
+        Of captions in points, 4 to 40, at the picture's width (pixels are taken for hundredths of an inch); by
+        default 9 where no width is given. Titles and labels keep their proportion to captions; maps, filters and
+        photographs take what letters leave.
+    aspect : str or float, optional
+        Width by height, such as ``"16:9"`` for a slide. Without `width`, 7.5 inches high.
     tell : callable, optional
         Called with a line for a person, such as how many images of a run have gone.
 
@@ -120,12 +132,25 @@ def draw(
         If the suffix of `out` is another, it cannot be written, a run's images have gone, or an option is not for
         this kind of result.
     ValueError
-        If `show` is none of the values named here, or `width` or `dpi` is out of range.
+        If `show` is none of the values named here, or `width`, `dpi`, `font_size` or `aspect` is out of range.
     """
     check_density(width, dpi)
+    page = _page(width, font_size, aspect)
     if suffix_of(out, (*PICTURES, ".npz")) != ".npz":
-        drawn = picture(result, layer=layer, units=units, show=show, tell=tell)
-        return save_figure(drawn, out, width=width, dpi=dpi)
+        told: list[str] = []
+        drawn, inches = lay_out(
+            lambda: picture(result, layer=layer, units=units, show=show, tell=told.append), page
+        )
+        points = caption_points(drawn, inches)
+        if page.font_size is not None and points < 0.95 * page.font_size:
+            told.append(
+                f"its captions are of {points:.2g} points, not {page.font_size:g}: the picture holds too much for "
+                "this width; draw fewer units, or give it more width"
+            )
+        for line in dict.fromkeys(told):
+            if tell is not None:
+                tell(line)
+        return save_figure(drawn, out, width=width, dpi=dpi, inches=inches)
     _check_show(show)
     sources = _sources(result)
     if len(sources) != 1:
@@ -164,6 +189,14 @@ def picture(
     if units is not None and not isinstance(one, PatchesResult):
         raise OutputError(f"--units chooses in the folder of a run, not in a result of kind {one.kind!r}")
     return figure(one)
+
+
+def _page(width: int | str | None, font_size: float | None, aspect: str | float | None) -> Page:
+    """Say in inches and points for what a picture is wanted."""
+    if font_size is not None and not 4 <= font_size <= 40:
+        raise ValueError(f"font_size must be 4 to 40 points, not {font_size:g}")
+    wide = length(width) if isinstance(width, str) else None if width is None else width / DPI
+    return Page(wide, font_size, None if aspect is None else ratio(aspect))
 
 
 def _check_show(show: str | None) -> None:

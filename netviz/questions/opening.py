@@ -161,13 +161,14 @@ class Provenance(TypedDict):
     origin: str
     input: str
     image_path: str
+    layer_asked: str
     doubts: tuple[str, ...]
 
 
 def provenance(
-    model: Model, preprocessing: Preprocessing | None = None, photo: Photo | None = None
+    model: Model, preprocessing: Preprocessing | None = None, photo: Photo | None = None, layer: str = ""
 ) -> Provenance:
-    """Return what a result tells of a network, of what became of its images, and of the image if it is of one."""
+    """Return what a result tells of a network, its images, the image if it is of one, and the `layer` asked for."""
     followed = (doubt for index in model.indexes.values() for doubt in index.doubts)
     prepared = () if preprocessing is None else preprocessing.doubts
     if preprocessing is not None and photo is not None:
@@ -176,6 +177,7 @@ def provenance(
         "origin": model.origin,
         "input": "" if preprocessing is None else str(preprocessing),
         "image_path": "" if photo is None else photo.path,
+        "layer_asked": layer,
         "doubts": tuple(dict.fromkeys((*model.doubts, *followed, *prepared))),
     }
 
@@ -256,9 +258,9 @@ class Opened:
         """
         return require_maps(self.model, self.index.resolve(spec))
 
-    def provenance(self, photo: Photo | None = None) -> Provenance:
-        """Return what a result tells of where it comes from."""
-        return provenance(self.model, self.preprocessing, photo)
+    def provenance(self, photo: Photo | None = None, layer: str = "") -> Provenance:
+        """Return what a result tells of where it comes from, and of the `layer` as it was asked for."""
+        return provenance(self.model, self.preprocessing, photo, layer)
 
     def prepare(self, photo: Photo) -> Prepared:
         """Return a photograph as the network takes it.

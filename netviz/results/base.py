@@ -80,6 +80,8 @@ class Result(Displayed):
         What becomes of an image before the network sees it; empty where it sees none.
     image_path : str
         The image, as it was named; empty where there is none, or several.
+    layer_asked : str
+        The layer as it was asked for: a name, an alias, a glob or a number; empty where no one layer was.
     doubts : tuple of str
         What speaks against the answer: untrained weights, an assumed preprocessing.
     """
@@ -91,6 +93,7 @@ class Result(Displayed):
     origin: str = dataclasses.field(default="", kw_only=True)
     input: str = dataclasses.field(default="", kw_only=True)
     image_path: str = dataclasses.field(default="", kw_only=True)
+    layer_asked: str = dataclasses.field(default="", kw_only=True)
     doubts: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
 
     def __init_subclass__(cls) -> None:

@@ -42,7 +42,7 @@ def test_how_large_a_picture_is(netviz, tmp_path):
             assert picture.width == (width or 380)
     for wrong, said in (
         (("--width", 1000, "--dpi", 50), "give one of them"),
-        (("--dpi", "nan"), "nan is no density"),
+        (("--dpi", "nan"), "nan is no number"),
         (("--width", 1000, "-o", tmp_path / "f.svg"), "only a .png has"),
     ):
         done = netviz("filters", "support.network:Labeller", *wrong)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from netviz.fcn.dense.result import DenseResult
 from netviz.interpolation import between
-from netviz.paper import style, words
+from netviz.paper import page, style, words
 from netviz.paper.layout import MARGIN, Box, Canvas, Head, Panels, bad_values, fit, placed
 from netviz.paper.regions import grey, over_grey
 from netviz.paper.scales import Floats, Pixels, Scale, finite_range
@@ -140,7 +140,7 @@ def _draw(result: DenseResult) -> Figure:
     width, height = fit(shape, _SIDES.get(columns, _SIDE), whole=False)
     panels = Panels((width, height), columns, max(width, _LEAST), 24, below=_UNDER)
     # Title and notes need some width, whatever the image's.
-    paper = max(panels.paper, _NARROWEST)
+    paper = max(panels.paper, page.least(_NARROWEST))
     scale = heat_scale(result.scores[: count - 1])
     head = _header(result, scale, paper)
     canvas = Canvas(paper, head.height + panels.height(count) + MARGIN)

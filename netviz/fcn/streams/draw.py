@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from netviz.fcn.streams.result import StreamsResult
-from netviz.paper import style, words
+from netviz.paper import page, style, words
 from netviz.paper.classes import Legend, class_colour, class_colours, legend
 from netviz.paper.layout import MARGIN, Box, Canvas, Head, Panels, fit
 from netviz.paper.regions import grey, pale
@@ -126,10 +126,10 @@ def stream_maps_figure(result: StreamsResult) -> Figure:
     # As many rows as are needed, filled evenly.
     columns = -(-count // -(-count // _MOST))
     shape = (result.image.shape[0], result.image.shape[1])
-    room = (style.LARGEST - 2 * MARGIN + _BETWEEN) // columns - _BETWEEN
-    width, height = fit(shape, min(_MAPS_SIDE, room), whole=False)
+    room = (page.widest() - 2 * MARGIN + _BETWEEN) // columns - _BETWEEN
+    width, height = fit(shape, _MAPS_SIDE, whole=False, room=room)
     panels = Panels((width, height), columns, max(width, _LEAST), _BETWEEN, _ABOVE, _BELOW)
-    paper = max(panels.paper, 620)
+    paper = max(panels.paper, page.least(620))
     head = _maps_header(result, scale, paper)
     canvas = Canvas(paper, head.height + panels.height(count) - _BELOW + MARGIN)
     head.draw(canvas)
@@ -201,10 +201,10 @@ def streams_figure(result: StreamsResult) -> Figure:
 def _draw(result: StreamsResult) -> Figure:
     columns = 1 + len(result.names) + (result.truth is not None)
     shape = (result.image.shape[0], result.image.shape[1])
-    room = (style.LARGEST - 2 * MARGIN + _BETWEEN) // columns - _BETWEEN
-    width, height = fit(shape, max(40, min(_SIDE, room)))
+    room = (page.widest() - 2 * MARGIN + _BETWEEN) // columns - _BETWEEN
+    width, height = fit(shape, _SIDE, room=max(40, room))
     panels = Panels((width, height), columns, max(width, min(_LEAST, room)), _BETWEEN, _ABOVE, _BELOW)
-    paper = max(panels.paper, 720)
+    paper = max(panels.paper, page.least(720))
     head, key = _header(result, paper), _legend(result, paper - 2 * MARGIN)
     rows = 2 + (len(result.names) > 1) + bool(result.taps) + (result.truth is not None)
     top = head.height + key.height + 10

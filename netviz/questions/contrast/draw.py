@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
-from netviz.paper import style, words
+from netviz.paper import page, style, words
 from netviz.paper.layout import MARGIN, Box, Canvas, Head, bad_values, fit, layer_name, seen_size
 from netviz.paper.scales import Floats, Scale, beyond, finite_range, peak, said_beyond, scale_for
 from netviz.paper.tiles import reduce_blocks
@@ -51,14 +51,14 @@ def arrange(count: int, height: int, width: int) -> Grid:
     """Choose the size of a map's tile so that a block of `count` maps becomes not much taller than wide."""
     side = max(height, width)
     label = words.width("0000", style.LABEL)
-    for block in _BLOCKS:
+    for block in map(page.side, _BLOCKS):
         for target in _TARGETS:
             zoom, reduction = max(1, target // side), max(1, -(-side // target))
             tall, wide = (-(-length // reduction) * zoom for length in (height, width))
             cell = (tall + _LINE + GAP, max(wide, int(label)) + GAP)
             columns = max(1, (block + GAP) // cell[1])
             grid = Grid(block, columns, -(-count // columns), zoom, reduction, cell)
-            if grid.height <= min(1.7 * block, _TALLEST) and wide <= block:
+            if grid.height <= min(1.7 * block, page.side(_TALLEST), page.highest()) and wide <= block:
                 return grid
     return grid
 
@@ -165,6 +165,7 @@ def histogram(canvas: Canvas, values: NDArray[np.float32], box: Box, heading: st
 _BETWEEN: Final = 32
 _HEADING: Final = 26
 _PANEL: Final = 172
+_LEAST_PANEL: Final = 112
 _PANEL_GAP: Final = 22
 _AXIS: Final = 34
 _ALPHA: Final = "\u03b1"  # by its code because it is easily taken for the letter a
@@ -195,17 +196,21 @@ def contrast_figure(result: ContrastResult) -> Figure:
         return _draw(result)
 
 
+def _panel() -> int:
+    return max(_LEAST_PANEL, page.side(_PANEL))
+
+
 def _draw(result: ContrastResult) -> Figure:
     height, width = result.before.shape[1:]
     grid = arrange(len(result.units), height, width)
     paper = 2 * MARGIN + 2 * grid.width + _BETWEEN
     head = Head.of(_title(result), _caption(result, grid.reduction), paper, warnings=result.doubts)
     top = head.height + 2
-    panel_height = max(1, min(_PANEL, round(_PANEL * height / width)))
-    panel_width = max(40, min(_PANEL, round(_PANEL * width / height)))
+    panel_height = max(1, min(_panel(), round(_panel() * height / width)))
+    panel_width = max(40, min(_panel(), round(_panel() * width / height)))
     lower = top + _HEADING + BAR + grid.height + 48
-    image_width, image_height = fit(result.image.shape, _PANEL, whole=False)
-    body = max(image_height + 2 * _LINE + 8, panel_height + 10 + BAR + 3 * _LINE, _PANEL + 42)
+    image_width, image_height = fit(result.image.shape, _PANEL, whole=False, room=_panel())
+    body = max(image_height + 2 * _LINE + 8, panel_height + 10 + BAR + 3 * _LINE, _panel() + 42)
     canvas = Canvas(paper, round(lower + body + MARGIN))
     head.draw(canvas)
     lefts = (MARGIN, MARGIN + grid.width + _BETWEEN)
@@ -227,10 +232,10 @@ def _summary(
     box = (MARGIN, top, image[1], image[0])
     canvas.image(result.image, box)
     canvas.frames([box])
-    canvas.heading(MARGIN, top - 7, result.image_name, _PANEL)
+    canvas.heading(MARGIN, top - 7, result.image_name, _panel())
     y = top + image[0] + 14
-    canvas.paragraph(MARGIN, y, [seen_size(result.image)], style.LABEL, _PANEL, step=_LINE)
-    left = float(MARGIN + _PANEL + _PANEL_GAP)
+    canvas.paragraph(MARGIN, y, [seen_size(result.image)], style.LABEL, _panel(), step=_LINE)
+    left = float(MARGIN + _panel() + _PANEL_GAP)
     for name, values, amount, signed in (
         ("local mean before", result.local_mean_before, _root_mean_square, True),
         ("local std before", result.local_std_before, _range, False),
@@ -238,19 +243,19 @@ def _summary(
         ("local std after", result.local_std_after, _range, False),
     ):
         heat(canvas, values, (left, top, panel[1], panel[0]), [name, amount(values)], signed)
-        left += _PANEL + _PANEL_GAP
+        left += _panel() + _PANEL_GAP
     room = (canvas.width - MARGIN - left - _PANEL_GAP) / 2
     for heading, maps in (("values before", result.before), ("values after", result.after)):
-        histogram(canvas, maps, (left + _AXIS, top, room - _AXIS, _PANEL), heading)
+        histogram(canvas, maps, (left + _AXIS, top, room - _AXIS, _panel()), heading)
         note = "how many values, log scale"
-        canvas.text(left + _AXIS, top + _PANEL + 34, note, style.LABEL, style.MUTED)
+        canvas.text(left + _AXIS, top + _panel() + 34, note, style.LABEL, style.MUTED)
         left += room + _PANEL_GAP
 
 
 def _title(result: ContrastResult) -> list[str]:
     return [
         result.network,
-        layer_name(result.layer, result.alias, result.layer_kind),
+        layer_name(result.layer, result.alias, result.layer_kind, asked=result.layer_asked),
         result.image_name,
         _NAMES.get(result.method, result.method),
     ]

@@ -145,7 +145,7 @@ def contrast(
         layer_kind=found.kind,
         channels=found.channels,
         image_name=photo.name,
-        **opened.provenance(photo),
+        **opened.provenance(photo, layer),
         method=method,
         window=window,
         sigma=default_sigma(window) if sigma is None else float(sigma),

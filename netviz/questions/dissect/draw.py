@@ -9,7 +9,7 @@ from matplotlib.colors import CSS4_COLORS, to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from netviz.paper import style, words
+from netviz.paper import page, style, words
 from netviz.paper.layout import MARGIN, Box, Canvas, Head, layer_name
 from netviz.questions.dissect.csv import DissectionTable
 from netviz.questions.dissect.result import IOU, DissectionResult
@@ -80,7 +80,7 @@ class Counts:
         return cls(
             name=name or result.network,
             network=result.network,
-            layer=layer_name(result.layer, result.alias),
+            layer=layer_name(result.layer, result.alias, asked=result.layer_asked),
             units=result.channels,
             detectors=counts["detectors"],
             detect=result.detect,
@@ -269,13 +269,13 @@ def _draw(result: DissectionResult) -> Figure:
     counted, groups = grouped([counts], MOST)
     columns = _folded(_lines(counts, groups, counted))
     across = len(columns)
-    paper = max(_PAPER, 2 * MARGIN + across * (_NAME + _BAR + _TOLD + _APART) - _APART)
+    paper = max(page.least(_PAPER), 2 * MARGIN + across * (_NAME + _BAR + _TOLD + _APART) - _APART)
     width = (paper - 2 * MARGIN + _APART) / across - _APART
     room = width - _NAME - _TOLD
     head = Head.of(
         [
             result.network,
-            layer_name(result.layer, result.alias, result.layer_kind),
+            layer_name(result.layer, result.alias, result.layer_kind, asked=result.layer_asked),
             "concepts that its units detect" if counted else "no unit detects a concept",
         ],
         _caption(result, counts, groups, counted),

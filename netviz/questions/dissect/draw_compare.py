@@ -6,7 +6,7 @@ from typing import Final
 from matplotlib.figure import Figure
 
 from netviz.errors import OutputError
-from netviz.paper import style, words
+from netviz.paper import page, style, words
 from netviz.paper.layout import MARGIN, Box, Canvas, Head
 from netviz.questions.dissect.draw import (
     ROW,
@@ -54,7 +54,7 @@ def comparison_figure(columns: Sequence[Counts]) -> Figure:
     OutputError
         If there are none, or more than the paper holds.
     """
-    room = (style.LARGEST - 2 * MARGIN - _NAME + _APART) // (_NARROW + _APART)
+    room = (page.widest() - 2 * MARGIN - _NAME + _APART) // (_NARROW + _APART)
     if not 1 <= len(columns) <= room:
         raise OutputError(
             f"one picture holds 1 to {room} layers side by side, not {len(columns)}; draw fewer"
@@ -66,7 +66,7 @@ def comparison_figure(columns: Sequence[Counts]) -> Figure:
 def _draw(columns: Sequence[Counts]) -> Figure:
     counted, groups = grouped(columns, MOST)
     each = max(_NARROW, min(_WIDE, (1400 - _NAME) // len(columns) - _APART))
-    paper = max(700, 2 * MARGIN + _NAME + len(columns) * (each + _APART) - _APART)
+    paper = max(page.least(700), 2 * MARGIN + _NAME + len(columns) * (each + _APART) - _APART)
     each = (paper - 2 * MARGIN - _NAME + _APART) // len(columns) - _APART
     head = Head.of(_title(columns, counted), _caption(columns, groups, counted), paper)
     # A category that has nothing to show needs no line where there are others.

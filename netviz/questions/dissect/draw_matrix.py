@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from netviz.errors import OutputError
-from netviz.paper import style, words
+from netviz.paper import page, style, words
 from netviz.paper.layout import MARGIN, Box, Canvas, Head, layer_name
 from netviz.paper.scales import Scale, scale_for
 from netviz.questions.dissect.draw import colour_of, counted_over, iou_text
@@ -132,7 +132,7 @@ def _draw(result: DissectionResult, block: Block, asked: bool) -> Figure:
     names = [result.concepts[at] for at in block.concepts.tolist()]
     across = max(_COLUMN, min(40, 560 // len(names)))
     wide, tall = across * len(names), _ROW * len(block.units)
-    paper = max(_PAPER, 2 * MARGIN + _NUMBER + wide + _TOLD)
+    paper = max(page.least(_PAPER), 2 * MARGIN + _NUMBER + wide + _TOLD)
     values = result.iou[block.units][:, block.concepts]
     scale = scale_for(0.0, float(values.max()))
     head = _header(result, block, scale, asked, paper)
@@ -200,7 +200,7 @@ def _heads(
 def _header(result: DissectionResult, block: Block, scale: Scale, asked: bool, paper: int) -> Head:
     title = [
         result.network,
-        layer_name(result.layer, result.alias, result.layer_kind),
+        layer_name(result.layer, result.alias, result.layer_kind, asked=result.layer_asked),
         "units and the concepts they detect",
     ]
     drawn = f"{len(block.units)} of {words.counted(result.channels, 'unit')}"

@@ -239,7 +239,7 @@ def _head(
     detected = any(score > result.detect for score in scores)
     title = [
         result.network,
-        layer_name(result.layer, result.alias, result.layer_kind),
+        layer_name(result.layer, result.alias, result.layer_kind, asked=result.layer_asked),
         "the best units of each concept",
     ]
     level = words.number(result.detect)

@@ -61,7 +61,7 @@ def chart(canvas: Canvas, result: FieldResult, box: Box) -> Axes:
         height - _ROOM_ABOVE - _below(result),
     )
     heading = "theoretical field of every layer, in running order: size in pixels"
-    canvas.heading(box[0], box[1] + 12, heading)
+    canvas.heading(box[0], box[1] + 12, heading, box[2])
     axes = canvas.add_chart((left, top, width, height), "chart")
     sizes = result.chart_sizes
     places = np.arange(len(sizes))

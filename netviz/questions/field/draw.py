@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from netviz.paper import style, words
+from netviz.paper import page, style, words
 from netviz.paper.layout import MARGIN, Box, Canvas, Head, fit, layer_name
 from netviz.paper.scales import Floats, Pixels, peak
 from netviz.paper.words import TIMES
@@ -319,40 +319,48 @@ def _draw(result: FieldResult) -> Figure:
             for panel in panels
         ]
     room = max(width, 230)
-    row = len(panels) * room + (len(panels) - 1) * _BETWEEN
-    beside = len(panels) == 1
-    paper = 2 * MARGIN + (row + _BETWEEN + _CHART[0] if beside else max(row, _LEAST))
+    abreast = page.columns(len(panels), room, _BETWEEN, 2 * MARGIN)
+    row = abreast * room + (abreast - 1) * _BETWEEN
+    wide = page.side(_CHART[0])
+    beside = len(panels) == 1 and 2 * MARGIN + row + _BETWEEN + wide <= page.widest()
+    paper = 2 * MARGIN + (row + _BETWEEN + wide if beside else max(row, page.least(_LEAST) - 2 * MARGIN))
     head = Head.of(_title(result), _caption(result), paper, warnings=(*result.notes, *result.doubts))
     top = head.height + 2
     below = max(_legend_height(panel, room) for panel in panels)
     body = _HEADING + height + 18 + below
-    chart_height = max(_CHART[1], body) if beside else _CHART[1]
-    total = top + (chart_height if beside else body + 18 + chart_height) + MARGIN
+    rows = -(-len(panels) // abreast)
+    chart_height = max(page.side(_CHART[1]), body) if beside else page.side(_CHART[1])
+    total = top + (chart_height if beside else rows * (body + 18) + chart_height) + MARGIN
     canvas = Canvas(paper, int(total))
     head.draw(canvas)
     boxes = []
     for number, panel in enumerate(panels):
-        left = MARGIN + number * (room + _BETWEEN)
-        place = (float(left), float(top + _HEADING), float(width), float(height))
+        down, across = divmod(number, abreast)
+        left, y = MARGIN + across * (room + _BETWEEN), top + down * (body + 18)
+        place = (float(left), float(y + _HEADING), float(width), float(height))
         plate = Plate(place, width / result.image.shape[1], place)
         boxes.append(place)
-        canvas.heading(left, top + 12, panel.heading)
+        canvas.heading(left, y + 12, panel.heading, room if page.given() else None)
         whole = plate.scale >= 1 and float(plate.scale).is_integer()
         canvas.image(panel.pixels, plate.box, smooth=not whole)
         panel.over(canvas, plate)
         if inset is not None:
             boxes.append(enlarge(canvas, panel, plate, inset))
-        _draw_legend(canvas, panel, left, top + _HEADING + height + 18, room)
+        _draw_legend(canvas, panel, left, y + _HEADING + height + 18, room)
     canvas.frames(boxes)
     if beside:
-        chart(canvas, result, (MARGIN + row + _BETWEEN, top, _CHART[0], max(_CHART[1], body)))
+        chart(canvas, result, (MARGIN + row + _BETWEEN, top, wide, chart_height))
     else:
-        chart(canvas, result, (MARGIN, top + body + 18, paper - 2 * MARGIN, _CHART[1]))
+        chart(canvas, result, (MARGIN, top + rows * (body + 18), paper - 2 * MARGIN, chart_height))
     return canvas.figure
 
 
 def _title(result: FieldResult) -> list[str]:
-    return [result.network, layer_name(result.layer, result.alias, result.layer_kind), _units(result)]
+    return [
+        result.network,
+        layer_name(result.layer, result.alias, result.layer_kind, asked=result.layer_asked),
+        _units(result),
+    ]
 
 
 def _units(result: FieldResult) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from matplotlib.figure import Figure
 
-from netviz.paper import style, words
+from netviz.paper import page, style, words
 from netviz.paper.layout import MARGIN, Box, Canvas, Head, Panels, layer_name
 from netviz.paper.scales import Scale
 from netviz.paper.tiles import columns_for
@@ -43,12 +43,12 @@ def _draw(result: MeasuredResult) -> Figure:
     alive = np.flatnonzero(np.isfinite(result.sizes))
     shown = alive[:SHOWN]
     rows, cols = result.maps.shape[1:]
-    zoom = max(1, _TILE // max(rows, cols, 1))
+    zoom = max(1, page.side(_TILE) // max(rows, cols, 1))
     height, width = rows * zoom, cols * zoom
     column = max(width, int(words.width("unit 0000: 000 px", style.LABEL)))
     across = columns_for(len(shown), height + _LINE + _GAP, column + _GAP)
     panels = Panels((width, height), across, column, _GAP, _LINE, _GAP)
-    paper = max(_LEAST, panels.paper)
+    paper = max(page.least(_LEAST), panels.paper)
     panels = replace(panels, columns=max(1, (paper - 2 * MARGIN + _GAP) // (column + _GAP)))
     level = (result.threshold, f"{100 * result.threshold:.0f} %")
     scale = Scale(0.0, 1.0, "sequential", True, ((0.0, "0"), level, (1.0, "largest")))
@@ -86,7 +86,7 @@ def _theory(result: MeasuredResult, tile: Box, scale: float) -> list[Box]:
 def _header(result: MeasuredResult, scale: Scale, drawn: int, alive: int, paper: int) -> Head:
     title = [
         result.network,
-        layer_name(result.layer, result.alias, result.layer_kind),
+        layer_name(result.layer, result.alias, result.layer_kind, asked=result.layer_asked),
         f"measured fields of {words.counted(len(result.units), 'unit')}",
     ]
     sizes = result.sizes[np.isfinite(result.sizes)]

@@ -127,7 +127,7 @@ def field(
         image=shots.prepared(first),
         images=(first.name,),
         gradient=gradient,
-        **opened.provenance(first if len(sources) == 1 else None),
+        **opened.provenance(first if len(sources) == 1 else None, layer),
     )
     if kind in ("effective", "all"):
         result = _effective(result, model, found, shots)

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from matplotlib.figure import Figure
 
-from netviz.paper import style, words
+from netviz.paper import page, style, words
 from netviz.paper.layout import MARGIN, Box, Canvas, Head, Panels, bad_values, drawn_of, layer_name
 from netviz.paper.scales import colourise
-from netviz.paper.tiles import columns_for
+from netviz.paper.tiles import columns_filling, columns_for
 from netviz.paper.words import TIMES
 from netviz.questions.filters.result import FiltersResult
 from netviz.questions.filters.tiles import FilterView, view_filters
@@ -61,7 +61,7 @@ def _arrange_matrix(result: FiltersResult, view: FilterView) -> tuple[MatrixLayo
     while True:
         layout = _largest(result, view)
         shown = view.values.shape[1]
-        if layout is not None and (layout.width <= style.LARGEST or shown == 1):
+        if layout is not None and (layout.width <= page.widest() or shown == 1):
             return layout, view
         view = view_filters(result, max(1, shown // 2))
 
@@ -69,8 +69,8 @@ def _arrange_matrix(result: FiltersResult, view: FilterView) -> tuple[MatrixLayo
 def _largest(result: FiltersResult, view: FilterView) -> MatrixLayout | None:
     point = view.values.shape[2:] == (1, 1)
     for limit, zooms in (
-        (_COMFORTABLE, range(16 if point else 10, 5, -1)),
-        (style.LARGEST, range(10, 0, -1)),
+        (min(_COMFORTABLE, page.widest()), range(page.side(16 if point else 10), 5, -1)),
+        (page.widest(), range(10, 0, -1)),
     ):
         for zoom in zooms:
             layout = _fold(result, view, zoom, limit)
@@ -90,14 +90,15 @@ def _fold(result: FiltersResult, view: FilterView, zoom: int, limit: int) -> Mat
     tag = 0 if not marked else 10 if not tall else int(words.width("≈ 0000", style.SMALL)) + 6
     panel = label + shown * width * zoom + tag + _PANEL_GAP
     fits = []
+    high = min(limit, page.highest()) if page.given() else limit
     for panels in range(1, max(count, 1) + 1):
         rows = max(1, math.ceil(count / panels))
         size = panels * panel - _PANEL_GAP, _TOP + rows * height * zoom
         if size[0] + 2 * MARGIN > limit:
             break
         # A panel that starts beyond the last unit would be empty.
-        if size[1] + _HEADER + MARGIN <= limit and (panels - 1) * rows < max(count, 1):
-            fits.append((abs(math.log(size[0] / size[1] / 1.4)), panels, rows, size))
+        if size[1] + _HEADER + MARGIN <= high and (panels - 1) * rows < max(count, 1):
+            fits.append((abs(math.log(size[0] / size[1] / page.aspect(1.4))), panels, rows, size))
     if not fits:
         return None
     _, panels, rows, size = min(fits)
@@ -225,9 +226,13 @@ def _draw_tiles(result: FiltersResult, view: FilterView) -> Figure:
         column = max(width * zoom, int(widest) + 1)
         columns = columns_for(count, _LINE + height * zoom + _GAP, column + _GAP, 1.6)
         panels = Panels((width * zoom, height * zoom), columns, column, _GAP, _LINE, _GAP)
-        if max(panels.paper + _GAP, panels.height(count) + 150 + 2 * MARGIN) <= style.LARGEST:
+        if panels.paper <= page.widest() and panels.height(count) + 150 + 2 * MARGIN <= page.highest():
             break
-    paper = max(_LEAST_WIDTH, panels.paper)
+    if page.given():
+        room = page.widest() - 2 * MARGIN, page.highest() - _HEADER - MARGIN
+        columns, wide, tall = columns_filling(count, (height, width), room, _GAP, _LINE + _GAP, widest + 1)
+        panels = Panels((wide, tall), columns, wide, _GAP, _LINE, _GAP)
+    paper = max(page.least(_LEAST_WIDTH), panels.paper)
     head = _header(result, view, paper, None)
     canvas = Canvas(paper, head.height + panels.height(count) + MARGIN)
     head.draw(canvas)
@@ -245,7 +250,7 @@ def _draw_tiles(result: FiltersResult, view: FilterView) -> Figure:
 
 
 def _draw_matrix(result: FiltersResult, view: FilterView, layout: MatrixLayout) -> Figure:
-    paper = max(_LEAST_WIDTH, layout.width + 2 * MARGIN)
+    paper = max(page.least(_LEAST_WIDTH), layout.width + 2 * MARGIN)
     head = _header(result, view, paper, layout)
     canvas = Canvas(paper, head.height + layout.height + MARGIN)
     head.draw(canvas)
@@ -261,7 +266,11 @@ def _header(result: FiltersResult, view: FilterView, paper: int, layout: MatrixL
     kind = ["transposed"] if result.transposed else []
     if result.groups > 1:
         kind.append("depthwise" if depthwise else f"{result.groups} groups")
-    title = [result.network, layer_name(result.layer, result.alias), ", ".join([size, *kind])]
+    title = [
+        result.network,
+        layer_name(result.layer, result.alias, asked=result.layer_asked),
+        ", ".join([size, *kind]),
+    ]
     each = view.scale.per_tile
     caption = [
         "each filter by its own largest weight" if each else "one scale for all filters",

@@ -76,7 +76,8 @@ def filters(
     model = load(model, **options)
     index = _index(model)
     found = _first(index, model) if layer is None else index.resolve(layer, among=_filtering, purpose="layer")
-    return layer_filters(model, found, scale=scale, sort=sort, units=units, max_units=max_units)
+    result = layer_filters(model, found, scale=scale, sort=sort, units=units, max_units=max_units)
+    return replace(result, layer_asked=layer or "")
 
 
 def layer_filters(

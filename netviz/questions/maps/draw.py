@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from netviz.paper import style, words
+from netviz.paper import page, style, words
 from netviz.paper.layout import (
     MARGIN,
     Box,
@@ -21,7 +21,7 @@ from netviz.paper.layout import (
     seen_size,
 )
 from netviz.paper.scales import Floats, finite_range, said_beyond
-from netviz.paper.tiles import columns_for
+from netviz.paper.tiles import columns_filling, columns_for
 from netviz.paper.words import TIMES
 from netviz.questions.maps.result import MapsResult
 from netviz.questions.maps.tiles import MapView, view_maps
@@ -34,6 +34,11 @@ _LINE = 14
 _AXIS = 48
 _ROW = 172
 _ROWS = 2000
+_HEADER = 170
+"""Pixels above the maps, about."""
+_LARGEST = (448, 336, 224, 224, 168, 168, 168, 168, 168, 112)
+"""Pixels of a map's longer side by how many maps there are: a few fill the paper."""
+_TARGETS = (336, 224, 168, 112, 96, 80, 64, 48, 40, 32, 24, 16)
 _NUMBERS = 34
 _BAR = "#54aeff"
 _IMAGE_TEXT = 2 * 16
@@ -66,34 +71,38 @@ def maps_figure(result: MapsResult) -> Figure:
 def _draw(result: MapsResult) -> Figure:
     picture_width, picture_height = fit(result.image.shape, _IMAGE)
     side = max(picture_width, 150)
-    left = MARGIN + side + _BETWEEN
+    # On a narrow page maps stand below the image.
+    left, down = MARGIN + side + _BETWEEN, 0
+    if page.narrow():
+        left, down = MARGIN, picture_height + _LINE + _IMAGE_TEXT + _GAP
     if result.maps.shape[1:] == (1, 1):
-        rows = _rows(len(result.units))
+        rows = _rows(len(result.units), page.widest() - left - _AXIS - MARGIN)
         view, width, height = view_maps(result, 1), left + rows.width + MARGIN, rows.height
     else:
-        panels, limit = _arrange(result, left)
-        view = view_maps(result, limit)
+        panels, limit = _arrange(result, left, down)
+        view = view_maps(result, limit, whole=False)
         width, height = panels.paper, panels.height(len(view.units))
-    paper = max(_LEAST_WIDTH, width)
+    paper = max(page.least(_LEAST_WIDTH), width)
     head = _header(result, view, paper)
     top = head.height
-    body = max(picture_height + _LINE + _IMAGE_TEXT, height)
+    body = max(picture_height + _LINE + _IMAGE_TEXT, down + height)
     canvas = Canvas(paper, top + body + MARGIN)
     head.draw(canvas)
 
     box = (MARGIN, top + _LINE, picture_width, picture_height)
     canvas.image(result.image, box)
     under = top + _LINE + picture_height + 15
-    canvas.text(MARGIN, under, result.image_name, style.CAPTION, room=side)
-    canvas.paragraph(MARGIN, under + 15, [seen_size(result.image)], style.LABEL, side)
+    said = paper - 2 * MARGIN if down else side
+    canvas.text(MARGIN, under, result.image_name, style.CAPTION, room=said)
+    canvas.paragraph(MARGIN, under + 15, [seen_size(result.image)], style.LABEL, said)
 
     boxes: list[Box] = [box]
     if view.values.shape[1:] == (1, 1):
-        _draw_bars(canvas, view, rows, left, top + _LINE)
+        _draw_bars(canvas, view, rows, left, top + down + _LINE)
         canvas.frames(boxes)
         return canvas.figure
     for index, unit in enumerate(view.units):
-        x, y, _, tall = tile = panels.box(index, top)
+        x, y, _, tall = tile = panels.box(index, top + down)
         boxes.append(tile)
         peak, floor = float(view.peaks[index]), float(view.floors[index])
         if min(result.maps.shape[1:]) == 1:
@@ -107,25 +116,33 @@ def _draw(result: MapsResult) -> Figure:
     return canvas.figure
 
 
-def _arrange(result: MapsResult, left: int) -> tuple[Panels, int]:
+def _arrange(result: MapsResult, left: int, down: int) -> tuple[Panels, int]:
     """Choose the size of a map's tile: large for a few maps, as small as needed for many.
 
     Returns
     -------
     Panels
-        To the right of `left`.
+        To the right of `left`, `down` pixels below the head.
     int
         The longest side of a map that is not averaged.
     """
     count, (height, width) = len(result.units), result.maps.shape[1:]
     side = max(height, width)
     each, ranged = result.scale != "shared", result.scale == "range"
-    largest = 224 if count <= 4 else 168 if count <= 9 else 112
+    largest = _LARGEST[min(count, len(_LARGEST)) - 1] if count else 112
     # Which digits are needed depends on the maps.
     texts = [words.span(*finite_range(one)) for one in result.drawn] if ranged else []
     texts.append("±0.00e-00" if each else "0000")
     widest = max(words.width(text, style.SMALL) for text in texts) + (_GAP if ranged else 0)
-    for target in (largest, 112, 96, 80, 64, 48, 40, 32, 24, 16):
+    below = (_LINE if each else 0) + _GAP
+    if page.given():
+        room = page.widest() - left - MARGIN, page.highest() - _HEADER - down
+        shape = (height, width) if min(height, width) > 1 else (1, 2)
+        columns, wide, tall = columns_filling(count, shape, room, _GAP, _LINE + below, widest)
+        # Blocks of at most two positions a pixel; the page is drawn at its own density.
+        return Panels((wide, tall), columns, wide, _GAP, _LINE, below, left), max(1, 2 * max(wide, tall))
+    smaller = (target for target in _TARGETS if target < largest)
+    for target in (largest, *smaller):
         limit = max(2 * target, 1)
         zoom = max(1, min(48, target // side))
         reduction = max(1, -(-side // limit))
@@ -133,10 +150,9 @@ def _arrange(result: MapsResult, left: int) -> tuple[Panels, int]:
         if min(height, width) == 1:
             tile_height, tile_width = max(16, target // 2), -(-side // reduction) * zoom
         column = max(tile_width, int(widest))
-        below = (_LINE if each else 0) + _GAP
         columns = columns_for(count, _LINE + tile_height + below, column + _GAP)
         panels = Panels((tile_width, tile_height), columns, column, _GAP, _LINE, below, left)
-        if panels.paper + _GAP <= style.LARGEST and panels.height(count) + 170 <= style.LARGEST:
+        if panels.paper <= page.widest() and panels.height(count) + 170 <= page.highest():
             break
     return panels, limit
 
@@ -150,7 +166,7 @@ def _own(result: MapsResult, view: MapView, index: int) -> str:
         return words.span(float(view.floors[index]), peak)
     if view.scale.colours == "diverging" and peak:
         return f"±{words.number(peak)}"
-    return f"{'max' if result.percentile == 100 else 'end'} {words.number(peak)}"
+    return f"{view.scale.ticks[-1][1]} {words.number(peak)}"
 
 
 def _put_together(arrangement: str) -> str:
@@ -163,7 +179,7 @@ def _header(result: MapsResult, view: MapView, paper: int) -> Head:
     height, width = result.maps.shape[1:]
     title = [
         result.network,
-        layer_name(result.layer, result.alias, result.layer_kind),
+        layer_name(result.layer, result.alias, result.layer_kind, asked=result.layer_asked),
         result.image_name,
     ]
     each, bars = view.scale.per_tile, min(result.maps.shape[1:]) == 1
@@ -183,6 +199,8 @@ def _header(result: MapsResult, view: MapView, paper: int) -> Head:
         return Head.of(title, [*caption, *_profiles(result, view)], paper, warnings=result.doubts)
     response = "normalized response of the unit" if result.normalize else "response of the unit"
     notes = [_ends(result, view) if each else response, view.scale.note, *said_beyond(view.beyond)]
+    if view.bordered and not each:
+        notes.insert(1, "the scale ends at the largest value inside the maps, whose border stands out")
     if result.percentile < 100 and not each:
         notes.insert(1, f"the scale ends at {_percentile(result)} of the maps' {_absolute(view)}values")
     return Head.of(title, caption, paper, (view.scale, notes), warnings=result.doubts)
@@ -208,6 +226,11 @@ def _ends(result: MapsResult, view: MapView) -> str:
         return f"low and high are {ends}, written under a map"
     if result.percentile < 100:
         return f"end is {_percentile(result)} of a map's {_absolute(view)}values, written under it"
+    if view.bordered:
+        return (
+            f"end is a map's largest {_absolute(view)}value, written under it; in "
+            f"{words.counted(view.bordered, 'map')} whose border stands out, the largest inside"
+        )
     return f"max is a map's largest {_absolute(view)}value, written under it"
 
 
@@ -254,9 +277,10 @@ class _Rows:
         return self.count * _ROW
 
 
-def _rows(count: int) -> _Rows:
-    """Choose how wide bars are so that all fit on the paper."""
-    for pitch, each in ((28, 16), (12, 64), (8, 160), (4, 400), (2, 900)):
+def _rows(count: int, room: int) -> _Rows:
+    """Choose how wide bars are so that all fit on the paper, in rows of at most `room` pixels."""
+    for pitch, most in ((28, 16), (12, 64), (8, 160), (4, 400), (2, 900)):
+        each = max(1, min(most, room // pitch))
         rows = _Rows(pitch, max(1, min(each, count)), -(-max(1, count) // each))
         if rows.count == 1 or (pitch < 28 and rows.height <= _ROWS):
             break

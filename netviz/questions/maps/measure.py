@@ -116,7 +116,7 @@ def maps(
         layer_kind=found.kind,
         channels=found.channels,
         image_name=photo.name,
-        **opened.provenance(photo),
+        **opened.provenance(photo, layer),
         scale=scale,
         percentile=float(percentile or (COMPLEX if found.complex else 100)),
         sort=sort,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from netviz.paper.scales import Floats, Scale, beyond, colourise, finite_range, peak, relative
+from netviz.paper.scales import Floats, Scale, beyond, colourise, finite_range, peak, peak_inside, relative
 from netviz.paper.style import FRAME, PAPER, rgb
 from netviz.paper.tiles import ASPECT, Sheet, columns_for, enlarge, lay_out, reduce_blocks
 from netviz.paper.words import MINUS
@@ -36,6 +36,8 @@ class MapView:
         How many of the maps are 0 everywhere.
     beyond : float
         Which share of the values lies beyond the ends of their scale.
+    bordered : int
+        Of how many maps the border, which stands out, is left out where the scale is chosen.
     """
 
     units: tuple[int, ...]
@@ -49,10 +51,14 @@ class MapView:
     bad: int
     zero: int
     beyond: float
+    bordered: int
 
 
-def view_maps(result: MapsResult, limit: int) -> MapView:
-    """Choose the scale of a layer's maps, and average them in blocks until no side exceeds `limit`."""
+def view_maps(result: MapsResult, limit: int, whole: bool = True) -> MapView:
+    """Choose the scale of a layer's maps, and average them in blocks until no side exceeds `limit`.
+
+    Unless `whole`, the scale of a map whose border stands out is that of what lies inside.
+    """
     maps: NDArray[np.float32] = result.drawn
     within = result.percentile / 100
     ranges = np.array([finite_range(one) for one in maps], dtype=np.float64).reshape(-1, 2)
@@ -68,12 +74,22 @@ def view_maps(result: MapsResult, limit: int) -> MapView:
         peaks = np.array([peak(one, within) for one in maps], dtype=np.float64)
     else:
         peaks = np.full(len(maps), peak(maps, within))
+    bordered = 0
+    if not whole and within == 1 and result.scale != "range" and len(maps):
+        inside = np.array([peak_inside(one) for one in maps])
+        inside = inside if each else np.full(len(maps), inside.max())
+        bordered = int(np.count_nonzero(inside < peaks))
+        peaks = inside
     high = 1.0 if each or not peaks.any() else float(peaks[0])
     reduction = max(1, -(-max(maps.shape[1:]) // limit))
     values = reduce_blocks(maps, reduction)
     finite = np.isfinite(maps).all(axis=(1, 2))
     scale = Scale(
-        -high if signed else 0.0, high, "diverging" if signed else "sequential", each, _marks(result, signed)
+        -high if signed else 0.0,
+        high,
+        "diverging" if signed else "sequential",
+        each,
+        _marks(result, signed, bordered),
     )
     lost = [beyond(one, scale, *at) for one, *at in zip(maps, peaks, floors, strict=True)]
     return MapView(
@@ -87,7 +103,8 @@ def view_maps(result: MapsResult, limit: int) -> MapView:
         scale=scale,
         bad=int(np.count_nonzero(~np.isfinite(maps))),
         zero=int(np.count_nonzero(finite & ~ranges.any(axis=1))),
-        beyond=sum(lost) / max(1, maps.size) if within < 1 else 0.0,
+        beyond=sum(lost) / max(1, maps.size) if within < 1 or bordered else 0.0,
+        bordered=bordered,
     )
 
 
@@ -99,9 +116,9 @@ def _ends(values: NDArray[np.float32], within: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _marks(result: MapsResult, signed: bool) -> tuple[tuple[float, str], ...]:
+def _marks(result: MapsResult, signed: bool, bordered: int) -> tuple[tuple[float, str], ...]:
     """Return what stands below the bar of maps that have their own scales; nothing where it is the usual."""
-    whole = result.percentile == 100
+    whole = result.percentile == 100 and not bordered
     if result.scale == "shared" or (result.scale == "each" and whole):
         return ()
     if result.scale == "range":

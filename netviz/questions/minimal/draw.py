@@ -24,6 +24,7 @@ _SIDE: Final = 296
 _LEAST: Final = 256
 _UNDER: Final = 3 * 14 + 12
 _STEPS: Final = 8
+_LEAST_STEP: Final = 84
 _GAP: Final = 12
 _STEP_TEXT: Final = 3 * 13 + 12
 _CHART: Final = 230
@@ -57,8 +58,9 @@ def _draw(result: MinimalResult) -> Figure:
     width, height = fit(shape, _SIDE, whole=False)
     panels = Panels((width, height), 3, max(width, _LEAST), 24, below=_UNDER)
     paper = panels.paper
-    step = (paper - 2 * MARGIN - (_STEPS - 1) * _GAP) // _STEPS
-    small = fit(shape, step)
+    count = max(2, min(_STEPS, (paper - 2 * MARGIN + _GAP) // (_LEAST_STEP + _GAP)))
+    step = (paper - 2 * MARGIN - (count - 1) * _GAP) // count
+    small = fit(shape, step, room=step)
     last = float(max(len(result.order), 1))
     scale = Scale(0.0, last, "sequential", False, ((0.0, "first"), (last, "last")))
     head = _header(result, scale, paper)
@@ -76,7 +78,7 @@ def _draw(result: MinimalResult) -> Figure:
     draw_edges(canvas, edges(kept), boxes[1], shape, OUTLINE[0], 1.4, halo=OUTLINE[1])
     for box, (name, note) in zip(boxes, _notes(result), strict=True):
         panels.write_below(canvas, box, name, [note], 2)
-    _draw_steps(canvas, result, steps, step, small)
+    _draw_steps(canvas, result, shown_steps(result, count), (MARGIN, steps), step, small)
     _draw_curve(canvas, result, (MARGIN, chart, paper - 2 * MARGIN, _CHART))
     return canvas.figure
 
@@ -91,17 +93,26 @@ def _order(result: MinimalResult, kept: np.ndarray[tuple[int, ...], np.dtype[np.
     return pixels
 
 
-def shown_steps(result: MinimalResult) -> list[int]:
+def shown_steps(result: MinimalResult, count: int = _STEPS) -> list[int]:
     """Return after how many removals the image is shown: evenly to the minimal image, then the one too many."""
-    count = _STEPS - 1 if result.flipped else _STEPS
-    even = np.rint(np.linspace(0, result.removed, count)).astype(int).tolist()
+    even = (
+        np.rint(np.linspace(0, result.removed, count - 1 if result.flipped else count)).astype(int).tolist()
+    )
     return list(dict.fromkeys([*even, *([len(result.order)] if result.flipped else [])]))
 
 
-def _draw_steps(canvas: Canvas, result: MinimalResult, top: float, room: int, size: tuple[int, int]) -> None:
+def _draw_steps(
+    canvas: Canvas,
+    result: MinimalResult,
+    shown: list[int],
+    corner: tuple[float, float],
+    room: int,
+    size: tuple[int, int],
+) -> None:
     boxes: list[Box] = []
-    for place, steps in enumerate(shown_steps(result)):
-        left = MARGIN + place * (room + _GAP)
+    top = corner[1]
+    for place, steps in enumerate(shown):
+        left = corner[0] + place * (room + _GAP)
         box = (left, top, size[0], size[1])
         canvas.image(result.after(steps), box)
         boxes.append(box)

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from netviz.errors import OutputError
-from netviz.paper import style, words
+from netviz.paper import page, style, words
 from netviz.paper.layout import MARGIN, Box, Canvas, Head, layer_name
 from netviz.paper.words import TIMES
 from netviz.questions.patches.result import PatchesResult
@@ -27,6 +27,7 @@ from netviz.results.choose import choose_units
 DEFAULT: Final = 16
 """How many units are drawn if none is asked for."""
 _SIDES: Final = (160, 128, 112, 96, 80, 64, 56, 48, 40)
+_NARROWEST: Final = 48
 _NAMED: Final = 112
 _ABREAST: Final = 12
 _FACTS: Final = 104
@@ -122,15 +123,16 @@ def patches_figure(
 def _arrange(count: int, top: int, steps: int) -> _Grid:
     """Choose the largest tiles with which all units fit on the paper."""
     most = 0
-    lines = -(-top // _ABREAST)
+    held = (page.widest() - 2 * MARGIN - _FACTS - 2 * _BETWEEN - 3 * steps) // (_NARROWEST + _GAP) - 1
+    lines = -(-top // min(_ABREAST, max(1, held)))
     abreast = -(-top // lines)
-    largest = 160 if count <= 2 else 128 if count <= 6 else 96
+    largest = page.side(160 if count <= 2 else 128 if count <= 6 else 96)
     for side in _SIDES:
         if side > largest:
             continue
         grid = _Grid(side, 1, count, lines, abreast, side >= _NAMED, steps)
-        across = (style.LARGEST - 2 * MARGIN + _APART) // (grid.width + _APART)
-        down = (style.LARGEST - _ROOM) // grid.height
+        across = (page.widest() - 2 * MARGIN + _APART) // (grid.width + _APART)
+        down = (page.highest() - _ROOM) // grid.height
         most = max(most, across * down)
         if count <= across * down:
             columns = -(-count // down)
@@ -144,7 +146,7 @@ def _arrange(count: int, top: int, steps: int) -> _Grid:
 
 def _draw(result: PatchesResult, tiles: Tiles, grid: _Grid, asked: bool) -> Figure:
     paper = 2 * MARGIN + grid.columns * (grid.width + _APART) - _APART
-    paper = max(paper, 640)
+    paper = max(paper, page.least(640))
     head = _head(result, tiles, asked, paper)
     canvas = Canvas(paper, head.height + _HEADINGS + grid.rows * grid.height + MARGIN - 8)
     head.draw(canvas)
@@ -260,7 +262,7 @@ def _head(result: PatchesResult, tiles: Tiles, asked: bool, paper: int) -> Head:
     top = result.image.shape[1]
     title = [
         result.network,
-        layer_name(result.layer, result.alias, result.layer_kind),
+        layer_name(result.layer, result.alias, result.layer_kind, asked=result.layer_asked),
         "the strongest patch" if top == 1 else f"the {top} strongest patches",
     ]
     each = f", at most {result.per_image} from an image" if result.per_image < top else ""

@@ -76,7 +76,7 @@ def _header(result: SegmentResult, scale: Scale, paper: int) -> Head:
     rows, columns = result.map.shape
     title = [
         result.network,
-        layer_name(result.layer, result.alias, result.layer_kind),
+        layer_name(result.layer, result.alias, result.layer_kind, asked=result.layer_asked),
         f"unit {result.unit}",
         result.image_name,
     ]

@@ -243,7 +243,7 @@ def segment(
         field_size=reader.field.size,
         field_stride=require_places(reader.field).stride,
         field_status=reader.field.status,
-        **reader.opened.provenance(photo),
+        **reader.opened.provenance(photo, layer),
     )
 
 

@@ -332,7 +332,7 @@ def sift_figure(result: SiftResult) -> Figure:
 def _draw(result: SiftResult) -> Figure:
     paper = 2 * MARGIN + _IMAGE + _BETWEEN + _STRIP[0]
     head = _header(result, paper)
-    box: Box = (MARGIN, head.height, *fit(result.image.shape, _IMAGE, whole=False))
+    box: Box = (MARGIN, head.height, *fit(result.image.shape, _IMAGE, whole=False, room=_IMAGE))
     top = head.height + int(max(box[3] + 34, _STRIP[1]))
     count = len(result.keypoints)
     groups = min(_GROUPS, count)
@@ -431,7 +431,7 @@ def _keypoint(canvas: Canvas, result: SiftResult, number: int, left: float, top:
 def _header(result: SiftResult, paper: int) -> Head:
     title = [
         result.network,
-        "SIFT beside " + layer_name(result.layer, result.alias, result.layer_kind),
+        "SIFT beside " + layer_name(result.layer, result.alias, result.layer_kind, asked=result.layer_asked),
         result.image_name,
     ]
     clamped = int(result.clamped.sum())

@@ -55,9 +55,10 @@ def match_figure(result: MatchResult) -> Figure:
 
 def _draw(result: MatchResult) -> Figure:
     paper = 2 * MARGIN + _TICKS + 4 * _PANEL[0] + 3 * _SPACE + 74
+    name = layer_name(result.layer, result.alias, result.layer_kind, asked=result.layer_asked)
     title = [
         result.network,
-        f"matching by SIFT and by {layer_name(result.layer, result.alias, result.layer_kind)}",
+        f"matching by SIFT and by {name}",
         result.image_name,
     ]
     head = Head.of(title, _caption(result), paper, warnings=result.doubts)
@@ -65,7 +66,7 @@ def _draw(result: MatchResult) -> Figure:
     table = top + _PANEL[1] + 92
     kinds = list(dict.fromkeys(total["kind"] for total in result.totals))
     pairs = table + 40 + _TABLE_LINE * len(kinds) + 26
-    wide, high = fit(result.image.shape, _PAIR, whole=False)
+    wide, high = fit(result.image.shape, _PAIR, whole=False, room=_PAIR)
     canvas = Canvas(paper, pairs + 40 + 2 * high + 14 + MARGIN)
     head.draw(canvas)
     for number, kind in enumerate(_KINDS):

@@ -146,7 +146,7 @@ def match(
         layer_kind=reader.layer.kind,
         channels=reader.layer.channels,
         image_name=reader.name,
-        **reader.opened.provenance(reader.photo),
+        **reader.opened.provenance(reader.photo, layer),
         window=window,
         field_size=reader.field.size,
         field_stride=require_places(reader.field).stride,

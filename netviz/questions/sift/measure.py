@@ -101,7 +101,7 @@ def sift(
         layer_kind=reader.layer.kind,
         channels=reader.layer.channels,
         image_name=reader.name,
-        **reader.opened.provenance(reader.photo),
+        **reader.opened.provenance(reader.photo, layer),
         window=window,
         found=len(found.points),
         field_size=reader.field.size,

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from netviz.paper import style, words
+from netviz.paper import page, style, words
 from netviz.paper.layout import MARGIN, Box, Canvas, Head, bad_values, fit, layer_name, seen_size, write_below
 from netviz.paper.scales import Floats, Pixels, Scale, colourise, finite_range, peak, scale_for
 from netviz.paper.tiles import enlarge, lay_out, reduce_blocks
@@ -104,11 +104,15 @@ _FEW = 8
 _HIGH = 1280  # of few rows; more may take what the paper has
 _HIGHEST = 1760
 _MOST_ROWS = 36
+_WORDS = 70
+"""Pixels that the words above a column take at least."""
+_HEADS = 300
+"""Pixels above the first unit, about."""
 
 
 @dataclass(frozen=True)
 class _Maps:
-    """One column's drawn maps, averaged over blocks and to be enlarged by a whole factor.
+    """One column's drawn maps, averaged over blocks and to be enlarged, by a whole factor unless they fill a page.
 
     Attributes
     ----------
@@ -125,7 +129,7 @@ class _Maps:
     reach: tuple[float, ...]
     signed: bool
     reduction: int
-    zoom: int
+    zoom: float
     bad: int
 
     @property
@@ -136,7 +140,7 @@ class _Maps:
     def tile(self) -> tuple[int, int]:
         """Width and height of a tile in pixels."""
         height, width = self.values.shape[1:]
-        return width * self.zoom, height * self.zoom
+        return max(1, round(width * self.zoom)), max(1, round(height * self.zoom))
 
 
 def stages_figure(result: StagesResult) -> Figure:
@@ -158,45 +162,81 @@ def stages_figure(result: StagesResult) -> Figure:
 
 def _draw(result: StagesResult) -> Figure:
     units = [int(unit) for unit in result.units[:_MOST_ROWS]]
-    side = _tile_side(result, len(units))
+    picture = fit(result.image.shape, _IMAGE)
+    left = MARGIN + max(picture[0], _picture_words()) + _BETWEEN + _LABEL
+    # On a narrow page the units stand below the image.
+    down = 0
+    if page.narrow():
+        left, down = MARGIN + _LABEL, picture[1] + 4 * 16 + 8
+    blocks, side, least = _blocks(result, len(units), page.widest() - left - MARGIN)
     maps = [_column(result, column, units, side) for column in result.columns]
     filters = filter_tiles(result, min(side, max(_LEAST_FILTER, *(one.tile[1] for one in maps))))
-    picture = fit(result.image.shape, _IMAGE)
-    left = MARGIN + max(picture[0], 150) + _BETWEEN + _LABEL
-    least = _LEAST_COLUMN if len(maps) < _MANY else _NARROW_COLUMN
     widths = [max(least, width) for width in (filters.pixels[0].shape[1], *(one.tile[0] for one in maps))]
     apart = [one.column.what_if for one in maps]
     places = [left]
     for number, width in enumerate(widths[:-1]):
         starts = apart[number] and not (number and apart[number - 1])
         places.append(places[-1] + width + _GAP + (_BETWEEN if starts else 0))
-    paper = max(760, places[-1] + widths[-1] + MARGIN)
+    block = places[-1] + widths[-1] - left + _BETWEEN + _LABEL
+    paper = max(page.least(760), left + blocks * block - _BETWEEN - _LABEL + MARGIN)
     heads = [_head("filter", [filters.note], widths[0])]
     heads += [
         _head(one.column.title, _notes(one), width) for one, width in zip(maps, widths[1:], strict=True)
     ]
     row_height = max(filters.pixels[0].shape[0], *(one.tile[1] for one in maps)) + _UNDER + 8
     above = _header(result, maps, filters, len(units), paper)
-    top = above.height
+    top = above.height + down
     first = top + 24 + _LINE * max(map(len, heads)) + 6
-    bottom = max(first + row_height * len(units), top + picture[1] + 4 * 16)
+    rows = -(-len(units) // blocks)
+    bottom = max(first + row_height * rows, above.height + picture[1] + 4 * 16)
     canvas = Canvas(paper, bottom + MARGIN)
     above.draw(canvas)
-    boxes = [_picture(canvas, result, picture, top)]
+    boxes = [_picture(canvas, result, picture, above.height)]
     ends = [place + width for place, width in zip(places, widths, strict=True)]
     own = sum(not what_if for what_if in apart)
-    _group(canvas, "in the network", places[0], ends[own], top)
-    if own < len(maps):
-        _group(canvas, "what if", places[own + 1], ends[-1], top)
-    for place, head in zip(places, heads, strict=True):
-        for number, (line, size, colour, weight) in enumerate(head):
-            canvas.text(place, top + 36 + _LINE * number, line, size, colour, weight=weight)
-    for row, unit in enumerate(units):
-        y = first + row * row_height
-        canvas.text(places[0] - 8, y + 10, str(unit), style.CAPTION, ha="right")
-        boxes += _row(canvas, row, y, places, filters, maps)
+    for number in range(blocks):
+        right = number * block
+        _group(canvas, "in the network", places[0] + right, ends[own] + right, top)
+        if own < len(maps):
+            _group(canvas, "what if", places[own + 1] + right, ends[-1] + right, top)
+        for place, head in zip(places, heads, strict=True):
+            for line_number, (line, size, colour, weight) in enumerate(head):
+                y = top + 36 + _LINE * line_number
+                canvas.text(place + right, y, line, size, colour, weight=weight)
+        for row in range(number * rows, min(len(units), (number + 1) * rows)):
+            y = first + (row - number * rows) * row_height
+            canvas.text(places[0] + right - 8, y + 10, str(units[row]), style.CAPTION, ha="right")
+            boxes += _row(canvas, row, y, [place + right for place in places], filters, maps)
     canvas.frames(boxes)
     return canvas.figure
+
+
+def _picture_words() -> int:
+    """Return how many pixels the words below the image take at least."""
+    return 120 if page.given() else 150
+
+
+def _blocks(result: StagesResult, count: int, room: int) -> tuple[int, int, int]:
+    """Choose in how many blocks side by side units stand: one, or as many as give a page the largest tiles.
+
+    Returns
+    -------
+    tuple of int
+        How many blocks; the length of a tile, and of a column at least, in pixels.
+    """
+    if not page.given():
+        least = _LEAST_COLUMN if len(result.columns) < _MANY else _NARROW_COLUMN
+        return 1, _tile_side(result, count, _WIDE, 0), least
+    fits = []
+    extra = _BETWEEN if any(column.what_if for column in result.columns) else 0
+    for blocks in range(1, max(1, min(4, count)) + 1):
+        wide = (room + _BETWEEN + _LABEL) // blocks - _BETWEEN - _LABEL - extra
+        column = (wide + _GAP) // (1 + len(result.columns)) - _GAP
+        if blocks == 1 or column >= _WORDS:
+            side = _tile_side(result, -(-count // blocks), wide, page.highest() - _HEADS)
+            fits.append((side, -blocks, max(_WORDS, min(_LEAST_COLUMN, column))))
+    side, blocks, least = max(fits)
+    return -blocks, side, least
 
 
 def _row(
@@ -225,16 +265,19 @@ def _group(canvas: Canvas, title: str, left: float, right: float, y: float) -> N
     canvas.lines([((left, y + 17, right, y + 17), style.FAINT)])
 
 
-def _tile_side(result: StagesResult, rows: int) -> int:
-    """Choose how large tiles may be: within what the columns and rows leave, where whole factors fill most."""
+def _tile_side(result: StagesResult, rows: int, width: int, height: int) -> int:
+    """Choose how large tiles may be: within what the columns and rows leave, where whole factors fill most.
+
+    `height` is what all rows may take; 0 for what they usually take.
+    """
     count = 1 + len(result.columns)
     shapes = [one.shape[1:] for one in result.maps.values()]
     sides = [max(shape) for shape in shapes]
     high = max(shape[0] / max(shape) for shape in shapes)
     wide = max(shape[1] / max(shape) for shape in shapes)
-    under = (_HIGH if rows <= _FEW else _HIGHEST) // max(rows, 1) - _UNDER - 8
-    room = min((_WIDE // count - _GAP) / wide, under / high)
-    most = max(_SMALLEST_TILE, min(_LARGEST_TILE, int(room)))
+    under = (height or (_HIGH if rows <= _FEW else _HIGHEST)) // max(rows, 1) - _UNDER - 8
+    room = min((width // count - _GAP) / wide, under / high)
+    most = max(_SMALLEST_TILE, min(page.side(_LARGEST_TILE), int(room)))
 
     def fill(side: int) -> tuple[float, int]:
         lengths = [_drawn(one, side)[2] for one in sides]
@@ -243,8 +286,12 @@ def _tile_side(result: StagesResult, rows: int) -> int:
     return max(range(max(_SMALLEST_TILE, 3 * most // 4), most + 1), key=fill)
 
 
-def _drawn(side: int, room: int) -> tuple[int, int, int]:
+def _drawn(side: int, room: int) -> tuple[int, float, int]:
     """Return block size, factor of enlargement and drawn length of a side in so much room."""
+    if page.given():
+        # A page has a density of its own, which shows two positions a pixel.
+        reduction = max(1, -(-side // (2 * room)))
+        return reduction, room / -(-side // reduction), room
     reduction = max(1, -(-side // room))
     blocks = -(-side // reduction)
     zoom = max(1, room // blocks)
@@ -293,7 +340,7 @@ def _head(title: str, notes: Sequence[str], width: int) -> list[tuple[str, float
 def _picture(canvas: Canvas, result: StagesResult, picture: tuple[int, int], top: int) -> Box:
     box = (MARGIN, top, *picture)
     canvas.image(result.image, box)
-    y, room = top + picture[1] + 15, max(picture[0], 150)
+    y, room = top + picture[1] + 15, max(picture[0], _picture_words())
     write_below(canvas, MARGIN, y, result.image_name, [seen_size(result.image)], room, 2)
     return box
 
@@ -319,7 +366,11 @@ def _bars(filters: FilterTiles, maps: Sequence[_Maps]) -> list[tuple[Scale, list
 
 def _header(result: StagesResult, maps: Sequence[_Maps], filters: FilterTiles, rows: int, paper: int) -> Head:
     own = [column for column in result.columns if not column.what_if]
-    title = [result.network, f"stages of {layer_name(result.layer, result.alias)}", result.image_name]
+    title = [
+        result.network,
+        f"stages of {layer_name(result.layer, result.alias, asked=result.layer_asked)}",
+        result.image_name,
+    ]
     chosen = f"largest maxima at {own[-1].title}" if result.sort == "activity" else "as asked"
     caption = [
         " → ".join(column.title for column in own) + f", then {result.next}",

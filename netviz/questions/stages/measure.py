@@ -288,7 +288,7 @@ def stages(
         layer=found.name,
         alias=found.alias,
         image_name=photo.name,
-        **opened.provenance(photo),
+        **opened.provenance(photo, layer),
         channels=found.channels,
         groups=kernel.groups if kernel else 1,
         transposed=bool(kernel and kernel.transposed),

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from netviz.paper import style, words
+from netviz.paper import page, style, words
 from netviz.paper.layout import MARGIN, Box, Canvas, Head, layer_name
 from netviz.paper.scales import scale_for
 from netviz.paper.words import TIMES
@@ -203,12 +203,12 @@ def shown_matrix(result: UnitsResult) -> tuple[NDArray[np.int64], NDArray[np.flo
 def _draw(result: UnitsResult) -> Figure:
     order, table, block = shown_matrix(result)
     rows = max(1, len(table))
-    zoom = max(1, min(_ZOOM, _SIDE // rows))
+    zoom = max(1, min(_ZOOM, page.side(_SIDE) // rows))
     side = rows * zoom
     numbered = block == 1 and zoom >= _TEXT_ROW
     label = int(words.width("0" * len(str(result.channels)), style.SMALL)) + 8 if numbered else 0
     left = MARGIN + label + _STRIP + 4
-    charts = left + max(side, _LEAST) + _BETWEEN
+    charts = left + max(side, page.side(_LEAST)) + _BETWEEN
     paper = charts + _CHARTS + MARGIN
     shown = _shown_charts(result)
     head = _header(result, len(order), block, paper)
@@ -272,7 +272,7 @@ def _strip(result: UnitsResult, order: NDArray[np.int64], block: int) -> NDArray
 
 
 def _header(result: UnitsResult, shown: int, block: int, paper: int) -> Head:
-    name = layer_name(result.layer, result.alias, result.layer_kind)
+    name = layer_name(result.layer, result.alias, result.layer_kind, asked=result.layer_asked)
     title = [result.network, name, f"what its {words.counted(result.channels, 'unit')} are like"]
     seen = f"{result.positions:,} positions in {words.counted(result.images, 'image')}"
     caption = [

@@ -140,7 +140,7 @@ def units(
         redundant=left if 2 * chance < left or not left else None,
         rectified=seen.rectified,
         network=opened.model.name,
-        **opened.provenance(),
+        **opened.provenance(layer=layer),
         layer=one.name,
         alias=one.alias,
         layer_kind=one.kind,

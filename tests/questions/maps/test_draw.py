@@ -229,6 +229,13 @@ def test_a_border_does_not_set_the_scale(make_maps, scale, ends):
     assert "percentile 99 of" in said
     assert "0.5 % of the values lie beyond its ends" in said
     assert ("end 2" in texts) == (scale == "each")
-    whole = figure(make_maps(maps, scale=scale))
-    assert [tile.get_clim() for tile in split(whole)[1]] == [(0, 1000)] * 2
-    assert "beyond" not in " ".join(split(whole)[2])
+    # Without a percentile the scale ends at what lies inside of a border that stands out.
+    maps[:, 0, :2] = 1.4
+    maps[1, 0, 0] = 4
+    _, tiles, texts = split(figure(make_maps(maps, scale=scale)))
+    assert [tile.get_clim() for tile in tiles] == [
+        (0, pytest.approx(1.4)) if scale == "each" else (0, 2),
+        (0, 2),
+    ]
+    assert "border stands out" in " ".join(texts)
+    assert "lie beyond its ends" in " ".join(texts)
