@@ -114,6 +114,13 @@ def deliver_each(
         print_json(facts if count > 1 else facts[0])
 
 
+def _clock(seconds: float) -> str:
+    """Return a length of time as minutes and seconds, from one hour on with hours."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
 class Progress:
     """One line on stderr with rate and remaining time; silent where stderr is no terminal."""
 
@@ -131,7 +138,8 @@ class Progress:
         elapsed = time.monotonic() - self._started
         text = printable(f"{what}  {done}/{total}")
         if done and elapsed > 0:
-            text += f"  {done / elapsed:.1f}/s, {max(0.0, elapsed / done * (total - done)):.0f} s left"
+            rate = f"{done / elapsed:.1f}/s" if done >= elapsed else f"{elapsed / done:.1f} s each"
+            text += f"  {rate}, {_clock(elapsed / done * max(0, total - done))} left"
         click.echo("\r" + text.ljust(self._shown), err=True, nl=done >= total)
         self._shown = 0 if done >= total else len(text)
 
@@ -187,8 +195,7 @@ class WholeProgress:
         elapsed, here = time.monotonic() - self._started, self._done - self._before
         # Before that, how long loading took says little of the rest.
         if elapsed > 2 and here > 0.02:
-            seconds = round(elapsed / here * (1 - self._done))
-            text += f"  {seconds // 60}:{seconds % 60:02d} left"
+            text += f"  {_clock(elapsed / here * (1 - self._done))} left"
         text = printable(f"{text}  {what}"[: shutil.get_terminal_size().columns - 1])
         click.echo("\r" + text.ljust(self._shown), err=True, nl=False)
         self._shown = len(text)

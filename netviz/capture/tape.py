@@ -1,5 +1,6 @@
 """The tape: one forward pass written down, function by function, as far as it comes from the image."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +47,8 @@ class Node:
         Dotted name of the innermost module in which it was called.
     in_place : bool
         Whether it changed one of its arguments; the changed tensor is its output, under a new number.
+    seconds : float
+        How long the call took. What a device computes beside the processor is not waited for.
     """
 
     index: int
@@ -57,6 +60,7 @@ class Node:
     outputs: tuple[int, ...]
     module: str
     in_place: bool
+    seconds: float = 0.0
 
 
 @dataclass
@@ -93,6 +97,11 @@ class Tape:
     outputs: dict[str, int] = field(default_factory=dict)
     trouble: str = ""
     fixed: WeakTensorKeyDictionary = field(default_factory=WeakTensorKeyDictionary)
+
+    @property
+    def seconds(self) -> float:
+        """How long the functions took together; see `Node.seconds`."""
+        return sum(node.seconds for node in self.nodes)
 
 
 def record(network: nn.Module, image: Tensor, *, keep: bool) -> Tape:
@@ -215,6 +224,7 @@ class _Recording:
         self.known: Any = WeakTensorKeyDictionary()
         self.sharing: dict[int, list[int]] = {}
         self.versions: list[tuple[Tensor, int]] = []
+        self.started = 0.0
         # Tensors that do not come from the image: those of the network, and what functions make of them.
         self.constant: Any = WeakTensorKeyDictionary(dict.fromkeys(given))
         self.autocast = _autocast()
@@ -284,17 +294,17 @@ class _Recording:
     def before(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Remember the versions of all arguments, and save what may be overwritten."""
         self.versions = [(tensor, version_of(tensor)) for tensor in tensors_in((args, kwargs))]
-        if not self.versions:
-            return
-        if self.keep and writes(function, args, kwargs):
+        if self.keep and self.versions and writes(function, args, kwargs):
             for tensor, _ in self.versions:
                 for number in self.sharing.pop(tensor.untyped_storage()._cdata, ()):
                     self.tape.values[number] = self.tape.values[number].clone()
+        self.started = time.perf_counter()
 
     def after(
         self, function: Any, module: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
     ) -> None:
         """Write down a call, if it reads what comes from the image."""
+        seconds = time.perf_counter() - self.started
         versions, self.versions = self.versions, []
         made = list(tensors_in(output))
         name = plain_name(function)
@@ -332,7 +342,7 @@ class _Recording:
                 outputs.append(self.number(tensor))
             elif entry[0] not in outputs:
                 outputs.append(entry[0])
-        self._add(function, name, referred, keywords, inputs, tuple(outputs), module, bool(changed))
+        self._add(function, name, referred, keywords, inputs, tuple(outputs), module, bool(changed), seconds)
 
     def tell(self, event: Event) -> None:
         """Note which value a layer gave; what comes out of a module unseen becomes a node of its own."""
@@ -420,6 +430,9 @@ class _Recording:
         outputs: tuple[int, ...],
         module: str,
         in_place: bool,
+        seconds: float = 0.0,
     ) -> None:
         index = len(self.nodes)
-        self.nodes.append(Node(index, function, name, args, kwargs, inputs, outputs, module, in_place))
+        self.nodes.append(
+            Node(index, function, name, args, kwargs, inputs, outputs, module, in_place, seconds)
+        )

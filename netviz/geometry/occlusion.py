@@ -119,6 +119,7 @@ def occlude(
     tape: Tape | None = None,
     check: bool = True,
     progress: Callable[[int, int], None] | None = None,
+    foretell: Callable[[float], None] | None = None,
 ) -> Occlusion:
     """Cover an image by a patch, at every place of a grid, and read what the network gives.
 
@@ -148,6 +149,8 @@ def occlude(
         Whether to compare with full passes; once is enough for one network and one size of image.
     progress : callable, optional
         Called with how many places are done, and of how many.
+    foretell : callable, optional
+        Called before the work begins, with about how many seconds it takes, by how long the recorded pass took.
 
     Raises
     ------
@@ -179,11 +182,15 @@ def occlude(
             if target is None:
                 raise UnfollowableError("what is wanted does not come from functions of the image")
             plan = Plan(tape, target, tops, lefts, patch, focus=focus)
+            if foretell is not None:
+                foretell(plan.seconds)
             values = run_plan(plan, tape.values, baseline, read, progress)
             why = "" if right(values) else "the recorded functions do not give what the network gives"
         except UnfollowableError as error:
             why = str(error)
         if why:
+            if foretell is not None:
+                foretell(tape.seconds * len(tops) * len(lefts))
             values = full.run(read, progress)
         return Occlusion(tops, lefts, read(clean)[0], values, why)
 

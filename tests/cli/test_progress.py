@@ -3,7 +3,7 @@
 import re
 
 from netviz.cli import output
-from netviz.cli.output import WholeProgress
+from netviz.cli.output import Progress, WholeProgress
 
 
 class Terminal:
@@ -57,3 +57,13 @@ def test_silent_where_nobody_looks(capsys):
     with WholeProgress([1]) as progress:
         progress.part(0)("what", 1, 1)
     assert capsys.readouterr().err == ""
+
+
+def test_slow_steps_tell_how_long_each_takes(monkeypatch):
+    terminal = Terminal(monkeypatch)
+    progress = Progress()
+    terminal.now += 24
+    progress("occluding", 2, 1000)
+    assert terminal.last == "occluding  2/1000  12.0 s each, 3:19:36 left"
+    progress("occluding", 48, 49)
+    assert terminal.last == "occluding  48/49  2.0/s, 0:00 left"

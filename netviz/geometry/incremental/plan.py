@@ -227,7 +227,15 @@ def _together(conv: Node, norm: Node) -> Node | None:
         "weight": (wide(weight) * scale.view(-1, 1, 1, 1)).to(weight.dtype).to(weight.device),
         "bias": offset.to(weight.dtype).to(weight.device),
     }
-    return replace(norm, function=torch.conv2d, name="conv2d", args=(), kwargs=keywords, inputs=conv.inputs)
+    return replace(
+        norm,
+        function=torch.conv2d,
+        name="conv2d",
+        args=(),
+        kwargs=keywords,
+        inputs=conv.inputs,
+        seconds=conv.seconds + norm.seconds,
+    )
 
 
 SHARE = 0.9
@@ -270,6 +278,11 @@ class Group:
     image: Tracks
     nodes: tuple[NodePlan, ...]
     last: Take | None
+
+    @property
+    def count(self) -> int:
+        """How many positions it has."""
+        return len(self.rows) * len(self.cols)
 
 
 class Plan:
@@ -319,6 +332,18 @@ class Plan:
             for cols in parts[1]
             for some_rows, some_cols in self._batches(rows, cols, spans)
         ]
+
+    @property
+    def seconds(self) -> float:
+        """About how long all positions take, by how long each function took when it was recorded."""
+        found = 0.0
+        for group in self.groups:
+            for planned in group.nodes:
+                share = 1.0
+                if planned.tracks is not None:
+                    share = math.prod(track.size / max(1, track.length) for track in planned.tracks)
+                found += group.count * share * planned.node.seconds
+        return found
 
     def _follow(
         self, tape: Tape, target: int, image: Axes, focus: Box | None, share: float

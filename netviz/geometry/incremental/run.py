@@ -59,7 +59,7 @@ def run_plan(
             if result is None:
                 result = found.new_empty((len(plan.tops), len(plan.lefts), *found.shape[2:]))
             result[torch.from_numpy(group.rows)[:, None], torch.from_numpy(group.cols)] = found
-            done += len(group.rows) * len(group.cols)
+            done += group.count
             if progress is not None:
                 progress(done, total)
     if result is None:
@@ -84,7 +84,7 @@ class Batch:
     @property
     def count(self) -> int:
         """How many positions it has."""
-        return len(self.group.rows) * len(self.group.cols)
+        return self.group.count
 
     def run(self) -> Tensor:
         """Return the target for every position, (P, …)."""

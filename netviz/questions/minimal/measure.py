@@ -16,6 +16,7 @@ from netviz.errors import ImageError, ModelError
 from netviz.images import ImageLike, Images, Photo, Values, images_or_photographs, normalize, read_image
 from netviz.models import Model, ModelSpec
 from netviz.questions.classes import class_label, find_class, scores_on
+from netviz.questions.duration import duration, warn_if_long
 from netviz.questions.minimal.result import ClassShare, MinimalResult, MinimalSetResult
 from netviz.questions.minimal.search import search
 from netviz.questions.opening import ImageOptions, Opened, open_model
@@ -256,7 +257,17 @@ def _minimal(
     values = prepared.values
     shown: Values = filling if values is prepared.image else filled(values.astype(np.float32), fill)
     blank = normalize(shown, opened.preprocessing).to(opened.device)
-    found = search(scored.network, tensor, blank, labels, chosen, progress=tell)
+
+    def foretell(seconds: float) -> None:
+        # Every segment may be looked at once for every other.
+        fewer = max(2, segments // 4)
+        what = f"removing {labels.max() + 1} segments of {photo.name}, one after the other, may take {model.name}"
+        remedy = f"--segments {fewer} at most {duration(seconds * (fewer / segments) ** 2)}"
+        warn_if_long(
+            seconds, what, f"{remedy}, and a smaller --size makes it less, where the network takes one"
+        )
+
+    found = search(scored.network, tensor, blank, labels, chosen, progress=tell, foretell=foretell)
     removed = len(found.order) - found.flipped
     gone = np.isin(labels, found.order[:removed])
     end = found.predictions[-1]

@@ -71,6 +71,7 @@ def search(
     *,
     incremental: bool = True,
     progress: Callable[[int, int], None] | None = None,
+    foretell: Callable[[float], None] | None = None,
 ) -> Removals:
     """Remove segments, each time the one without which the class score is highest, until the prediction changes.
 
@@ -89,6 +90,9 @@ def search(
         followed, every candidate takes a full pass, in batches.
     progress : callable, optional
         Called with how many segments are gone, and of how many.
+    foretell : callable, optional
+        Called before the work begins, with about how many seconds it takes if every segment goes, by how long one
+        recorded pass took.
 
     Returns
     -------
@@ -106,9 +110,11 @@ def search(
     evaluations, why, total = 0, "" if incremental else "it was asked for", len(left)
     with torch.no_grad(), evaluation(network):
         if incremental:
-            judge = Windows(network, baseline, labels)
+            judge = Windows(network, baseline, labels, foretell)
             why = _problem(judge, full, image, left)
             judge = full if why else judge
+        if why and foretell is not None:
+            foretell(record(network, image, keep=False).seconds * total * (total + 1) / 2)
         while left:
             found = judge(image, left)
             evaluations += len(left)
@@ -167,6 +173,7 @@ class Windows:
     network: nn.Module
     baseline: Tensor
     labels: Labels
+    foretell: Callable[[float], None] | None = None
     planned: list[int] = field(default_factory=list)
     plan: RegionPlan | None = None
 
@@ -178,7 +185,11 @@ class Windows:
         stale = self.plan is None or self.plan.shapes != tape.shapes
         if stale or len(segments) < AGAIN * len(self.planned):
             self.planned = list(segments)
+            first = self.plan is None
             self.plan = RegionPlan(tape, tape.output, self.labels, self.planned)
+            if first and self.foretell is not None:
+                # The first removal looks at all segments, the last at one.
+                self.foretell(self.plan.seconds * (len(segments) + 1) / 2)
         assert self.plan is not None
         found = run_regions(self.plan, tape.values, self.baseline, class_scores)
         places = {segment: place for place, segment in enumerate(self.planned)}

@@ -12,10 +12,14 @@ from netviz.geometry.occlusion import covered_mean, grid, occlude
 from netviz.images import ImageLike, Prepared, normalize, read_image
 from netviz.models import ModelSpec, Preprocessing
 from netviz.questions.classes import class_label, class_scores, find_class, scores_on
+from netviz.questions.duration import duration, warn_if_long
 from netviz.questions.occlusion.result import OcclusionResult
 from netviz.questions.opening import ImageOptions, open_model
 
 FILLS = ("mean", "noise", "zero")
+
+COARSE = 8
+"""Where occlusion takes long, a patch of so many to the short side is offered."""
 
 
 def occlusion(
@@ -91,6 +95,17 @@ def occlusion(
     def read(given: Tensor) -> Tensor:
         return class_scores(given)[:, chosen]
 
+    def foretell(seconds: float) -> None:
+        places = len(tops) * len(lefts)
+        remedy = "a smaller --size makes it less, where the network takes one"
+        coarse = -(-min(height, width) // COARSE)
+        fewer = len(grid(height, coarse, coarse)) * len(grid(width, coarse, coarse))
+        if fewer < places:
+            some = f"--patch {coarse} --stride {coarse} ({fewer} places)"
+            remedy = f"{some} takes about {duration(seconds * fewer / places)}, and {remedy}"
+        each = f"{places} places of the patch on {photo.name}, {duration(seconds / places)} each"
+        warn_if_long(seconds, f"{each}, take {opened.model.name}", remedy)
+
     tell = None if progress is None else lambda done, total: progress(f"occluding {photo.name}", done, total)
     found = occlude(
         scores.network,
@@ -102,6 +117,7 @@ def occlusion(
         read,
         tape=scores.tape,
         progress=tell,
+        foretell=foretell,
     )
     drops = wide(found.clean - found.values).numpy()
     return OcclusionResult(

@@ -20,6 +20,7 @@ from netviz.geometry.field import Field, geometry
 from netviz.geometry.occlusion import grid, occlude
 from netviz.images import Photo, prepare, read_image
 from netviz.models import Layer, LayerIndex, Model, Preprocessing
+from netviz.questions.duration import warn_if_long
 from netviz.questions.field.empirical.average import (
     THRESHOLD,
     Alignment,
@@ -99,10 +100,34 @@ def _measured(
     outside: list[float] = []
     needed = sorted({peak.image for some in peaks.values() for peak in some})
     what = f"occluding for layer {setting.layer.alias}"
+    on = {
+        number: {unit: peak for unit, some in peaks.items() for peak in some if peak.image == number}
+        for number in needed
+    }
+    told = False
+
+    def foretell(seconds: float) -> None:
+        nonlocal told
+        if told:
+            return
+        told = True
+        places = [
+            math.prod(map(len, _starts(setting, some)))
+            for one in on.values()
+            for some in _together(setting, one)
+        ]
+        seconds *= sum(places) / max(1, next(filter(None, places), 1))
+        said = f"{sum(places)} places of the patch on {len(needed)} images for {len(peaks)} units"
+        warn_if_long(
+            seconds,
+            f"{said} take {setting.model.name}",
+            "fewer --unit, a smaller --top, or a smaller --size make it less",
+        )
+
     for done, number in enumerate(needed):
         tell(what, done, len(needed))
         photo, image = _image(setting, images[number])
-        wanted = {unit: peak for unit, some in peaks.items() for peak in some if peak.image == number}
+        wanted = on[number]
         colours = random_colours(setting.size, setting.preprocessing, setting.seed, number)
         noise = colours.to(image.device)
         with _runs(setting, photo.name):
@@ -111,7 +136,9 @@ def _measured(
                 which = np.array([places[unit] for unit in together], dtype=np.int64)
                 positions = [(peak.row, peak.col) for peak in together.values()]
                 starts = _starts(setting, together)
-                changes = _changes(setting, image, noise, tape, together, starts, check=done == 0)
+                changes = _changes(
+                    setting, image, noise, tape, together, starts, check=done == 0, foretell=foretell
+                )
                 average.add(which, positions, changes, starts, setting.patch)
             for unit, peak in wanted.items():
                 if peak == peaks[unit][0]:
@@ -176,6 +203,7 @@ def _changes(
     wanted: dict[int, _Peak],
     starts: tuple[Ints, Ints],
     check: bool,
+    foretell: Callable[[float], None],
 ) -> Floats:
     """Return each unit's discrepancy for every place of the occluder, (U, rows, columns)."""
     if not all(map(len, starts)):
@@ -201,6 +229,7 @@ def _changes(
         focus=focus,
         tape=tape,
         check=check,
+        foretell=foretell,
     )
     changes = wide((found.values - found.clean).abs()).numpy()
     return finite(np.moveaxis(changes, 2, 0))
