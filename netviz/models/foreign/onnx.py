@@ -4,13 +4,14 @@ import importlib
 import operator
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
@@ -34,6 +35,15 @@ _LATER: dict[str, dict[str, Any]] = {
     "ScatterND": {"reduction": b"none"},
 }
 """What only later versions of operators say, with what it means where nothing is said."""
+
+_EARLIER = frozenset((
+    "ArgMax", "ArgMin", "BatchNormalization", "Cast", "DepthToSpace", "Dropout", "Flatten", "Gemm", "Max", "MaxPool",
+    "Mean", "Min", "Sum",
+))  # fmt: skip
+"""Of these the versions before the converter's first say the same with fewer types or settings."""
+
+_MOST_EARLIER = 12
+"""The converter's first version of any of these is below."""
 
 _RESERVED = {*dir(nn.Module()), "initializers"}
 """What no module may be called."""
@@ -61,7 +71,7 @@ def open_onnx(path: Path) -> Model:
         if model.functions:
             model = importlib.import_module("onnx.inliner").inline_local_functions(model)
         _fetch_weights(onnx, model, path)
-        _tidy(model.graph)
+        _tidy(onnx, model.graph)
         names = _names(model.graph)
     except ModelError:
         raise
@@ -132,7 +142,7 @@ def _tensors(graph: Any) -> Iterator[Any]:
         yield from (one.t for one in node.attribute if one.HasField("t"))
 
 
-def _tidy(graph: Any) -> None:
+def _tidy(onnx: ModuleType, graph: Any) -> None:
     """Bring a graph to the form that the converter reads.
 
     The tensors of nodes that hold or repeat nothing else become the graph's own, where the converter looks for
@@ -154,10 +164,18 @@ def _tidy(graph: Any) -> None:
             kept.append(node)
     read = {name for node in kept for name in node.input} | shown
     for node in kept:
-        while len(node.output) > 1 and node.output[-1] not in read:
+        while len(node.output) > max(1, _least_outputs(onnx, node)) and node.output[-1] not in read:
             del node.output[-1]
     del graph.node[:]
     graph.node.extend(kept)
+
+
+def _least_outputs(onnx: ModuleType, node: Any) -> int:
+    """Return how many outputs an operator has at least."""
+    try:
+        return int(onnx.defs.get_schema(node.op_type, domain=node.domain).min_output)
+    except onnx.defs.SchemaError:
+        return len(node.output)
 
 
 def _names(graph: Any) -> list[str]:
@@ -239,7 +257,7 @@ def _converted(model: Any, names: list[str], path: Path) -> nn.Module:
         name = onnx.TensorProto.DataType.Name(kind).lower()
         raise ModelError(f"its input is {name}, and netviz gives float32")
     _require_known(onnx, model)
-    _as_before(onnx, graph)
+    _as_before(onnx, graph, next((one.version for one in model.opset_import if not one.domain), 1))
     sizes = [one.dim_value for one in inputs[0].type.tensor_type.shape.dim]
     batch = sizes[0] if sizes else 0
     if batch > 0:
@@ -278,7 +296,11 @@ def _require_known(onnx: ModuleType, model: Any) -> None:
     for domain, kind in kinds:
         last = min(versions.get(domain, 1), _LATEST)
         known = next((one for one in range(last, 0, -1) if converter(domain, kind, one)), 0)
-        if not known:
+        if not known and not domain and kind in _EARLIER:
+            known = next((one for one in range(last, _MOST_EARLIER) if converter(domain, kind, one)), 0)
+        if not known and not domain and kind in _MODULES:
+            _add_converter(kind, last)
+        elif not known:
             unknown.append(f"{domain}.{kind}".lstrip("."))
         elif not converter(domain, kind, last):
             since = onnx.defs.get_schema(kind, domain=domain, max_inclusive_version=last).since_version
@@ -289,13 +311,53 @@ def _require_known(onnx: ModuleType, model: Any) -> None:
         raise ModelError(f"onnx2torch does not know {', '.join(unknown[: 4 if more else 5])}{more}")
 
 
-def _as_before(onnx: ModuleType, graph: Any) -> None:
-    """Write operators whose later versions say the same in another way as the converter knows them.
+class SpaceToDepth(nn.Module):
+    """ONNX's SpaceToDepth: the pixels of each block become channels, those of one place of the block together."""
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, side² C, H / side, W / side)."""
+        count, channels, height, width = x.shape
+        side = self.side
+        parts = x.reshape(count, channels, height // side, side, width // side, side)
+        return parts.permute(0, 3, 5, 1, 2, 4).reshape(count, -1, height // side, width // side)
+
+
+_MODULES: dict[str, Callable[[dict[str, Any]], nn.Module]] = {
+    "Gelu": lambda said: nn.GELU(said.get("approximate", "none")),
+    "GlobalMaxPool": lambda said: nn.AdaptiveMaxPool2d(1),
+    "Mish": lambda said: nn.Mish(),
+    "SpaceToDepth": lambda said: SpaceToDepth(said["blocksize"]),
+    "Swish": lambda said: nn.SiLU(),
+    "ThresholdedRelu": lambda said: nn.Threshold(said.get("alpha", 1.0), 0),
+}
+"""Operators that the converter lacks and a module of PyTorch is."""
+
+
+def _add_converter(kind: str, version: int) -> None:
+    """Have the converter take an operator for a module of `_MODULES`."""
+    registry = importlib.import_module("onnx2torch.node_converters.registry")
+    common = importlib.import_module("onnx2torch.utils.common")
+    defs = importlib.import_module("onnx").defs
+    since = defs.get_schema(kind, max_inclusive_version=version).since_version
+
+    def converted(node: Any, graph: Any) -> Any:
+        module = _MODULES[kind](node.attributes)
+        return common.OperationConverterResult(module, common.onnx_mapping_from_node(node))
+
+    registry.add_converter(kind, since, "")(converted)
+
+
+def _as_before(onnx: ModuleType, graph: Any, version: int) -> None:
+    """Write operators that say the same in another way as the converter knows them.
 
     Raises
     ------
     ModelError
-        For what only later versions can say.
+        For what the converter would take for something else.
     """
     stored = {one.name: one for one in graph.initializer}
     for node in graph.node:
@@ -307,8 +369,22 @@ def _as_before(onnx: ModuleType, graph: Any) -> None:
             later.append("dilations")
         if node.op_type == "Pad" and len(node.input) > 3 and node.input[3]:
             later.append("axes")
+        if node.op_type == "Resize" and version < 11 and said.get("mode", b"nearest") != b"nearest":
+            later.append("linear interpolation from the corner, as versions below 11 mean it")
+        if node.op_type == "Swish" and said.get("alpha", 1.0) != 1:
+            later.append("alpha")
+        if node.op_type == "BatchNormalization" and said.get("spatial", 1) != 1:
+            later.append("spatial")
         if later:
             raise ModelError(f"onnx2torch does not know {node.op_type} with {', '.join(later)}")
+        if node.op_type == "Pad" and "value" in said:
+            node.attribute.append(onnx.helper.make_attribute("constant_value", said["value"]))
+        if node.op_type == "TopK" and "k" in said:
+            count = onnx.numpy_helper.from_array(np.array([said["k"]]), f"{node.output[0]}_k")
+            graph.initializer.append(count)
+            node.input.append(count.name)
+        if node.op_type == "CumSum" and "reverse" not in said:
+            node.attribute.append(onnx.helper.make_attribute("reverse", 0))  # the converter's default is 1
         if node.op_type in _REDUCING and len(node.input) > 1 and node.input[1] in stored:
             axes = onnx.numpy_helper.to_array(stored[node.input[1]])
             del node.input[1:]
@@ -366,6 +442,17 @@ class Slice(nn.Module):
         return x[tuple(index)]
 
 
+class ScatterND(nn.Module):
+    """ONNX's ScatterND, for the same reason."""
+
+    def forward(self, x: Tensor, indices: Tensor, updates: Tensor) -> Tensor:
+        """Return the tensor with others in the places that the last axis of `indices` names."""
+        result = x.clone()
+        places = indices.reshape(-1, indices.shape[-1]).T
+        result[tuple(places)] = updates.reshape(-1, *updates.shape[indices.ndim - 1 :])
+        return result
+
+
 def _rename(made: fx.GraphModule, names: list[str], kinds: list[str]) -> None:
     """Give the modules of a converted graph, which come in the order of its nodes, other names.
 
@@ -378,6 +465,8 @@ def _rename(made: fx.GraphModule, names: list[str], kinds: list[str]) -> None:
     for node, module, name, kind in zip(calls, modules, names, kinds, strict=True):
         if kind == "Slice" and type(module).__name__ == "OnnxSlice":
             module = Slice()
+        if kind == "ScatterND" and type(module).__name__ == "OnnxScatterND":
+            module = ScatterND()
         if kind == "MatMul":
             module = _linear(made, node) or module
         if not type(module).__module__.startswith(("torch.nn.", __name__)):
