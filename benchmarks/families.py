@@ -2,8 +2,9 @@
 
 Not a race but a table: six commands on the untrained network whose name promises the least of each family, of those
 with fewer than 100 million parameters, in one process. `maps`, `patches` and `field` take the layer in the middle of
-those that have maps. A refusal has its reason below; `unexpected` must be 0: an error that netviz did not raise on
-purpose, a picture that is not there, or more than 120 seconds of processor time.
+those that have maps; `occlusion` covers the image in four places. A refusal has its reason below; `unexpected` must
+be 0: an error that netviz did not raise on purpose, a picture that is not there, or more than 120 seconds of
+processor time.
 """
 
 import contextlib
@@ -22,6 +23,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from netviz.cli.main import run
+from netviz.models.builders import import_timm
 from support.gradients import families, parameters
 
 COMMANDS = ("layers", "maps", "filters", "patches", "field", "occlusion")
@@ -90,6 +92,7 @@ def middle(listed: str) -> str | None:
 def asked(name: str) -> dict[str, Any]:
     """Put the six commands to one network."""
     model = f"timm:{name}"
+    patch = str(import_timm().get_pretrained_cfg(name).input_size[-1] // 2)
     cells: dict[str, tuple[str, str]] = {}
     seconds: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -103,7 +106,7 @@ def asked(name: str) -> dict[str, Any]:
             "filters": (model, "--max", "16"),
             "patches": (model, "-l", layer, *PHOTOGRAPHS, "--top", "2", "--workers", "0"),
             "field": (model, "-l", layer, "-k", "effective", "-i", "skimage:chelsea"),
-            "occlusion": ("skimage:chelsea", "--model", model, "--patch", "112", "--stride", "112"),
+            "occlusion": ("skimage:chelsea", "--model", model, "--patch", patch, "--stride", patch),
         }
         for command, args in commands.items():
             made = Path(folder) / (command if command == "patches" else f"{command}.png")

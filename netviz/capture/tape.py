@@ -1,7 +1,7 @@
 """The tape: one forward pass written down, function by function, as far as it comes from the image."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,7 +104,13 @@ class Tape:
         return sum(node.seconds for node in self.nodes)
 
 
-def record(network: nn.Module, image: Tensor, *, keep: bool) -> Tape:
+def record(
+    network: nn.Module,
+    image: Tensor,
+    *,
+    keep: bool,
+    through: Callable[[Node, list[torch.Size]], bool] | None = None,
+) -> Tape:
     """Run the network once in evaluation mode and record what it does with the image.
 
     Parameters
@@ -115,6 +121,9 @@ def record(network: nn.Module, image: Tensor, *, keep: bool) -> Tape:
         On the network's device; on the meta device, the network runs there too, without arithmetic.
     keep : bool
         Whether to keep every value; else only shapes.
+    through : callable, optional
+        Gets a node and the shapes of all values so far. Of the values only those are kept that come from the image
+        through nodes of which it is true, and the network's outputs; the others are empty.
 
     Returns
     -------
@@ -134,10 +143,11 @@ def record(network: nn.Module, image: Tensor, *, keep: bool) -> Tape:
         network = stand_in(network)
     lists = _lists(original, network)
     with torch.no_grad(), evaluation(network):
-        recording = _follow(network, image, keep, [], lists)
+        recording = _follow(network, image, _Recording(network, keep, [], through), lists)
         if recording.strangers:
             # A tensor that no recorded function made: either it was there before, then it comes again, or not.
-            recording = _follow(network, image, keep, recording.strangers, lists)
+            again = _Recording(network, keep, recording.strangers, through)
+            recording = _follow(network, image, again, lists)
     return recording.tape
 
 
@@ -158,9 +168,8 @@ def _whole(tensor: Tensor) -> bool:
 
 
 def _follow(
-    network: nn.Module, image: Tensor, keep: bool, given: list[Tensor], lists: list[tuple[Tensor, Tensor]]
+    network: nn.Module, image: Tensor, recording: "_Recording", lists: list[tuple[Tensor, Tensor]]
 ) -> "_Recording":
-    recording = _Recording(network, keep, given)
     for tensor, values in lists:
         recording.fix(tensor, values)
     recording.lists = [(tensor, version_of(tensor)) for tensor, _ in lists]
@@ -215,11 +224,19 @@ def _autocast() -> tuple[bool, ...]:
 class _Recording:
     """Writes the tape while the network runs."""
 
-    def __init__(self, network: nn.Module, keep: bool, given: list[Tensor]) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        keep: bool,
+        given: list[Tensor],
+        through: Callable[[Node, list[torch.Size]], bool] | None = None,
+    ) -> None:
         self.tape = Tape()
         self.network = network
         self.nodes: list[Node] = []
         self.keep = keep
+        self.through = through
+        self.reached = {0}
         # Each living tensor that comes from the image: its number, and its version when it got that number.
         self.known: Any = WeakTensorKeyDictionary()
         self.sharing: dict[int, list[int]] = {}
@@ -367,7 +384,9 @@ class _Recording:
             number = self._current(tensor, "") if tensor in self.known or tensor.ndim in (2, 4) else None
             if number is not None:
                 self.tape.outputs[name] = number
+                self._keep(number, tensor)
         self.tape.output = self._current(main, "")
+        self._keep(self.tape.output, main)
         if any(version_of(tensor) != version for tensor, version in self.lists):
             self.tape.fixed.clear()  # other values in every run
         self.tape.nodes = tuple(self.nodes)
@@ -433,6 +452,17 @@ class _Recording:
         seconds: float = 0.0,
     ) -> None:
         index = len(self.nodes)
-        self.nodes.append(
-            Node(index, function, name, args, kwargs, inputs, outputs, module, in_place, seconds)
-        )
+        node = Node(index, function, name, args, kwargs, inputs, outputs, module, in_place, seconds)
+        self.nodes.append(node)
+        if self.through is None or not self.keep:
+            return
+        if self.reached.issuperset(inputs) and self.through(node, self.tape.shapes):
+            self.reached.update(outputs)
+            return
+        for number in outputs:
+            self.tape.values[number] = self.tape.values[number].new_empty(0)
+
+    def _keep(self, number: int | None, tensor: Tensor | None) -> None:
+        """Keep the value of an output, also where others behind `through` are not kept."""
+        if self.through is not None and self.keep and number is not None and tensor is not None:
+            self.tape.values[number] = tensor

@@ -144,7 +144,8 @@ def occlude(
         Top, left, bottom, right (half-open) of the part of the layer's map that `read` gets; for a layer whose
         raw output is (N, C, H, W).
     tape : Tape, optional
-        Of this network on this image, with its values, if there is one already.
+        Of this network on this image, with its values, if there is one already; of these are needed what
+        `netviz.geometry.incremental.rules.local` leads to, and without `check` the target.
     check : bool
         Whether to compare with full passes; once is enough for one network and one size of image.
     progress : callable, optional
@@ -165,7 +166,7 @@ def occlude(
         target = (
             tape.output if layer is None else tape.layers.get(Key(layer.module, layer.function, layer.call))
         )
-        clean = full.target(image) if target is None or check else _focused(tape.values[target], focus)
+        clean = full.target(image) if target is None else _focused(tape.values[target], focus)
         places = {(len(tops) // 2, len(lefts) // 2), (len(tops) - 1, len(lefts) - 1)} if check else set()
         truth = {place: full.target(full.covered([place])) for place in places}
         everything = torch.cat([clean, *truth.values()])
@@ -191,7 +192,7 @@ def occlude(
         if why:
             if foretell is not None:
                 foretell(tape.seconds * len(tops) * len(lefts))
-            values = full.run(read, progress)
+            clean, values = full.target(image), full.run(read, progress)
         return Occlusion(tops, lefts, read(clean)[0], values, why)
 
 

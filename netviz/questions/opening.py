@@ -281,8 +281,10 @@ class Opened:
             return 0
         return padding_multiple(self.network, channels, size)
 
-    def tape(self, image: Tensor, name: str) -> Tape:
+    def tape(self, image: Tensor, name: str, *, through: Callable[..., bool] | None = None) -> Tape:
         """Run the network once on a normalized image, (1, C, H, W), and return the tape with its values.
+
+        With `through` only those that `record` says.
 
         Raises
         ------
@@ -291,7 +293,7 @@ class Opened:
         """
         require_memory(self.model, self.index, image, name, everything=True)
         try:
-            return record(self.network, image.to(self.device), keep=True)
+            return record(self.network, image.to(self.device), keep=True, through=through)
         except (RuntimeError, ValueError, IndexError) as error:
             raise ImageError(does_not_run(self.model, name, image.shape[-2:], brief(error))) from error
 

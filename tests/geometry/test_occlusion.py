@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from netviz.capture import index_layers
+from netviz.capture.tape import record
+from netviz.geometry.incremental.rules import local
 from netviz.geometry.occlusion import covered_mean, grid, occlude
 from support.network import state_of
 
@@ -137,3 +139,31 @@ def test_an_image_that_is_not_finite_is_no_reason_to_fail():
     )
     assert torch.isfinite(found.values[0, 0])
     assert torch.isnan(found.values[1, 1])
+
+
+class Mixing(nn.Module):
+    """Tokens that all see each other, behind a convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 2, 2)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.conv(x).relu_().flatten(2).transpose(1, 2)
+        weights = (tokens @ tokens.transpose(1, 2)).softmax(-1)
+        return self.head((weights @ tokens).mean(1))
+
+
+def test_what_no_window_is_taken_from_is_not_kept():
+    torch.manual_seed(0)
+    network = Mixing().eval()
+    image, baseline = torch.rand(1, 3, 12, 12), torch.zeros(1, 3, 12, 12)
+    tape = record(network, image, keep=True, through=local)
+    kept = [node.name for node in tape.nodes if tape.values[node.outputs[0]].numel()]
+    assert kept == ["conv2d", "relu", "linear"]
+    tops = lefts = grid(12, 4, 4)
+    found = occlude(network, image, baseline, tops, lefts, (4, 4), lambda output: output, tape=tape)
+    assert found.why_full == ""
+    expected = brute_force(network, image, baseline, tops, lefts, 4)
+    torch.testing.assert_close(found.values, expected, rtol=0, atol=1e-6)

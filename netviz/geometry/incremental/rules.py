@@ -210,6 +210,11 @@ def rule_for(node: Node, shapes: Shapes) -> Rule | None:
     return None
 
 
+def local(node: Node, shapes: Shapes) -> bool:
+    """Return whether a node works on windows: only what it reads and makes is needed to run others again."""
+    return rule_for(node, shapes) is not None
+
+
 def batched(node: Node, shapes: Shapes) -> bool:
     """Return whether a node may be called on (P, …) where it was recorded on (1, …): first axis untouched."""
     ins = [shapes[number] for number in node.inputs]

@@ -29,6 +29,11 @@ NESTED = (
 
 TRANSFORMS = ("weights", "transforms")
 
+UNSCALED = frozenset(("ultralytics",))
+"""Libraries whose networks all take values of 0…1 as they are."""
+
+PLAIN = Description(input_scale=(0.0, 1.0))
+
 _DEEP = 3
 
 _LARGEST_INPUT = 8192  # pixels
@@ -70,7 +75,12 @@ def told_by_module(module: nn.Module, state: Mapping[str, Tensor]) -> Descriptio
             part = isinstance(value, nn.Module) and name not in TRANSFORMS
             if not part and not (isinstance(value, Tensor) and _is_state(module, name)):
                 values[name] = value
-    return _told(values, state)
+    found = _told(values, state)
+    return found.over(PLAIN) if _library(module) in UNSCALED else found
+
+
+def _library(module: nn.Module) -> str:
+    return type(module).__module__.partition(".")[0]
 
 
 def _is_state(module: nn.Module, name: str) -> bool:

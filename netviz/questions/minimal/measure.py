@@ -13,6 +13,7 @@ from typing_extensions import Unpack
 
 from netviz.engines import Progress
 from netviz.errors import ImageError, ModelError
+from netviz.geometry.incremental.rules import local
 from netviz.images import ImageLike, Images, Photo, Values, images_or_photographs, normalize, read_image
 from netviz.models import Model, ModelSpec
 from netviz.questions.classes import class_label, find_class, scores_on
@@ -243,7 +244,7 @@ def _minimal(
     model = opened.model
     prepared = opened.prepare(photo)
     tensor = prepared.tensor.to(opened.device)
-    scored = scores_on(opened, opened.tape(tensor, photo.name), "the minimal image", output)
+    scored = scores_on(opened, opened.tape(tensor, photo.name, through=local), "the minimal image", output)
     scores = scored.values
     if len(scores) < 2:
         raise ModelError(

@@ -15,6 +15,7 @@ from netviz.capture.tensors import main_tensor
 from netviz.capture.watch import forward
 from netviz.geometry.incremental.plan import UnfollowableError
 from netviz.geometry.incremental.regions import RegionPlan, run_regions
+from netviz.geometry.incremental.rules import local
 from netviz.geometry.occlusion import TOLERANCE
 from netviz.questions.classes import class_scores
 
@@ -179,7 +180,7 @@ class Windows:
 
     def __call__(self, image: Tensor, segments: Sequence[int]) -> Tensor:
         """Return the scores of all classes, (len(segments), classes)."""
-        tape = record(self.network, image, keep=True)
+        tape = record(self.network, image, keep=True, through=local)
         if tape.output is None:
             raise UnfollowableError("the output does not come from functions of the image")
         stale = self.plan is None or self.plan.shapes != tape.shapes

@@ -8,6 +8,7 @@ from typing_extensions import Unpack
 from netviz.capture import wide
 from netviz.engines import Progress
 from netviz.errors import ImageError
+from netviz.geometry.incremental.rules import local
 from netviz.geometry.occlusion import covered_mean, grid, occlude
 from netviz.images import ImageLike, Prepared, normalize, read_image
 from netviz.models import ModelSpec, Preprocessing
@@ -85,7 +86,7 @@ def occlusion(
     prepared = opened.prepare(photo)
     check_fits(patch, prepared, photo.name)
     clean = prepared.tensor.to(opened.device)
-    tape = opened.tape(clean, photo.name)
+    tape = opened.tape(clean, photo.name, through=local)
     scores = scores_on(opened, tape, output=output)
     chosen = find_class(class_, scores.values, opened.model)
     baseline = filling(fill, prepared, opened.preprocessing, seed).to(opened.device)

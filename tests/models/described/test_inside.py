@@ -132,6 +132,13 @@ def test_a_modules_own() -> None:
     assert netviz.load(nn.DataParallel(Stated(classes=NAMES))).labels == tuple(NAMES)
 
 
+def test_a_library_that_never_normalizes() -> None:
+    detector = type("DetectionModel", (Five,), {"__module__": "ultralytics.nn.tasks"})
+    found = netviz.load(detector()).preprocessing
+    assert (found.mean, found.std) == ((0, 0, 0), (1, 1, 1))
+    assert (found.black, found.scale, found.assumed) == (0, 1, False)
+
+
 def test_a_module_that_normalizes_itself_says_nothing() -> None:
     class Normalizing(Stated):
         def forward(self, x: Tensor) -> Tensor:
