@@ -1,11 +1,11 @@
 """Run networks under observation: capture activations, list layers, leave no trace."""
 
 from netviz.capture.activations import Capture, capture, channels_first
-from netviz.capture.copies import duplicate, stand_in
+from netviz.capture.copies import duplicate, sibling, stand_in
 from netviz.capture.tape import Node, Ref, Tape, record
 from netviz.capture.tensors import wide
 from netviz.capture.trace import brief, index_layers, network_device, network_dtype
-from netviz.capture.watch import evaluation
+from netviz.capture.watch import evaluation, preserved
 from netviz.models.model import unwrap
 
 __all__ = [
@@ -21,7 +21,9 @@ __all__ = [
     "index_layers",
     "network_device",
     "network_dtype",
+    "preserved",
     "record",
+    "sibling",
     "stand_in",
     "unwrap",
     "wide",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from netviz.capture.tensors import main_tensor, plain_values, replace_tensor
 from netviz.capture.trace import require_values
-from netviz.capture.watch import Event, Key, evaluation, watch
+from netviz.capture.watch import Event, Key, alone, evaluation, watch
 from netviz.errors import LayerError
 from netviz.models.layers import Arrangement, Layer
 from netviz.models.model import unwrap
@@ -25,12 +25,14 @@ class Capture:
         grad: bool,
         start: Callable[[], None],
         any_size: bool,
+        private: bool,
     ) -> None:
         self._network = network
         self._layers = tuple(layers)
         self._grad = grad
         self._start = start
         self._any_size = any_size
+        self._private = private
         self._kept: dict[Key, Any] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -45,6 +47,8 @@ class Capture:
             _require_size(self._layers, args[0] if args else None)
         self._start()
         self._kept.clear()
+        if self._private:
+            return self._network(*args, **kwargs)
         with torch.set_grad_enabled(self._grad):
             return self._network(*map(_own, args), **{name: _own(one) for name, one in kwargs.items()})
 
@@ -79,6 +83,7 @@ def capture(
     grad: bool = False,
     reduce: Callable[[Layer, Tensor], Any] | None = None,
     any_size: bool = False,
+    private: bool = False,
 ) -> Iterator[Capture]:
     """Watch layers of a network; inside the ``with`` it is in evaluation mode, afterwards exactly as before.
 
@@ -98,6 +103,9 @@ def capture(
     any_size : bool
         Whether images may be of another size than the one at which the layers were listed, also where these give
         tokens or windows: the caller knows how they lie then.
+    private : bool
+        Whether the network and what it is called with are the caller's own copies, which may be changed: nothing is
+        kept to be put back, and no gradients flow.
 
     Yields
     ------
@@ -140,10 +148,10 @@ def capture(
 
     functions = any(layer.function is not None for layer in layers)
     with (
-        evaluation(network),
+        alone(network) if private else evaluation(network),
         watch(network, tell, modules={layer.module for layer in layers}, functions=functions) as start,
     ):
-        run = Capture(network, layers, grad, start, any_size)
+        run = Capture(network, layers, grad, start, any_size, private)
         yield run
 
 

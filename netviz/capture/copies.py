@@ -39,6 +39,16 @@ def duplicate(network: _N) -> _N:
     return made
 
 
+def sibling(network: _N) -> _N:
+    """Return a copy of a network that shares its parameters, and nothing else that can be copied."""
+    made: _N = _copied(network, {}, _with_parameters)
+    return made
+
+
+def _with_parameters(value: Any, memo: _Memo) -> Any:
+    return value if isinstance(value, nn.Parameter) else _with_values(value, memo)
+
+
 def _without_values(value: Any, memo: _Memo) -> Any:
     if isinstance(value, torch.jit.ScriptModule):
         raise TypeError(f"{type(value).__name__} is TorchScript")

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
@@ -57,6 +57,27 @@ def is_leaf(module: nn.Module) -> bool:
 def forward(network: nn.Module, image: Tensor) -> Any:
     """Run a network on a copy of an image, which it may write to."""
     return network(image.clone())
+
+
+@contextmanager
+def preserved(network: nn.Module) -> Iterator[None]:
+    """Put all that hangs on a network, and the random states, back at the end, while copies of it run."""
+    state = State(network)
+    try:
+        yield
+    finally:
+        state.give_back()
+
+
+@contextmanager
+def alone(network: nn.Module) -> Iterator[None]:
+    """Run in evaluation mode a copy that nobody else has: nothing is watched, nothing is put back.
+
+    Each image is answered as if it were alone, as in `evaluation`.
+    """
+    network.eval()
+    with _Alone() if any(map(_mixes_images, network.modules())) else nullcontext():
+        yield
 
 
 @contextmanager

@@ -41,9 +41,13 @@ class Checkpoint:
         self.kept = False
         self._last = time.monotonic()
 
+    def due(self) -> bool:
+        """Return whether it is time to write the state."""
+        return time.monotonic() - self._last >= self.every
+
     def __call__(self, accumulator: Accumulator, tally: Tally) -> None:
         """Write the state if it is time."""
-        if time.monotonic() - self._last >= self.every:
+        if self.due():
             self.write(accumulator, tally)
 
     def write(self, accumulator: Accumulator, tally: Tally) -> None:

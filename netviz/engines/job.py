@@ -1,8 +1,9 @@
 """The job that an engine runs, the tally of what is done, and the accumulator that it feeds."""
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +29,21 @@ class NotFiniteError(ModelError):
         )
 
 
+T = TypeVar("T")
+
+
+class Seen(threading.local, Generic[T]):
+    """What one thread has observed of a batch, by the layer's place, since its last `Accumulator.update`."""
+
+    def __init__(self) -> None:
+        self.layers: dict[int, T] = {}
+
+
 class Accumulator(Protocol):
-    """What engines feed; see DESIGN: the answer depends neither on order nor on grouping."""
+    """What engines feed; see DESIGN: the answer depends neither on order nor on grouping.
+
+    Several threads may feed one, each with its own batch: `observe` for all layers, then `update` or `discard`.
+    """
 
     def observe(self, layer: Layer, maps: Tensor, batch: Batch) -> None:
         """Look at a layer's live output on a batch, (N, C, H, W)."""
@@ -126,5 +140,11 @@ class Tally:
         self.skipped |= dict(chunk.skipped)
 
 
-Save: TypeAlias = Callable[[Accumulator, Tally], None]
-"""Called after every chunk with where a run stands; it decides whether to write that down."""
+class Save(Protocol):
+    """Writes down where a run stands, now and then."""
+
+    def due(self) -> bool:
+        """Return whether it is time."""
+
+    def __call__(self, accumulator: Accumulator, tally: Tally) -> None:
+        """Write, if it is time; nobody feeds the accumulator meanwhile."""

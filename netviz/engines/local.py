@@ -1,14 +1,19 @@
 """The engine of one machine: worker processes read the images, this process runs the network."""
 
+import threading
 from collections.abc import Sequence
+from queue import SimpleQueue
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from netviz.capture import preserved, sibling
 from netviz.engines.batches import Chunk, Source, load_chunk
 from netviz.engines.job import Accumulator, Job, Progress, Save, Tally
-from netviz.engines.runner import runner
+from netviz.engines.memory import kept_memory
+from netviz.engines.runner import job_network, runner
 from netviz.errors import ImageError
 
 
@@ -37,6 +42,9 @@ def run_local(
 ) -> None:
     """Feed all images that are not done yet to an accumulator.
 
+    On a CPU several chunks are under way at once, each on a thread of its own: one layer of a small network has too
+    little to share out between cores.
+
     Parameters
     ----------
     job : Job
@@ -46,7 +54,7 @@ def run_local(
         Processes that read images; 0 reads them here.
     strict : bool
         Whether an image that cannot be read stops the run.
-    save : callable, optional
+    save : Save, optional
         Called after every chunk; it decides whether to write a checkpoint.
     progress : callable, optional
         Called with what is being done, how many images are done, and how many there are.
@@ -70,16 +78,103 @@ def run_local(
         collate_fn=as_it_is,
         generator=torch.Generator(),  # else it draws from the random numbers that belong to the user
     )
-    with runner(job) as count:
-        for chunk in loader:
-            if strict and chunk.skipped:
-                raise ImageError(chunk.skipped[0][1])
-            count(chunk, accumulator)
+    # Its processes are forked before there are threads.
+    chunks = iter(loader)
+    with preserved(job.network), kept_memory(), _Streams(job, accumulator, len(todo)) as streams:
+
+        def settle() -> None:
+            nonlocal done
+            chunk = streams.finished()
             tally.count(chunk)
-            if save is not None:
-                save(accumulator, tally)
             done += job.images_in(chunk.number)
             report(job.name, done, total)
+
+        for chunk in chunks:
+            if strict and chunk.skipped:
+                raise ImageError(chunk.skipped[0][1])
+            while streams.full:
+                settle()
+            if save is not None and save.due():
+                while streams.busy:
+                    settle()
+                save(accumulator, tally)
+            streams.start(chunk)
+        while streams.busy:
+            settle()
+        if save is not None:
+            save(accumulator, tally)
+
+
+class _Streams:
+    """Threads that each run a copy of the network on one chunk after the other.
+
+    Attributes
+    ----------
+    busy : int
+        How many chunks are under way.
+    """
+
+    def __init__(self, job: Job, accumulator: Accumulator, chunks: int) -> None:
+        self.job, self.accumulator = job, accumulator
+        self.busy = 0
+        self._cores = torch.get_num_threads()
+        self._count = max(1, min(self._cores, chunks)) if job.device == "cpu" else 1
+        self._todo: SimpleQueue[Chunk | None] = SimpleQueue()
+        self._done: SimpleQueue[Chunk | BaseException] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> "_Streams":
+        network = job_network(self.job)
+        # All copies before any runs, and is watched.
+        for own in [network, *(sibling(network) for _ in range(1, self._count))]:
+            thread = threading.Thread(target=self._work, args=(own,), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while not self._todo.empty():
+            self._todo.get()
+        for _thread in self._threads:
+            self._todo.put(None)
+        for thread in self._threads:
+            thread.join()
+        torch.set_num_threads(self._cores)
+
+    @property
+    def full(self) -> bool:
+        """Whether each thread has a chunk, and one waits."""
+        return self.busy > self._count
+
+    def start(self, chunk: Chunk) -> None:
+        """Have a chunk counted."""
+        self.busy += 1
+        self._todo.put(chunk)
+
+    def finished(self) -> Chunk:
+        """Wait for a chunk to be counted.
+
+        Raises
+        ------
+        ImageError, ModelError
+            As `netviz.engines.runner.runner`.
+        """
+        outcome = self._done.get()
+        self.busy -= 1
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    def _work(self, network: nn.Module) -> None:
+        try:
+            # Always one: with another number of threads a layer may be rounded in another way.
+            torch.set_num_threads(1)
+            with runner(self.job, network) as count:
+                while (chunk := self._todo.get()) is not None:
+                    count(chunk, self.accumulator)
+                    self._done.put(chunk)
+        except BaseException as error:
+            self._done.put(error)
 
 
 def _same(chunk: Chunk) -> Chunk:

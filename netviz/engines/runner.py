@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from netviz.capture import brief, capture, channels_first, index_layers
 from netviz.capture.trace import require_values
@@ -47,9 +47,15 @@ class _Enough(Exception):
     """Everything wanted has been seen: the rest of the forward pass is not needed."""
 
 
+def job_network(job: Job) -> nn.Module:
+    """Return a copy of a job's network that gives the same maps in less time."""
+    dtype = getattr(torch, job.dtype)
+    return fast_copy(job.network, job.layers, job.shape, device=job.device, dtype=dtype)
+
+
 @contextmanager
-def runner(job: Job) -> Iterator[Callable[[Chunk, Accumulator], None]]:
-    """Make the network ready; the function given runs it on a chunk and has an accumulator count that.
+def runner(job: Job, network: nn.Module) -> Iterator[Callable[[Chunk, Accumulator], None]]:
+    """Yield a function that runs a network, a `job_network`, on a chunk and has an accumulator count that.
 
     Raises
     ------
@@ -62,7 +68,6 @@ def runner(job: Job) -> Iterator[Callable[[Chunk, Accumulator], None]]:
     require_values(job.network)
     check_device(job.device)
     dtype = getattr(torch, job.dtype)
-    network = fast_copy(job.network, job.layers, job.shape, device=job.device, dtype=dtype)
     now: tuple[Accumulator, Batch]
     left = 0
 
@@ -86,7 +91,10 @@ def runner(job: Job) -> Iterator[Callable[[Chunk, Accumulator], None]]:
         if not left:
             raise _Enough
 
-    with torch.inference_mode(), capture(network, job.layers, reduce=look, any_size=True) as run:
+    with (
+        torch.inference_mode(),
+        capture(network, job.layers, reduce=look, any_size=True, private=True) as run,
+    ):
         most = job.batch
 
         def forward(batch: Batch, accumulator: Accumulator) -> None:

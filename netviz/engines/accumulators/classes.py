@@ -1,5 +1,6 @@
 """Mean activity of units for each class of images, and several accumulators fed as one."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from netviz.engines.accumulators.sums import ExactSum
 from netviz.engines.batches import Batch
-from netviz.engines.job import Accumulator
+from netviz.engines.job import Accumulator, Seen
 from netviz.models import Layer
 
 
@@ -28,25 +29,27 @@ class ClassMeans:
         count = int(self.classes.max(initial=-1)) + 1
         self.sums = [ExactSum(units) for _ in range(count)]
         self.images = np.zeros(count, dtype=np.int64)
-        self._seen: NDArray[np.float32] | None = None
+        self._lock = threading.Lock()
+        self._seen: Seen[NDArray[np.float32]] = Seen()
 
     def observe(self, layer: Layer, maps: Tensor, batch: Batch) -> None:
         """Look at a layer's live output on a batch, (N, C, H, W)."""
-        self._seen = maps.float().mean((2, 3)).cpu().numpy()
+        self._seen.layers[0] = maps.float().mean((2, 3)).cpu().numpy()
 
     def discard(self) -> None:
         """Forget what was observed since the last `update`."""
-        self._seen = None
+        self._seen.layers.clear()
 
     def update(self, batch: Batch) -> None:
         """Count what was observed on a batch."""
-        if self._seen is not None:
-            classes = self.classes[batch.numbers]
-            for number in np.unique(classes):
-                chosen = classes == number
-                self.sums[number].update(self._seen[chosen])
-                self.images[number] += chosen.sum()
-        self._seen = None
+        classes = self.classes[batch.numbers]
+        with self._lock:
+            for seen in self._seen.layers.values():
+                for number in np.unique(classes):
+                    chosen = classes == number
+                    self.sums[number].update(seen[chosen])
+                    self.images[number] += chosen.sum()
+        self._seen.layers.clear()
 
     def merge(self, other: "ClassMeans") -> None:
         """Merge what another found in other images."""

@@ -3,6 +3,7 @@
 The labels of a batch of images are made ready once, to be met by what all units see.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from netviz.engines.accumulators.spans import (
     rounded_down,
 )
 from netviz.engines.batches import Batch
+from netviz.engines.job import Seen
 from netviz.models import Layer
 
 
@@ -233,7 +235,8 @@ class Concepts:
         self.images = 0
         self._at = {layer: at for at, layer in enumerate(query.layers)}
         self._limits = [torch.from_numpy(rounded_down(one)) for one in query.thresholds]
-        self._seen: dict[int, tuple[Hot, Grid, Grid]] = {}
+        self._lock = threading.Lock()
+        self._seen: Seen[tuple[Hot, Grid, Grid]] = Seen()
         self._grids: dict[tuple[int, ...], tuple[Grid, Grid]] = {}
 
     def observe(self, layer: Layer, maps: Tensor, batch: Batch) -> None:
@@ -248,11 +251,11 @@ class Concepts:
             self._grids[key] = rows, cols
         rows, cols = self._grids[key]
         self._limits[at] = self._limits[at].to(x.device)
-        self._seen[at] = hot_cells(x, self._limits[at], rows, cols), rows, cols
+        self._seen.layers[at] = hot_cells(x, self._limits[at], rows, cols), rows, cols
 
     def discard(self) -> None:
         """Forget what was observed since the last `update`."""
-        self._seen.clear()
+        self._seen.layers.clear()
 
     def update(self, batch: Batch) -> None:
         """Count what was observed on a batch."""
@@ -262,15 +265,21 @@ class Concepts:
             self.query.category,
             self.query.categories,
         )
-        self.images += len(batch.numbers)
         counts = labels.counts()
-        self.area += counts[:, : len(self.area)].sum(axis=0)
-        self.present += (counts[:, : len(self.area)] > 0).sum(axis=0)
-        self.pixels += labels.pixels().sum(axis=0)
-        for at, (hot, rows, cols) in self._seen.items():
-            for spans in find_spans(hot, self.query.thresholds[at], rows, cols):
-                self._count(at, spans, labels)
-        self._seen.clear()
+        found = [
+            (at, self._count(spans, labels, self.query.layers[at].channels))
+            for at, (hot, rows, cols) in self._seen.layers.items()
+            for spans in find_spans(hot, self.query.thresholds[at], rows, cols)
+        ]
+        self._seen.layers.clear()
+        with self._lock:
+            self.images += len(batch.numbers)
+            self.area += counts[:, : len(self.area)].sum(axis=0)
+            self.present += (counts[:, : len(self.area)] > 0).sum(axis=0)
+            self.pixels += labels.pixels().sum(axis=0)
+            for at, (intersection, active) in found:
+                self.intersection[at] += intersection
+                self.active[at] += active
 
     def merge(self, other: "Concepts") -> None:
         """Merge what another found in other images."""
@@ -296,18 +305,21 @@ class Concepts:
     def _numbers(self) -> list[Ints]:
         return [*self.intersection, *self.active, self.area, self.present, self.pixels]
 
-    def _count(self, at: int, spans: Spans, labels: BatchLabels) -> None:
+    def _count(self, spans: Spans, labels: BatchLabels, units: int) -> tuple[Ints, Ints]:
+        """Return in how many pixels of spans the units meet each concept, and each category where it is known."""
         concepts, categories = len(self.area), self.query.categories
-        units = len(self.intersection[at])
+        intersection = np.zeros((units, concepts), dtype=np.int64)
+        active = np.zeros((units, categories), dtype=np.int64)
         for plane in range(labels.most):
             for first, found in labels.meet(spans, plane, units):
                 met = found[:, :concepts]
-                self.intersection[at] += met
+                intersection += met
                 if first:
-                    self.active[at] += met @ labels.belongs + found[:, concepts : concepts + categories]
+                    active += met @ labels.belongs + found[:, concepts : concepts + categories]
         if labels.whole.any():
             images = len(labels.whole)
             sums = total(spans.unit * images + spans.image, spans.end - spans.begin, units * images)
-            active = sums.reshape(units, images)
-            self.intersection[at] += active @ labels.whole
-            self.active[at] += active @ labels.only_whole
+            by_image = sums.reshape(units, images)
+            intersection += by_image @ labels.whole
+            active += by_image @ labels.only_whole
+        return intersection, active

@@ -8,14 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from netviz.engines.compiled import compiled_for
+
 _MOST = 1 << 24
 """How many values at most are sorted at once."""
-
-_WHOLE = 1 << 24
-"""Up to here all counts are whole numbers in float32."""
-
-_CACHED = 1 << 20
-"""How many values are reduced at a time on a CPU: 4 MiB stay in its cache."""
 
 
 class Places(NamedTuple):
@@ -43,58 +39,89 @@ class Places(NamedTuple):
         return cls(numbers, numbers, np.empty(0, np.float32), places, places)
 
 
-def reduced(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the maximum of each row, and maximum, sum and number of non-zeros of each map.
+class Reduced(NamedTuple):
+    """What is said of each map of a batch.
 
-    On a CPU a few images at a time: they are read three times, and are to stay in its cache meanwhile.
+    Attributes
+    ----------
+    peak : ndarray of float32, shape (N, C)
+        Largest value.
+    row : ndarray of int32, shape (N, C)
+        The first row that holds it.
+    total : ndarray of float32, shape (N, C)
+        The sum: each row from left to right in float32, the rows from top to bottom in float64, rounded once.
+    nonzero : ndarray of int32, shape (N, C)
+        How many values are not 0.
+    """
+
+    peak: NDArray[np.float32]
+    row: NDArray[np.int32]
+    total: NDArray[np.float32]
+    nonzero: NDArray[np.int32]
+
+
+_ALL = slice(None)
+
+
+def reduced(x: Tensor, part: tuple[slice, slice] = (_ALL, _ALL)) -> Reduced:
+    """Reduce maps; on a GPU a sum may have another rounding.
 
     Parameters
     ----------
-    x : Tensor of shape (N, H, W, C)
-
-    Returns
-    -------
-    Tensor of shape (N, H, C), and three of shape (N, C)
+    x : Tensor of float32, shape (N, H, W, C)
+    part : (slice, slice)
+        Which rows and columns are looked at; the rows told are those of the whole map.
     """
-    each = x[0].numel()
-    step = max(1, _CACHED // max(1, each)) if x.device.type == "cpu" else len(x)
-    buffer = torch.empty(min(step, len(x)) * each, device=x.device)
-    many = x[0, ..., 0].numel() > _WHOLE
-    parts = []
-    for first in range(0, len(x), step):
-        part = x[first : first + step]
-        rows = part.amax(2)
-        # Compared into floats that are then summed: several times faster than counting booleans.
-        flags = torch.ne(part, 0, out=buffer[: part.numel()].view(part.shape))
-        # Adding 0 turns the negative zero into the positive one.
-        count = flags.sum(2).int().sum(1, dtype=torch.int32) if many else flags.sum((1, 2))
-        parts.append((rows, rows.amax(1) + 0.0, part.sum((1, 2)), count))
-    rows, peaks, totals, counts = (torch.cat(one) for one in zip(*parts, strict=True))
-    return rows, peaks, totals, counts
+    fast = compiled_for(x)
+    if fast is not None:
+        return Reduced(*fast.reduced(x.numpy(), part))
+    x = x[:, part[0], part[1]]
+    lines = [x[:, :, column] for column in range(x.shape[2])] if x.device.type == "cpu" else [x.sum(2)]
+    # A copy, as it is added to.
+    sums = lines[0] + 0.0
+    for line in lines[1:]:
+        sums += line
+    rows = x.amax(2)
+    peak, row, nonzero = rows.amax(1) + 0.0, rows.argmax(1), torch.count_nonzero(x, (1, 2))
+    total = np.zeros(peak.shape)
+    for one in sums.cpu().numpy().swapaxes(0, 1):
+        total += one
+    return Reduced(
+        peak.cpu().numpy(),
+        row.int().cpu().numpy() + np.int32(part[0].start or 0),
+        total.astype(np.float32),
+        nonzero.int().cpu().numpy(),
+    )
 
 
 def first_maximum(
-    x: Tensor, rows: Tensor, peaks: Tensor, which: NDArray[np.intp], units: NDArray[np.intp]
+    x: Tensor,
+    found: Reduced,
+    which: NDArray[np.intp],
+    units: NDArray[np.intp],
+    columns: slice = _ALL,
 ) -> Places:
     """Return the first position, row by row, where each of some maps has its maximum.
 
     Parameters
     ----------
     x : Tensor of shape (N, H, W, C)
-    rows : Tensor of shape (N, H, C)
-        The maximum of each row.
-    peaks : Tensor of shape (N, C)
-        The maximum of each map.
+    found : Reduced
+        What `reduced` says of these maps, or of a part of them.
     which, units : ndarray of int, shape (P,)
         Which maps.
+    columns : slice
+        The columns of that part.
     """
-    n, c = _index(which, x), _index(units, x)
-    score = peaks[n, c]
-    row = (rows[n, :, c] == score[:, None]).int().argmax(1)
-    col = (x[n, row, :, c] == score[:, None]).int().argmax(1)
-    # Adding 0 turns the negative zero into the positive one.
-    values = (score + 0.0).cpu().numpy()
-    return Places(which, units, values, row.int().cpu().numpy(), col.int().cpu().numpy())
+    score, row = found.peak[which, units], found.row[which, units]
+    fast = compiled_for(x)
+    if fast is not None:
+        return Places(
+            which, units, score, row, fast.first_column(x.numpy(), row, which, units, score, columns)
+        )
+    line = x[:, :, columns][_index(which, x), _index(row, x), :, _index(units, x)]
+    col = (line == torch.from_numpy(score).to(x.device)[:, None]).int().argmax(1)
+    return Places(which, units, score, row, col.int().cpu().numpy() + np.int32(columns.start or 0))
 
 
 def largest(x: Tensor, which: NDArray[np.intp], units: NDArray[np.intp], count: int) -> Places:
@@ -237,9 +264,15 @@ def windows(
     start : ndarray of int32, shape (P, 2)
         First row and column of each window.
     """
+    if not len(places.which):
+        return np.empty((0, *size), np.float16), np.empty((0, 2), np.int32)
     height, width, units = x.shape[1:]
     start = np.stack((places.row, places.col), axis=1) - np.array(size, dtype=np.int32) // 2
     start = np.clip(start, 0, np.maximum(0, (height - size[0], width - size[1]))).astype(np.int32)
+    fast = compiled_for(x)
+    if fast is not None:
+        shares = fast.window_shares(x.numpy(), places.which, places.units, places.score, start, size)
+        return shares.astype(np.float16), start
     r = np.minimum(start[:, 0, None] + np.arange(size[0]), height - 1)
     c = np.minimum(start[:, 1, None] + np.arange(size[1]), width - 1)
     # Addresses in memory: one gather from a flat view is faster than four broadcast indices.

@@ -6,18 +6,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from netviz.engines.compiled import kernels
+
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
-def position_hashes(image: int, height: int, width: int) -> NDArray[np.uint64]:
-    """Return a pseudo-random number for every position of an image's maps, shape (height · width,).
+def position_hashes(images: NDArray[np.int64], height: int, width: int) -> NDArray[np.uint64]:
+    """Return a pseudo-random number for every position of some images' maps, shape (images · height · width,).
 
     The finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014), over the image's number and the position.
     """
-    positions = np.arange(height * width, dtype=np.uint64)
-    return _mixed(positions + _mixed(np.full(1, image, dtype=np.uint64)))
+    seeds = _mixed(images.astype(np.uint64))
+    fast = kernels()
+    if fast is not None:
+        hashes: NDArray[np.uint64] = fast.hashes_of(seeds, height * width)
+        return hashes
+    return _mixed(np.arange(height * width, dtype=np.uint64) + seeds[:, None]).ravel()
 
 
 def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from netviz.engines.compiled import kernels
+
 NONE = -1
 """The image number of a place that nothing has filled yet."""
 
@@ -50,11 +52,30 @@ class Top:
         }
 
     def wanted(
-        self, rows: NDArray[np.intp] | slice, score: NDArray[np.float32], image: NDArray[np.int64]
+        self, score: NDArray[np.float32], images: NDArray[np.int64], group: NDArray[np.intp], groups: int
     ) -> NDArray[np.bool_]:
-        """Return which entries may enter their rows: those not behind the row's last; the arrays broadcast."""
+        """Return which entries may enter their rows: those not behind the row's last.
+
+        Parameters
+        ----------
+        score : ndarray of float32, shape (N, units)
+            Of each image and unit; that of unit u and an image of group g is for row ``u · groups + g``.
+        images : ndarray of int64, shape (N,)
+        group : ndarray of int, shape (N,)
+        groups : int
+
+        Returns
+        -------
+        ndarray of bool, shape (N, units)
+        """
+        fast = kernels()
+        if fast is not None:
+            wanted = np.zeros(score.shape, dtype=np.bool_)
+            fast.mark(score, images, group, groups, self.score, self.image, wanted)
+            return wanted
+        rows = np.arange(score.shape[1]) * groups + group[:, None]
         worst, last = self.score[rows, -1], self.image[rows, -1]
-        may: NDArray[np.bool_] = (score > worst) | ((score == worst) & (image <= last))
+        may: NDArray[np.bool_] = (score > worst) | ((score == worst) & (images[:, None] <= last))
         return may
 
     def update(
@@ -68,6 +89,18 @@ class Top:
     ) -> None:
         """Offer entries, each to the row it belongs to; the arrays have one length, in any order."""
         if not len(rows):
+            return
+        fast = kernels()
+        if fast is not None:
+            origin = np.full(self.score.size, NONE, dtype=np.int64)
+            held = self.score, self.image, self.row, self.col, self._place
+            if fast.insert(*held, rows, score, image, row, col, origin):
+                for name, carried in self._carried.items():
+                    offered = (extra or {})[name]
+                    # Bits: Numba copies numbers of 16 bits as whole ones only.
+                    kind = np.dtype(f"i{carried.itemsize}")
+                    flat = carried.reshape(len(origin), -1).view(kind)
+                    fast.carry(origin, offered.reshape(len(rows), -1).view(kind), flat)
             return
         touched, where, counts = np.unique(rows, return_inverse=True, return_counts=True)
         # One line per touched row: what it holds, then what is offered, filled up with nothing.

@@ -1,7 +1,9 @@
 """What every unit does over a set of images: its best positions, its statistics, a sample of its values."""
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from netviz.engines.accumulators.positions import (
     Box,
     Extent,
     Places,
+    Reduced,
     first_maximum,
     largest,
     reduced,
@@ -23,7 +26,7 @@ from netviz.engines.accumulators.sample import Sample, position_hashes
 from netviz.engines.accumulators.sums import ExactSum
 from netviz.engines.accumulators.top import Top
 from netviz.engines.batches import Batch
-from netviz.engines.job import NotFiniteError
+from netviz.engines.job import NotFiniteError, Seen
 from netviz.errors import ModelError
 from netviz.models import Layer
 
@@ -130,9 +133,7 @@ class LayerUnits:
 class _Seen:
     """What one layer gave on one batch, reduced while its output was there."""
 
-    total: NDArray[np.float32]
-    peak: NDArray[np.float32]
-    nonzero: NDArray[np.int64]
+    maps: Reduced
     found: Places
     window: NDArray[np.float16]
     start: NDArray[np.int32]
@@ -159,8 +160,8 @@ class Units:
         # A layer's place is looked up once: hashing all that a Layer says takes its time.
         self._at = {layer: at for at, layer in enumerate(query.layers)}
         self._kept = tuple(self.layers.values())
-        self._seen: dict[int, _Seen] = {}
-        self._hashes: dict[tuple[int, ...], NDArray[np.uint64]] = {}
+        self._lock = threading.Lock()
+        self._seen: Seen[_Seen] = Seen()
         self._extent: dict[tuple[int, ...], tuple[Extent, Extent]] = {}
 
     def observe(self, layer: Layer, maps: Tensor, batch: Batch) -> None:
@@ -173,18 +174,16 @@ class Units:
         """
         # Channels last: a view where the network runs so, and then the reductions run along memory.
         x = maps.permute(0, 2, 3, 1).contiguous().float()
-        rows, peaks, totals, counts = reduced(x)
-        peak, total, nonzero = (one.cpu().numpy() for one in (peaks, totals, counts))
-        if not (np.isfinite(peak).all() and np.isfinite(total).all()):
+        seen = reduced(x)
+        # Where a value is not finite the sum is not finite either.
+        if not np.isfinite(seen.total).all():
             self._refuse(layer, x, batch)
         at = self._at[layer]
-        found = self._found(at, x, rows, peaks, batch)
+        found = self._found(at, x, seen, batch)
         window, start = windows(x, found, self.query.windows[at])
         hashes, values, count = self._sampled(self._kept[at].sample, x, batch)
-        self._seen[at] = _Seen(
-            total,
-            peak,
-            nonzero.astype(np.int64),
+        self._seen.layers[at] = _Seen(
+            seen,
             found,
             window,
             start,
@@ -195,20 +194,25 @@ class Units:
 
     def discard(self) -> None:
         """Forget what was observed since the last `update`."""
-        self._seen.clear()
+        self._seen.layers.clear()
 
     def update(self, batch: Batch) -> None:
         """Count what was observed on a batch."""
-        seen = [self._seen[at] for at in range(len(self._kept))]
-        self.sums.update(np.concatenate([one.total for one in seen], axis=1))
+        with self._lock:
+            self._count([self._seen.layers[at] for at in range(len(self._kept))], batch)
+        self._seen.layers.clear()
+
+    def _count(self, seen: list[_Seen], batch: Batch) -> None:
+        self.sums.update(np.concatenate([one.maps.total for one in seen], axis=1))
         self.images += len(batch.numbers)
-        self._hashes.clear()
         for at, (kept, one) in enumerate(zip(self._kept, seen, strict=True)):
             self.positions[at] += one.positions
-            kept.peak = np.maximum(kept.peak, one.peak.max(axis=0))
-            kept.nonzero += one.nonzero.sum(axis=0)
+            kept.peak = np.maximum(kept.peak, one.maps.peak.max(axis=0))
+            kept.nonzero += one.maps.nonzero.sum(axis=0)
             kept.sample.update(one.hashes, one.values, one.positions)
             found = one.found
+            if not len(found.units):
+                continue
             numbers = batch.numbers[found.which]
             extra: dict[str, NDArray[Any]] = {
                 "size": batch.sizes[found.which],
@@ -219,7 +223,6 @@ class Units:
             if kept.by_class is not None:
                 lists = found.units * kept.classes + self._classes[numbers]
                 kept.by_class.update(lists, found.score, numbers, found.row, found.col, extra)
-        self._seen.clear()
 
     def merge(self, other: "Units") -> None:
         """Merge what another found in other images."""
@@ -250,30 +253,27 @@ class Units:
             self.layers[layer].restore(_under(state, str(at)))
         self.images, self.positions = int(state["images"]), state["positions"].copy()
 
-    def _found(self, at: int, x: Tensor, rows: Tensor, peaks: Tensor, batch: Batch) -> Places:
-        """Return the positions of a batch that may enter the lists of a layer, whose maps are x (N, H, W, C).
-
-        `rows` and `peaks` are the maxima of their rows and of the maps.
-        """
-        query, row, col = self.query, 0, 0
+    def _found(self, at: int, x: Tensor, seen: Reduced, batch: Batch) -> Places:
+        """Return the positions of a batch that may enter the lists of a layer, whose maps are x (N, H, W, C)."""
+        query, part = self.query, (slice(0, x.shape[1]), slice(0, x.shape[2]))
         extents = self._extents(at, x, batch) if query.boxes else None
         if extents and query.inside and query.inside[at]:
-            down, across = (extent.inside() for extent in extents)
-            row, col = down.start, across.start
-            x = x[:, down, across]
-            if not x.numel():
+            part = extents[0].inside(), extents[1].inside()
+            if any(one.start == one.stop for one in part):
                 return Places.none()
-            extents = extents[0].part(down), extents[1].part(across)
-            rows = x.amax(2)
-            peaks = rows.amax(1) + 0.0
-        which, units = self._candidates(self._kept[at], peaks.cpu().numpy(), batch)
+            extents = extents[0].part(part[0]), extents[1].part(part[1])
+            seen = reduced(x, part)
+        which, units = self._candidates(self._kept[at], seen.peak, batch)
+        if query.per_image == 1 and not (extents and query.apart):
+            return first_maximum(x, seen, which, units, part[1])
+        x = x[:, part[0], part[1]]
         if extents and query.apart:
             found = spread(x, which, units, query.per_image, extents)
-        elif query.per_image == 1:
-            found = first_maximum(x, rows, peaks, which, units)
         else:
             found = largest(x, which, units, query.per_image)
-        return found._replace(row=found.row + np.int32(row), col=found.col + np.int32(col))
+        return found._replace(
+            row=found.row + np.int32(part[0].start), col=found.col + np.int32(part[1].start)
+        )
 
     def _extents(self, at: int, x: Tensor, batch: Batch) -> tuple[Extent, Extent]:
         """Return what the rows and the columns of a layer's maps, (N, H, W, C), see of the images of a batch."""
@@ -288,15 +288,19 @@ class Units:
         self, kept: LayerUnits, peak: NDArray[np.float32], batch: Batch
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return which images of the batch may enter the lists of which units."""
-        numbers = batch.numbers[:, None]
-        wanted = kept.top.wanted(slice(None), peak, numbers)
-        if np.count_nonzero(wanted) > self.query.top * peak.shape[1]:
+        one_list = np.zeros(len(peak), dtype=np.intp)
+        with self._lock:
+            wanted = kept.top.wanted(peak, batch.numbers, one_list, 1)
+            if kept.by_class is not None:
+                of_class = kept.by_class.wanted(
+                    peak, batch.numbers, self._classes[batch.numbers], kept.classes
+                )
+        if len(peak) > self.query.top:
             # Early on: of this batch too, only as many as a unit keeps.
             cut = len(peak) - self.query.top
             wanted &= peak >= np.partition(peak, cut, axis=0)[cut]
         if kept.by_class is not None:
-            lists = np.arange(peak.shape[1]) * kept.classes + self._classes[batch.numbers][:, None]
-            wanted |= kept.by_class.wanted(lists, peak, numbers)
+            wanted |= of_class
         which, units = np.nonzero(wanted)
         return which, units
 
@@ -304,13 +308,7 @@ class Units:
         self, sample: Sample, x: Tensor, batch: Batch
     ) -> tuple[NDArray[np.uint64], NDArray[np.float32], int]:
         """Return hashes and values of the positions that enter the layer's sample, and out of how many."""
-        height, width = x.shape[1:3]
-        key = (height, width, *batch.numbers.tolist())
-        if key not in self._hashes:
-            self._hashes[key] = np.concatenate(
-                [position_hashes(int(number), height, width) for number in batch.numbers]
-            )
-        hashes = self._hashes[key]
+        hashes = _hashes(tuple(batch.numbers.tolist()), *x.shape[1:3])
         chosen = sample.wanted(hashes)
         values = x.reshape(-1, x.shape[-1])[torch.from_numpy(chosen).to(x.device)].cpu().numpy()
         return hashes[chosen], values, len(hashes)
@@ -322,6 +320,12 @@ class Units:
         raise ModelError(
             f"the values of layer {layer.name} ({layer.alias}) are too large to be added in float32"
         )
+
+
+@lru_cache(maxsize=16)
+def _hashes(numbers: tuple[int, ...], height: int, width: int) -> NDArray[np.uint64]:
+    """Return the hashes of all positions of some images, which many layers share."""
+    return position_hashes(np.array(numbers, dtype=np.int64), height, width)
 
 
 def _under(state: Mapping[str, NDArray[Any]], part: str) -> dict[str, NDArray[Any]]:

@@ -17,7 +17,7 @@ import torch
 
 from netviz.engines.batches import Chunk, load_chunk
 from netviz.engines.job import Accumulator, Job
-from netviz.engines.runner import runner
+from netviz.engines.runner import job_network, runner
 from netviz.errors import ImageError, NetvizError
 from netviz.models.torchvision_import import import_torchvision
 
@@ -110,7 +110,8 @@ class Counter:
         self.job: Job = import_module("ray").get(job)
         self.readers = readers
         self.strict = strict
-        torch.set_num_threads(max(1, readers))
+        # As in the local engine: with another number of threads a layer may be rounded in another way.
+        torch.set_num_threads(1)
         # Inference mode and what follows functions belong to a thread: the network stays in one, whichever calls.
         self._thread = ThreadPoolExecutor(1)
         self._stack = ExitStack()
@@ -127,7 +128,7 @@ class Counter:
     def _run(self, first: int, stop: int) -> Part:
         # Not when the actor is made: there a mistake of the user's would pass for the actor's death.
         if self._count is None:
-            self._count = self._stack.enter_context(runner(self.job))
+            self._count = self._stack.enter_context(runner(self.job, job_network(self.job)))
         part = Part(self.job.start(), [(first, stop)])
         for chunk in read_ahead(self.job, range(first, stop), self.readers):
             if self.strict and chunk.skipped:

@@ -90,7 +90,7 @@ def test_top_is_the_sorted_beginning_whatever_the_order_and_grouping(entries, ra
 def test_top_says_beforehand_what_cannot_enter():
     top = top_of([(0, 5.0, image, 0, 0) for image in (2, 4, 6)])
     scores = np.array([4.0, 5.0, 5.0, 6.0], dtype=np.float32)
-    wanted = top.wanted(np.zeros(4, dtype=np.intp), scores, np.array([0, 9, 5, 9]))
+    wanted = top.wanted(scores[:, None], np.array([0, 9, 5, 9]), np.zeros(4, dtype=np.intp), 1)[:, 0]
     assert wanted.tolist() == [False, False, True, True]
 
 
@@ -127,7 +127,7 @@ def test_sums_are_exact(rows, cut):
 
 
 def test_hashes_do_not_repeat_and_spread_evenly():
-    hashes = np.concatenate([position_hashes(image, 30, 40) for image in range(50)])
+    hashes = position_hashes(np.arange(50), 30, 40)
     assert len(np.unique(hashes)) == 60000
     counts = np.histogram(hashes.astype(np.float64), bins=16, range=(0, 2.0**64))[0]
     # 3750 expected in each, a standard deviation of 59.
@@ -138,7 +138,7 @@ def test_hashes_do_not_repeat_and_spread_evenly():
 def test_a_sample_is_that_of_the_smallest_hashes(size):
     rng = np.random.default_rng(0)
     values = rng.normal(size=(8, 30, 4)).astype(np.float32)
-    hashes = np.stack([position_hashes(image, 5, 6) for image in range(8)])
+    hashes = position_hashes(np.arange(8), 5, 6).reshape(8, -1)
     order = np.argsort(hashes.ravel())[:size]
 
     def fed(images):

@@ -1,6 +1,7 @@
 """Dissection against dense NumPy over activations recorded from the same batches."""
 
 import copy
+import threading
 import os
 from pathlib import Path
 
@@ -26,16 +27,20 @@ def folder(tmp_path_factory):
 
 
 class Recorder:
-    """Keeps all maps and labels of a run."""
+    """Keeps all maps and labels of a run; its chunks may come from several threads."""
 
     def __init__(self):
         self.maps, self.batches = {}, []
+        self.lock, self.seen = threading.Lock(), threading.local()
 
     def observe(self, layer, maps, batch):
-        self.maps.setdefault(layer.name, []).append(maps.float().cpu().numpy().copy())
+        self.seen.__dict__[layer.name] = maps.float().cpu().numpy().copy()
 
     def update(self, batch):
-        self.batches.append(copy.deepcopy(batch))
+        with self.lock:
+            self.batches.append(copy.deepcopy(batch))
+            for name, maps in self.seen.__dict__.items():
+                self.maps.setdefault(name, []).append(maps)
 
     def discard(self):
         raise AssertionError

@@ -1,0 +1,237 @@
+"""What is looked for in maps, compiled. Each function runs on one thread and lets Python's other threads run."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from netviz.engines.compiled.vectors import fold
+
+_NEAR = 1 << 16
+"""Bytes of a map that are read for some channels after the others, as they stay in the nearest cache."""
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Have a function compiled for the types that it is called with; kept on disk where that can be written."""
+    made: Callable[..., Any]
+    try:
+        made = numba.njit(function, nogil=True, error_model="numpy", cache=True)
+    except RuntimeError:  # neither beside this file nor in the user's folder
+        made = numba.njit(function, nogil=True, error_model="numpy")
+    return made
+
+
+_fold32, _fold8, _fold1 = fold(8, 4), fold(8, 1), fold(1, 1)
+
+
+@_compiled
+def _reduce(
+    x: NDArray[np.float32], top: int, bottom: int, left: int, right: int,
+    peak: NDArray[np.float32], row: NDArray[np.int32], total: NDArray[np.float32], nonzero: NDArray[np.int32],
+) -> None:  # fmt: skip
+    height, width, channels = x.shape[1:]
+    columns, step, pitch = right - left, 4 * channels, 4 * channels * width
+    sums = np.empty(channels, np.float64)
+    peak[:] = -np.inf
+    row[:] = top
+    nonzero[:] = 0
+    rows = max(1, _NEAR // max(1, columns * step))
+    for image in range(len(x)):
+        sums[:] = 0
+        out = image * step
+        for first in range(top, bottom, rows):
+            last = min(bottom, first + rows)
+            start = x.ctypes.data + (image * height + first) * pitch + left * step
+            at = 0
+            while at < channels:
+                here = 4 * at
+                given = (
+                    start + here, first, last, columns, step, pitch, peak.ctypes.data + out + here,
+                    row.ctypes.data + out + here, sums.ctypes.data + 2 * here, nonzero.ctypes.data + out + here,
+                )  # fmt: skip
+                if channels - at >= 32:
+                    _fold32(*given)
+                    at += 32
+                elif channels - at >= 8:
+                    _fold8(*given)
+                    at += 8
+                else:
+                    _fold1(*given)
+                    at += 1
+        for channel in range(channels):
+            total[image, channel] = sums[channel]
+
+
+def reduced(
+    x: NDArray[np.float32], part: tuple[slice, slice]
+) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]:
+    """Return of part of each map the maximum, the first row that holds it, the sum, and the number of non-zeros."""
+    shape = len(x), x.shape[-1]
+    peak, total = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    row, nonzero = np.empty(shape, np.int32), np.empty(shape, np.int32)
+    ends = [end for one, length in zip(part, x.shape[1:3], strict=True) for end in one.indices(length)[:2]]
+    _reduce(x, *ends, peak, row, total, nonzero)
+    # Adding 0 turns the negative zero into the positive one.
+    return peak + np.float32(0), row, total, nonzero
+
+
+@_compiled
+def _find(
+    x: NDArray[np.float32], row: NDArray[np.int32], which: NDArray[np.intp], units: NDArray[np.intp],
+    left: int, right: int, score: NDArray[np.float32], col: NDArray[np.int32],
+) -> None:  # fmt: skip
+    for at in range(len(which)):
+        image, unit = which[at], units[at]
+        line = row[at]
+        for column in range(left, right):
+            if x[image, line, column, unit] == score[at]:
+                col[at] = column
+                break
+
+
+def first_column(
+    x: NDArray[np.float32], row: NDArray[np.int32], which: NDArray[np.intp], units: NDArray[np.intp],
+    score: NDArray[np.float32], columns: slice,
+) -> NDArray[np.int32]:  # fmt: skip
+    """Return the first column of a row at which some maps have a value."""
+    col = np.zeros(len(which), np.int32)
+    left, right, _ = columns.indices(x.shape[2])
+    _find(x, row, which, units, left, right, score, col)
+    return col
+
+
+@_compiled
+def _windows(
+    x: NDArray[np.float32], which: NDArray[np.intp], units: NDArray[np.intp],
+    score: NDArray[np.float32], start: NDArray[np.int32], shares: NDArray[np.float32],
+) -> None:  # fmt: skip
+    height, width = x.shape[1:3]
+    for at in range(len(which)):
+        image, unit, value = which[at], units[at], score[at]
+        for r in range(shares.shape[1]):
+            line = min(start[at, 0] + r, height - 1)
+            for c in range(shares.shape[2]):
+                share = np.float32(0)
+                if value > 0:
+                    share = x[image, line, min(start[at, 1] + c, width - 1), unit] / value
+                shares[at, r, c] = min(max(share, np.float32(-1)), np.float32(1))
+
+
+def window_shares(
+    x: NDArray[np.float32], which: NDArray[np.intp], units: NDArray[np.intp],
+    score: NDArray[np.float32], start: NDArray[np.int32], size: tuple[int, int],
+) -> NDArray[np.float32]:  # fmt: skip
+    """Return some maps from a first row and column on, as shares of a value."""
+    shares = np.empty((len(which), *size), np.float32)
+    _windows(x, which, units, score, start, shares)
+    return shares
+
+
+@_compiled
+def mark(
+    peak: NDArray[np.float32], images: NDArray[np.int64], groups: NDArray[np.intp], count: int,
+    score: NDArray[np.float32], image: NDArray[np.int64], wanted: NDArray[np.bool_],
+) -> None:  # fmt: skip
+    """Mark which maxima, (N, C), may enter a list: row ``c · count + group`` for unit ``c``, image in a group."""
+    last = score.shape[1] - 1
+    for n in range(peak.shape[0]):
+        for c in range(peak.shape[1]):
+            row = c * count + groups[n]
+            worst = score[row, last]
+            if peak[n, c] > worst or (peak[n, c] == worst and images[n] <= image[row, last]):
+                wanted[n, c] = True
+
+
+@_compiled
+def insert(
+    score: NDArray[np.float32], image: NDArray[np.int64], row: NDArray[np.int32], col: NDArray[np.int32],
+    place: NDArray[np.int16], rows: NDArray[np.intp], new_score: NDArray[np.float32],
+    new_image: NDArray[np.int64], new_row: NDArray[np.int32], new_col: NDArray[np.int32],
+    origin: NDArray[np.int64],
+) -> int:  # fmt: skip
+    """Put entries into their sorted lists, (rows, k).
+
+    ``origin[r · k + place]`` tells which entry came to lie at a place, where it was -1. Returned is how many did.
+    """
+    entered = 0
+    k = score.shape[1]
+    for at in range(len(rows)):
+        r = rows[at]
+        s, i, y, x = new_score[at], new_image[at], new_row[at], new_col[at]
+        to = k
+        while to > 0:
+            b = to - 1
+            if s > score[r, b]:
+                before = True
+            elif s < score[r, b]:
+                before = False
+            elif i != image[r, b]:
+                before = i < image[r, b]
+            elif y != row[r, b]:
+                before = y < row[r, b]
+            else:
+                before = x < col[r, b]
+            if not before:
+                break
+            to = b
+        if to == k:
+            continue
+        free = place[r, k - 1]
+        for b in range(k - 1, to, -1):
+            score[r, b], image[r, b] = score[r, b - 1], image[r, b - 1]
+            row[r, b], col[r, b] = row[r, b - 1], col[r, b - 1]
+            place[r, b] = place[r, b - 1]
+        score[r, to], image[r, to], row[r, to], col[r, to], place[r, to] = s, i, y, x, free
+        origin[r * k + free] = at
+        entered += 1
+    return entered
+
+
+@_compiled
+def carry(origin: NDArray[np.int64], offered: NDArray[Any], held: NDArray[Any]) -> None:
+    """Copy what the entries that were put in carry, (P, size), to their places, (rows · k, size)."""
+    for place in range(len(origin)):
+        at = origin[place]
+        if at >= 0:
+            held[place] = offered[at]
+
+
+@_compiled
+def add_exactly(limbs: NDArray[np.int64], values: NDArray[np.float32]) -> None:
+    """Add float32 numbers, (N, size), to sums in limbs of 32 bits, (size, limbs); the lowest bit is 2⁻¹⁴⁹."""
+    bits = values.view(np.int32)
+    for n in range(values.shape[0]):
+        for at in range(values.shape[1]):
+            word = np.int64(bits[n, at])
+            exponent = (word >> 23) & 255
+            whole = word & 0x7FFFFF
+            if exponent:
+                whole |= 0x800000
+                exponent -= 1
+            if word < 0:
+                whole = -whole
+            limb, shift = exponent >> 5, exponent & 31
+            whole <<= shift
+            limbs[at, limb] += whole & 0xFFFFFFFF
+            limbs[at, limb + 1] += whole >> 32
+
+
+def hashes_of(seeds: NDArray[np.uint64], positions: int) -> NDArray[np.uint64]:
+    """Return the pseudo-random numbers of all positions of some images, one image after the other."""
+    hashes = np.empty(len(seeds) * positions, np.uint64)
+    _hashes(seeds, positions, hashes)
+    return hashes
+
+
+@_compiled
+def _hashes(seeds: NDArray[np.uint64], positions: int, hashes: NDArray[np.uint64]) -> None:
+    for image in range(len(seeds)):
+        for at in range(positions):
+            value = (np.uint64(at) + seeds[image] + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+            value ^= value >> np.uint64(30)
+            value *= np.uint64(0xBF58476D1CE4E5B9)
+            value ^= value >> np.uint64(27)
+            value *= np.uint64(0x94D049BB133111EB)
+            hashes[image * positions + at] = value ^ (value >> np.uint64(31))

@@ -1,0 +1,57 @@
+"""What the C library does with memory that is no longer needed, between one forward pass and the next."""
+
+import ctypes
+import os
+import platform
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+_TRIM, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
+"""glibc's numbers for ``mallopt``: when free memory goes back, how many blocks are mapped, how many heaps are."""
+
+_AS_IT_IS = ((_TRIM, 128 << 10), (_MMAP_MAX, 65536), (_ARENA_MAX, 0))
+
+_KEPT = ((_TRIM, (1 << 31) - 1), (_MMAP_MAX, 0), (_ARENA_MAX, 1))
+
+_users = 0
+
+_lock = threading.Lock()
+
+
+@contextmanager
+def kept_memory() -> Iterator[None]:
+    """Have freed memory kept for what is needed next; it goes back at the end.
+
+    A large block is otherwise taken from the system anew for each map of each forward pass, page by page, which takes
+    as long as the arithmetic of a small network. Only glibc is spoken to, and not where the user has set it up.
+    """
+    global _users
+    library = _library()
+    if library is None:
+        yield
+        return
+    with _lock:
+        _users += 1
+        for option, value in _KEPT:
+            library.mallopt(option, value)
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if not _users:
+                for option, value in _AS_IT_IS:
+                    library.mallopt(option, value)
+                library.malloc_trim(0)
+
+
+@cache
+def _library() -> Any:
+    """Return glibc, if it manages the memory as it is meant to."""
+    set_up = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
+    if set_up or platform.libc_ver()[0] != "glibc":
+        return None
+    return ctypes.CDLL(None)
