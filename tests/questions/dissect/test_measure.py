@@ -1,8 +1,8 @@
 """Dissection against dense NumPy over activations recorded from the same batches."""
 
 import copy
-import threading
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
