@@ -1,7 +1,8 @@
 """The engine of one machine: worker processes read the images, this process runs the network."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from queue import SimpleQueue
 from typing import Any
 
@@ -106,7 +107,7 @@ def run_local(
 
 
 class _Streams:
-    """Threads that each run a copy of the network on one chunk after the other.
+    """Threads that each run a copy of the network on one chunk after the other; if it is one only, this thread does.
 
     Attributes
     ----------
@@ -122,9 +123,17 @@ class _Streams:
         self._todo: SimpleQueue[Chunk | None] = SimpleQueue()
         self._done: SimpleQueue[Chunk | BaseException] = SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._stack = ExitStack()
+        self._run: Callable[[Chunk, Accumulator], None] | None = None
 
     def __enter__(self) -> "_Streams":
         network = job_network(self.job)
+        if self._count == 1:
+            self._stack.callback(torch.set_num_threads, self._cores)
+            if self.job.device == "cpu":
+                torch.set_num_threads(1)
+            self._run = self._stack.enter_context(runner(self.job, network))
+            return self
         # All copies before any runs, and is watched.
         for own in [network, *(sibling(network) for _ in range(1, self._count))]:
             thread = threading.Thread(target=self._work, args=(own,), daemon=True)
@@ -132,7 +141,8 @@ class _Streams:
             self._threads.append(thread)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
         while not self._todo.empty():
             self._todo.get()
         for _thread in self._threads:
@@ -144,12 +154,16 @@ class _Streams:
     @property
     def full(self) -> bool:
         """Whether each thread has a chunk, and one waits."""
-        return self.busy > self._count
+        return self.busy > len(self._threads)
 
     def start(self, chunk: Chunk) -> None:
         """Have a chunk counted."""
         self.busy += 1
-        self._todo.put(chunk)
+        if self._run is None:
+            self._todo.put(chunk)
+        else:
+            self._run(chunk, self.accumulator)
+            self._done.put(chunk)
 
     def finished(self) -> Chunk:
         """Wait for a chunk to be counted.
