@@ -269,9 +269,7 @@ def run_options(command: F) -> F:
         click.option(
             "--batch",
             type=click.IntRange(min=1),
-            default=16,
-            show_default=True,
-            help="Images in one forward pass.",
+            help="Images in one forward pass.  [default: up to 16, fewer where maps are large]",
         ),
     ):
         command = option(command)

@@ -23,7 +23,9 @@ from .output import Progress, deliver, print_lines, say
 @fit_option
 @size_option
 @click.option(
-    "--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Images in one forward pass."
+    "--batch",
+    type=click.IntRange(min=1),
+    help="Images in one forward pass.  [default: up to 16, fewer where maps are large]",
 )
 @click.option(
     "--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Processes that read images."

@@ -1,6 +1,7 @@
 """What questions over many images share: opening the network, the job, the engine, the facts of run.json."""
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -85,7 +86,7 @@ def make_job(
     names: Sequence[str],
     start: Callable[[], Accumulator],
     *,
-    batch: int,
+    batch: int | None = None,
     device: str,
     dtype: str = "float32",
     source: Source | None = None,
@@ -117,14 +118,14 @@ def make_job(
         source=source or Files(sources or names, opened.preprocessing),
         names=names,
         start=start,
-        batch=batch,
+        batch=batch or usual_batch(opened, device),
         device=device,
         dtype=dtype,
     )
 
 
 def check_options(
-    numbers: Sequence[tuple[str, int, int]], *, engine: str = "local", dtype: str = "float32", fit: str
+    numbers: Sequence[tuple[str, int | None, int]], *, engine: str = "local", dtype: str = "float32", fit: str
 ) -> None:
     """Refuse options that are none of their values, or below their least: name, number and least of `numbers`.
 
@@ -141,8 +142,22 @@ def check_options(
         if value not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
     for name, number, least in numbers:
-        if number < least:
+        if number is not None and number < least:
             raise ValueError(f"{name} must be at least {least}, not {number}")
+
+
+_VALUES = 1 << 23
+"""How many values the largest maps of a batch may hold on a CPU: 32 MiB."""
+
+
+def usual_batch(opened: Opened, device: str) -> int:
+    """Return how many images one forward pass takes unless the user says: the same on every machine.
+
+    Few enough for their maps to be in a cache when they are looked at, and for every core to have some.
+    """
+    largest = max((math.prod(one.shape or ()) for one in opened.index), default=1)
+    fits, most = (_VALUES, 16) if device == "cpu" else (_VALUES << 5, 64)
+    return max(1, min(fits // max(1, largest), most))
 
 
 def default_device(device: str | None, engine: str = "local") -> str:

@@ -64,7 +64,7 @@ def dissect(
     void: int | Collection[int] = (),
     top: int = 9,
     fit: str = "resize",
-    batch: int = 16,
+    batch: int | None = None,
     engine: str = "local",
     workers: int | None = None,
     address: str | None = None,
@@ -138,25 +138,6 @@ def dissect(
     require_places(opened)
     labels = open_labelled(data, void=void)
     names = tuple(full_name(path) for path in labels.images)
-    asked = {
-        "layers": [one.name for one in opened.layers],
-        "quantile": quantile,
-        "iou": iou,
-        "void": sorted(void),
-        "top": top,
-        "fit": fit,
-        "batch": batch,
-        "dtype": dtype,
-        "input": str(opened.preprocessing),
-    }
-    if opened.preprocessing.bands:
-        asked["bands"] = list(opened.preprocessing.bands)
-    files = [[name, bytes_of(name), *_files(labels, number)] for number, name in enumerate(names)]
-    fingerprint = {
-        "model": weights_print(opened.model),
-        "images": digest([labels.kind, labels.concepts, files]),
-        "options": digest(asked),
-    }
     units_query = UnitsQuery(
         layers=opened.layers,
         windows=map_windows(opened),
@@ -172,6 +153,25 @@ def dissect(
         dtype=dtype,
         source=Labelled(labels, names, opened.preprocessing, hand_out=False),
     )
+    asked = {
+        "layers": [one.name for one in opened.layers],
+        "quantile": quantile,
+        "iou": iou,
+        "void": sorted(void),
+        "top": top,
+        "fit": fit,
+        "batch": job.batch,
+        "dtype": dtype,
+        "input": str(opened.preprocessing),
+    }
+    if opened.preprocessing.bands:
+        asked["bands"] = list(opened.preprocessing.bands)
+    files = [[name, bytes_of(name), *_files(labels, number)] for number, name in enumerate(names)]
+    fingerprint = {
+        "model": weights_print(opened.model),
+        "images": digest([labels.kind, labels.concepts, files]),
+        "options": digest(asked),
+    }
     run = functools.partial(
         feed, engine=engine, workers=workers, address=address, strict=strict, progress=progress
     )

@@ -256,7 +256,7 @@ def patches(
     per_class: int = 0,
     inside: bool = False,
     fit: str = "crop",
-    batch: int = 16,
+    batch: int | None = None,
     engine: str = "local",
     workers: int | None = None,
     address: str | None = None,
@@ -295,8 +295,9 @@ def patches(
         result says so.
     fit : {"crop", "resize", "full"}
         Show the network the middle of an image, all of it whatever its aspect, or all of it at its own aspect.
-    batch : int
-        Images in one forward pass. Another number may change a score by the rounding of that pass.
+    batch : int, optional
+        Images in one forward pass; by default up to 16, fewer where maps are large. Another number may
+        change a score by the rounding of that pass.
     engine : {"local", "ray"}
         One machine, or a cluster (needs the extra ``ray``); the same bytes come out.
     workers : int, optional
@@ -336,7 +337,12 @@ def patches(
         raise ValueError(f"per_image must be 'auto' or a number, not {per_image!r}")
     least = 1 if isinstance(per_image, str) else per_image
     check_options(
-        (("top", top, 1), ("per_image", least, 1), ("per_class", per_class, 0), ("batch", batch, 1)),
+        (
+            ("top", top, 1),
+            ("per_image", least, 1),
+            ("per_class", per_class, 0),
+            ("batch", batch, 1),
+        ),
         engine=engine,
         dtype=dtype,
         fit=fit,
@@ -374,7 +380,7 @@ def patches(
         "per_class": per_class,
         "inside": inside,
         "fit": fit,
-        "batch": batch,
+        "batch": job.batch,
         "dtype": dtype,
         "input": str(opened.preprocessing),
     }

@@ -25,8 +25,6 @@ from netviz.results.choose import choose_units
 SAMPLE_VALUES = 1 << 24
 """How many values of all units the sample holds: 64 MiB."""
 
-_BATCH = 8
-
 
 @dataclass(frozen=True)
 class Quantile:
@@ -108,7 +106,7 @@ def quantile_over_images(
     query = UnitsQuery((layer,), ((1, 1),), top=1, sample=max(SAMPLE_VALUES // layer.channels, 1024))
     names = tuple(one.path or one.name if isinstance(one, Photo) else str(one) for one in sources)
     start = functools.partial(Units, query)
-    job = make_job(opened, names, start, batch=_BATCH, device=str(opened.device), sources=sources)
+    job = make_job(opened, names, start, device=str(opened.device), sources=sources)
     units, tally = Units(query), Tally.empty(job.chunks)
     run_local(job, units, tally, progress=progress)
     skipped = tuple((names[number], reason) for number, reason in sorted(tally.skipped.items()))

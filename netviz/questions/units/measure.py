@@ -46,7 +46,7 @@ def units(
     images: Images = (),
     top: int | None = None,
     fit: str = "crop",
-    batch: int = 16,
+    batch: int | None = None,
     workers: int = 0,
     device: str | None = None,
     strict: bool = False,
@@ -86,7 +86,7 @@ def units(
     ValueError
         If an option is none of the values named here.
     """
-    check_options((("top", 1 if top is None else top, 1), ("batch", batch, 1)), fit=fit)
+    check_options((("top", top, 1), ("batch", batch, 1)), fit=fit)
     device = default_device(device)
     opened = open_network(model, (layer,), fit=fit, **options)
     if len(opened.layers) > 1:
