@@ -3,7 +3,7 @@
 # make slow      every torchvision builder and other long checks
 # make lint      style, types, import rules and the wheel, on a built wheel
 # make docs      the generated part of docs/
-# make bench     docs/benchmarks.md
+# make bench     docs/benchmarks.md; ONLY=patches: that section of it
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -39,7 +39,7 @@ docs: .venv/.dev
 	$(BIN)/python -m netviz.cli.reference docs/cli.md netviz/__init__.pyi
 
 bench: .venv/.bench
-	$(BIN)/python benchmarks/run.py docs/benchmarks.md
+	$(BIN)/python benchmarks/run.py docs/benchmarks.md $(ONLY:%=--only %)
 
 .venv/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
