@@ -255,7 +255,8 @@ def table() -> str:
     images = crops(IMAGES)
     rows = [
         "| network, layers | units | batch | ms per image | over the fastest bare forward (goal ≤ 1.10) | with "
-        "memory kept | over a plain eager loop (goal ≤ 0.65; ≤ 0.45 after batch norm) | without Numba | naive hooks take |",
+        "memory kept | over a plain eager loop (goal ≤ 0.65; ≤ 0.45 after batch norm) | "
+        "without Numba | naive hooks take |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     rows += [
