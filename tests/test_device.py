@@ -1,15 +1,19 @@
 """Every question runs where the network is, also on a device that has no float64."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
+from engines.accumulators.test_units import PREPROCESSING, Memory, images, network, query_for
 from torch import nn
 
 from netviz.capture import wide
+from netviz.engines import Job, Tally, Units, run_local
 from netviz.engines.accumulators.positions import reduced
 from netviz.errors import ModelError
 from support.asking import ASKING, LABELLERS, ask, classifier, labelled_images, labeller, parameters
-from support.device import NAME, Device
+from support.device import COPIES, NAME, Device
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*draws random numbers:netviz.errors.NetvizWarning")
 
@@ -71,6 +75,45 @@ def test_maps_are_reduced_there_as_here():
         here, there = reduced(x), reduced(x.to(NAME))
     for mine, other in zip(here, there, strict=True):
         np.testing.assert_array_equal(mine, other)
+
+
+class Watched(Units):
+    """Fails where the CPU waits for the device while the network runs, or more than twice after that."""
+
+    def observe(self, layer, maps, batch):
+        before = len(COPIES)
+        super().observe(layer, maps, batch)
+        assert len(COPIES) == before
+
+    def update(self, batch):
+        before = len(COPIES)
+        super().update(batch)
+        assert len(COPIES) <= before + 2
+
+
+@pytest.mark.parametrize("per_class", [0, 2])
+def test_maps_on_a_device_are_looked_at_after_the_pass_with_two_copies(per_class):
+    pictures = images()
+    classes = tuple(number % 3 for number in range(len(pictures)))
+    states, means = [], []
+    for device, kind in (("cpu", Units), (NAME, Watched)):
+        with Device():
+            net = network().to(device)
+            query = query_for(net, top=4, sample=50, classes=classes, per_class=per_class)
+            job = Job(
+                net, "net", PREPROCESSING, (3, 21, 21), query.layers, Memory(pictures),
+                [str(at) for at in range(len(pictures))], functools.partial(kind, query), 8, device,
+            )  # fmt: skip
+            units = kind(query)
+            run_local(job, units, Tally.empty(job.chunks))
+        states.append(units.state())
+        means.append(units.mean())
+    here, there = states
+    for name, values in here.items():
+        if not name.startswith("sums"):
+            assert np.array_equal(there[name], values), name
+    for mine, other in zip(*(one.values() for one in means), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

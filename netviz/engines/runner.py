@@ -1,7 +1,8 @@
 """The forward passes: what any engine does with a chunk of images."""
 
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +44,9 @@ def _trouble(device: str) -> str:
     return ""
 
 
+_LISTING = threading.Lock()
+
+
 class _Enough(Exception):
     """Everything wanted has been seen: the rest of the forward pass is not needed."""
 
@@ -79,9 +83,13 @@ def runner(job: Job, network: nn.Module) -> Iterator[Callable[[Chunk, Accumulato
         if layer.arrangement is None or size == layer.arrangement.size:
             return layer
         if size not in sizes:
-            index = index_layers(job.network, size=size, channels=job.shape[0])
+            with _LISTING:  # the threads share the network that is listed
+                index = index_layers(job.network, size=size, channels=job.shape[0])
             sizes[size] = {one.name: one for one in index}
         return sizes[size].get(layer.name, layer)
+
+    def named(error: NotFiniteError) -> ModelError:
+        return ModelError(str(error).replace(f"image {error.number}", job.names[error.number]))
 
     def look(layer: Layer, output: Tensor) -> None:
         nonlocal left
@@ -100,18 +108,16 @@ def runner(job: Job, network: nn.Module) -> Iterator[Callable[[Chunk, Accumulato
         def forward(batch: Batch, accumulator: Accumulator) -> None:
             nonlocal now, left
             now, left = (accumulator, batch), len(job.layers)
-            images = normalize_batch(batch.pixels.to(job.device), job.preprocessing).to(dtype)
+            pixels = batch.pixels.pin_memory() if job.device.startswith("cuda") else batch.pixels
+            images = normalize_batch(pixels.to(job.device, non_blocking=True), job.preprocessing).to(dtype)
             try:
-                run(images)
-                raise ModelError(
-                    f"{job.name} did not run all the layers asked for; list them with: netviz layers"
-                )
-            except _Enough:
-                accumulator.update(batch)
+                with suppress(_Enough):
+                    run(images)
+                    raise ModelError(
+                        f"{job.name} did not run all the layers asked for; list them with: netviz layers"
+                    )
             except NotFiniteError as error:
-                raise ModelError(
-                    str(error).replace(f"image {error.number}", job.names[error.number])
-                ) from None
+                raise named(error) from None
             except (RuntimeError, ValueError, IndexError) as error:
                 if _out_of_memory(error):
                     raise MemoryError(str(error)) from None
@@ -120,6 +126,12 @@ def runner(job: Job, network: nn.Module) -> Iterator[Callable[[Chunk, Accumulato
                     f"{job.name} does not run on {job.names[int(batch.numbers[0])]} at {height}×{width} pixels "
                     f"({brief(error)}); choose another --fit or --size"
                 ) from error
+            try:
+                accumulator.update(batch)
+            except NotFiniteError as error:
+                raise named(error) from None
+            except torch.OutOfMemoryError as error:
+                raise MemoryError(str(error)) from None
 
         def fits(batch: Batch, accumulator: Accumulator) -> bool:
             try:

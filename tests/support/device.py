@@ -17,6 +17,9 @@ NAME = "lazy"
 
 _WIDE = (torch.float64, torch.complex128)
 
+COPIES: list[str] = []
+"""What made the CPU wait for the device: the operations that gave it values from there."""
+
 _BETWEEN = ("_to_copy", "copy_", "index", "index_put", "index_put_", "_index_put_impl_")
 """What takes tensors of two devices: copies, and indices that lie on the CPU."""
 
@@ -108,6 +111,7 @@ def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             keywords["device"] = torch.device("cpu")
         out = func(*plain[0], **keywords)
         if not lands:
+            COPIES.append(name)
             return out
         if name == "copy_" and not isinstance(args[0], There):
             return args[0]

@@ -267,8 +267,8 @@ def windows(
     if not len(places.which):
         return np.empty((0, *size), np.float16), np.empty((0, 2), np.int32)
     height, width, units = x.shape[1:]
-    start = np.stack((places.row, places.col), axis=1) - np.array(size, dtype=np.int32) // 2
-    start = np.clip(start, 0, np.maximum(0, (height - size[0], width - size[1]))).astype(np.int32)
+    rows, columns = window_starts(places.row, size[0], height), window_starts(places.col, size[1], width)
+    start = np.stack((rows, columns), axis=1)
     fast = compiled_for(x)
     if fast is not None:
         shares = fast.window_shares(x.numpy(), places.which, places.units, places.score, start, size)
@@ -278,9 +278,20 @@ def windows(
     # Addresses in memory: one gather from a flat view is faster than four broadcast indices.
     here = (places.which[:, None] * height + r) * (width * units) + places.units[:, None]
     values = x.reshape(-1)[_index(here[:, :, None] + (c * units)[:, None, :], x)].cpu().numpy()
-    score = places.score[:, None, None]
-    shares = np.divide(values, score, out=np.zeros_like(values), where=score > 0)
-    return np.clip(shares, -1, 1, out=shares).astype(np.float16), start
+    return shares_of(values, places.score), start
+
+
+def window_starts(places: NDArray[np.int32], side: int, length: int) -> NDArray[np.int32]:
+    """Return where windows around places along an axis begin: centred, but inside the map where they fit."""
+    start: NDArray[np.int32] = np.clip(places - np.int32(side // 2), 0, max(0, length - side))
+    return start.astype(np.int32)
+
+
+def shares_of(values: NDArray[np.float32], score: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Return windows, (P, rows, columns), as shares of a value, (P,), in -1 … 1; 0 where that is not positive."""
+    whole = score[:, None, None]
+    shares = np.divide(values, whole, out=np.zeros_like(values), where=whole > 0)
+    return np.clip(shares, -1, 1, out=shares).astype(np.float16)
 
 
 def _index(numbers: NDArray[np.signedinteger[Any]], x: Tensor) -> Tensor:

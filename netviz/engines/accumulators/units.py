@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from netviz.engines.accumulators.elsewhere import Wish, look_up, reduce_all
 from netviz.engines.accumulators.positions import (
     Box,
     Extent,
@@ -161,7 +162,7 @@ class Units:
         self._at = {layer: at for at, layer in enumerate(query.layers)}
         self._kept = tuple(self.layers.values())
         self._lock = threading.Lock()
-        self._seen: Seen[_Seen] = Seen()
+        self._seen: Seen[_Seen | Tensor] = Seen()
         self._extent: dict[tuple[int, ...], tuple[Extent, Extent]] = {}
 
     def observe(self, layer: Layer, maps: Tensor, batch: Batch) -> None:
@@ -174,6 +175,10 @@ class Units:
         """
         # Channels last: a view where the network runs so, and then the reductions run along memory.
         x = maps.permute(0, 2, 3, 1).contiguous().float()
+        if x.device.type != "cpu":
+            # A copy: what the network gave may be written over, and is looked at when it has run.
+            self._seen.layers[self._at[layer]] = x.clone() if x.data_ptr() == maps.data_ptr() else x
+            return
         seen = reduced(x)
         # Where a value is not finite the sum is not finite either.
         if not np.isfinite(seen.total).all():
@@ -181,7 +186,8 @@ class Units:
         at = self._at[layer]
         found = self._found(at, x, seen, batch)
         window, start = windows(x, found, self.query.windows[at])
-        hashes, values, count = self._sampled(self._kept[at].sample, x, batch)
+        hashes, chosen, count = self._chosen(self._kept[at].sample, x, batch)
+        values = x.reshape(-1, x.shape[-1])[torch.from_numpy(chosen)].numpy()
         self._seen.layers[at] = _Seen(
             seen,
             found,
@@ -198,9 +204,14 @@ class Units:
 
     def update(self, batch: Batch) -> None:
         """Count what was observed on a batch."""
-        with self._lock:
-            self._count([self._seen.layers[at] for at in range(len(self._kept))], batch)
+        seen = [self._seen.layers[at] for at in range(len(self._kept))]
         self._seen.layers.clear()
+        there = [one for one in seen if isinstance(one, Tensor)]
+        looked = (
+            self._looked_there(there, batch) if there else [one for one in seen if isinstance(one, _Seen)]
+        )
+        with self._lock:
+            self._count(looked, batch)
 
     def _count(self, seen: list[_Seen], batch: Batch) -> None:
         self.sums.update(np.concatenate([one.maps.total for one in seen], axis=1))
@@ -304,14 +315,39 @@ class Units:
         which, units = np.nonzero(wanted)
         return which, units
 
-    def _sampled(
+    def _looked_there(self, maps: list[Tensor], batch: Batch) -> list[_Seen]:
+        """Return what the layers gave, whose maps, (N, H, W, C) each, lie on a GPU."""
+        said = reduce_all(maps)
+        for at, (x, seen) in enumerate(zip(maps, said, strict=True)):
+            if not np.isfinite(seen.total).all():
+                self._refuse(self.query.layers[at], x, batch)
+        query, nobody = self.query, (np.empty(0, np.intp), np.empty(0, np.intp))
+        plain = [
+            query.per_image == 1 and not query.apart and not (query.inside and query.inside[at])
+            for at in range(len(maps))
+        ]
+        wishes, sampled, looked = [], [], []
+        for at, (x, seen) in enumerate(zip(maps, said, strict=True)):
+            hashes, chosen, count = self._chosen(self._kept[at].sample, x, batch)
+            sampled.append((hashes, count))
+            which, units = self._candidates(self._kept[at], seen.peak, batch) if plain[at] else nobody
+            wishes.append(Wish(x, seen, which, units, query.windows[at], chosen))
+        for at, (wish, granted) in enumerate(zip(wishes, look_up(wishes), strict=True)):
+            found, window, start = granted.places, granted.window, granted.start
+            if not plain[at]:
+                found = self._found(at, wish.x, wish.found, batch)
+                window, start = windows(wish.x, found, query.windows[at])
+            hashes, count = sampled[at]
+            looked.append(_Seen(wish.found, found, window, start, hashes, granted.values, count))
+        return looked
+
+    def _chosen(
         self, sample: Sample, x: Tensor, batch: Batch
-    ) -> tuple[NDArray[np.uint64], NDArray[np.float32], int]:
-        """Return hashes and values of the positions that enter the layer's sample, and out of how many."""
+    ) -> tuple[NDArray[np.uint64], NDArray[np.intp], int]:
+        """Return hashes and numbers of the positions that enter the layer's sample, and out of how many."""
         hashes = _hashes(tuple(batch.numbers.tolist()), *x.shape[1:3])
         chosen = sample.wanted(hashes)
-        values = x.reshape(-1, x.shape[-1])[torch.from_numpy(chosen).to(x.device)].cpu().numpy()
-        return hashes[chosen], values, len(hashes)
+        return hashes[chosen], chosen, len(hashes)
 
     def _refuse(self, layer: Layer, x: Tensor, batch: Batch) -> None:
         for number, values in zip(batch.numbers.tolist(), x, strict=True):
