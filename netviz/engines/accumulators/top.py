@@ -95,12 +95,11 @@ class Top:
             origin = np.full(self.score.size, NONE, dtype=np.int64)
             held = self.score, self.image, self.row, self.col, self._place
             if fast.insert(*held, rows, score, image, row, col, origin):
+                fresh = np.flatnonzero(origin != NONE)
                 for name, carried in self._carried.items():
-                    offered = (extra or {})[name]
-                    # Bits: Numba copies numbers of 16 bits as whole ones only.
-                    kind = np.dtype(f"i{carried.itemsize}")
-                    flat = carried.reshape(len(origin), -1).view(kind)
-                    fast.carry(origin, offered.reshape(len(rows), -1).view(kind), flat)
+                    carried.reshape(len(origin), *carried.shape[2:])[fresh] = (extra or {})[name][
+                        origin[fresh]
+                    ]
             return
         touched, where, counts = np.unique(rows, return_inverse=True, return_counts=True)
         # One line per touched row: what it holds, then what is offered, filled up with nothing.

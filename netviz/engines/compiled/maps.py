@@ -190,15 +190,6 @@ def insert(
 
 
 @_compiled
-def carry(origin: NDArray[np.int64], offered: NDArray[Any], held: NDArray[Any]) -> None:
-    """Copy what the entries that were put in carry, (P, size), to their places, (rows · k, size)."""
-    for place in range(len(origin)):
-        at = origin[place]
-        if at >= 0:
-            held[place] = offered[at]
-
-
-@_compiled
 def add_exactly(limbs: NDArray[np.int64], values: NDArray[np.float32]) -> None:
     """Add float32 numbers, (N, size), to sums in limbs of 32 bits, (size, limbs); the lowest bit is 2⁻¹⁴⁹."""
     bits = values.view(np.int32)
