@@ -9,6 +9,7 @@ from engines.accumulators.test_units import PREPROCESSING, Memory, images, netwo
 
 from netviz.engines import Job, Tally, Units, compiled, run_local
 from netviz.engines.accumulators.positions import Places, first_maximum, reduced, windows
+from netviz.engines.accumulators.spans import grid, hot_cells
 from support.network import state_of
 
 WHOLE = slice(None)
@@ -75,6 +76,24 @@ def test_without_numba_the_bytes_are_the_same(shape, without_numba):
     for mine, other in zip(fast, all_of_it(), strict=True):
         assert mine.dtype == other.dtype
         assert mine.tobytes() == other.tobytes()
+
+
+@pytest.mark.parametrize(("positions", "pixels"), [(1, 5), (4, 16), (6, 15)])
+def test_cells_above_a_limit_are_those_found_without_numba(positions, pixels, without_numba):
+    values = maps((3, positions, positions, 11))
+    limit = torch.from_numpy(np.quantile(values, 0.8, axis=(0, 1, 2)).astype(np.float32))
+    cells = grid((pixels / positions - 1) / 2, pixels / positions, positions, pixels)
+
+    def found():
+        hot = hot_cells(torch.from_numpy(values), limit, cells, cells)
+        order = np.lexsort((hot.across, hot.down, hot.unit, hot.image))
+        return np.stack([hot.image, hot.unit, hot.down, hot.across])[:, order], hot.corners[:, order]
+
+    fast = found()
+    without_numba()
+    for mine, other in zip(fast, found(), strict=True):
+        assert np.array_equal(mine, other)
+    assert fast[0].size
 
 
 def test_no_place_has_no_window():

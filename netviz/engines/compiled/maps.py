@@ -190,6 +190,58 @@ def insert(
 
 
 @_compiled
+def _count_hot(
+    x: NDArray[np.float32], limit: NDArray[np.float32], above: NDArray[np.int64], below: NDArray[np.int64],
+    left: NDArray[np.int64], right: NDArray[np.int64], counts: NDArray[np.int64],
+) -> None:  # fmt: skip
+    for image in range(len(x)):
+        for down in range(len(above)):
+            found = 0
+            for across in range(len(left)):
+                a, b = x[image, above[down], left[across]], x[image, above[down], right[across]]
+                c, d = x[image, below[down], left[across]], x[image, below[down], right[across]]
+                for unit in range(len(limit)):
+                    found += max(max(a[unit], b[unit]), max(c[unit], d[unit])) > limit[unit]
+            counts[image, down] = found
+
+
+@_compiled
+def _gather_hot(
+    x: NDArray[np.float32], limit: NDArray[np.float32], above: NDArray[np.int64], below: NDArray[np.int64],
+    left: NDArray[np.int64], right: NDArray[np.int64], numbers: NDArray[np.int64], corners: NDArray[np.float32],
+) -> None:  # fmt: skip
+    at = 0
+    for image in range(len(x)):
+        for down in range(len(above)):
+            for across in range(len(left)):
+                a, b = x[image, above[down], left[across]], x[image, above[down], right[across]]
+                c, d = x[image, below[down], left[across]], x[image, below[down], right[across]]
+                for unit in range(len(limit)):
+                    if max(max(a[unit], b[unit]), max(c[unit], d[unit])) > limit[unit]:
+                        numbers[0, at], numbers[1, at] = image, unit
+                        numbers[2, at], numbers[3, at] = down, across
+                        corners[0, at], corners[1, at] = a[unit], b[unit]
+                        corners[2, at], corners[3, at] = c[unit], d[unit]
+                        at += 1
+
+
+def hot_cells(
+    x: NDArray[np.float32], limit: NDArray[np.float32], rows: tuple[NDArray[np.int64], NDArray[np.int64]],
+    columns: tuple[NDArray[np.int64], NDArray[np.int64]],
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:  # fmt: skip
+    """Return the cells with a corner above their unit's limit: image, unit, down and across, (4, B), and the corners.
+
+    `rows` and `columns` are the positions before and after each cell.
+    """
+    counts = np.empty((len(x), len(rows[0])), np.int64)
+    _count_hot(x, limit, *rows, *columns, counts)
+    found = int(counts.sum())
+    numbers, corners = np.empty((4, found), np.int64), np.empty((4, found), np.float32)
+    _gather_hot(x, limit, *rows, *columns, numbers, corners)
+    return numbers, corners
+
+
+@_compiled
 def add_exactly(limbs: NDArray[np.int64], values: NDArray[np.float32]) -> None:
     """Add float32 numbers, (N, size), to sums in limbs of 32 bits, (size, limbs); the lowest bit is 2⁻¹⁴⁹."""
     bits = values.view(np.int32)
