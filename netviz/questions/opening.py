@@ -492,7 +492,13 @@ def run_layers(
 
 
 def require_memory(
-    model: Model, index: LayerIndex | None, image: Tensor, name: str, *, everything: bool = False
+    model: Model,
+    index: LayerIndex | None,
+    image: Tensor,
+    name: str,
+    *,
+    everything: bool = False,
+    option: str = "--size HxW",
 ) -> None:
     """Refuse an image, (1, C, H, W), of which a network on a processor makes more than fits into memory.
 
@@ -503,6 +509,8 @@ def require_memory(
     everything : bool
         Every layer's output is kept; else the largest counts four times: as input, as output, and for what a
         convolution needs beside them.
+    option : str
+        What the command has for a smaller image.
 
     Raises
     ------
@@ -519,7 +527,7 @@ def require_memory(
     if needed > _SHARE * free:
         raise ImageError(
             f"{model.name} on {name} at {_sides(image.shape[-2:])} pixels needs about {needed / 1e9:.1f} GB of "
-            f"memory, and {free / 1e9:.1f} GB are free; give a smaller --size HxW or --short-side"
+            f"memory, and {free / 1e9:.1f} GB are free; give a smaller {option}"
         )
 
 

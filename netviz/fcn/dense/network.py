@@ -101,7 +101,8 @@ class DenseNetwork:
         ImageError
             If the network does not run on it; `name` is what the image is called.
         """
-        require_memory(self.model, next(iter(self.model.indexes.values()), None), image, name)
+        index = next(iter(self.model.indexes.values()), None)
+        require_memory(self.model, index, image, name, option="--short-side")
         with torch.no_grad(), evaluation(self.maps):
             try:
                 scores: Tensor = forward(self.maps, image.to(self.device))

@@ -1,12 +1,14 @@
 """Networks in ONNX files: their weights, and the network itself, converted to modules of PyTorch."""
 
 import importlib
+import math
 import operator
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
+from torch.nn import functional
 
 from netviz.errors import ModelError
 from netviz.models.model import Model, given
@@ -258,6 +261,7 @@ def _converted(model: Any, names: list[str], path: Path) -> nn.Module:
         raise ModelError(f"its input is {name}, and netviz gives float32")
     _require_known(onnx, model)
     _as_before(onnx, graph, next((one.version for one in model.opset_import if not one.domain), 1))
+    own = _own_ways(onnx, graph)
     sizes = [one.dim_value for one in inputs[0].type.tensor_type.shape.dim]
     batch = sizes[0] if sizes else 0
     if batch > 0:
@@ -266,7 +270,7 @@ def _converted(model: Any, names: list[str], path: Path) -> nn.Module:
     for place, node in enumerate(graph.node):
         node.name = str(place)  # the converter takes nodes of one name for one
     made: fx.GraphModule = onnx2torch.convert(model)
-    _rename(made, names, [node.op_type for node in graph.node])
+    _rename(made, names, [node.op_type for node in graph.node], own)
     _name_outputs(made, graph)
     if _channels_last(sizes):
         _insert_first(made, _channels_to_the_end)
@@ -324,6 +328,75 @@ class SpaceToDepth(nn.Module):
         side = self.side
         parts = x.reshape(count, channels, height // side, side, width // side, side)
         return parts.permute(0, 3, 5, 1, 2, 4).reshape(count, -1, height // side, width // side)
+
+
+class DepthToSpace(nn.Module):
+    """ONNX's DepthToSpace in its mode DCR: the channels of one place of the block lie together."""
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, C / side², side H, side W)."""
+        places = x.reshape(x.shape[0], self.side**2, -1, *x.shape[2:])
+        # PyTorch has the places of a block beside one another for each channel.
+        return functional.pixel_shuffle(places.transpose(1, 2).flatten(1, 2), self.side)
+
+
+class Pad(nn.Module):
+    """The padding that a convolution or pooling of ONNX finds by its input's size (`auto_pad`).
+
+    Parameters
+    ----------
+    window, stride : (int, int)
+        Rows and columns that a position sees, with its dilation, and from one position to the next.
+    upper : bool
+        Where one row or column is over, it goes to the end.
+    value : float
+        What is put there.
+    """
+
+    def __init__(self, window: tuple[int, int], stride: tuple[int, int], upper: bool, value: float) -> None:
+        super().__init__()
+        self.window, self.stride, self.upper, self.value = window, stride, upper, value
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, C, H, W) with so much more that a position follows every `stride` rows and columns."""
+        return functional.pad(x, self.sides(x.shape[-2], x.shape[-1]), value=self.value)
+
+    def sides(self, height: int, width: int) -> list[int]:
+        """Return how many columns and rows are added: left, right, top, bottom."""
+        found: list[int] = []
+        for length, window, stride in zip((width, height), self.window[::-1], self.stride[::-1], strict=True):
+            more = max((math.ceil(length / stride) - 1) * stride + window - length, 0)
+            less = more // 2
+            found += [less, more - less] if self.upper else [more - less, less]
+        return found
+
+
+class AveragePool(nn.Module):
+    """ONNX's AveragePool where padding differs from side to side, and only the image's own values count.
+
+    Parameters
+    ----------
+    kernel, stride : (int, int)
+        In rows and columns.
+    pad : Pad or list of int
+        What finds the padding, or columns and rows themselves: left, right, top, bottom.
+    """
+
+    def __init__(self, kernel: tuple[int, int], stride: tuple[int, int], pad: Pad | list[int]) -> None:
+        super().__init__()
+        self.kernel, self.stride = kernel, stride
+        self.sides = pad.sides if isinstance(pad, Pad) else lambda *_: pad
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the means, (N, C, H', W')."""
+        sides = self.sides(x.shape[-2], x.shape[-1])
+        own = functional.pad(torch.ones_like(x[:1, :1]), sides)
+        share = functional.avg_pool2d(own, self.kernel, self.stride)
+        return functional.avg_pool2d(functional.pad(x, sides), self.kernel, self.stride) / share
 
 
 _MODULES: dict[str, Callable[[dict[str, Any]], nn.Module]] = {
@@ -391,6 +464,61 @@ def _as_before(onnx: ModuleType, graph: Any, version: int) -> None:
             node.attribute.append(onnx.helper.make_attribute("axes", axes.tolist()))
 
 
+def _own_ways(onnx: ModuleType, graph: Any) -> dict[int, Callable[[nn.Module], nn.Module]]:
+    """Write what the converter refuses, and PyTorch can do, as something that it takes.
+
+    Returns
+    -------
+    dict of int to callable
+        By a node's place, what makes of the converter's module the one that does as the file says.
+    """
+    found: dict[int, Callable[[nn.Module], nn.Module]] = {}
+    shapes = {one.name: tuple(one.dims) for one in graph.initializer}
+    for place, node in enumerate(graph.node):
+        said = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
+        kind, named = node.op_type, said.get("auto_pad", b"NOTSET")
+        if kind == "DepthToSpace" and said.get("mode", b"DCR") == b"DCR":
+            _say(onnx, node, mode="CRD")
+            found[place] = _instead(DepthToSpace(said["blocksize"]))
+        if kind not in ("Conv", "MaxPool", "AveragePool") or said.get("ceil_mode"):
+            continue
+        kernel = shapes.get(node.input[1], ())[2:] if kind == "Conv" else tuple(said["kernel_shape"])
+        if len(kernel) != 2:
+            continue
+        stride, dilation = (tuple(said.get(name, (1, 1))) for name in ("strides", "dilations"))
+        value = -math.inf if kind == "MaxPool" else 0.0
+        top, left, bottom, right = said.get("pads", (0, 0, 0, 0))
+        pad: Pad | None = None
+        if named.startswith(b"SAME"):
+            rows, columns = ((length - 1) * step + 1 for length, step in zip(kernel, dilation, strict=True))
+            pad = Pad((rows, columns), stride, named == b"SAME_UPPER", value)
+            left, right, top, bottom = pad.sides(0, 0) if stride == (1, 1) else (0, 0, 0, 0)
+            _say(onnx, node, auto_pad="NOTSET", pads=[top, left, bottom, right])
+            pad = None if stride == (1, 1) else pad
+        uneven = named != b"VALID" and (top, left) != (bottom, right)
+        if kind == "AveragePool" and (pad or uneven):
+            if not pad:
+                _say(onnx, node, pads=[0, 0, 0, 0])
+            if not said.get("count_include_pad"):
+                found[place] = _instead(AveragePool(kernel, stride, pad or [left, right, top, bottom]))
+            else:
+                found[place] = partial(nn.Sequential, pad or nn.ZeroPad2d((left, right, top, bottom)))
+        elif pad:
+            found[place] = partial(nn.Sequential, pad)
+    return found
+
+
+def _instead(module: nn.Module) -> Callable[[nn.Module], nn.Module]:
+    return lambda _: module
+
+
+def _say(onnx: ModuleType, node: Any, **said: Any) -> None:
+    """Set attributes of a node."""
+    kept = [one for one in node.attribute if one.name not in said]
+    del node.attribute[:]
+    node.attribute.extend([*kept, *(onnx.helper.make_attribute(*one) for one in said.items())])
+
+
 def _free_batch(onnx: ModuleType, model: Any, batch: int) -> None:
     """Let what keeps the length of a fixed batch take any: in a shape, 0 is the length that is there."""
     known = onnx.shape_inference.infer_shapes(model).graph
@@ -453,16 +581,18 @@ class ScatterND(nn.Module):
         return result
 
 
-def _rename(made: fx.GraphModule, names: list[str], kinds: list[str]) -> None:
+def _rename(made: fx.GraphModule, names: list[str], kinds: list[str], own: Mapping[int, Any]) -> None:
     """Give the modules of a converted graph, which come in the order of its nodes, other names.
 
-    What stands for an operator without a module in PyTorch becomes of a class of the operator's name.
+    What stands for an operator without a module in PyTorch becomes of a class of the operator's name; in the
+    places of `own` stands what `_own_ways` tells.
     """
     calls = [node for node in made.graph.nodes if node.op == "call_module"]
     modules = [made.get_submodule(str(node.target)) for node in calls]
     for node in calls:
         made.delete_submodule(str(node.target))
-    for node, module, name, kind in zip(calls, modules, names, kinds, strict=True):
+    for place, (node, module, name, kind) in enumerate(zip(calls, modules, names, kinds, strict=True)):
+        module = own[place](module) if place in own else module
         if kind == "Slice" and type(module).__name__ == "OnnxSlice":
             module = Slice()
         if kind == "ScatterND" and type(module).__name__ == "OnnxScatterND":

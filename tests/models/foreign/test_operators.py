@@ -147,6 +147,10 @@ CASES: dict[str, Callable[[Graph], str]] = {
     "Conv": lambda g: g("Conv", X, floats(4, 3, 3, 3), floats(4), pads=[1, 0, 2, 1], strides=[2, 1]),
     "Conv same": lambda g: g("Conv", X, floats(4, 3, 4, 3), auto_pad="SAME_UPPER", strides=[2, 2]),
     "Conv same lower": lambda g: g("Conv", X, floats(4, 3, 4, 3), auto_pad="SAME_LOWER", strides=[2, 1]),
+    "Conv same, dilated": lambda g: g(
+        "Conv", X, floats(4, 3, 3, 2), auto_pad="SAME_UPPER", dilations=[2, 3], strides=[3, 3]
+    ),
+    "Conv same, strided more": lambda g: g("Conv", X, floats(4, 3, 1, 1), auto_pad="SAME_UPPER", strides=[3, 2]),
     "Conv depthwise": lambda g: g("Conv", X, floats(6, 1, 3, 3), group=3, dilations=[2, 2]),
     "ConvTranspose": lambda g: g(
         "ConvTranspose", X, floats(3, 2, 3, 3), strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1]
@@ -161,6 +165,13 @@ CASES: dict[str, Callable[[Graph], str]] = {
     "LpNormalization": unary("LpNormalization", axis=1, p=2),
     "LRN": unary("LRN", size=3, alpha=0.1, beta=0.75, bias=1.5),
     "AveragePool": unary("AveragePool", kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 1, 1]),
+    "AveragePool uneven, counted": unary(
+        "AveragePool", kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 1, 1], count_include_pad=1
+    ),
+    "AveragePool same lower": unary("AveragePool", kernel_shape=[2, 3], strides=[1, 2], auto_pad="SAME_LOWER"),
+    "AveragePool same, counted": unary(
+        "AveragePool", kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER", count_include_pad=1
+    ),
     "AveragePool counted": unary("AveragePool", kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1),
     "AveragePool same": unary("AveragePool", kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER"),
     "MaxPool": unary("MaxPool", kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 1, 1]),
@@ -252,12 +263,6 @@ def versions() -> list[tuple[str, int]]:
 
 
 REFUSED = {
-    "Conv same": "auto_pad is not implemented",
-    "Conv same lower": "auto_pad is not implemented",
-    "AveragePool": "non symmetrical padding",
-    "AveragePool same": "auto_pad is not implemented",
-    "MaxPool same": "auto_pad is not implemented",
-    "DepthToSpace": "mode other than CRD",
     "Resize linear": "versions below 11",
     "Resize aligned": "versions below 11",
     "Resize of PyTorch": "versions below 11",
@@ -344,6 +349,7 @@ SAMPLE = [
         )
     ],
     *[(kind, 7) for kind in ("BatchNormalization", "Flatten", "MaxPool", "Pad", "TopK")],
+    *[(kind, 13) for kind in ("AveragePool same lower", "Conv same", "DepthToSpace", "MaxPool same")],
     ("Resize linear", 10),
     ("Swish", 24),
 ]
@@ -352,6 +358,35 @@ SAMPLE = [
 @pytest.mark.parametrize(("case", "version"), SAMPLE)
 def test_operators_give_what_onnx_runtime_gives(case, version, tmp_path):
     check(case, version, tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 33, 34), (1, 3, 16, 18)])
+def test_padding_follows_the_size_of_the_image(shape, tmp_path):
+    g = Graph(13)
+    x = g("Conv", X, floats(8, 3, 3, 3), auto_pad="SAME_UPPER", strides=[2, 2])
+    x = g("MaxPool", x, kernel_shape=[3, 3], auto_pad="SAME_UPPER", strides=[2, 2])
+    x = g("AveragePool", x, kernel_shape=[3, 2], auto_pad="SAME_LOWER", strides=[2, 1])
+    x = g("Conv", x, floats(8, 8, 3, 3), auto_pad="SAME_UPPER")
+    end = g("DepthToSpace", x, blocksize=2)
+    graph = onnx.helper.make_graph(
+        g.nodes,
+        "net",
+        [onnx.helper.make_tensor_value_info(X, 1, ["n", 3, "h", "w"])],
+        [onnx.ValueInfoProto(name=end)],
+        [onnx.numpy_helper.from_array(value, name) for name, value in g.weights.items()],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, str(tmp_path / "net.onnx"))
+    opened = library.load(tmp_path / "net.onnx")
+    image = floats(*shape, seed=9)
+    with torch.no_grad():
+        found = opened.network(torch.from_numpy(image)).numpy()
+    np.testing.assert_allclose(found, truth(model, image), rtol=1e-4, atol=1e-5)
+    # Where it is the same for every size, it is the convolution's own.
+    assert [one.padding for one in opened.network.modules() if isinstance(one, torch.nn.Conv2d)] == [
+        (0, 0),
+        (1, 1),
+    ]
 
 
 @pytest.mark.slow
