@@ -102,11 +102,13 @@ def open_pretrained(
         transformers.utils.logging.disable_progress_bar()
     network, missing = _network(transformers, folder, state, name, trust, seed)
     model = given(network.eval(), name, f"{type(network).__name__} of transformers, {_where(name, seed)}")
-    said = Description(preprocessing=_processor(transformers, folder, config, model.preprocessing, trust))
+    told = _told(transformers, folder, trust)
+    said = Description(preprocessing=_processor(told, config, model.preprocessing))
     model = believed(model, said)
     if not all(re.fullmatch(r"LABEL_\d+", str(one)) for one in _mapping(config.get("id2label")).values()):
         model = believed(model, told_by_file({"id2label": config["id2label"]}, model.weights))
-    return replace(model, doubts=_doubts(missing, seed), headless=_headless(missing, model.weights))
+    doubts = (*_doubts(missing, seed), *_left_out(told))
+    return replace(model, doubts=doubts, headless=_headless(missing, model.weights))
 
 
 def _where(name: str, seed: int | None) -> str:
@@ -120,6 +122,13 @@ def _doubts(missing: Sequence[str], seed: int | None) -> tuple[str, ...]:
         return ()
     some = f"{missing[0]}{', …' if len(missing) > 1 else ''}"
     return (f"the file lacks {len(missing)} of its weights ({some}), which are chance",)
+
+
+def _left_out(told: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say what a processor does to a single image that netviz does not."""
+    if not told.get("do_pad") or not (told.get("size_divisor") or told.get("pad_size")):
+        return ()
+    return ("its processor pads images after resizing them (do_pad), which is not done here",)
 
 
 def _headless(missing: Sequence[str], weights: Mapping[str, Tensor]) -> str:
@@ -283,17 +292,22 @@ def _class(auto: Any, config: Any, folder: Path, trust: bool) -> Any:
     return factory._get_model_class(config, auto._model_mapping)
 
 
-def _processor(
-    transformers: ModuleType, folder: Path, config: Mapping[str, Any], own: Preprocessing, trust: bool
-) -> Preprocessing | None:
-    """Return what the folder's processor does to an image; None if nothing tells."""
+def _told(transformers: ModuleType, folder: Path, trust: bool) -> dict[str, Any]:
+    """Return the settings of the folder's processor, with the defaults of its class; empty if it has none."""
     told = _json(folder / _TOLD[1])
     if told:
         with suppress(Exception), warnings.catch_warnings():
-            # What the file leaves out are the defaults of its class.
             warnings.simplefilter("ignore")
             processor = transformers.AutoImageProcessor.from_pretrained(folder, trust_remote_code=trust)
             told = {**processor.to_dict(), "image_processor_type": told.get("image_processor_type", "")}
+    return told
+
+
+def _processor(
+    told: Mapping[str, Any], config: Mapping[str, Any], own: Preprocessing
+) -> Preprocessing | None:
+    """Return what a processor of these settings does to an image; None if nothing tells."""
+    if told:
         with suppress(KeyError, TypeError, ValueError):
             return from_processor(told)
     size = config.get("image_size")

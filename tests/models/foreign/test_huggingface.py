@@ -262,3 +262,12 @@ def test_a_network_of_the_hub(ant, monkeypatch, tmp_path, netviz):
     bare = library.load("hf:owner/ant", weights="none", seed=7)
     assert bare.doubts == ("untrained weights: what the network answers to is chance",)
     assert not torch.equal(bare.weights["classifier.1.weight"], model.weights["classifier.1.weight"])
+
+
+def test_a_processor_that_pads_is_doubted(ant, tmp_path):
+    for one in ("config.json", "model.safetensors"):
+        (tmp_path / one).symlink_to(ant / one)
+    told = {"image_processor_type": "Swin2SRImageProcessor", "do_rescale": True}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(told), encoding="utf-8")
+    (doubt,) = library.load(tmp_path).doubts
+    assert doubt == "its processor pads images after resizing them (do_pad), which is not done here"
