@@ -219,8 +219,8 @@ def test_what_torch_says_of_itself_is_told_in_debugging_alone(netviz, folder):
     )
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        assert "of torch" not in netviz("filters", "loud.py:made").err
-        assert "of torch" in netviz("filters", "loud.py:made", "--debug").err
+        assert "of torch" not in netviz("layers", "loud.py:made").err
+        assert "of torch" in netviz("layers", "loud.py:made", "--debug").err
 
 
 def test_a_quantized_network_that_torch_does_not_unpickle_whole(folder):
