@@ -119,16 +119,19 @@ def write_sheet(sheet: tiles.Sheet, path: str, write: Write) -> Sheet:
     step = sheet.columns if sheet.layout == "matrix" else 1
     wide = step * (sheet.tile_width + sheet.gap) - sheet.gap
     corners = [sheet.corner(place * step) for place in range(len(sheet.units))]
-    scale = sheet.scale
+    scale, largest = sheet.scale, sheet.percentile == 100 and not sheet.bordered
     return Sheet(
         picture=Picture(path, width, height),
         tile=(wide, sheet.tile_height),
         tiles=tuple(Tile(unit, left, top) for unit, (left, top) in zip(sheet.units, corners, strict=True)),
         layout=sheet.layout,
         columns=sheet.columns,
-        legend=Legend(bar(scale.colours), scale.low, scale.high, scale.colours, scale.per_tile),
+        legend=Legend(bar(scale.colours), scale.low, scale.high, scale.colours, scale.per_tile, largest),
         reduction=sheet.reduction,
         bad=sheet.bad,
+        bordered=sheet.bordered,
+        percentile=sheet.percentile,
+        beyond=sheet.beyond,
     )
 
 

@@ -76,6 +76,8 @@ class Legend:
         ``"diverging"``, ``"sequential"`` or ``"rgb"``.
     per_tile : bool
         Whether every tile has its own scale.
+    largest : bool
+        Whether a tile's own scale ends at its largest value, not at a percentile or at the largest within its border.
     """
 
     bar: Picture
@@ -83,6 +85,7 @@ class Legend:
     high: float
     colours: str
     per_tile: bool
+    largest: bool = True
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,8 @@ class Sheet:
     tiles : tuple of Tile
         The units in drawing order.
     layout : str
-        ``"rgb"`` or ``"tiles"``: a tile per unit; ``"matrix"``: a row per unit, a cell per input channel.
+        ``"rgb"`` or ``"tiles"``: a tile per unit; ``"bars"``: a tile per unit, of bars; ``"matrix"``: a row per unit,
+        a cell per input channel.
     columns : int
         Tiles in a row.
     legend : Legend
@@ -116,6 +120,12 @@ class Sheet:
         One pixel stands for this many positions of a map, along each axis.
     bad : int
         How many of the values are NaN or infinite.
+    bordered : int
+        Of how many maps the border, which stands out, does not count where the scale ends.
+    percentile : float
+        At which percentile of the values a scale ends; 100 is the largest.
+    beyond : float
+        Which share of the values lies beyond the ends of their scale.
     """
 
     picture: Picture
@@ -126,3 +136,6 @@ class Sheet:
     legend: Legend
     reduction: int
     bad: int
+    bordered: int = 0
+    percentile: float = 100.0
+    beyond: float = 0.0

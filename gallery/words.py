@@ -195,13 +195,24 @@ def ends(legend: Legend, what: str) -> list[str]:
     if not legend.per_tile:
         low, high = number(legend.low), number(legend.high)
     else:
-        low, high = f"\N{MINUS SIGN}largest {what}", f"largest {what}"
+        end = f"largest {what}" if legend.largest else "end"
+        low, high = f"\N{MINUS SIGN}{end}", end
     return [low, "0", high] if legend.low < 0 else ["0", high]
 
 
 def remarks(sheet: Sheet) -> str:
-    """Say by how much a sheet was reduced, and how much of it is no number."""
+    """Say where a sheet's scales end, by how much it was reduced, and how much of it is no number."""
     text = ""
+    whose = "Each scale" if sheet.legend.per_tile else "The scale"
+    if sheet.percentile < 100:
+        text += f" {whose} ends at percentile {sheet.percentile:g} of the absolute values."
+    elif sheet.bordered and sheet.legend.per_tile:
+        where = counted(sheet.bordered, "map")
+        text += f" The scale of {where}, whose border stands out, ends at the largest value inside."
+    elif sheet.bordered:
+        text += " The scale ends at the largest value inside the maps, whose border stands out."
+    if sheet.beyond:
+        text += f" {share_text(sheet.beyond)} of the values lie beyond and take its colour."
     if sheet.reduction > 1:
         text += f" Each pixel is the mean of {size((sheet.reduction, sheet.reduction))} positions."
     if sheet.bad:

@@ -10,9 +10,9 @@ from PIL import Image
 
 from netviz.errors import ResultError
 from netviz.paper.raster import encode_jpeg
-from netviz.paper.scales import Scale
+from netviz.paper.scales import Scale, colourise
 from netviz.questions.maps.result import MapsResult
-from netviz.questions.maps.tiles import map_sheet
+from netviz.questions.maps.tiles import view_maps
 
 from ..addresses import Addresses
 from ..drawing import QUALITY, SMALL_QUALITY, Pixels, Write, bar, png_size
@@ -33,6 +33,9 @@ TILE = 112
 
 ACROSS = 8
 """Tiles in a row of that sheet."""
+
+_MOST = 160
+"""Positions along a side of a map beyond which it is averaged in blocks before it is brought to a tile's size."""
 
 
 @dataclass(frozen=True)
@@ -275,13 +278,12 @@ def _glimpse(result: MapsResult, tile: tuple[int, int]) -> tuple[Pixels, int, Sc
     drawn = result.drawn
     peaks = np.where(np.isfinite(drawn), drawn, -np.inf).reshape(len(drawn), -1).max(axis=1)
     unit = result.units[int(peaks.argmax()) : int(peaks.argmax()) + 1]
-    sheet = map_sheet(replace(result, units=unit, scale="shared"), columns=1, size=1)
-    left, top = sheet.corner(0)
-    pixels = sheet.pixels[top : top + sheet.tile_height, left : left + sheet.tile_width]
+    view = view_maps(replace(result, units=unit, scale="shared"), _MOST)
+    pixels = colourise(view.shares[0], view.scale.colours)
     # One square is one number as long as there is room for it.
-    way = Image.Resampling.NEAREST if sheet.tile_width <= tile[0] else Image.Resampling.BOX
+    way = Image.Resampling.NEAREST if pixels.shape[1] <= tile[0] else Image.Resampling.BOX
     resized = np.asarray(Image.fromarray(pixels).resize(tile, way))
-    return resized, int(unit[0]), sheet.scale
+    return resized, int(unit[0]), view.scale
 
 
 def glimpse_alt(glimpse: Glimpse, photo: str) -> str:

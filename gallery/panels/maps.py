@@ -96,10 +96,16 @@ def maps_note(maps: Maps) -> str:
     """Say what a sheet of maps shows and on which scale."""
     scale = "; one scale for all of them" if maps.scale == "shared" else "; every map on its own scale"
     order = ", strongest first" if maps.sort == "max" else ""
-    count = len(maps.sheet.tiles)
+    count, positions = len(maps.sheet.tiles), f"{size(maps.shape)} positions each"
+    if maps.shape == (1, 1):
+        values = " over ".join(dict.fromkeys(ends(maps.sheet.legend, "value")))
+        positions, scale = "one position each", f"; a bar is a map's value, all from {values}"
+    elif maps.sheet.layout == "bars":
+        positions += ", a bar for each"
     if count == 1:
-        return f"One map, {size(maps.shape)} positions.{remarks(maps.sheet)}"
-    return f"{counted(count, 'map')}, {size(maps.shape)} positions each{order}{scale}.{remarks(maps.sheet)}"
+        only = f"One map, {positions.removesuffix(' each')}"
+        return f"{only}{scale if maps.shape == (1, 1) else ''}.{remarks(maps.sheet)}"
+    return f"{counted(count, 'map')}, {positions}{order}{scale}.{remarks(maps.sheet)}"
 
 
 def unit_command(maps: Maps, unit: int) -> str:
@@ -109,9 +115,11 @@ def unit_command(maps: Maps, unit: int) -> str:
 
 
 def legends(maps: Sequence[tuple[Maps, Tile]]) -> list[tuple[str, Legend]]:
-    """Return the colour bars of a unit's maps, each once, with the photographs that it is for."""
+    """Return the colour bars of a unit's maps, each once, with the photographs that it is for; none of bars."""
     told: dict[tuple[str, ...], tuple[list[str], Legend]] = {}
     for one, _ in maps:
+        if one.sheet.layout == "bars":
+            continue
         legend = one.sheet.legend
         key = (legend.bar.path, *ends(legend, "value"))
         told.setdefault(key, ([], legend))[0].append(one.photo.name)

@@ -1,6 +1,7 @@
 """A figure counted in pixels: one Axes over the whole paper, its origin at the top left."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,11 +25,14 @@ from netviz.paper.scales import Scale, finite_range
 MARGIN: Final = 20
 _TITLE_LINE: Final = 24
 _CAPTION_LINE: Final = 17
+ABOVE_WRAPPED: Final = 78
+"""Pixels above a picture from which its title has two lines and its note three."""
 _MORE: Final = 20
 """Pixels of a further line below a picture, where a page leaves little width."""
 _LAYER_WIDTH: Final = 420
 _BAR_WIDTH: Final = 240
 _BAR_HEIGHT: Final = 11
+_NO_NAME: Final = re.compile(r"[*?\[]|^-?\d+$")
 _WIDE: Final = 1e30
 """Numbers beyond this, also as a multiple of a scale's width, are too large to reckon with in single precision."""
 Box = tuple[float, float, float, float]
@@ -229,7 +233,8 @@ class Head:
         """Break title, caption, warnings and the notes of colour bars to the width of the paper."""
         room = paper - 2 * MARGIN
         return cls(
-            title=tuple(words.wrap(title, room, style.TITLE, bold=True, whole=True)),
+            # On a narrow page a long part is broken, not cut.
+            title=tuple(words.wrap(title, room, style.TITLE, bold=True, whole=not page.narrow())),
             caption=tuple(words.wrap(caption, room, style.CAPTION)),
             warnings=tuple(line for one in warnings for line in words.wrap([one], room, style.CAPTION)),
             bars=tuple(
@@ -369,8 +374,15 @@ class Panels:
         else:
             canvas.values(pixels, box, scale, peak)
         left, top = box[0], box[1] - self.above
-        canvas.heading(left, top + 12, title, self.column)
-        canvas.text(left, top + 27, note, style.LABEL, style.MUTED, room=self.column)
+        if self.above < ABOVE_WRAPPED:
+            canvas.heading(left, top + 12, title, self.column)
+            canvas.text(left, top + 27, note, style.LABEL, style.MUTED, room=self.column)
+            return
+        y = top + 12
+        for line in words.wrap([title], self.column, style.CAPTION, bold=True)[:2]:
+            canvas.heading(left, y, line, self.column)
+            y += 15
+        canvas.paragraph(left, y, [note], style.LABEL, self.column, most=3)
 
     def write_below(self, canvas: Canvas, box: Box, name: str, notes: Sequence[str], lines: int) -> None:
         """Write a name below a picture, and below it what there is to say, in at most so many lines."""
@@ -393,8 +405,11 @@ def seen_size(image: NDArray[Any]) -> str:
 
 
 def layer_name(layer: str, *others: str, asked: str = "") -> str:
-    """Write a layer's dotted name with its alias and kind, without repeating any; the one asked for first."""
-    if asked in others:
+    """Write a layer's dotted name with its alias and kind, without repeating any; the name asked for first.
+
+    A glob or a number that was asked for is no name.
+    """
+    if asked not in ("", layer) and not _NO_NAME.search(asked):
         layer, others = asked, (layer, *others)
         room = _LAYER_WIDTH - words.width(asked, style.TITLE, bold=True)
         others = (words.shorten(others[0], max(room, 120), style.TITLE, bold=True), *others[1:])

@@ -32,6 +32,7 @@ OUTLINE: Final = "#ffd33d"
 BEYOND: Final = "#e7eaee"
 HATCH: Final = "#c9d0d8"
 MARK: Final = "#d1495b"
+BAR: Final = "#54aeff"
 WARNING: Final = "#9a6700"
 """Notes on what is missing."""
 

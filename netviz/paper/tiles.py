@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netviz.paper.scales import Floats, Pixels, Scale
+from netviz.paper.style import BAD, BAR, FAINT, PAPER, rgb
 
 
 def reduce_blocks(maps: NDArray[Any], factor: int) -> Floats:
@@ -42,6 +43,45 @@ def enlarge(tiles: NDArray[Any], factor: int) -> NDArray[Any]:
     if factor == 1:
         return tiles
     return np.repeat(np.repeat(tiles, factor, axis=1), factor, axis=2)
+
+
+def bars(values: Floats, ends: NDArray[np.float64], height: int, step: int) -> Pixels:
+    """Draw rows of values as bars that rise from 0, or from the end of the scale that is nearest to it.
+
+    Parameters
+    ----------
+    values : ndarray of shape (K, N)
+        A tile for each row, a bar for each value.
+    ends : ndarray of shape (K, 2)
+        The values at the bottom and the top of each tile, the second the larger one.
+    height, step : int
+        Pixels of a tile, and from one bar to the next.
+
+    Returns
+    -------
+    ndarray of uint8, shape (K, height, N·step, 3)
+        A bar is at least a pixel high. What is NaN or infinite has a bar of the colour for those, over all of the
+        height.
+    """
+    low, high = ends[:, :1], ends[:, 1:]
+    known = np.isfinite(values)
+
+    def row(value: Floats) -> Floats:
+        return np.rint((height - 1) * (1 - (np.clip(value, low, high) - low) / (high - low)))
+
+    zero, at = row(np.zeros_like(values)), row(np.where(known, values, 0.0))
+    rows = np.arange(height)[:, None]
+    filled = (rows >= np.minimum(zero, at)[:, None]) & (rows <= np.maximum(zero, at)[:, None])
+    cells = np.empty((*filled.shape, 3), dtype=np.uint8)
+    cells[:] = rgb(PAPER)
+    cells[np.broadcast_to(rows == zero[:, None], filled.shape)] = rgb(FAINT)
+    gap = step // 5
+    drawn = np.repeat(cells, step, axis=2)
+    cells[filled] = rgb(BAR)
+    cells[np.broadcast_to(~known[:, None], filled.shape)] = BAD
+    for column in range(gap // 2, step - (gap - gap // 2)):
+        drawn[:, :, column::step] = cells
+    return drawn
 
 
 def lay_out(
@@ -189,8 +229,8 @@ class Sheet(TileSheet):
     Attributes
     ----------
     layout : str
-        ``"rgb"`` or ``"tiles"``: a tile per unit, the last row may be shorter; ``"matrix"``: a row per
-        unit, a column per input channel.
+        ``"rgb"`` or ``"tiles"``: a tile per unit, the last row may be shorter; ``"bars"``: likewise, of bars;
+        ``"matrix"``: a row per unit, a column per input channel.
     inputs : int
         How many input channels a filter has (a ``"matrix"`` shows the first `columns` of them); 0 for maps.
     scale : Scale
@@ -203,6 +243,12 @@ class Sheet(TileSheet):
         Pixels per weight or map position along one side.
     bad : int
         How many of the drawn values are NaN or infinite (coloured green).
+    bordered : int
+        Of how many maps the border, which stands out, does not count where the scale ends.
+    percentile : float
+        At which percentile of the values a scale ends; 100 is the largest.
+    beyond : float
+        Which share of the values lies beyond the ends of their scale.
     """
 
     layout: str
@@ -212,3 +258,6 @@ class Sheet(TileSheet):
     reduction: int
     enlargement: int
     bad: int
+    bordered: int = 0
+    percentile: float = 100.0
+    beyond: float = 0.0

@@ -3,9 +3,9 @@
 import math
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypedDict
@@ -197,6 +197,8 @@ class Opened:
         How images are brought to the network.
     layers : tuple of Layer
         Those that the question is about, where it names them at once.
+    asked : mapping of str to str
+        As what each of these was asked for, by its dotted name.
     """
 
     model: Model
@@ -204,6 +206,7 @@ class Opened:
     index: LayerIndex
     preprocessing: Preprocessing
     layers: tuple[Layer, ...] = ()
+    asked: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def fields(self) -> dict[Layer, Field]:

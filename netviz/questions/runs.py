@@ -19,6 +19,7 @@ from netviz.errors import ImageError
 from netviz.images import Photo
 from netviz.models import Model, ModelOptions, ModelSpec, load
 from netviz.questions.opening import SHORT_SIDE, Opened, chosen_layers, open_model
+from netviz.results.choose import several
 
 Fed = TypeVar("Fed", bound=Accumulator)
 
@@ -53,9 +54,14 @@ def open_network(
     if model.preprocessing.resize is None and size is None:
         model = replace(model, preprocessing=replace(model.preprocessing, resize=SHORT_SIDE))
     opened = open_model(model, size=size)
+    asked: dict[str, str] = {}
+    for spec in several(layer):
+        for one in opened.index.resolve_all(spec):
+            asked.setdefault(one.name, spec)
     return replace(
         opened,
         layers=tuple(chosen_layers(opened.model, opened.index, layer)),
+        asked=asked,
         preprocessing=opened.preprocessing.fitted(fit),
     )
 

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from netviz.paper import style
-from netviz.paper.layout import MARGIN, Canvas, Head, Panels, fit, placed
+from netviz.paper.layout import MARGIN, Canvas, Head, Panels, fit, layer_name, placed
 from netviz.paper.scales import Scale, scale_for
 
 
@@ -133,3 +133,18 @@ def test_text_is_shortened_and_wrapped_to_its_room():
         assert below == 80 + 12 * lines
         assert canvas.paragraph(10, 80, ["one two three four " * 3], style.LABEL, 80, most=2) == 80 + 2 * 13
         assert all(right - left <= 81 for left, _, right, _ in extents(canvas))
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ("conv4", "conv4 (features.3, conv)"),
+        ("features.3", "features.3 (conv4, conv)"),
+        ("features", "features (features.3, conv4, conv)"),
+        ("feat*", "features.3 (conv4, conv)"),
+        ("-1", "features.3 (conv4, conv)"),
+        ("", "features.3 (conv4, conv)"),
+    ],
+)
+def test_a_layer_is_called_as_it_was_asked_for(asked, name):
+    assert layer_name("features.3", "conv4", "conv", asked=asked) == name

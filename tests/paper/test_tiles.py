@@ -6,6 +6,7 @@ import pytest
 from matplotlib.colors import Normalize
 
 from netviz.paper.scales import Scale, colour_bar
+from netviz.paper.style import BAR, rgb
 from netviz.paper.tiles import columns_for, reduce_blocks
 from netviz.questions.filters.tiles import filter_sheet
 from netviz.questions.maps.tiles import map_sheet
@@ -175,3 +176,36 @@ def test_grids_are_near_square_and_well_filled(count):
     assert rows * columns - count < columns
     assert 0.3 <= columns / rows <= 5
     assert columns_for(0, 10, 10) == 1
+
+
+def bar_heights(pixels):
+    return (pixels == rgb(BAR)).all(axis=-1).sum(axis=0)
+
+
+@pytest.mark.parametrize("values", [[3.0, 1.5, 0.0], [2.0, -1.0, 1.0], [-2.0, -1.0, 0.0]])
+def test_maps_of_one_position_are_bars_on_one_scale(make_maps, values):
+    sheet = map_sheet(make_maps(np.array(values).reshape(3, 1, 1), scale="each"), size=120)
+    assert (sheet.layout, sheet.scale.per_tile) == ("bars", False)
+    assert (sheet.scale.low, sheet.scale.high) == (min(*values, 0.0), max(values))
+    heights = np.array([bar_heights(tile(sheet, unit)).max() for unit in range(3)])
+    share = np.abs(values) / (sheet.scale.high - sheet.scale.low)
+    # The row of 0 belongs to every bar.
+    np.testing.assert_allclose(heights, share * (sheet.tile_height - 1) + 1, atol=1)
+
+
+def test_maps_of_one_row_are_bars_on_their_own_scales(make_maps):
+    maps = np.array([[[1.0, 2.0, np.nan, 4.0]], [[10.0, 20.0, 30.0, 40.0]]])
+    sheet = map_sheet(make_maps(maps, scale="each"), size=40)
+    assert (sheet.layout, sheet.tile_width, sheet.peaks, sheet.bad) == ("bars", 40, (4, 40), 1)
+    first, second = bar_heights(tile(sheet, 0))[5::10], bar_heights(tile(sheet, 1))[5::10]
+    assert first.tolist() == [6, 10, 0, 20]
+    assert second.tolist() == [6, 10, 15, 20]
+    assert (tile(sheet, 0)[:, 25] == GREEN).all()
+
+
+def test_a_border_that_stands_out_sets_no_scale_of_a_sheet(make_maps):
+    maps = np.ones((2, 20, 20))
+    maps[0, 5, 5], maps[0, 0, 3] = 2, 9
+    sheet = map_sheet(make_maps(maps, scale="each"), size=20)
+    assert (sheet.peaks, sheet.bordered, sheet.beyond) == ((2, 1), 1, 1 / 800)
+    np.testing.assert_array_equal(tile(sheet, 0)[5, 5], painted([9.0], 0, 2, "sequential")[0])

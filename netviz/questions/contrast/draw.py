@@ -26,6 +26,8 @@ _BLOCKS: Final = (708, 1148)
 _TALLEST: Final = 1850
 _TARGETS: Final = (696, 348, 228, 171, 140, 112, 95, 80, 64, 48, 40, 32, 24, 16)
 _BAR_HEIGHT: Final = 10
+_NOTES: Final = 620
+"""Width of a block that has room for what is said about its colour bar beside it."""
 _WITHIN: Final = 0.995
 _BINS: Final = 81
 
@@ -46,19 +48,30 @@ class Grid:
         """The height of the block."""
         return self.rows * self.cell[0] - GAP
 
+    @property
+    def bar(self) -> int:
+        """The height of the colour bar above it, with what is said beside it, or below it on a narrow page."""
+        return BAR if self.width >= _NOTES else BAR + 3 * _LINE
+
 
 def arrange(count: int, height: int, width: int) -> Grid:
     """Choose the size of a map's tile so that a block of `count` maps becomes not much taller than wide."""
     side = max(height, width)
     label = words.width("0000", style.LABEL)
-    for block in map(page.side, _BLOCKS):
+    narrow = page.narrow()
+    for block in (page.widest() - 2 * MARGIN,) if narrow else tuple(map(page.side, _BLOCKS)):
+        most = (
+            max(block, page.side(2 * block))
+            if narrow
+            else min(1.7 * block, page.side(_TALLEST), page.highest())
+        )
         for target in _TARGETS:
             zoom, reduction = max(1, target // side), max(1, -(-side // target))
             tall, wide = (-(-length // reduction) * zoom for length in (height, width))
             cell = (tall + _LINE + GAP, max(wide, int(label)) + GAP)
             columns = max(1, (block + GAP) // cell[1])
             grid = Grid(block, columns, -(-count // columns), zoom, reduction, cell)
-            if grid.height <= min(1.7 * block, page.side(_TALLEST), page.highest()) and wide <= block:
+            if grid.height <= most and wide <= block:
                 return grid
     return grid
 
@@ -97,9 +110,11 @@ def block(
         scale = scale_for(scale.low, scale.high, per_tile=True)
         scale = replace(scale, low=-1.0 if scale.low < 0 else 0.0, high=1.0)
         notes = ["each map by its own range", "its end is written above it, if there is room"]
-    draw_bar(canvas, left, top, 240, scale)
-    canvas.paragraph(left + 264, top + 9, notes, style.LABEL, grid.width - 264, step=_LINE)
-    top += BAR
+    draw_bar(canvas, left, top, min(240, grid.width), scale)
+    beside = (264, 9) if grid.width >= _NOTES else (0, BAR + 8)
+    room = grid.width - beside[0]
+    canvas.paragraph(left + beside[0], top + beside[1], notes, style.LABEL, room, step=_LINE, most=3)
+    top += grid.bar
     boxes: list[Box] = []
     for index, (unit, values) in enumerate(zip(units, reduce_blocks(maps, grid.reduction), strict=True)):
         row, column = divmod(index, grid.columns)
@@ -120,14 +135,12 @@ def heat(canvas: Canvas, values: NDArray[np.float32], box: Box, lines: list[str]
     """Draw a map of one number per position with a heading, its scale and what it amounts to."""
     left, top, width, height = box
     scale, _ = scale_of(values, signed=signed)
-    canvas.heading(left, top - 7, lines[0])
+    canvas.heading(left, top - 7, lines[0], width + _PANEL_GAP - 6)
     canvas.values(values.astype(np.float64), box, scale)
     canvas.frames([box])
     y = top + height + 10
     draw_bar(canvas, left, y, width, scale)
-    for row, line in enumerate(lines[1:]):
-        y_line = y + BAR + 10 + _LINE * row
-        canvas.text(left, y_line, line, style.LABEL, style.MUTED, room=width)
+    canvas.paragraph(left, y + BAR + 10, lines[1:], style.LABEL, width, step=_LINE, most=3)
 
 
 def draw_bar(canvas: Canvas, x: float, y: float, width: float, scale: Scale) -> None:
@@ -139,7 +152,7 @@ def draw_bar(canvas: Canvas, x: float, y: float, width: float, scale: Scale) -> 
 
 def histogram(canvas: Canvas, values: NDArray[np.float32], box: Box, heading: str) -> None:
     """Draw how often each value occurs, counted in equal bins, on a logarithmic axis."""
-    canvas.heading(box[0], box[1] - 7, heading)
+    canvas.heading(box[0], box[1] - 7, heading, box[2])
     axes = canvas.add_axes(box, "histogram")
     finite: Floats = values[np.isfinite(values)].astype(np.float64)
     low, high = finite_range(finite)
@@ -167,6 +180,7 @@ _HEADING: Final = 26
 _PANEL: Final = 172
 _LEAST_PANEL: Final = 112
 _PANEL_GAP: Final = 22
+_ROW_GAP: Final = 34
 _AXIS: Final = 34
 _ALPHA: Final = "\u03b1"  # by its code because it is easily taken for the letter a
 
@@ -197,30 +211,37 @@ def contrast_figure(result: ContrastResult) -> Figure:
 
 
 def _panel() -> int:
+    """Return the side of a small picture; on a narrow page three stand abreast."""
+    if page.narrow():
+        return max(40, (page.widest() - 2 * MARGIN - 2 * _PANEL_GAP) // 3)
     return max(_LEAST_PANEL, page.side(_PANEL))
 
 
 def _draw(result: ContrastResult) -> Figure:
     height, width = result.before.shape[1:]
-    grid = arrange(len(result.units), height, width)
-    paper = 2 * MARGIN + 2 * grid.width + _BETWEEN
+    grid, narrow, panel = arrange(len(result.units), height, width), page.narrow(), _panel()
+    paper = 2 * MARGIN + (grid.width if narrow else 2 * grid.width + _BETWEEN)
     head = Head.of(_title(result), _caption(result, grid.reduction), paper, warnings=result.doubts)
     top = head.height + 2
-    panel_height = max(1, min(_panel(), round(_panel() * height / width)))
-    panel_width = max(40, min(_panel(), round(_panel() * width / height)))
-    lower = top + _HEADING + BAR + grid.height + 48
-    image_width, image_height = fit(result.image.shape, _PANEL, whole=False, room=_panel())
-    body = max(image_height + 2 * _LINE + 8, panel_height + 10 + BAR + 3 * _LINE, _panel() + 42)
+    panel_height = max(1, min(panel, round(panel * height / width)))
+    panel_width = max(40, min(panel, round(panel * width / height)))
+    whole = _HEADING + grid.bar + grid.height
+    lower = top + whole + 48 + (whole + 20 if narrow else 0)
+    image_width, image_height = fit(result.image.shape, _PANEL, whole=False, room=panel)
+    below = panel_height + 10 + BAR + 3 * _LINE
+    body = max(image_height + 2 * _LINE + 8, below, panel + 42)
+    if narrow:
+        body = 2 * (max(image_height + 3 * _LINE, below) + _ROW_GAP) + panel + 42
     canvas = Canvas(paper, round(lower + body + MARGIN))
     head.draw(canvas)
-    lefts = (MARGIN, MARGIN + grid.width + _BETWEEN)
-    for left, maps, (heading, of) in zip(
-        lefts, (result.before, result.after), _headings(result), strict=True
+    places = ((MARGIN, top), (MARGIN, top + whole + 20) if narrow else (MARGIN + grid.width + _BETWEEN, top))
+    for (left, y), maps, (heading, of) in zip(
+        places, (result.before, result.after), _headings(result), strict=True
     ):
-        canvas.text(left, top + 12, heading, style.CAPTION + 1, weight="bold")
+        canvas.text(left, y + 12, heading, style.CAPTION + 1, weight="bold")
         room = words.width(heading, style.CAPTION + 1, bold=True) + 12
-        canvas.text(left + room, top + 12, of, style.CAPTION, style.MUTED, room=grid.width - room)
-        block(canvas, maps[result.units], result.units, grid, left, top + _HEADING, result.scale == "each")
+        canvas.text(left + room, y + 12, of, style.CAPTION, style.MUTED, room=grid.width - room)
+        block(canvas, maps[result.units], result.units, grid, left, y + _HEADING, result.scale == "each")
     _summary(canvas, result, lower, (image_height, image_width), (panel_height, panel_width))
     return canvas.figure
 
@@ -228,27 +249,33 @@ def _draw(result: ContrastResult) -> Figure:
 def _summary(
     canvas: Canvas, result: ContrastResult, top: float, image: tuple[int, int], panel: tuple[int, int]
 ) -> None:
-    """Draw the image, the local mean and deviation before and after, and the histograms in a row."""
+    """Draw the image, the local mean and deviation before and after, and the histograms: in a row, or in three."""
+    side, narrow = _panel(), page.narrow()
     box = (MARGIN, top, image[1], image[0])
     canvas.image(result.image, box)
     canvas.frames([box])
-    canvas.heading(MARGIN, top - 7, result.image_name, _panel())
+    canvas.heading(MARGIN, top - 7, result.image_name, side)
     y = top + image[0] + 14
-    canvas.paragraph(MARGIN, y, [seen_size(result.image)], style.LABEL, _panel(), step=_LINE)
-    left = float(MARGIN + _panel() + _PANEL_GAP)
+    canvas.paragraph(MARGIN, y, [seen_size(result.image)], style.LABEL, side, step=_LINE)
+    first = left = float(MARGIN + side + _PANEL_GAP)
+    row = max(image[0] + 3 * _LINE, panel[0] + 10 + BAR + 3 * _LINE) + _ROW_GAP
     for name, values, amount, signed in (
         ("local mean before", result.local_mean_before, _root_mean_square, True),
         ("local std before", result.local_std_before, _range, False),
         ("local mean after", result.local_mean_after, _root_mean_square, True),
         ("local std after", result.local_std_after, _range, False),
     ):
+        if narrow and left + side > canvas.width:
+            left, top = first, top + row
         heat(canvas, values, (left, top, panel[1], panel[0]), [name, amount(values)], signed)
-        left += _panel() + _PANEL_GAP
+        left += side + _PANEL_GAP
+    if narrow:
+        left, top = float(MARGIN), top + row
     room = (canvas.width - MARGIN - left - _PANEL_GAP) / 2
     for heading, maps in (("values before", result.before), ("values after", result.after)):
-        histogram(canvas, maps, (left + _AXIS, top, room - _AXIS, _panel()), heading)
+        histogram(canvas, maps, (left + _AXIS, top, room - _AXIS, side), heading)
         note = "how many values, log scale"
-        canvas.text(left + _AXIS, top + _panel() + 34, note, style.LABEL, style.MUTED)
+        canvas.text(left + _AXIS, top + side + 34, note, style.LABEL, style.MUTED, room=room - _AXIS)
         left += room + _PANEL_GAP
 
 

@@ -142,7 +142,7 @@ def layer_dissection(
         images=found.images,
         data=labels.kind,
         resolution=f"{pixels}, with the label of the label pixel that its middle lies in",
-        **opened.provenance(),
+        **opened.provenance(layer=opened.asked.get(layer.name, "")),
     )
 
 

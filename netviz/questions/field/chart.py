@@ -20,6 +20,9 @@ _ROOM_LEFT: Final = 46
 _LONGEST: Final = 84
 _ROOM_ABOVE: Final = 46
 _TICK: Final = 17
+_LEGEND_LINE: Final = 16
+_HANDLE: Final = 34
+"""Pixels that a legend's sign takes, with what is free beside it."""
 
 _DOTS: Final = (0, (1, 1.5))
 
@@ -54,13 +57,18 @@ def chart(canvas: Canvas, result: FieldResult, box: Box) -> Axes:
         the data.
     """
     left, top, width, height = box
+    handles = _handles(result)
+    columns = _abreast(handles, width - 8)
+    above = _ROOM_ABOVE + _LEGEND_LINE * (-(-len(handles) // columns) - 1)
     left, top, width, height = (
         left + _ROOM_LEFT,
-        top + _ROOM_ABOVE,
+        top + above,
         width - _ROOM_LEFT - 8,
-        height - _ROOM_ABOVE - _below(result),
+        height - above - _below(result),
     )
     heading = "theoretical field of every layer, in running order: size in pixels"
+    if words.width(heading, style.CAPTION, bold=True) > box[2]:
+        heading = "theoretical field of every layer, in pixels"
     canvas.heading(box[0], box[1] + 12, heading, box[2])
     axes = canvas.add_chart((left, top, width, height), "chart")
     sizes = result.chart_sizes
@@ -72,7 +80,7 @@ def chart(canvas: Canvas, result: FieldResult, box: Box) -> Axes:
     axes.set_xlim(-0.5 - 0.01 * len(places), len(places) - 0.5 + 0.01 * len(places))
     axes.set_ylim(0, most * 1.08)
     _limits(axes, high, wide)
-    same = np.array_equal(sizes[known, 0], sizes[known, 1])
+    same = _same(result)
     for column, colour, name in ((1, _OTHER_AXIS, "width"), (0, THEORY, "height"))[1 if same else 0 :]:
         # A layer that sees everything is no step of the growth: its size is the input's, whatever came before.
         grown = np.where(result.chart_status == "global", np.nan, sizes[:, column])
@@ -89,7 +97,7 @@ def chart(canvas: Canvas, result: FieldResult, box: Box) -> Axes:
     _own(axes, result)
     _crossing(axes, result)
     _frame(axes, result, width)
-    _legend(axes, result, same)
+    _legend(axes, handles, columns, _ROOM_LEFT / width)
     return axes
 
 
@@ -178,11 +186,17 @@ def _frame(axes: Axes, result: FieldResult, width: float) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
 
 
-def _legend(axes: Axes, result: FieldResult, same: bool) -> None:
-    """Say what the lines and marks mean; only those that occur."""
+def _same(result: FieldResult) -> bool:
+    """Tell whether every field is as wide as high."""
+    known = result.chart_sizes[np.isfinite(result.chart_sizes).all(axis=1)]
+    return np.array_equal(known[:, 0], known[:, 1])
+
+
+def _handles(result: FieldResult) -> list[Line2D]:
+    """Return a handle for each kind of line and mark that occurs, labelled by what it means."""
     high, wide = result.input_shape[1:]
     handles: list[Line2D] = []
-    if not same:
+    if not _same(result):
         handles += [_line(THEORY, "height"), _line(_OTHER_AXIS, "width")]
     for status, meaning in _MEANING.items():
         if (result.chart_status == status).any():
@@ -195,12 +209,26 @@ def _legend(axes: Axes, result: FieldResult, same: bool) -> None:
     handles.append(_line(style.INK, text, (0, (4, 3))))
     if any(np.isfinite(result.size)):
         handles.append(_mark("o", style.INK, "none", 7.0, f"{words.clean(result.alias)}, drawn here"))
+    return handles
+
+
+def _abreast(handles: list[Line2D], room: float) -> int:
+    """Return in how many columns a legend has room; its handles run down the columns."""
+    widths = [words.width(str(one.get_label()), style.SMALL) + _HANDLE for one in handles]
+    for columns in range(len(handles), 1, -1):
+        if sum(max(part) for part in np.array_split(widths, columns)) <= room:
+            return columns
+    return 1
+
+
+def _legend(axes: Axes, handles: list[Line2D], columns: int, left: float) -> None:
+    """Say what the lines and marks mean, from the left end of the paper if one row has no room above the axes."""
     # Above the axes, where it can cover no layer.
     axes.legend(
         handles=handles,
         loc="lower left",
-        bbox_to_anchor=(0.0, 1.0),
-        ncols=len(handles),
+        bbox_to_anchor=(0.0 if columns == len(handles) else -left, 1.0),
+        ncols=columns,
         fontsize=style.SMALL,
         labelcolor=style.MUTED,
         frameon=False,

@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from netviz.paper import style, words
+from netviz.paper import page, style, words
 from netviz.paper.classes import class_colour, class_colours, legend
-from netviz.paper.layout import MARGIN, Canvas, Head, Panels, fit, seen_size
+from netviz.paper.layout import ABOVE_WRAPPED, MARGIN, Canvas, Head, Panels, fit, seen_size
 from netviz.paper.scales import Pixels, Scale, peak
 from netviz.paper.words import MINUS, TIMES
 from netviz.questions.hypercolumn.result import HypercolumnResult, StackedLayer
@@ -37,8 +37,14 @@ def hypercolumn_figure(result: HypercolumnResult) -> Figure:
 
 
 def _draw(result: HypercolumnResult) -> Figure:
-    width, height = fit(result.image.shape, _SIDE, whole=False)
-    panels = Panels((width, height), 3, max(width, _LEAST), 20, above=34, below=18)
+    if page.narrow():
+        # Two abreast, as wide as the page.
+        column = (page.widest() - 2 * MARGIN - 20) // 2
+        size = fit(result.image.shape, 2 * _SIDE, whole=False, room=column)
+        panels = Panels(size, 2, column, 20, above=ABOVE_WRAPPED, below=18)
+    else:
+        size = fit(result.image.shape, _SIDE, whole=False)
+        panels = Panels(size, 3, max(size[0], _LEAST), 20, above=34, below=18)
     head = _header(result, panels.paper)
     key = legend(
         [

@@ -40,7 +40,6 @@ _LARGEST = (448, 336, 224, 224, 168, 168, 168, 168, 168, 112)
 """Pixels of a map's longer side by how many maps there are: a few fill the paper."""
 _TARGETS = (336, 224, 168, 112, 96, 80, 64, 48, 40, 32, 24, 16)
 _NUMBERS = 34
-_BAR = "#54aeff"
 _IMAGE_TEXT = 2 * 16
 _SCALES: Final = {
     "each": "each map by its own range",
@@ -80,7 +79,7 @@ def _draw(result: MapsResult) -> Figure:
         view, width, height = view_maps(result, 1), left + rows.width + MARGIN, rows.height
     else:
         panels, limit = _arrange(result, left, down)
-        view = view_maps(result, limit, whole=False)
+        view = view_maps(result, limit)
         width, height = panels.paper, panels.height(len(view.units))
     paper = max(page.least(_LEAST_WIDTH), width)
     head = _header(result, view, paper)
@@ -254,7 +253,7 @@ def _draw_profile(canvas: Canvas, values: Floats, box: Box, limits: tuple[float,
     bars: list[tuple[Box, str]] = []
     for place, (value, y) in enumerate(zip(values, ys, strict=False)):
         x, known = left + (place + 0.5) * step, bool(np.isfinite(value))
-        bars.append(((x, ys[-1], x, y), _BAR) if known else ((x, top, x, top + height), bad))
+        bars.append(((x, ys[-1], x, y), style.BAR) if known else ((x, top, x, top + height), bad))
     canvas.lines(bars, max(1.0, 0.8 * step))
 
 
@@ -302,7 +301,7 @@ def _draw_bars(canvas: Canvas, view: MapView, rows: _Rows, left: float, top: flo
         axes.set_ylim(low, high)
         places, finite = np.arange(len(own)), np.isfinite(own)
         wide = 0.75 * rows.pitch * 72 / style.DPI
-        axes.vlines(places[finite], 0, own[finite], colors=_BAR, linewidths=wide, capstyle="butt")
+        axes.vlines(places[finite], 0, own[finite], colors=style.BAR, linewidths=wide, capstyle="butt")
         bad = "#" + bytes(style.BAD).hex()
         axes.vlines(places[~finite], low, high, colors=bad, linewidths=wide, capstyle="butt")
         axes.axhline(0, color=style.FAINT, linewidth=0.8)

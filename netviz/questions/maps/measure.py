@@ -9,7 +9,7 @@ from typing_extensions import Unpack
 
 from netviz.capture.padding import cropped, reflected
 from netviz.images import ImageLike, read_image
-from netviz.models import ModelSpec
+from netviz.models import Layer, ModelSpec
 from netviz.questions.contrast.normalize import METHODS, check_contrast
 from netviz.questions.contrast.normalize import normalize as normalize_contrast
 from netviz.questions.maps.result import MapsResult
@@ -118,12 +118,17 @@ def maps(
         image_name=photo.name,
         **opened.provenance(photo, layer),
         scale=scale,
-        percentile=float(percentile or (COMPLEX if found.complex else 100)),
+        percentile=float(percentile or scale_end(found)),
         sort=sort,
         normalize=normalize,
         arrangement=str(found.arrangement or ""),
         padded=multiple,
     )
+
+
+def scale_end(layer: Layer) -> float:
+    """Return at which percentile the scale of a layer's maps ends unless said otherwise."""
+    return float(COMPLEX if layer.complex else 100)
 
 
 def _order(values: NDArray[np.float32], chosen: list[int] | None, sort: str) -> list[int]:

@@ -1,13 +1,13 @@
 """Maps as tiles: what is shown, on which scale, and a sheet of plain pixels, made in milliseconds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from netviz.paper.scales import Floats, Scale, beyond, colourise, finite_range, peak, peak_inside, relative
 from netviz.paper.style import FRAME, PAPER, rgb
-from netviz.paper.tiles import ASPECT, Sheet, columns_for, enlarge, lay_out, reduce_blocks
+from netviz.paper.tiles import ASPECT, Sheet, bars, columns_for, enlarge, lay_out, reduce_blocks
 from netviz.paper.words import MINUS
 from netviz.questions.maps.result import MapsResult
 
@@ -54,10 +54,10 @@ class MapView:
     bordered: int
 
 
-def view_maps(result: MapsResult, limit: int, whole: bool = True) -> MapView:
+def view_maps(result: MapsResult, limit: int) -> MapView:
     """Choose the scale of a layer's maps, and average them in blocks until no side exceeds `limit`.
 
-    Unless `whole`, the scale of a map whose border stands out is that of what lies inside.
+    The scale of a map whose border stands out is that of what lies inside.
     """
     maps: NDArray[np.float32] = result.drawn
     within = result.percentile / 100
@@ -75,7 +75,7 @@ def view_maps(result: MapsResult, limit: int, whole: bool = True) -> MapView:
     else:
         peaks = np.full(len(maps), peak(maps, within))
     bordered = 0
-    if not whole and within == 1 and result.scale != "range" and len(maps):
+    if within == 1 and result.scale != "range" and len(maps):
         inside = np.array([peak_inside(one) for one in maps])
         inside = inside if each else np.full(len(maps), inside.max())
         bordered = int(np.count_nonzero(inside < peaks))
@@ -129,7 +129,7 @@ def _marks(result: MapsResult, signed: bool, bordered: int) -> tuple[tuple[float
 def map_sheet(
     result: MapsResult, *, limit: int = 160, gap: int = 3, columns: int | None = None, size: int = 112
 ) -> Sheet:
-    """Draw a layer's maps as a sheet of tiles.
+    """Draw a layer's maps as a sheet of tiles; those of one row or column, and of one position, as bars.
 
     Parameters
     ----------
@@ -149,23 +149,40 @@ def map_sheet(
     Sheet
     """
     view = view_maps(result, limit)
+    scale, layout = view.scale, "tiles"
     count, height, width = view.shares.shape
-    factor = max(1, min(48, size // max(height, width)))
-    columns = columns or columns_for(count, height * factor + gap, width * factor + gap, ASPECT)
-    tiles = enlarge(colourise(view.shares, view.scale.colours), factor)
+    if min(height, width) == 1:
+        layout, factor = "bars", max(1, min(48, size // max(height, width)))
+        if (height, width) == (1, 1):
+            # Bars of one value each can be compared only where all have one scale.
+            low, high = finite_range(np.append(view.values, 0.0))
+            scale, factor = Scale(low, high or float(low == 0.0), scale.colours, False), size // 4
+            view = replace(view, peaks=np.full(count, scale.high), floors=np.full(count, low), bordered=0)
+        ends = np.array([scale.limits(*at) for at in zip(view.peaks, view.floors, strict=True)]).reshape(
+            -1, 2
+        )
+        tiles = bars(view.values.reshape(count, -1), ends, max(2, size // 2), factor)
+    else:
+        factor = max(1, min(48, size // max(height, width)))
+        tiles = enlarge(colourise(view.shares, scale.colours), factor)
+    high_pixels, wide_pixels = tiles.shape[1:3]
+    columns = columns or columns_for(count, high_pixels + gap, wide_pixels + gap, ASPECT)
     return Sheet(
         pixels=lay_out(tiles, columns, gap, rgb(PAPER), rgb(FRAME)),
-        layout="tiles",
+        layout=layout,
         rows=-(-count // columns),
         columns=columns,
-        tile_height=height * factor,
-        tile_width=width * factor,
+        tile_height=high_pixels,
+        tile_width=wide_pixels,
         gap=gap,
         units=view.units,
         inputs=0,
-        scale=view.scale,
+        scale=scale,
         peaks=tuple(view.peaks.tolist()),
         reduction=view.reduction,
         enlargement=factor,
         bad=view.bad,
+        bordered=view.bordered,
+        percentile=result.percentile,
+        beyond=view.beyond,
     )

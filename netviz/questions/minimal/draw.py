@@ -209,7 +209,6 @@ _LABEL: Final = 230
 _ROW: Final = 20
 _BAR: Final = 11
 _NUMBER: Final = 150
-_COLOUR: Final = "#54aeff"
 _PAIRS: Final = 4
 _SET_GAP: Final = 16
 _TEXT: Final = 34
@@ -297,7 +296,7 @@ def _draw_bars(canvas: Canvas, result: MinimalSetResult, top: float) -> None:
     for place, row in enumerate(rows):
         y = top + 8 + _ROW * place + (_ROW - _BAR) / 2
         canvas.axes.fill_between(
-            [left, left + width * row["mean"]], y, y + _BAR, color=_COLOUR, linewidth=0, zorder=2
+            [left, left + width * row["mean"]], y, y + _BAR, color=style.BAR, linewidth=0, zorder=2
         )
         own = result.share[result.class_index == row["class_index"]]
         marks = [left + width * float(share) for share in own]

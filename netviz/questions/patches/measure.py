@@ -166,7 +166,7 @@ def layer_patches(
         class_col=per_class["col"],
         class_box=per_class["box"],
         network=opened.model.name,
-        **opened.provenance(),
+        **opened.provenance(layer=opened.asked.get(layer.name, "")),
         layer=layer.name,
         alias=layer.alias,
         layer_kind=layer.kind,

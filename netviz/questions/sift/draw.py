@@ -14,7 +14,7 @@ from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from netviz.paper import style, words
+from netviz.paper import page, style, words
 from netviz.paper.layout import MARGIN, Box, Canvas, Head, fit, layer_name
 from netviz.paper.regions import pale
 from netviz.paper.scales import Scale, colourise, peak
@@ -152,9 +152,18 @@ _BLOCK: Final = 4 * TILE + 3 * GAP
 ROW: Final = 180
 """Pixels from one row of stages to the next."""
 _ARROW: Final = 34
-_STRIP: Final = (4 * _BLOCK + 3 * _ARROW, 2 * ROW + 8)
-"""Width and height of the strip of stages."""
 _LINE: Final = 13
+
+
+def _abreast() -> int:
+    """Return how many stages stand side by side."""
+    return 2 if page.narrow() else 4
+
+
+def _strip() -> tuple[int, int]:
+    """Return the width and height of the strip of stages, of two rows of four."""
+    each = _abreast()
+    return each * _BLOCK + (each - 1) * _ARROW, 8 // each * ROW + 8
 
 
 class Stage(NamedTuple):
@@ -176,14 +185,17 @@ def _draw_stages(canvas: Canvas, result: SiftResult, left: float, top: float) ->
             ),
         )
     ):
-        y = top + row * ROW
-        canvas.heading(left, y + 11, name, _STRIP[0])
+        y = top + row * ROW * -(-len(stages) // _abreast())
+        canvas.heading(left, y + 11, name, _strip()[0])
         _row(canvas, stages, left, y + 22)
 
 
 def _row(canvas: Canvas, stages: Sequence[Stage], left: float, top: float) -> None:
+    first, each = top, _abreast()
     for number, stage in enumerate(stages):
-        x = left + number * (_BLOCK + _ARROW)
+        # Where the row is broken, the arrow to the next stage stands left of it.
+        x = left + number % each * (_BLOCK + _ARROW) + (_ARROW if each < len(stages) else 0)
+        top = first + number // each * ROW
         canvas.text(x, top + 10, stage.heading, style.LABEL, room=_BLOCK + _ARROW - 6)
         y = top + 17
         _tiles(canvas, stage.tiles, x, y)
@@ -303,7 +315,8 @@ def _filters(result: SiftResult) -> Stage:
 
 _IMAGE: Final = 384
 _BETWEEN: Final = 30
-_PATCH: Final = 100
+_PATCH: Final = (100, 72)
+"""Side of a keypoint's patch, also on a narrow page."""
 _SPACE: Final = 12
 _NUMBER: Final = 22
 _COLUMN: Final = 30
@@ -330,25 +343,33 @@ def sift_figure(result: SiftResult) -> Figure:
 
 
 def _draw(result: SiftResult) -> Figure:
-    paper = 2 * MARGIN + _IMAGE + _BETWEEN + _STRIP[0]
+    narrow, (wide, tall) = page.narrow(), _strip()
+    paper = page.widest() if narrow else 2 * MARGIN + _IMAGE + _BETWEEN + wide
     head = _header(result, paper)
-    box: Box = (MARGIN, head.height, *fit(result.image.shape, _IMAGE, whole=False, room=_IMAGE))
-    top = head.height + int(max(box[3] + 34, _STRIP[1]))
+    box: Box = (
+        MARGIN,
+        head.height,
+        *fit(result.image.shape, 5 * _IMAGE if narrow else _IMAGE, whole=False, room=_IMAGE),
+    )
+    under = box[3] + 34
+    strip = (MARGIN, head.height + under + 20) if narrow else (MARGIN + _IMAGE + _BETWEEN, head.height - 4)
+    top = head.height + int(under + 20 + tall if narrow else max(under, tall))
     count = len(result.keypoints)
-    groups = min(_GROUPS, count)
+    abreast = 1 if narrow else _GROUPS
+    groups = min(abreast, count)
     rows = -(-count // groups)
-    canvas = Canvas(paper, top + _HEAD + rows * (_PATCH + _SPACE) + MARGIN)
+    canvas = Canvas(paper, top + _HEAD + rows * (_patch() + _SPACE) + MARGIN)
     head.draw(canvas)
     _image(canvas, result, box)
-    _draw_stages(canvas, result, MARGIN + _IMAGE + _BETWEEN, head.height - 4)
-    room = (paper - 2 * MARGIN - (_GROUPS - 1) * _COLUMN) / _GROUPS
+    _draw_stages(canvas, result, *strip)
+    room = (paper - 2 * MARGIN - (abreast - 1) * _COLUMN) / abreast
     for group in range(groups):
         left = MARGIN + group * (room + _COLUMN)
         _headings(canvas, result, left, top, room)
         for row in range(rows):
             number = group * rows + row
             if number < count:
-                _keypoint(canvas, result, number, left, top + _HEAD + row * (_PATCH + _SPACE), room)
+                _keypoint(canvas, result, number, left, top + _HEAD + row * (_patch() + _SPACE), room)
     return canvas.figure
 
 
@@ -371,11 +392,15 @@ def _image(canvas: Canvas, result: SiftResult, box: Box) -> None:
     canvas.paragraph(box[0], box[1] + box[3] + 15, [text], style.LABEL, _IMAGE)
 
 
+def _patch() -> int:
+    return _PATCH[page.narrow()]
+
+
 def _columns(room: float) -> tuple[float, float, float, float, float]:
     """Return where patch, arrows and both rows of bars begin, and how wide bars are."""
     patch = float(_NUMBER)
-    arrows = patch + _PATCH + _SPACE
-    raw = arrows + _PATCH + _SPACE + 4
+    arrows = patch + _patch() + _SPACE
+    raw = arrows + _patch() + _SPACE + 4
     wide = (room - raw - _SPACE) / 2
     return patch, arrows, raw, raw + wide + _SPACE, wide
 
@@ -397,8 +422,8 @@ def _headings(canvas: Canvas, result: SiftResult, left: float, top: float, room:
     ]
     name = result.alias or result.layer
     for x, space, heading, note in (
-        (patch, _PATCH + _SPACE, "patch", "orientation: down"),
-        (arrows, _PATCH + _SPACE, "SIFT, 4×4×8", f"cell's edge: {words.number(longest)}"),
+        (patch, _patch() + _SPACE, "patch", "orientation: down"),
+        (arrows, _patch() + _SPACE, "SIFT, 4×4×8", f"cell's edge: {words.number(longest)}"),
         (raw, wide, f"{name}, raw", f"{result.channels} units, {signed[0]}{words.number(high)}"),
         (
             normalized,
@@ -417,11 +442,11 @@ def _keypoint(canvas: Canvas, result: SiftResult, number: int, left: float, top:
     canvas.heading(left, top + 12, str(number + 1))
     if result.clamped[number]:
         canvas.text(left, top + 28, "*", style.CAPTION)
-    pictures: list[Box] = [(left + x, top, _PATCH, _PATCH) for x in (patch, arrows)]
+    pictures: list[Box] = [(left + x, top, _patch(), _patch()) for x in (patch, arrows)]
     canvas.image(result.patches[number], pictures[0])
     canvas.image(pale(result.patches[number]), pictures[1])
     glyphs(canvas, pictures[1], result.descriptors[number], longest)
-    boxes: list[Box] = [(left + x, top, wide, _PATCH) for x in (raw, normalized)]
+    boxes: list[Box] = [(left + x, top, wide, _patch()) for x in (raw, normalized)]
     every = (result.layer_raw, result.layer_normalized)
     for box, values, limit in zip(boxes, every, (high, high_normalized), strict=True):
         bars(canvas, box, values[number].astype(np.float64), limit, bool((values < 0).any()))

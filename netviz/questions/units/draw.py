@@ -19,7 +19,6 @@ _CHART: Final = 214
 """Pixels that a histogram takes with its heading."""
 BINS: Final = 25
 LISTED: Final = 10
-_BAR: Final = "#54aeff"
 _ABOVE: Final = 52
 _BELOW: Final = 42
 _NUMBERS: Final = 34
@@ -56,7 +55,9 @@ def _draw_chart(
     inner = (left + _NUMBERS, top + _ABOVE - 8, width - _NUMBERS - 8, height - _ABOVE - _BELOW)
     axes = canvas.add_chart(inner, name)
     counts, edges = np.histogram(finite, BINS, (0.0, 1.0))
-    axes.bar(edges[:-1], counts, 1 / BINS, align="edge", color=_BAR, edgecolor=style.PAPER, linewidth=0.5)
+    axes.bar(
+        edges[:-1], counts, 1 / BINS, align="edge", color=style.BAR, edgecolor=style.PAPER, linewidth=0.5
+    )
     if len(finite):
         axes.axvline(float(finite.mean()), color=style.MARK, linewidth=1.0, label="mean")
     axes.set_xlim(0, 1)
@@ -118,7 +119,7 @@ def _list(
     lines: Sequence[str],
     marks: Sequence[str] = (),
 ) -> None:
-    canvas.heading(left, top + 8, heading[0])
+    canvas.heading(left, top + 8, heading[0], width)
     canvas.text(left, top + 22, heading[1], style.SMALL, style.MUTED, room=width)
     indent = 14 if marks else 0
     for row, line in enumerate(lines):
@@ -203,17 +204,22 @@ def shown_matrix(result: UnitsResult) -> tuple[NDArray[np.int64], NDArray[np.flo
 def _draw(result: UnitsResult) -> Figure:
     order, table, block = shown_matrix(result)
     rows = max(1, len(table))
-    zoom = max(1, min(_ZOOM, page.side(_SIDE) // rows))
+    narrow = page.narrow()
+    zoom = max(1, min(_ZOOM, (page.widest() - 90 if narrow else page.side(_SIDE)) // rows))
     side = rows * zoom
     numbered = block == 1 and zoom >= _TEXT_ROW
     label = int(words.width("0" * len(str(result.channels)), style.SMALL)) + 8 if numbered else 0
     left = MARGIN + label + _STRIP + 4
-    charts = left + max(side, page.side(_LEAST)) + _BETWEEN
-    paper = charts + _CHARTS + MARGIN
+    charts = MARGIN if narrow else left + max(side, page.side(_LEAST)) + _BETWEEN
+    # On a narrow page the charts stand below the matrix.
+    paper = page.widest() if narrow else charts + _CHARTS + MARGIN
+    room = paper - MARGIN - charts
     shown = _shown_charts(result)
     head = _header(result, len(order), block, paper)
     top = head.height + 18
-    groups, lists = top + side + 30, top + len(shown) * _CHART + 8
+    groups = top + side + 30
+    below = groups + _groups_height(result) + 24 if narrow else top
+    lists = below + len(shown) * _CHART + 8
     canvas = Canvas(paper, int(max(groups + _groups_height(result), lists + _lists_height(result))) + MARGIN)
     head.draw(canvas)
     canvas.heading(left, top - 8, "correlation of units")
@@ -231,9 +237,10 @@ def _draw(result: UnitsResult) -> Figure:
             x = left - _STRIP - 9
             canvas.text(x, middle, str(unit), style.SMALL, style.MUTED, ha="right", va="center_baseline")
     for place, (name, values, heading, notes) in enumerate(shown):
-        _draw_chart(canvas, (charts, top + place * _CHART, _CHARTS, _CHART), name, values, heading, notes)
-    _draw_groups(canvas, result, (MARGIN, groups), charts - _BETWEEN - MARGIN, GROUPS)
-    _draw_lists(canvas, result, (charts, lists), _CHARTS)
+        _draw_chart(canvas, (charts, below + place * _CHART, room, _CHART), name, values, heading, notes)
+    beside = room if narrow else charts - _BETWEEN - MARGIN
+    _draw_groups(canvas, result, (MARGIN, groups), beside, GROUPS)
+    _draw_lists(canvas, result, (charts, lists), room)
     return canvas.figure
 
 

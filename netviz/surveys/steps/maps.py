@@ -11,6 +11,7 @@ from torch import Tensor
 from netviz.engines import Progress
 from netviz.images import Photo
 from netviz.models import Layer
+from netviz.questions.maps.measure import scale_end
 from netviz.questions.maps.result import MapsResult
 from netviz.questions.opening import provenance, run_layers
 from netviz.questions.patches.run import open_run
@@ -111,5 +112,7 @@ def _maps_result(
         channels=layer.channels,
         image_name=photo.name,
         scale="each",
+        percentile=scale_end(layer),
         sort="index",
+        arrangement=str(layer.arrangement or ""),
     )

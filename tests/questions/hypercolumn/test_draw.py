@@ -4,7 +4,7 @@ import itertools
 import numpy as np
 import pytest
 
-from netviz.paper import style
+from netviz.paper import page, style
 from netviz.questions.drawing import figure
 from netviz.questions.hypercolumn.result import HypercolumnResult
 
@@ -108,3 +108,13 @@ def test_any_proportions(size):
         assert box.y1 <= height
     for a, b in itertools.combinations(boxes, 2):
         assert a.x1 <= b.x0 + 1 or b.x1 <= a.x0 + 1 or a.y1 <= b.y0 + 1 or b.y1 <= a.y0 + 1
+
+
+def test_on_a_narrow_page_two_pictures_stand_abreast_and_no_word_is_cut(monkeypatch):
+    monkeypatch.setattr(page, "widest", lambda: 450)
+    drawn = figure(make())
+    boxes = [image.get_window_extent() for image in drawn.axes[0].images[:6]]
+    assert len({round(box.x0) for box in boxes}) == 2
+    for one in drawn.axes[0].texts:
+        assert "\N{HORIZONTAL ELLIPSIS}" not in one.get_text()
+        assert one.get_window_extent().x1 <= 450

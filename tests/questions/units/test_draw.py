@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 
+from netviz.paper import page
 from netviz.paper.saving import save_figure
 from netviz.paper.style import rgb
 from netviz.questions.drawing import figure
@@ -156,3 +157,11 @@ def test_2048_units_are_means_of_blocks_and_fast(tmp_path):
     assert "the mean over 4×4 pairs" in texts(drawn)
     again = figure(load_result(result.save(tmp_path / "a.npz")))
     assert save_figure(again, tmp_path / "b.png").read_bytes() == first
+
+
+def test_on_a_narrow_page_charts_stand_below_the_matrix(monkeypatch):
+    monkeypatch.setattr(page, "widest", lambda: 450)
+    drawn = figure(make_units(correlation=correlated(9)))
+    fits(drawn)
+    assert drawn.bbox.width == pytest.approx(450)
+    assert chart(drawn, "sparsity").bbox.y1 < drawn.axes[0].images[0].get_window_extent().y0
