@@ -123,8 +123,8 @@ def block(
         canvas.values(values, box, scale, peaks[index])
         canvas.text(x, y + _LINE - 4, str(unit), style.LABEL, style.MUTED)
         end = f"{'±' if scale.low < 0 else 'max '}{words.number(peaks[index])}"
-        room = words.width(f"{unit}  ", style.LABEL) + words.width(end, style.SMALL)
-        if each and room <= grid.cell[1] - GAP:
+        taken = words.width(f"{unit}  ", style.LABEL) + words.width(end, style.SMALL)
+        if each and taken <= grid.cell[1] - GAP:
             canvas.text(x + grid.cell[1] - GAP, y + _LINE - 4, end, style.SMALL, style.FAINT, ha="right")
         boxes.append(box)
     canvas.frames(boxes)
