@@ -42,3 +42,39 @@ def test_results_pictures_and_pages_load_no_torch():
     assert len(found) > 60
     code = f"import sys\nfor name in {found}: __import__(name)\nassert not {{'torch', 'timm'}} & {{*sys.modules}}"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_commands_load_nothing_that_they_do_not_need():
+    """Only torch, torchvision's networks, and Matplotlib for a picture: others take as long as all the rest."""
+    heavy = {
+        "torch._dynamo",
+        "sympy",
+        "scipy",
+        "skimage",
+        "numba",
+        "onnx",
+        "timm",
+        "transformers",
+        "pandas",
+        "ray",
+    }
+    heavy |= {"matplotlib.pyplot", "matplotlib.backends.backend_pdf", "IPython", "jinja2"}
+    code = f"""
+import sys, warnings, numpy
+import netviz
+from netviz.images import Photo
+from netviz.models.torchvision_import import import_torchvision
+from netviz.paper.saving import encode_figure
+from netviz.questions.drawing import figure
+warnings.simplefilter("error", UserWarning)
+assert import_torchvision() is import_torchvision()
+warnings.simplefilter("ignore")
+model = netviz.load("resnet18", weights="none")
+netviz.layers(model)
+photo = Photo("grey.png", numpy.zeros((64, 64, 3), numpy.uint8))
+maps = netviz.maps(photo, layer="conv2", model=model, size=(64, 64))
+encode_figure(figure(maps))
+print(*sorted({heavy!r} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == []

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from netviz.capture.state import is_filled, slots_of
+from netviz.capture.tensors import ATOMS
 
 _N = TypeVar("_N", bound=nn.Module)
 
@@ -54,10 +55,20 @@ def _without_values(value: Any, memo: _Memo) -> Any:
         raise TypeError(f"{type(value).__name__} is TorchScript")
     if not isinstance(value, Tensor):
         return value
-    empty = torch.empty_like(value.detach(), device="meta")
+    empty = empty_like(value.detach())
     return (
         nn.Parameter(empty, requires_grad=value.requires_grad) if isinstance(value, nn.Parameter) else empty
     )
+
+
+def empty_like(tensor: Tensor) -> Tensor:
+    """Return a tensor of the same shape, type and layout on the meta device."""
+    plain = tensor.layout is torch.strided and not tensor.is_quantized and type(tensor) is Tensor
+    if plain and tensor.is_contiguous():
+        return torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
+    if plain and tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
+        return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+    return torch.empty_like(tensor, device="meta")
 
 
 def _with_values(value: Any, memo: _Memo) -> Any:
@@ -71,6 +82,8 @@ def _with_values(value: Any, memo: _Memo) -> Any:
 
 def _copied(value: Any, memo: _Memo, leaf: Callable[[Any, _Memo], Any]) -> Any:
     """Return a copy of modules, containers and functions that enclose such; of anything else what `leaf` makes."""
+    if type(value) in ATOMS:
+        return value
     if id(value) in memo:
         return memo[id(value)]
     if isinstance(value, Tensor | torch.jit.ScriptModule):

@@ -2,11 +2,12 @@
 
 import operator
 import random
+import sys
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
 from functools import cache, partial
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,12 +15,11 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from netviz.capture.tensors import tensors_in
+from netviz.capture.tensors import ATOMS, tensors_in
 
 _DEPTH = 2
 """How many plain objects are looked into, one within the other: a network may hold on to a whole program."""
 
-_ATOMS = frozenset((type(None), bool, int, float, complex, str, bytes, torch.Size, torch.dtype, torch.device))
 _CONTAINERS = frozenset((dict, OrderedDict, set, list, deque))
 _CLOSED = (type, ModuleType, BuiltinFunctionType)
 
@@ -58,7 +58,7 @@ class State:
                 kept = _bytes(buffer) if buffer.is_quantized else buffer.detach()
                 self._buffers[kept.dtype, kept.device].append(kept)
         self._values = {key: _joined(buffers) for key, buffers in self._buffers.items()}
-        self.guard = Guard(memory)
+        self.guard = (_HiddenGuard if "torch._dynamo" in sys.modules else Guard)(memory)
 
     @property
     def drew(self) -> bool:
@@ -120,7 +120,7 @@ class State:
                 kind = type(one)
                 if kind in _CONTAINERS and not one:
                     self._empty.append(one)
-                elif kind not in _ATOMS:
+                elif kind not in ATOMS:
                     todo.append((one, depth))
 
     def _members(self, thing: Any) -> Iterable[Any]:
@@ -178,6 +178,13 @@ class State:
 class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Copies what an operation is about to write to, if it lies in some memory, once; notes whether one is random."""
 
+    hidden: ClassVar[bool] = False
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return whether torch has its compiler not look into the class, for which it imports it."""
+        return cls.hidden
+
     def __init__(self, memory: set[int]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.memory = memory
@@ -207,6 +214,17 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
             key = storage._cdata
             if key in self.memory and key not in self.copies:
                 self.copies[key] = storage, storage.clone()  # type: ignore[no-untyped-call]
+
+
+class _HiddenGuard(Guard):  # type: ignore[no-untyped-call]
+    """A guard for where torch's compiler is there, and must not look into it."""
+
+    hidden = True
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return super().__torch_dispatch__(func, types, args, kwargs)
 
 
 @cache

@@ -13,7 +13,7 @@ from netviz.capture.copies import stand_in
 from netviz.capture.kinds import ALIASED, READS, UNSEEN, plain_name, writes
 from netviz.capture.operations import names
 from netviz.capture.outputs import named_tensors
-from netviz.capture.tensors import main_tensor, tensors_in, version_of
+from netviz.capture.tensors import main_tensor, tensor_table, tensors_in, version_of
 from netviz.capture.trace import require_values
 from netviz.capture.watch import Event, Key, evaluation, watch
 from netviz.models.model import unwrap
@@ -143,10 +143,10 @@ def record(
         network = stand_in(network)
     lists = _lists(original, network)
     with torch.no_grad(), evaluation(network):
-        recording = _follow(network, image, _Recording(network, keep, [], through), lists)
+        recording = _follow(network, image, _Recording(network, image.is_meta, keep, [], through), lists)
         if recording.strangers:
             # A tensor that no recorded function made: either it was there before, then it comes again, or not.
-            again = _Recording(network, keep, recording.strangers, through)
+            again = _Recording(network, image.is_meta, keep, recording.strangers, through)
             recording = _follow(network, image, again, lists)
     return recording.tape
 
@@ -227,6 +227,7 @@ class _Recording:
     def __init__(
         self,
         network: nn.Module,
+        shapes_only: bool,
         keep: bool,
         given: list[Tensor],
         through: Callable[[Node, list[torch.Size]], bool] | None = None,
@@ -238,19 +239,21 @@ class _Recording:
         self.through = through
         self.reached = {0}
         # Each living tensor that comes from the image: its number, and its version when it got that number.
-        self.known: Any = WeakTensorKeyDictionary()
+        self.known: Any = tensor_table(shapes_only)
         self.sharing: dict[int, list[int]] = {}
         self.versions: list[tuple[Tensor, int]] = []
         self.started = 0.0
         # Tensors that do not come from the image: those of the network, and what functions make of them.
-        self.constant: Any = WeakTensorKeyDictionary(dict.fromkeys(given))
+        self.constant: Any = tensor_table(shapes_only)
+        for tensor in given:
+            self.constant[tensor] = None
         self.autocast = _autocast()
         self.walked = False
         self.strangers: list[Tensor] = []
         # Memory of constants into which something of the image was written, by its address; kept alive.
         self.tainted: dict[int, Tensor] = {}
         # Tensors of whole numbers whose values are known, with their version then.
-        self.whole: Any = WeakTensorKeyDictionary()
+        self.whole: Any = tensor_table(shapes_only)
         self.lists: list[tuple[Tensor, int]] = []
 
     def fix(self, tensor: Tensor, values: Tensor) -> None:

@@ -2,17 +2,28 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+
+_T = TypeVar("_T")
+
+ATOMS = frozenset((type(None), bool, int, float, complex, str, bytes, torch.Size, torch.dtype, torch.device))
+"""Types of things that hold nothing else."""
+
+_PLAIN = frozenset((tuple, list))
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
     """Yield every tensor inside tuples, lists, dicts and dataclasses, in order."""
     if isinstance(value, Tensor):
         yield value
-    else:
+    elif type(value) in _PLAIN:
+        for item in value:
+            yield from tensors_in(item)
+    elif type(value) not in ATOMS:
         for _, item in entries(value) or ():
             yield from tensors_in(item)
 
@@ -67,6 +78,40 @@ def plain_values(tensor: Tensor) -> Tensor:
 def wide(tensor: Tensor) -> Tensor:
     """Return values as float64 on the CPU, in this order: Apple's devices (MPS) have no float64."""
     return tensor.cpu().double()
+
+
+class HeldTensors(Generic[_T]):
+    """Something for each of many tensors, found by the tensor itself; it keeps them alive.
+
+    For passes without values, where that takes no memory: several times as fast as torch's `WeakTensorKeyDictionary`,
+    whose interface this is, as far as it is used.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[int, tuple[Tensor, _T]] = {}
+
+    def __contains__(self, tensor: Tensor) -> bool:
+        return id(tensor) in self._held
+
+    def __getitem__(self, tensor: Tensor) -> _T:
+        return self._held[id(tensor)][1]
+
+    def __setitem__(self, tensor: Tensor, value: _T) -> None:
+        self._held[id(tensor)] = tensor, value
+
+    def get(self, tensor: Tensor, default: Any = None) -> Any:
+        """Return what is there for a tensor, or else the default."""
+        held = self._held.get(id(tensor))
+        return default if held is None else held[1]
+
+    def pop(self, tensor: Tensor) -> _T:
+        """Forget a tensor, and return what was there for it."""
+        return self._held.pop(id(tensor))[1]
+
+
+def tensor_table(shapes_only: bool) -> Any:
+    """Return an empty table from tensors: one that keeps them, if they have no values, or else a weak one."""
+    return HeldTensors() if shapes_only else WeakTensorKeyDictionary()
 
 
 def version_of(tensor: Tensor) -> int:

@@ -2,19 +2,19 @@
 
 import inspect
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from netviz.capture.copies import stand_in
 from netviz.capture.kinds import function_kind, module_kind
 from netviz.capture.layout import Dims, LostError, arrangement, channels_of, image_dims, laid_out, total
 from netviz.capture.operations import names
-from netviz.capture.tensors import main_tensor, tensors_in
+from netviz.capture.tensors import main_tensor, tensor_table, tensors_in
 from netviz.capture.watch import Event, evaluation, is_leaf, watch
 from netviz.errors import ModelError
 from netviz.models.layers import Arrangement, Kernel, Layer, LayerIndex
@@ -49,13 +49,13 @@ class _Trace:
 
     network: nn.Module
     size: tuple[int, int]
+    seen: Any
+    # Constants in the shape of something of the image, which may yet be filled with some of it.
+    blank: Any
     rows: list[Layer] = field(default_factory=list)
     chained: list[bool] = field(default_factory=list)
     ran: set[int] = field(default_factory=set)
-    seen: Any = field(default_factory=WeakTensorKeyDictionary)
     random: bool = False
-    # Constants in the shape of something of the image, which may yet be filled with some of it.
-    blank: Any = field(default_factory=WeakTensorKeyDictionary)
 
     def follow(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """Note, for every tensor that a function makes from the image, what its dimensions stand for."""
@@ -256,7 +256,8 @@ def brief(error: BaseException | None) -> str:
 def _follow(network: nn.Module, device: torch.device, shape: tuple[int, ...]) -> _Trace:
     if device.type == "meta":
         network = stand_in(network)
-    trace = _Trace(network, (shape[2], shape[3]))
+    meta = device.type == "meta"
+    trace = _Trace(network, (shape[2], shape[3]), tensor_table(meta), tensor_table(meta))
     image = torch.zeros(shape, device=device, dtype=network_dtype(network))
     trace.seen[image] = _Seen(image_dims(shape), True)
     with (
@@ -352,8 +353,8 @@ def _addressed(trace: _Trace) -> Sequence[Layer]:
     """Give every row a name of its own and the number of its calls."""
     taken = {name for name, _ in trace.network.named_modules()}
     rows: list[Layer] = []
+    calls = Counter((row.module, row.function) for row in trace.rows)
     for row in trace.rows:
-        same = [one for one in trace.rows if (one.module, one.function) == (row.module, row.function)]
         base = row.module if row.function is None else f"{row.module}.{row.function}".lstrip(".")
         name = base
         if row.function is not None or row.call:
@@ -363,6 +364,5 @@ def _addressed(trace: _Trace) -> Sequence[Layer]:
                 count += 1
                 name = f"{base}_{count}"
         taken.add(name)
-        calls = len(same)
-        rows.append(replace(row, name=name or row.type, calls=calls))
+        rows.append(replace(row, name=name or row.type, calls=calls[row.module, row.function]))
     return rows

@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
+from torch._C import DisableTorchFunction
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
@@ -13,6 +15,7 @@ from torch.utils.hooks import RemovableHandle
 
 from netviz.capture.kinds import function_name, plain_name
 from netviz.capture.operations import arguments
+from netviz.capture.shapes import ShapesAlone
 from netviz.capture.state import State
 
 
@@ -104,12 +107,19 @@ def evaluation(network: nn.Module) -> Iterator[State]:
     try:
         network.eval()
         mixes = any(map(_mixes_images, network.modules()))
-        yield state
+        # Below all that watches, which sees what a network calls.
+        with ShapesAlone() if _is_stand_in(network) else nullcontext():
+            yield state
     finally:
         watching.close()
         for handle in handles:
             handle.remove()
         state.give_back()
+
+
+def _is_stand_in(network: nn.Module) -> bool:
+    """Return whether a network has no values, or nothing that tells."""
+    return all(tensor.is_meta for tensor in chain(network.parameters(), network.buffers()))
 
 
 def _mixes_images(module: nn.Module) -> bool:
@@ -167,6 +177,9 @@ def watch(
     stack: list[tuple[str, nn.Module, list[str]]] = []
     counts: Counter[tuple[str, str | None]] = Counter()
 
+    # What only follows a pass calls no function that counts, not even to ask for a shape.
+    aside = nullcontext if every_function is None and recorder is None else DisableTorchFunction
+
     def start() -> None:
         stack.clear()
         counts.clear()
@@ -186,7 +199,8 @@ def watch(
                 if entered is module:
                     break
             key = next_key(name, None)
-            return tell(Event(key, module, (*args, *kwargs.values()), output, tuple(inside)))
+            with aside():
+                return tell(Event(key, module, (*args, *kwargs.values()), output, tuple(inside)))
 
         return hook
 
@@ -196,21 +210,23 @@ def watch(
         ) -> Any:
             if func is Tensor.__getitem__ and isinstance(args[1], str):
                 raise TypeError(f"it looks up {args[1]!r} in a tensor, so it takes dicts")
+            keywords = kwargs or {}
             if recorder is not None:
-                recorder.before(func, args, kwargs or {})
-            output = func(*args, **(kwargs or {}))
-            if recorder is not None:
-                recorder.after(func, stack[-1][0] if stack else "", args, kwargs or {}, output)
-            name = getattr(func, "__name__", "")
-            if every_function is not None:
-                every_function(plain_name(func), args, kwargs or {}, output)
-            known = function_name(name)
-            if not known or not stack:
-                return output
-            if len(stack) > 1 and is_leaf(stack[-1][1]):
-                stack[-1][2].append(known)
-                return output
-            replacement = tell(Event(next_key(stack[-1][0], known), func, args, output))
+                with aside():
+                    recorder.before(func, args, keywords)
+            output = func(*args, **keywords)
+            with aside():
+                if recorder is not None:
+                    recorder.after(func, stack[-1][0] if stack else "", args, keywords, output)
+                if every_function is not None:
+                    every_function(plain_name(func), args, keywords, output)
+                known = function_name(getattr(func, "__name__", ""))
+                if not known or not stack:
+                    return output
+                if len(stack) > 1 and is_leaf(stack[-1][1]):
+                    stack[-1][2].append(known)
+                    return output
+                replacement = tell(Event(next_key(stack[-1][0], known), func, args, output))
             return output if replacement is None else replacement
 
     handles: list[RemovableHandle] = []

@@ -45,13 +45,15 @@ def known_network(name: str, weights: str | Path, seed: int) -> Model:
 def torchvision_network(name: str, weights: str | Path, seed: int) -> Model:
     """Open a torchvision builder's network."""
     preprocessing, labels = named_facts(name, {})
-    arguments = {"transform_input": True} if name in NORMALIZING and str(weights) == "default" else {}
+    trained = str(weights) == "default"
+    doubts: tuple[str, ...] = () if trained else (UNTRAINED,)
+    arguments = {"transform_input": True} if name in NORMALIZING and trained else {}
+    # First of all the file: where there is none, no network is built in vain.
+    path, origin = (
+        _torchvision_file(name) if trained else (Path(), f"torchvision {name}, untrained, seed {seed}")
+    )
     network = build_torchvision(name, seed=seed, **arguments).eval()
-    doubts: tuple[str, ...] = (UNTRAINED,)
-    origin = f"torchvision {name}, untrained, seed {seed}"
-    if str(weights) == "default":
-        path, origin = _torchvision_file(name)
-        doubts = ()
+    if trained:
         state = read_checkpoint(path).state
         if state.keys() != network.state_dict().keys():
             # An old file may name or leave out some; what it is called today is known to `recognise`.

@@ -2,10 +2,10 @@
 
 import io
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-from matplotlib.backends import backend_mixed, backend_pdf
 from matplotlib.figure import Figure
 
 from netviz.errors import OutputError
@@ -124,9 +124,9 @@ def _print_pdf(figure: Figure, buffer: io.BytesIO, dpi: float, enlarged: float) 
     """Write a PDF as Matplotlib does, on a page that is larger by a factor, as all on it."""
     wide, high = figure.get_size_inches()
     before, figure.dpi = figure.dpi, 72
-    # These have no types.
-    pdf: Any = backend_pdf
-    mixed: Any = backend_mixed
+    # With fontTools, which only a PDF needs. These have no types.
+    pdf: Any = import_module("matplotlib.backends.backend_pdf")
+    mixed: Any = import_module("matplotlib.backends.backend_mixed")
     file = pdf.PdfFile(buffer, metadata=_METADATA[".pdf"])
     try:
         file.newPage(wide * enlarged, high * enlarged)

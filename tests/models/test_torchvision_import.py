@@ -1,6 +1,5 @@
 """torchvision is importable through one function, whether or not its compiled operators load."""
 
-import subprocess
 import sys
 import types
 
@@ -9,17 +8,6 @@ import pytest
 from netviz.errors import ModelError
 from netviz.models import torchvision_import
 from netviz.models.torchvision_import import import_torchvision
-
-
-def test_fresh_process_imports_without_a_warning() -> None:
-    code = (
-        "from netviz.models.torchvision_import import import_torchvision as i; tv = i(); "
-        "print(tv.models.resnet18.__name__, i() is tv)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout.strip()) == (0, "resnet18 True"), done.stderr
 
 
 @pytest.fixture
@@ -86,3 +74,43 @@ def test_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchvision", None)
     with pytest.raises(ModelError, match="pip install torchvision"):
         import_torchvision()
+
+
+@pytest.mark.usefixtures("without_torchvision")
+def test_the_stand_in_of_the_compiler_is_gone_and_asks_the_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("torch._dynamo", "torch._dynamo.utils"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    asked = {}
+
+    def modules() -> types.ModuleType:
+        from torch._dynamo.utils import is_compile_supported
+
+        asked["there"] = is_compile_supported
+        return types.ModuleType("torchvision")
+
+    monkeypatch.setattr(torchvision_import, "_modules", modules)
+    assert torchvision_import._import().__name__ == "torchvision"
+    assert not {"torch._dynamo", "torch._dynamo.utils"} & sys.modules.keys()
+    real = types.ModuleType("torch._dynamo.utils")
+    real.is_compile_supported = lambda device: device == "cpu"
+    monkeypatch.setitem(sys.modules, "torch._dynamo", types.ModuleType("torch._dynamo"))
+    monkeypatch.setitem(sys.modules, "torch._dynamo.utils", real)
+    assert asked["there"]("cpu")
+    assert not asked["there"]("meta")
+
+
+@pytest.mark.usefixtures("without_torchvision")
+def test_a_torchvision_that_wants_more_of_the_compiler_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("torch._dynamo", "torch._dynamo.utils"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    attempts = []
+
+    def modules() -> types.ModuleType:
+        attempts.append("torch._dynamo" in sys.modules)
+        if attempts == [True]:
+            raise ImportError("cannot import name 'more' from 'torch._dynamo'")
+        return types.ModuleType("torchvision")
+
+    monkeypatch.setattr(torchvision_import, "_modules", modules)
+    torchvision_import._import()
+    assert attempts == [True, False]
