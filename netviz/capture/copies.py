@@ -2,7 +2,7 @@
 
 import copy
 import operator
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from functools import partial
 from types import CellType, FunctionType, MethodType
@@ -95,8 +95,11 @@ def _copied(value: Any, memo: _Memo, leaf: Callable[[Any, _Memo], Any]) -> Any:
         for name, one in slots_of(value).items():
             object.__setattr__(made, name, _copied(one, memo, leaf))
     elif isinstance(value, dict):
-        memo[id(value)] = made = copy.copy(value)
-        made.update({key: _copied(one, memo, leaf) for key, one in value.items()})
+        # Modules hold many small ones of these types, for which `copy` is slow.
+        plain = type(value) is dict or (type(value) is OrderedDict and not vars(value))
+        memo[id(value)] = made = type(value)() if plain else copy.copy(value)
+        if value:
+            made.update({key: _copied(one, memo, leaf) for key, one in value.items()})
     elif isinstance(value, list | deque | set):
         memo[id(value)] = made = copy.copy(value)
         items = [_copied(one, memo, leaf) for one in value]

@@ -81,6 +81,8 @@ class Axis:
         """Return `first` and `last` of each of `count` positions."""
         if len(self.first) not in (1, count):
             raise LostError("of positions that were not followed")
+        if len(self.first) == count == len(self.last):
+            return self.first, self.last
         return np.broadcast_to(self.first, count), np.broadcast_to(self.last, count)
 
     def reading(
