@@ -124,7 +124,7 @@ def _print_pdf(figure: Figure, buffer: io.BytesIO, dpi: float, enlarged: float) 
     """Write a PDF as Matplotlib does, on a page that is larger by a factor, as all on it."""
     wide, high = figure.get_size_inches()
     before, figure.dpi = figure.dpi, 72
-    # With fontTools, which only a PDF needs. These have no types.
+    # With parts of fontTools that only a PDF needs. These have no types.
     pdf: Any = import_module("matplotlib.backends.backend_pdf")
     mixed: Any = import_module("matplotlib.backends.backend_mixed")
     file = pdf.PdfFile(buffer, metadata=_METADATA[".pdf"])
