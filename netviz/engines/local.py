@@ -11,9 +11,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from netviz.capture import preserved, sibling
+from netviz.capture.memory import kept_memory
 from netviz.engines.batches import Chunk, Source, load_chunk
 from netviz.engines.job import Accumulator, Job, Progress, Save, Tally
-from netviz.engines.memory import kept_memory
 from netviz.engines.runner import job_network, runner
 from netviz.errors import ImageError
 
