@@ -56,7 +56,7 @@ def compare(name: str, segments: int, runs: int) -> str:
     prepared = prepare(read_image(f"skimage:{name}").pixels, model.preprocessing)
     labels = segmented(prepared.image, segments)
     image = prepared.tensor
-    baseline = normalize(filled(prepared.image, labels, "blur"), model.preprocessing)
+    baseline = normalize(filled(prepared.image, "blur"), model.preprocessing)
     with torch.no_grad():
         chosen = int(network(image)[0].argmax())
     times: dict[str, list[float]] = {"plain": [], "batches": [], "windows": []}

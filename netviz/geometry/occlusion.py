@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from netviz.capture import capture, evaluation, unwrap
+from netviz.capture.memory import kept_memory
 from netviz.capture.tape import Tape, record
 from netviz.capture.tensors import main_tensor
 from netviz.capture.watch import Key, forward
@@ -161,7 +162,7 @@ def occlude(
     network = unwrap(network)
     if tape is None:
         tape = record(network, image, keep=True)
-    with torch.no_grad(), _running(network, layer) as run:
+    with torch.no_grad(), kept_memory(), _running(network, layer) as run:
         full = _FullPasses(run, image, baseline, tops, lefts, patch, focus)
         target = (
             tape.output if layer is None else tape.layers.get(Key(layer.module, layer.function, layer.call))

@@ -324,7 +324,8 @@ class Plan:
         self.tops, self.lefts = tops, lefts
         height, width = tape.shapes[0][-2:]
         image = (Span(tops, tops + patch[0], height), Span(lefts, lefts + patch[1], width))
-        spans = self._follow(tape, target, image, focus, share)
+        self._begin(tape, target, share)
+        spans = self._follow(image, focus)
         parts = [self._groups(axis, spans) for axis in range(2)]
         self.groups = [
             self._compile(some_rows, some_cols, spans)
@@ -345,16 +346,17 @@ class Plan:
                 found += group.count * share * planned.node.seconds
         return found
 
-    def _follow(
-        self, tape: Tape, target: int, image: Axes, focus: Box | None, share: float
-    ) -> dict[int, Axes]:
-        """Note what is to be computed, and return where each value can change."""
+    def _begin(self, tape: Tape, target: int, share: float) -> None:
+        """Note what is to be computed."""
         self.shapes, self.target, self.share = tape.shapes, target, share
         self.nodes = folded(_needed(tape, target), target)
         self.rules = {node.index: rule_for(node, tape.shapes) for node in self.nodes}
         self.readers = {number: node.index for node in self.nodes for number in node.inputs}
+
+    def _follow(self, image: Axes, focus: Box | None) -> dict[int, Axes]:
+        """Return where each value can change."""
         self.focus = focus
-        bounds = seen_by(self.nodes, self.rules, target, focus)
+        bounds = seen_by(self.nodes, self.rules, self.target, focus)
         return follow(self.nodes, self.rules, self.shapes, image, bounds)
 
     def _picked(self, spans: dict[int, Axes], rows: Ints, cols: Ints) -> dict[int, Axes]:

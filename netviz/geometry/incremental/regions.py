@@ -4,6 +4,7 @@ As for an occluder on a grid, only windows around each change are computed; but 
 anywhere, a row and a column for each, and inside of a window only the region's own pixels change.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from netviz.capture.tape import Tape
-from netviz.geometry.incremental.plan import LEAST, SHARE, Axes, Plan, Take, Tracks, shares_of, split
+from netviz.geometry.incremental.plan import LEAST, SHARE, Axes, Group, Plan, Take, Tracks, shares_of, split
 from netviz.geometry.incremental.rules import Local
-from netviz.geometry.incremental.run import Batch
+from netviz.geometry.incremental.run import Batch, Made, at_once
 from netviz.geometry.incremental.windows import Ints, Span, groups
 
 GROUPS = 6
@@ -84,11 +85,22 @@ class RegionPlan(Plan):
     """
 
     def __init__(self, tape: Tape, target: int, labels: NDArray[np.integer], regions: Sequence[int]) -> None:
-        self.labels, self.regions = labels, np.array(regions, dtype=np.int64)
-        boxes = np.array([_box(labels == region) for region in regions], dtype=np.int64)
-        height, width = labels.shape
+        self._begin(tape, target, SHARE)
+        self.labels = labels
+        self._arrange(regions)
+
+    def only(self, regions: Sequence[int]) -> "RegionPlan":
+        """Return a plan of other regions of the same image."""
+        other = copy.copy(self)
+        other._arrange(regions)
+        return other
+
+    def _arrange(self, regions: Sequence[int]) -> None:
+        self.regions = np.array(regions, dtype=np.int64)
+        boxes = np.array([_box(self.labels == region) for region in regions], dtype=np.int64)
+        height, width = self.labels.shape
         image = (Span(boxes[:, 0], boxes[:, 2], height), Span(boxes[:, 1], boxes[:, 3], width))
-        spans = self._follow(tape, target, image, None, SHARE)
+        spans = self._follow(image, None)
         one = np.zeros(1, dtype=np.int64)
         self.groups = [
             self._compile(some, one, spans)
@@ -121,38 +133,81 @@ class RegionPlan(Plan):
         return groups(np.stack(sizes, axis=1), np.array(weights), most)
 
 
-def run_regions(
-    plan: RegionPlan, values: Sequence[Tensor], baseline: Tensor, read: Callable[[Tensor], Tensor]
-) -> Tensor:
-    """Compute a plan's target with each of its regions replaced.
+class Clean:
+    """The values of a network on an image of which one region after the other is replaced for good.
 
     Parameters
     ----------
-    plan : RegionPlan
-        Made from a tape of the same network on an image of the same size.
     values : sequence of Tensor
-        The values that the tape kept on this image.
+        The values that a tape kept on this image; `replace` writes to them.
     baseline : Tensor of shape (1, C, H, W)
         What a replaced region shows.
-    read : callable
-        Gets the target for a batch of regions, (P, …), and returns what is wanted of it, (P, …).
-
-    Returns
-    -------
-    Tensor of shape (regions, …)
-        What `read` gave, in the order of the plan's regions.
-
-    Raises
-    ------
-    UnfollowableError
-        If a function cannot be called again.
     """
-    bases: dict[tuple[int, float], Tensor] = {}
-    with torch.no_grad():
-        found = [read(_Regions(plan, group, values, baseline, bases).run()) for group in plan.groups]
-        together = torch.cat(found)
-        order = np.concatenate([group.rows for group in plan.groups])
-        return together[torch.from_numpy(np.argsort(order)).to(together.device)]
+
+    def __init__(self, values: Sequence[Tensor], baseline: Tensor) -> None:
+        self.values, self.baseline = list(values), baseline
+        self.bases: dict[tuple[int, float], Tensor] = {}
+
+    def judge(self, plan: RegionPlan, read: Callable[[Tensor], Tensor]) -> Tensor:
+        """Compute a plan's target with each of its regions replaced, and leave everything as it is.
+
+        Parameters
+        ----------
+        plan : RegionPlan
+            Made from a tape of the same network on an image of the same size.
+        read : callable
+            Gets the target for a batch of regions, (P, …), and returns what is wanted of it, (P, …).
+
+        Returns
+        -------
+        Tensor of shape (regions, …)
+            What `read` gave, in the order of the plan's regions.
+
+        Raises
+        ------
+        UnfollowableError
+            If a function cannot be called again.
+        """
+
+        def work(group: Group) -> Tensor:
+            return read(self._batch(plan, group).run())
+
+        with torch.no_grad():
+            found = list(at_once(work, plan.groups, self.baseline.device))
+            together = torch.cat([one for _, one in found])
+            order = np.concatenate([group.rows for group, _ in found])
+            return together[torch.from_numpy(np.argsort(order)).to(together.device)]
+
+    def replace(self, plan: RegionPlan) -> None:
+        """Replace the one region of a plan for good: of every value only what that can change is computed again."""
+        with torch.no_grad():
+            for group in plan.groups:
+                self._batch(plan, group, self._paste).run()
+
+    def _batch(self, plan: RegionPlan, group: Group, made: Made | None = None) -> "_Regions":
+        return _Regions(plan, group, self.values, self.baseline, self.bases, made)
+
+    def _paste(self, number: int, made: Tensor, tracks: Tracks | None) -> None:
+        value = self.values[number]
+        if not value.numel() or value.ndim < 4:
+            return  # no window is taken from it
+        if 0 in value.stride():
+            value = self.values[number] = value.clone()
+        rows = cols = slice(None)
+        if tracks is not None:
+            rows, cols = (slice(int(one.starts[0]), int(one.starts[0]) + one.size) for one in tracks)
+        value[..., rows, cols] = made
+        for (known, _), base in self.bases.items():
+            if known == number:
+                inner = made[0].flatten(0, -3).permute(1, 2, 0)
+                base[:-1].view(*value.shape[-2:], -1)[rows, cols] = inner
+
+
+def run_regions(
+    plan: RegionPlan, values: Sequence[Tensor], baseline: Tensor, read: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Compute a plan's target with each of its regions replaced; see `Clean.judge`."""
+    return Clean(values, baseline).judge(plan, read)
 
 
 @dataclass

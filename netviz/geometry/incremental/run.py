@@ -1,8 +1,10 @@
 """Running a plan: windows and whole maps, batch after batch of positions."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -51,10 +53,12 @@ def run_plan(
     result: Tensor | None = None
     done, total = 0, len(plan.tops) * len(plan.lefts)
     bases: dict[tuple[int, float], Tensor] = {}
+
+    def work(group: Group) -> Tensor:
+        return read(Batch(plan, group, values, baseline, bases).run())
+
     with torch.no_grad():
-        for group in plan.groups:
-            batch = Batch(plan, group, values, baseline, bases)
-            found = read(batch.run())
+        for group, found in at_once(work, plan.groups, baseline.device):
             found = found.reshape(len(group.rows), len(group.cols), *found.shape[1:])
             if result is None:
                 result = found.new_empty((len(plan.tops), len(plan.lefts), *found.shape[2:]))
@@ -67,6 +71,37 @@ def run_plan(
     return result
 
 
+def at_once(
+    work: Callable[[Group], Tensor], groups: Sequence[Group], device: torch.device
+) -> Iterator[tuple[Group, Tensor]]:
+    """Yield each group of positions with what was found for it, in any order.
+
+    On a CPU several are under way at once, each on one thread: what is computed of one layer is too little to share.
+    """
+    cores = torch.get_num_threads()
+    # Autocast is known to the thread alone that asked for it.
+    if device.type != "cpu" or min(cores, len(groups)) == 1 or torch.is_autocast_enabled("cpu"):
+        yield from ((group, work(group)) for group in groups)
+        return
+
+    def alone(group: Group) -> tuple[Group, Tensor]:
+        torch.set_num_threads(1)
+        with torch.no_grad():
+            return group, work(group)
+
+    pool = ThreadPoolExecutor(min(cores, len(groups)))
+    try:
+        for done in as_completed([pool.submit(alone, group) for group in groups]):
+            yield done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(cores)
+
+
+Made: TypeAlias = Callable[[int, Tensor, Tracks | None], None]
+"""Gets the number of a value, what it became, and where that lies: windows, or None for whole maps."""
+
+
 @dataclass
 class Batch:
     """One group of positions on its way through the network."""
@@ -76,6 +111,7 @@ class Batch:
     values: Sequence[Tensor]
     baseline: Tensor
     bases: dict[tuple[int, float], Tensor]
+    made: Made | None = None
     windows: dict[int, Tensor] = field(default_factory=dict)
     whole: dict[int, Tensor] = field(default_factory=dict)
     # Values whose memory nothing else uses: a function that works in place may have it.
@@ -89,12 +125,14 @@ class Batch:
     def run(self) -> Tensor:
         """Return the target for every position, (P, …)."""
         self.windows[0] = self.changed(self.group.image)
+        self._tell((0,), self.group.image)
         for planned in self.group.nodes:
             made = self._on_whole(planned) if planned.tracks is None else self._on_windows(planned)
             kept = self.whole if planned.tracks is None else self.windows
             if len(made) != len(planned.node.outputs):
                 raise UnfollowableError(f"{planned.node.name} in {planned.node.module or 'the network'}")
             kept.update(zip(planned.node.outputs, made, strict=True))
+            self._tell(planned.node.outputs, planned.tracks)
             for number in planned.node.inputs:
                 if self._last(number, planned.node):
                     self.windows.pop(number, None)
@@ -107,6 +145,11 @@ class Batch:
             top, left, bottom, right = self.plan.focus
             found = found[..., top:bottom, left:right]
         return found
+
+    def _tell(self, numbers: Sequence[int], tracks: Tracks | None) -> None:
+        if self.made is not None:
+            for number in numbers:
+                self.made(number, (self.whole if tracks is None else self.windows)[number], tracks)
 
     def changed(self, tracks: Tracks) -> Tensor:
         """Return the windows of the image: the baseline inside of the occluder, else the image."""

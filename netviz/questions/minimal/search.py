@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from netviz.capture import evaluation, unwrap
+from netviz.capture.memory import kept_memory
 from netviz.capture.tape import record
 from netviz.capture.tensors import main_tensor
 from netviz.capture.watch import forward
 from netviz.geometry.incremental.plan import UnfollowableError
-from netviz.geometry.incremental.regions import RegionPlan, run_regions
+from netviz.geometry.incremental.regions import Clean, RegionPlan
 from netviz.geometry.incremental.rules import local
 from netviz.geometry.occlusion import TOLERANCE
 from netviz.questions.classes import class_scores
@@ -109,7 +110,7 @@ def search(
     scores: list[float] = []
     predictions: list[int] = []
     evaluations, why, total = 0, "" if incremental else "it was asked for", len(left)
-    with torch.no_grad(), evaluation(network):
+    with torch.no_grad(), kept_memory(), evaluation(network):
         if incremental:
             judge = Windows(network, baseline, labels, foretell)
             why = _problem(judge, full, image, left)
@@ -169,31 +170,40 @@ class FullPasses:
 
 @dataclass
 class Windows:
-    """Judges by computing again only what a segment can change."""
+    """Judges by computing again only what a segment can change.
+
+    The image is recorded once: of what a removal changes, the new values are computed in the same way.
+    """
 
     network: nn.Module
     baseline: Tensor
     labels: Labels
     foretell: Callable[[float], None] | None = None
-    planned: list[int] = field(default_factory=list)
     plan: RegionPlan | None = None
+    clean: Clean | None = None
+    left: list[int] = field(default_factory=list)
 
     def __call__(self, image: Tensor, segments: Sequence[int]) -> Tensor:
-        """Return the scores of all classes, (len(segments), classes)."""
-        tape = record(self.network, image, keep=True, through=local)
-        if tape.output is None:
-            raise UnfollowableError("the output does not come from functions of the image")
-        stale = self.plan is None or self.plan.shapes != tape.shapes
-        if stale or len(segments) < AGAIN * len(self.planned):
-            self.planned = list(segments)
-            first = self.plan is None
-            self.plan = RegionPlan(tape, tape.output, self.labels, self.planned)
-            if first and self.foretell is not None:
+        """Return the scores of all classes, (len(segments), classes).
+
+        After the first call the image is that of the call before, without the segment that is missing now.
+        """
+        if self.plan is None or self.clean is None:
+            tape = record(self.network, image, keep=True, through=local)
+            if tape.output is None:
+                raise UnfollowableError("the output does not come from functions of the image")
+            self.plan = RegionPlan(tape, tape.output, self.labels, segments)
+            self.clean = Clean(tape.values, self.baseline)
+            if self.foretell is not None:
                 # The first removal looks at all segments, the last at one.
                 self.foretell(self.plan.seconds * (len(segments) + 1) / 2)
-        assert self.plan is not None
-        found = run_regions(self.plan, tape.values, self.baseline, class_scores)
-        places = {segment: place for place, segment in enumerate(self.planned)}
+        for gone in sorted(set(self.left) - set(segments)):
+            self.clean.replace(self.plan.only([gone]))
+        self.left = list(segments)
+        if len(segments) < AGAIN * len(self.plan.regions):
+            self.plan = self.plan.only(segments)
+        found = self.clean.judge(self.plan, class_scores)
+        places = {segment: place for place, segment in enumerate(self.plan.regions.tolist())}
         return found[[places[segment] for segment in segments]]
 
 

@@ -5,7 +5,8 @@ from torch import Tensor, nn
 
 from netviz.capture.tape import record
 from netviz.geometry.incremental.plan import UnfollowableError
-from netviz.geometry.incremental.regions import RegionPlan, run_regions
+from netviz.geometry.incremental.regions import Clean, RegionPlan, run_regions
+from netviz.geometry.incremental.rules import local
 
 
 class Varied(nn.Module):
@@ -59,6 +60,34 @@ def test_equals_full_passes(size, count):
     with torch.no_grad():
         last = network(torch.where(torch.from_numpy(labels == chosen[-1]), baseline, other))
     torch.testing.assert_close(found[-1:], last, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_regions_replaced_for_good(cores):
+    torch.manual_seed(0)
+    network = Varied().eval()
+    image, baseline = torch.randn(1, 3, 48, 48), torch.randn(1, 3, 48, 48)
+    labels = regions(48, 48, 12)
+    tape = record(network, image, keep=True, through=local)
+    plan = RegionPlan(tape, tape.output, labels, list(range(12)))
+    clean = Clean(tape.values, baseline)
+    before = torch.get_num_threads()
+    torch.set_num_threads(cores)
+    try:
+        for gone in (0, 7):
+            clean.judge(plan, lambda scores: scores)
+            clean.replace(plan.only([gone]))
+            image = torch.where(torch.from_numpy(labels == gone), baseline, image)
+        left = [one for one in range(12) if one not in (0, 7)]
+        found = clean.judge(plan.only(left), lambda scores: scores)
+        assert torch.get_num_threads() == cores
+    finally:
+        torch.set_num_threads(before)
+    with torch.no_grad():
+        expected = torch.cat(
+            [network(torch.where(torch.from_numpy(labels == one), baseline, image)) for one in left]
+        )
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
 def test_what_cannot_be_followed_is_said():
