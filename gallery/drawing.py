@@ -177,7 +177,7 @@ def side_by_side(drawn: Pixels) -> Pixels:
     count, height, width, _ = drawn.shape
     rows = math.ceil(count / COLUMNS)
     cells = np.empty((rows * COLUMNS, height, width, 3), dtype=np.uint8)
-    cells[:] = style.rgb(style.PAPER)
+    tiles.fill(cells, style.rgb(style.PAPER))
     cells[:count] = drawn
     joined: Pixels = (
         cells.reshape(rows, COLUMNS, height, width, 3)

@@ -15,7 +15,7 @@ from netviz.images.read import read_image
 from netviz.paper import style
 from netviz.paper.raster import encode_jpeg
 from netviz.paper.tiles import lay_out
-from netviz.questions.patches.tiles import outline
+from netviz.questions.patches.outlines import outline
 from netviz.results.survey import ConceptsRecord, MasksRecord
 
 from ..addresses import Addresses
@@ -168,8 +168,9 @@ def _outlined(image: Pixels, mask: NDArray[np.bool_]) -> Pixels:
     """Darken an image outside of a mask of another size, and draw the border between."""
     small = Image.fromarray(mask.astype(np.float32)).resize(image.shape[1::-1], Image.Resampling.BILINEAR)
     drawn: Pixels = image.copy()
-    everywhere = np.ones(image.shape[:2], dtype=np.bool_)
-    outline(drawn, everywhere, np.asarray(small, dtype=np.float64) - 0.5, everywhere)
+    height, width = image.shape[:2]
+    everywhere = np.ones((height, width), dtype=np.bool_)
+    outline(drawn, (0, 0, height, width), np.asarray(small, dtype=np.float64) - 0.5, everywhere)
     return drawn
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from netviz.paper import style
 from netviz.paper.raster import encode_jpeg, encode_png
+from netviz.paper.tiles import fill
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.patches.run import read_patches
 from netviz.questions.patches.sheet import PatchSheet, patch_sheet
@@ -307,7 +308,7 @@ def preview_tiles(sheet: PatchSheet) -> Pixels:
     across = min(2, shown)
     down = math.ceil(shown / across)
     tiles = np.empty((len(cut), down * across, SMALL + 2, SMALL + 2, 3), dtype=np.uint8)
-    tiles[:] = style.rgb(style.PAPER)
+    fill(tiles, style.rgb(style.PAPER))
     tiles[:, :shown, 1:-1, 1:-1] = small
     joined: Pixels = (
         tiles.reshape(len(cut), down, across, SMALL + 2, SMALL + 2, 3)

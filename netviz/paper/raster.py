@@ -1,6 +1,7 @@
 """Pixels as small PNG and JPEG files: the same pixels give the same bytes, and no metadata is stored."""
 
 import io
+import threading
 from typing import Final
 
 import numpy as np
@@ -50,7 +51,7 @@ def encode_png(pixels: Pixels) -> bytes:
     if found is None:
         return _save(image, None)
     colours = np.array(sorted(colour for _, colour in found), dtype=np.uint8)
-    number = np.zeros(1 << 24, dtype=np.uint8)
+    number = _numbers()
     number[_packed(colours)] = np.arange(len(colours))
     indexed = Image.fromarray(number[_packed(pixels)])
     indexed.putpalette(colours.tobytes())
@@ -86,6 +87,17 @@ def encode_jpeg(
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality, subsampling=2 if coarse else 0, optimize=optimize)
     return buffer.getvalue()
+
+
+_kept = threading.local()
+
+
+def _numbers() -> NDArray[np.uint8]:
+    """Return room for a number for every colour, with whatever was in it; made once for each thread."""
+    room: NDArray[np.uint8] | None = getattr(_kept, "room", None)
+    if room is None:
+        room = _kept.room = np.empty(1 << 24, dtype=np.uint8)
+    return room
 
 
 def _grey(pixels: Pixels) -> Pixels | None:

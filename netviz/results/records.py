@@ -8,6 +8,7 @@ its default.
 
 import dataclasses
 import sys
+from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
@@ -75,7 +76,7 @@ def from_json(kind: Any, value: Any, folder: Path, name: str = "") -> Any:
     if is_typeddict(kind) and isinstance(value, dict):
         return _dictionary(kind, value, folder, name)
     if hasattr(kind, "_fields") and isinstance(value, list | tuple):
-        known = get_type_hints(kind)
+        known = type_hints(kind)
         if len(value) == len(known):
             return kind(
                 *(
@@ -108,8 +109,18 @@ def from_json(kind: Any, value: Any, folder: Path, name: str = "") -> Any:
     raise ValueError(f"{name or 'it'} is {_short(value)}, {_expected(kind)}")
 
 
+def type_hints(kind: Any, extras: bool = False) -> dict[str, Any]:
+    """Return the types of the parts of a record, a result or a named tuple; each is looked at once."""
+    return _type_hints(kind, extras)
+
+
+@cache
+def _type_hints(kind: Any, extras: bool) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=extras)
+
+
 def _dictionary(kind: Any, value: dict[str, Any], folder: Path, name: str) -> dict[str, Any]:
-    hints = get_type_hints(kind)
+    hints = type_hints(kind)
     for key in kind.__required_keys__:
         if key not in value:
             raise ValueError(f"{name}[{key!r}] is missing")
@@ -119,7 +130,7 @@ def _dictionary(kind: Any, value: dict[str, Any], folder: Path, name: str) -> di
 
 
 def _record(kind: Any, value: dict[str, Any], folder: Path, name: str) -> Any:
-    hints = get_type_hints(kind, include_extras=True)
+    hints = type_hints(kind, extras=True)
     found = {}
     for field in dataclasses.fields(kind):
         called = f"{name}.{field.name}" if name else field.name

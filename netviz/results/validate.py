@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 import numpy as np
-from typing_extensions import get_type_hints
 
 from netviz.results.base import Arrays, Result
-from netviz.results.records import from_json
+from netviz.results.records import from_json, type_hints
 
 R = TypeVar("R", bound=Result)
 
@@ -57,7 +56,7 @@ def build(cls: type[R], facts: Mapping[str, Any], arrays: Arrays) -> R:
     ValueError
         If something is missing or does not fit, naming the array or fact.
     """
-    hints = get_type_hints(cls)
+    hints = type_hints(cls)
     values: dict[str, Any] = {}
     rest = dict(arrays)
     others = ""
@@ -86,7 +85,7 @@ def _problem(result: Result) -> str:
     An array has the kind of numbers that its annotation names (of any precision), and the axes and numbers that its
     class declares; so has a fact, whose type is told before.
     """
-    hints = get_type_hints(type(result))
+    hints = type_hints(type(result))
     values = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
     # What an axis may be called by: a number, or the entries of a tuple.
     lengths = {name: len(value) for name, value in values.items() if isinstance(value, tuple)}

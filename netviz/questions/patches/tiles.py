@@ -12,9 +12,10 @@ from PIL import Image
 
 from netviz.errors import ImageError, OutputError
 from netviz.images.read import as_shown, read_image
-from netviz.interpolation import linear_weights
 from netviz.paper import style, words
 from netviz.paper.scales import Pixels
+from netviz.paper.tiles import fill
+from netviz.questions.patches.outlines import Reading, outline, read_cells
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.patches.run import bands_shown, image_names
 
@@ -113,12 +114,11 @@ class Frame:
             inner=(inner_top, inner_left, inner_bottom, inner_right),
         )
 
-    def draw(self, image: Pixels) -> tuple[Pixels, NDArray[np.bool_]]:
-        """Return the tile, shape (side, side, 3), and where it shows the image, shape (side, side)."""
-        tile = np.empty((self.side, self.side, 3), dtype=np.uint8)
-        tile[:] = style.rgb(style.PAPER)
-        top, left, bottom, right = self.drawn
-        tile[top:bottom, left:right] = hatching(self.side)[top:bottom, left:right]
+    def draw(self, image: Pixels, tile: Pixels) -> None:
+        """Draw into a tile of paper, shape (side, side, 3)."""
+        if self.beyond:
+            top, left, bottom, right = self.drawn
+            tile[top:bottom, left:right] = hatching(self.side)[top:bottom, left:right]
         first, begin, last, end = self.box
         cut = image[first:last, begin:end]
         top, left, bottom, right = self.inner
@@ -131,31 +131,26 @@ class Frame:
             # Pillow widens the filter when it reduces: every pixel of the original counts.
             scaled = np.asarray(Image.fromarray(cut).resize(size, Image.Resampling.BICUBIC))
         tile[top:bottom, left:right] = scaled
-        inside = np.zeros((self.side, self.side), dtype=np.bool_)
-        inside[top:bottom, left:right] = True
-        return tile, inside
 
     def map_values(
         self, result: PatchesResult, unit: int, place: int
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Return a unit's map, as shares of the score, at every pixel of the tile, and where it is known.
 
-        A cell's value stands at its centre; between centres it is interpolated linearly. Beyond the outermost it goes
-        on unchanged, for a whole cell: a box holds a little more than the field where the image was resized.
+        Between the centres of cells it is interpolated linearly.
         """
-        cells = result.maps[unit, place].astype(np.float64)
+        cells = result.maps[unit, place]
         ends = result.maps_box[unit, place].tolist()
-        weights = []
-        known = []
-        for axis in range(2):
-            first, last = float(ends[axis]), float(ends[axis + 2])
-            at = self.origin[axis] + (np.arange(self.side) + 0.5) / self.zoom
-            length = max(last - first, 1.0)
-            step = length / cells.shape[axis]
-            weights.append(linear_weights((at - first) / length * cells.shape[axis] - 0.5, cells.shape[axis]))
-            known.append((at >= first - step / 2) & (at <= first + length + step / 2))
-        values: NDArray[np.float64] = weights[0] @ cells @ weights[1].T
-        return values, np.outer(*known)
+        rows, columns = (
+            Reading.of(
+                self.origin[axis] + (np.arange(self.side) + 0.5) / self.zoom,
+                float(ends[axis]),
+                float(ends[axis + 2]),
+                cells.shape[axis],
+            )
+            for axis in range(2)
+        )
+        return read_cells(cells, rows, columns), rows.known[:, None] & columns.known
 
 
 @lru_cache(maxsize=8)
@@ -175,7 +170,6 @@ LEVEL: Final = 0.995
 """Above which quantile of its values a unit's map is outlined (Bau et al. 2017, section 2.2)."""
 SHARE: Final = 0.5
 """The share of the score that takes its place where that quantile tells nothing apart."""
-_DIM: Final = 0.65
 
 
 class RunImages:
@@ -295,13 +289,12 @@ def cut_tiles(
     Tiles
     """
     count, top = len(units), min(top or result.image.shape[1], result.image.shape[1])
-    pixels = np.empty((count, top, side, side, 3), dtype=np.uint8)
-    pixels[:] = style.rgb(style.PAPER)
+    pixels = _paper(count, top, side)
     missing = np.zeros((count, top), dtype=np.bool_)
     drawn = np.zeros((count, top, 4), dtype=np.int64)
     drawn[..., 2:] = side
-    total = np.zeros((count, side, side, 3))
-    seen = np.zeros((count, side, side), dtype=np.int64)
+    total = np.zeros((count if mean else 0, side, side, 3))
+    seen = np.zeros(total.shape[:-1], dtype=np.int64)
     chosen = np.where(result.shown, result.image, -1)[list(units), :top]
     reasons = []
     read = outlined = halved = margins = 0
@@ -315,26 +308,28 @@ def cut_tiles(
         for row, place in entries:
             unit = units[row]
             frame = Frame.of(result.box[unit, place], result.margin[unit, place] * kept, side)
-            tile, inside = frame.draw(image)
+            tile = pixels[row, place]
+            frame.draw(image, tile)
             if mean:
-                total[row] += np.where(inside[..., None], tile, 0)
-                seen[row] += inside
+                first, left, bottom, right = frame.inner
+                inner = slice(first, bottom), slice(left, right)
+                total[row][inner] += tile[inner]
+                seen[row][inner] += 1
             limit = None if thresholds is not None else threshold(result, unit, place)
             if thresholds is not None:
-                outline(tile, inside, *_above(result, frame, unit, place, float(thresholds[unit])))
+                outline(tile, frame.inner, *_above(result, frame, unit, place, float(thresholds[unit])))
                 outlined += 1
             elif limit is not None:
                 values, known = frame.map_values(result, unit, place)
-                outline(tile, inside, values - limit[0], known)
+                outline(tile, frame.inner, values - limit[0], known)
                 outlined += 1
                 halved += limit[1]
             margins += frame.beyond
-            pixels[row, place] = tile
             drawn[row, place] = frame.drawn
     return Tiles(
         units=tuple(units),
         pixels=pixels,
-        mean=_mean(total, seen),
+        mean=_mean(total, seen) if mean else _paper(count, side),
         missing=missing,
         filled=chosen >= 0,
         drawn=drawn,
@@ -430,41 +425,15 @@ def _above(
     return np.where(above > 0, above, np.minimum(above, -1e-6)), known
 
 
-def outline(
-    tile: Pixels, inside: NDArray[np.bool_], above: NDArray[np.float64], known: NDArray[np.bool_]
-) -> None:
-    """Darken a tile, in place, where `above` is negative or not known, and draw the border between as a line.
-
-    Parameters
-    ----------
-    tile : ndarray of uint8, shape (side, side, 3)
-    inside : ndarray of bool, shape (side, side)
-        Where the tile shows the image: only that is changed.
-    above : ndarray of float64, shape (side, side)
-    known : ndarray of bool, shape (side, side)
-    """
-    height, width = _slope(above), _slope(above.T).T
-    distance = (above / np.maximum(np.sqrt(height * height + width * width), 1e-9)).astype(np.float32)
-    lit = np.clip(distance + np.float32(0.5), 0, 1) * known
-    line = np.clip(np.float32(1.3) - np.abs(distance), 0, 1) * known
-    # Darkened, then mixed with the line's colour.
-    kept = (1 - line) * (np.float32(_DIM) + np.float32(1 - _DIM) * lit)
-    colours = tile * kept[..., None]
-    colours += line[..., None] * np.array(style.rgb(style.OUTLINE), dtype=np.float32)
-    np.copyto(tile, np.rint(colours, out=colours).astype(np.uint8), where=inside[..., None])
-
-
-def _slope(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the gradient along the first axis, as `numpy.gradient` defines it, without its overhead."""
-    slope = np.empty_like(values)
-    np.subtract(values[2:], values[:-2], out=slope[1:-1])
-    slope[1:-1] *= 0.5
-    slope[0], slope[-1] = values[1] - values[0], values[-1] - values[-2]
-    return slope
-
-
 def _name(images: Images, number: int) -> str:
     return images.name(number) if isinstance(images, RunImages) and number >= 0 else f"image {number}"
+
+
+def _paper(*shape: int) -> Pixels:
+    """Return empty tiles; the last number is their side."""
+    pixels = np.empty((*shape, shape[-1], 3), dtype=np.uint8)
+    fill(pixels, style.rgb(style.PAPER))
+    return pixels
 
 
 def _mean(total: NDArray[np.float64], seen: NDArray[np.int64]) -> Pixels:

@@ -1,0 +1,149 @@
+"""Where a unit's map is high in a tile: the rest darkened, the border a line. Machine code, where Numba is there."""
+
+import importlib.util
+import itertools
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netviz.interpolation import between
+from netviz.paper import style
+from netviz.paper.scales import Pixels
+
+_DIM: Final = 0.65
+_WIDTH: Final = 1.3
+_FLAT: Final = 1e-9
+
+MANY: Final = 5000
+"""Tiles that NumPy outlines: importing Numba takes as long as it spares on so many."""
+
+Floats = NDArray[np.float64]
+
+
+class Reading(NamedTuple):
+    """How the pixels of a tile read a map along one axis: linearly, between two of its cells.
+
+    Attributes
+    ----------
+    low, high : ndarray of int, shape (side,)
+        The cell before a pixel and the one after.
+    share : ndarray of float64, shape (side,)
+        How far the pixel lies from the first to the second, 0 … 1.
+    known : ndarray of bool, shape (side,)
+        Whether the map tells of it.
+    """
+
+    low: NDArray[np.intp]
+    high: NDArray[np.intp]
+    share: Floats
+    known: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, places: NDArray[np.floating[Any]], first: float, last: float, cells: int) -> "Reading":
+        """Read `cells` that fill the pixels of an image from `first` to `last` at some places.
+
+        A cell's value stands at its centre. Beyond the outermost it goes on unchanged, for a whole cell: a box holds
+        a little more than the field where the image was resized.
+        """
+        length = max(last - first, 1.0)
+        step = length / cells
+        known = (places >= first - step / 2) & (places <= first + length + step / 2)
+        return cls(*between((places - first) / length * cells - 0.5, cells), known)
+
+
+def read_cells(cells: NDArray[np.floating[Any]], rows: Reading, columns: Reading) -> Floats:
+    """Return a map (h, w) at every pixel of a tile, (side, side)."""
+    wide = cells.astype(np.float64)
+    across = wide[rows.low] * (1 - rows.share)[:, None] + wide[rows.high] * rows.share[:, None]
+    values: Floats = across[:, columns.low] * (1 - columns.share) + across[:, columns.high] * columns.share
+    return values
+
+
+def outline(tile: Pixels, inner: tuple[int, int, int, int], above: Floats, known: NDArray[np.bool_]) -> None:
+    """Darken a tile, in place, where `above` is negative or not known, and draw the border between as a line.
+
+    Parameters
+    ----------
+    tile : ndarray of uint8, shape (side, side, 3)
+    inner : (int, int, int, int)
+        Top, left, bottom, right of what the tile shows of the image: only that is changed.
+    above : ndarray of float64, shape (side, side)
+    known : ndarray of bool, shape (side, side)
+    """
+    made = compiled() if next(_outlined) >= MANY else None
+    (made or shade)(tile, inner, above, known, np.array(style.rgb(style.OUTLINE), dtype=np.float32))
+
+
+def shade(
+    tile: Pixels, inner: tuple[int, int, int, int], above: Floats, known: Any, line_colour: Any
+) -> None:
+    """Do what `outline` does, with NumPy."""
+    top, left, bottom, right = inner
+    height, width = _slope(above), _slope(above.T).T
+    distance = (above / np.maximum(np.sqrt(height * height + width * width), _FLAT)).astype(np.float32)
+    lit = np.clip(distance + np.float32(0.5), 0, 1) * known
+    line = np.clip(np.float32(_WIDTH) - np.abs(distance), 0, 1) * known
+    # Darkened, then mixed with the line's colour.
+    kept = (1 - line) * (np.float32(_DIM) + np.float32(1 - _DIM) * lit)
+    colours = tile * kept[..., None]
+    colours += line[..., None] * line_colour
+    tile[top:bottom, left:right] = np.rint(colours[top:bottom, left:right]).astype(np.uint8)
+
+
+def _slope(values: Floats) -> Floats:
+    """Return the gradient along the first axis, as `numpy.gradient` defines it, without its overhead."""
+    slope = np.empty_like(values)
+    np.subtract(values[2:], values[:-2], out=slope[1:-1])
+    slope[1:-1] *= 0.5
+    slope[0], slope[-1] = values[1] - values[0], values[-1] - values[-2]
+    return slope
+
+
+_outlined = itertools.count()
+
+
+@cache
+def compiled() -> Callable[..., None] | None:
+    """Return what `outline` does as machine code, with the same bytes; None without Numba. Kept on disk."""
+    if importlib.util.find_spec("numba") is None:
+        return None
+    # Its import takes half a second, which one picture is not worth.
+    import numba
+
+    made: Callable[..., None]
+    try:
+        made = numba.njit(shade_pixels, nogil=True, error_model="numpy", cache=True)
+    except RuntimeError:  # neither beside this file nor in the user's folder
+        made = numba.njit(shade_pixels, nogil=True, error_model="numpy")
+    return made
+
+
+def shade_pixels(
+    tile: Pixels, inner: tuple[int, int, int, int], above: Floats, known: Any, line_colour: Any
+) -> None:
+    """Do what `outline` does, pixel by pixel, as it is compiled."""
+    top, left, bottom, right = inner
+    last, end = above.shape[0] - 1, above.shape[1] - 1
+    zero, one, half = np.float32(0), np.float32(1), np.float32(0.5)
+    dim, rest, thick = np.float32(_DIM), np.float32(1 - _DIM), np.float32(_WIDTH)
+    steep = np.full(end + 1, 0.5)
+    steep[0] = steep[end] = 1.0
+    kept, line = np.empty(end + 1, np.float32), np.empty(end + 1, np.float32)
+    for y in range(top, bottom):
+        before, here, after = above[max(y - 1, 0)], above[y], above[min(y + 1, last)]
+        half_step = 0.5 if 0 < y < last else 1.0
+        for x in range(end + 1):
+            tall = (after[x] - before[x]) * half_step
+            wide = (here[min(x + 1, end)] - here[max(x - 1, 0)]) * steep[x]
+            distance = np.float32(here[x] / max(np.sqrt(tall * tall + wide * wide), _FLAT))
+            there = one if known[y, x] else zero
+            lit = min(max(distance + half, zero), one) * there
+            line[x] = min(max(thick - abs(distance), zero), one) * there
+            kept[x] = (one - line[x]) * (dim + rest * lit)
+        for x in range(left, right):
+            for channel in range(3):
+                colour = np.float32(tile[y, x, channel]) * kept[x] + line[x] * line_colour[channel]
+                tile[y, x, channel] = np.uint8(np.rint(colour))
