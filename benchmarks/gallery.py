@@ -3,8 +3,11 @@
 Crops of scikit-image's photographs at 224 px: for each form the time for the survey and for building its site,
 over the time of bare forward passes of the same photographs (batches of 16, images already normalized, the better
 of channels first and channels last); building again where nothing has changed; the size of the site and of what
-was measured. For the first page and the largest wall, what Chromium has received before anything is scrolled from
-a server on this machine, and when the page is interactive: its scripts have run and the main thread is idle.
+was measured. For the quick form also what each further photograph takes, from this number of them to more: the
+least of several rounds of both, survey and building together, over a bare forward pass of one photograph; and the
+rest, which any number takes, after start-up (imports, and loading the network). For the first page and the largest
+wall, what Chromium has received before anything is scrolled from a server on this machine, and when the page is
+interactive: its scripts have run and the main thread is idle.
 Another number of photographs, and forms, may follow on the command line.
 """
 
@@ -35,7 +38,7 @@ from netviz.results.survey import Form
 if TYPE_CHECKING:
     from netviz.models import Model
 
-PHOTOS, BATCH, ROUNDS, VISITS = 64, 16, 3, 5
+PHOTOS, MORE, BATCH, ROUNDS, VISITS = 64, 500, 16, 3, 5
 FORMS: tuple[Form, ...] = ("quick", "standard", "full")
 IDLE = "() => new Promise((done) => requestIdleCallback(() => done(performance.now())))"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -168,6 +171,42 @@ def row(form: Form, photos: Path, folder: Path, bare: float) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def site_of(run: Path, site: Path) -> Path:
+    """Build a site with a process for each core; return its first page."""
+    return build([run], site, workers=os.cpu_count() or 1).index
+
+
+def whole_seconds(photos: Path, folder: Path) -> float:
+    """Return how long a quick gallery takes, survey and building together: the least of several rounds."""
+    model = netviz.load("mobilenet_v2")
+    best = float("inf")
+    for number in range(ROUNDS):
+        here = folder / str(number)
+        run, surveyed = timed(partial(netviz.survey, model, here / "run", images=[photos], form="quick"))
+        _, built = timed(partial(site_of, run, here / "site"))
+        best = min(best, surveyed + built)
+        shutil.rmtree(here)
+    return best
+
+
+def further(folder: Path, count: int, more: int) -> list[str]:
+    """Measure what each further photograph takes, from `count` of them to `more`; return the lines of a table."""
+    numbers, seconds, bare = (count, more), [], 0.0
+    for number in numbers:
+        write_crops(folder / f"photos-{number}", number)
+        seconds.append(whole_seconds(folder / f"photos-{number}", folder / f"further-{number}"))
+        bare = bare_seconds(netviz.load("mobilenet_v2"), folder / f"photos-{number}") / number
+    each = (seconds[1] - seconds[0]) / (more - count)
+    cells = [f"{count} and {more}", *(f"{one:.1f} s" for one in seconds), f"{each * 1e3:.1f} ms"]
+    cells += [f"**{each / bare:.2f}×**", f"**{seconds[0] - count * each:.1f} s**"]
+    return [
+        "| photographs (quick) | fewer | more | each further one | over a bare pass (goal: 1.5) "
+        "| the rest (goal: 6 s) |",
+        "|---|---|---|---|---|---|",
+        f"| {' | '.join(cells)} |",
+    ]
+
+
 def table(count: int, forms: Sequence[Form]) -> str:
     """Measure some of the forms; the pages are those of the last."""
     with tempfile.TemporaryDirectory() as name:
@@ -185,6 +224,8 @@ def table(count: int, forms: Sequence[Form]) -> str:
             (folder / form).mkdir()
             rows.append(row(form, folder / "photos", folder / form, bare))
             print(rows[-1], file=sys.stderr)
+        if "quick" in forms:
+            rows += ["", *further(folder, count, max(MORE, 2 * count))]
         measured = pages(folder / forms[-1] / "site", folder / forms[-1] / "run")
     if measured:
         rows += [

@@ -2,7 +2,7 @@
 
 from netviz.capture.activations import Capture, capture, channels_first
 from netviz.capture.copies import duplicate, sibling, stand_in
-from netviz.capture.tape import Node, Ref, Tape, record
+from netviz.capture.tape import Node, Ref, Tape, followed_once, record
 from netviz.capture.tensors import wide
 from netviz.capture.trace import brief, index_layers, network_device, network_dtype
 from netviz.capture.watch import evaluation, preserved
@@ -18,6 +18,7 @@ __all__ = [
     "channels_first",
     "duplicate",
     "evaluation",
+    "followed_once",
     "index_layers",
     "network_device",
     "network_dtype",

@@ -1,9 +1,12 @@
 """The tape: one forward pass written down, function by function, as far as it comes from the image."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -104,6 +107,25 @@ class Tape:
         return sum(node.seconds for node in self.nodes)
 
 
+_Followed = WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], Tape]]
+
+_followed: ContextVar[_Followed | None] = ContextVar("followed", default=None)
+
+
+@contextmanager
+def followed_once() -> Iterator[None]:
+    """Within it, a network that is followed without arithmetic is followed once for each size of its image.
+
+    Nothing may change a network meanwhile, but for its weights.
+    """
+    outer = _followed.get()
+    token = _followed.set(WeakKeyDictionary() if outer is None else outer)
+    try:
+        yield
+    finally:
+        _followed.reset(token)
+
+
 def record(
     network: nn.Module,
     image: Tensor,
@@ -139,6 +161,10 @@ def record(
     network = original = unwrap(network)
     if keep:
         require_values(network)
+    kept = _followed.get() if image.is_meta and not keep else None
+    key = (image.shape, image.dtype, *map(id, network.modules()))
+    if kept is not None and key in kept.get(network, ()):
+        return kept[network][key]
     if image.is_meta:
         network = stand_in(network)
     lists = _lists(original, network)
@@ -148,6 +174,8 @@ def record(
             # A tensor that no recorded function made: either it was there before, then it comes again, or not.
             again = _Recording(network, image.is_meta, keep, recording.strangers, through)
             recording = _follow(network, image, again, lists)
+    if kept is not None:
+        kept.setdefault(original, {})[key] = recording.tape
     return recording.tape
 
 

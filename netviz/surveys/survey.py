@@ -11,7 +11,7 @@ from typing import Any
 from typing_extensions import Unpack
 
 from netviz._version import __version__
-from netviz.capture import network_device
+from netviz.capture import followed_once, network_device
 from netviz.engines import Progress
 from netviz.geometry.field import Field
 from netviz.images import PHOTOGRAPHS, Images, array_files, each_source, list_images, write_arrays
@@ -96,6 +96,7 @@ STEPS = (
 """The steps of a survey, in their order: each may read what earlier ones have noted."""
 
 
+@followed_once()
 def survey(
     model: ModelSpec,
     out: str | Path,

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netviz.capture import capture, index_layers
-from netviz.capture.tape import Node, Ref, Tape, record
+from netviz.capture.tape import Node, Ref, Tape, followed_once, record
 from netviz.capture.watch import Key
 from support.network import state_of
 
@@ -221,3 +221,21 @@ def test_also_after_an_exception(awkward):
     with pytest.raises(RuntimeError):
         record(awkward, torch.zeros(1, 4, 8, 8), keep=True)
     assert state_of(awkward) == before
+
+
+def test_a_network_is_followed_once_for_each_size_where_that_is_asked_for():
+    network = Does(torch.relu)
+    small, large = (torch.zeros(1, 3, side, side, device="meta") for side in (8, 9))
+    outside = record(network, small, keep=False)
+    with followed_once():
+        first = record(network, small, keep=False)
+        assert first is not outside
+        assert record(network, small, keep=False) is first
+        assert record(network, large, keep=False).shapes[0] == large.shape
+        with followed_once():
+            assert record(network, small, keep=False) is first
+        # Values are those of each pass, and another module is another network.
+        assert record(network, torch.zeros(1, 3, 8, 8), keep=True) is not first
+        network.conv = nn.Conv2d(3, 5, 3)
+        assert record(network, small, keep=False).shapes[1] == (1, 5, 6, 6)
+    assert record(network, small, keep=False) is not first

@@ -456,6 +456,20 @@ class NearestResult(Result):
     samples: int
 
 
+def _largest(table: Floats, count: int) -> tuple[NDArray[np.int64], Floats]:
+    """Return where each row has its largest values, largest first, of equals the first, and these values.
+
+    Of a few no row is sorted. Where none is left, the value is -inf and the place means nothing.
+    """
+    left, rows = table.copy(), np.arange(len(table))
+    order, values = np.empty((len(table), count), dtype=np.int64), np.empty((len(table), count))
+    for place in range(count):
+        at = left.argmax(axis=1)
+        order[:, place], values[:, place] = at, left[rows, at]
+        left[rows, at] = -np.inf
+    return order, values
+
+
 def nearest_units(
     values: NDArray[np.floating], count: int = NEAREST
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -484,8 +498,8 @@ def nearest_units(
     # Rounding must not decide which of two equals comes first.
     ranked = np.where(np.isnan(related), -np.inf, np.round(related, 6))
     np.fill_diagonal(ranked, -np.inf)
-    order = np.argsort(-ranked, axis=1, kind="stable")[:, :count]
-    there = np.isfinite(np.take_along_axis(ranked, order, axis=1))
+    order, values = _largest(ranked, min(count, units))
+    there = np.isfinite(values)
     nearest = np.full((units, count), -1, dtype=np.int64)
     similarity = np.full((units, count), np.nan, dtype=np.float32)
     nearest[:, : order.shape[1]] = np.where(there, order, -1)

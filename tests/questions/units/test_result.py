@@ -15,6 +15,7 @@ from netviz.questions.units.result import (
     correlation,
     left_by_chance,
     left_over,
+    nearest_units,
     sparsity,
 )
 from support.patches import make_patches
@@ -100,6 +101,26 @@ def test_chance_joins_most_units_where_images_are_few():
         found = left_by_chance(result, np.zeros(1280, dtype=bool), 2)
         assert found == pytest.approx(plain, abs=30)
         assert found / 1280 == pytest.approx(share, abs=0.02)
+
+
+def test_of_equally_near_units_the_first_come_first():
+    values = np.random.default_rng(0).normal(size=(40, 3))[:, [0, 1, 0, 2, 0, 1]]
+    values = np.concatenate((values, np.zeros((40, 1))), axis=1)
+    nearest, similarity = nearest_units(values)
+    assert nearest[0, :2].tolist() == [2, 4]
+    assert nearest[4, :2].tolist() == [0, 2]
+    assert nearest[5, 0] == 1
+    assert (nearest[6] == -1).all()
+    related = np.corrcoef(values[:, :6].T)
+    np.fill_diagonal(related, -2)
+    for unit in range(6):
+        order = np.lexsort((np.arange(6), -np.round(related[unit], 6)))[:5]
+        assert nearest[unit].tolist() == order.tolist()
+    assert np.isnan(similarity[6]).all()
+    # Of two units each has one neighbour, and no more.
+    nearest, similarity = nearest_units(values[:, [0, 1]])
+    assert nearest.tolist() == [[1, -1, -1, -1, -1], [0, -1, -1, -1, -1]]
+    assert np.isnan(similarity[:, 1:]).all()
 
 
 def test_left_over():
