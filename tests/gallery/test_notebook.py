@@ -117,7 +117,7 @@ def test_what_cannot_be_drawn_shows_its_facts(bare: Result) -> None:
     assert read.facts == {
         "kind": "bare", "share": "0.25", "many": "30 entries", "nested": "1 entry", "told": "a: 1", "sure": "yes",
         "nothing": "none", "text": "x" * 120 + "…", "values": "array, 2 × 3, float64",
-        "origin": "none", "input": "none", "image_path": "none", "doubts": "none",
+        "origin": "none", "input": "none", "image_path": "none", "layer_asked": "none", "doubts": "none",
     }  # fmt: skip
 
 

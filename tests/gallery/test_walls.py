@@ -241,4 +241,6 @@ def test_a_tile_shows_the_part_of_the_sheet_that_is_its_own(page: Any, wide: Pat
     )
     # Unit 45 is the fourteenth of the third sheet: column 5, row 1, of tiles of 100 pixels.
     assert box[0].endswith('/toy/layer1/wall-2.jpg")')
-    assert box[1:] == ["-500px -100px", "800px auto", "100px", "100px"]
+    # Browsers say that a height follows from the width, or leave it out.
+    assert box[2] in ("800px auto", "800px")
+    assert [box[1], *box[3:]] == ["-500px -100px", "100px", "100px"]
