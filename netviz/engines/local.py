@@ -2,8 +2,8 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from queue import SimpleQueue
+from contextlib import ExitStack, suppress
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import torch
@@ -143,8 +143,10 @@ class _Streams:
 
     def __exit__(self, *error: Any) -> None:
         self._stack.__exit__(*error)
-        while not self._todo.empty():
-            self._todo.get()
+        # Not by asking whether one is left: a thread may take that one in between.
+        with suppress(Empty):
+            while True:
+                self._todo.get_nowait()
         for _thread in self._threads:
             self._todo.put(None)
         for thread in self._threads:
