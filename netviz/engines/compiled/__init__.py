@@ -1,21 +1,16 @@
 """Reductions of maps as machine code, each map read once; without Numba, torch and NumPy give the same answers."""
 
-import importlib.util
 from functools import cache
 from types import ModuleType
 
 from torch import Tensor, float32
 
-
-@cache
-def available() -> bool:
-    """Return whether Numba is there."""
-    return importlib.util.find_spec("numba") is not None
+from netviz.compiling import available
 
 
 def compiled_for(x: Tensor) -> ModuleType | None:
     """Return the compiled functions if they can work on a tensor's memory: float32, contiguous, on a CPU."""
-    if x.device.type != "cpu" or x.dtype != float32 or not x.is_contiguous() or not available():
+    if x.device.type != "cpu" or x.dtype != float32 or not x.is_contiguous():
         return None
     return kernels()
 

@@ -1,32 +1,18 @@
 """What is looked for in maps, compiled. Each function runs on one thread and lets Python's other threads run."""
 
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from netviz.compiling import compiled
 from netviz.engines.compiled.vectors import fold
 
 _NEAR = 1 << 16
 """Bytes of a map that are read for some channels after the others, as they stay in the nearest cache."""
 
-
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Have a function compiled for the types that it is called with; kept on disk where that can be written."""
-    made: Callable[..., Any]
-    try:
-        made = numba.njit(function, nogil=True, error_model="numpy", cache=True)
-    except RuntimeError:  # neither beside this file nor in the user's folder
-        made = numba.njit(function, nogil=True, error_model="numpy")
-    return made
-
-
 _fold32, _fold8, _fold1 = fold(8, 4), fold(8, 1), fold(1, 1)
 
 
-@_compiled
+@compiled
 def _reduce(
     x: NDArray[np.float32], top: int, bottom: int, left: int, right: int,
     peak: NDArray[np.float32], row: NDArray[np.int32], total: NDArray[np.float32], nonzero: NDArray[np.int32],
@@ -77,7 +63,7 @@ def reduced(
     return peak + np.float32(0), row, total, nonzero
 
 
-@_compiled
+@compiled
 def _find(
     x: NDArray[np.float32], row: NDArray[np.int32], which: NDArray[np.intp], units: NDArray[np.intp],
     left: int, right: int, score: NDArray[np.float32], col: NDArray[np.int32],
@@ -102,7 +88,7 @@ def first_column(
     return col
 
 
-@_compiled
+@compiled
 def _windows(
     x: NDArray[np.float32], which: NDArray[np.intp], units: NDArray[np.intp],
     score: NDArray[np.float32], start: NDArray[np.int32], shares: NDArray[np.float32],
@@ -129,7 +115,7 @@ def window_shares(
     return shares
 
 
-@_compiled
+@compiled
 def mark(
     peak: NDArray[np.float32], images: NDArray[np.int64], groups: NDArray[np.intp], count: int,
     score: NDArray[np.float32], image: NDArray[np.int64], wanted: NDArray[np.bool_],
@@ -144,7 +130,7 @@ def mark(
                 wanted[n, c] = True
 
 
-@_compiled
+@compiled
 def insert(
     score: NDArray[np.float32], image: NDArray[np.int64], row: NDArray[np.int32], col: NDArray[np.int32],
     place: NDArray[np.int16], rows: NDArray[np.intp], new_score: NDArray[np.float32],
@@ -189,7 +175,7 @@ def insert(
     return entered
 
 
-@_compiled
+@compiled
 def _count_hot(
     x: NDArray[np.float32], limit: NDArray[np.float32], above: NDArray[np.int64], below: NDArray[np.int64],
     left: NDArray[np.int64], right: NDArray[np.int64], counts: NDArray[np.int64],
@@ -205,7 +191,7 @@ def _count_hot(
             counts[image, down] = found
 
 
-@_compiled
+@compiled
 def _gather_hot(
     x: NDArray[np.float32], limit: NDArray[np.float32], above: NDArray[np.int64], below: NDArray[np.int64],
     left: NDArray[np.int64], right: NDArray[np.int64], numbers: NDArray[np.int64], corners: NDArray[np.float32],
@@ -241,7 +227,7 @@ def hot_cells(
     return numbers, corners
 
 
-@_compiled
+@compiled
 def add_exactly(limbs: NDArray[np.int64], values: NDArray[np.float32]) -> None:
     """Add float32 numbers, (N, size), to sums in limbs of 32 bits, (size, limbs); the lowest bit is 2⁻¹⁴⁹."""
     bits = values.view(np.int32)
@@ -268,7 +254,7 @@ def hashes_of(seeds: NDArray[np.uint64], positions: int) -> NDArray[np.uint64]:
     return hashes
 
 
-@_compiled
+@compiled
 def _hashes(seeds: NDArray[np.uint64], positions: int, hashes: NDArray[np.uint64]) -> None:
     for image in range(len(seeds)):
         for at in range(positions):

@@ -1,6 +1,5 @@
 """Where a unit's map is high in a tile: the rest darkened, the border a line. Machine code, where Numba is there."""
 
-import importlib.util
 import itertools
 from collections.abc import Callable
 from functools import cache
@@ -9,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from netviz.compiling import available, compiled
 from netviz.interpolation import between
 from netviz.paper import style
 from netviz.paper.scales import Pixels
@@ -73,7 +73,7 @@ def outline(tile: Pixels, inner: tuple[int, int, int, int], above: Floats, known
     above : ndarray of float64, shape (side, side)
     known : ndarray of bool, shape (side, side)
     """
-    made = compiled() if next(_outlined) >= MANY else None
+    made = machine_code() if next(_outlined) >= MANY else None
     (made or shade)(tile, inner, above, known, np.array(style.rgb(style.OUTLINE), dtype=np.float32))
 
 
@@ -106,19 +106,9 @@ _outlined = itertools.count()
 
 
 @cache
-def compiled() -> Callable[..., None] | None:
-    """Return what `outline` does as machine code, with the same bytes; None without Numba. Kept on disk."""
-    if importlib.util.find_spec("numba") is None:
-        return None
-    # Its import takes half a second, which one picture is not worth.
-    import numba
-
-    made: Callable[..., None]
-    try:
-        made = numba.njit(shade_pixels, nogil=True, error_model="numpy", cache=True)
-    except RuntimeError:  # neither beside this file nor in the user's folder
-        made = numba.njit(shade_pixels, nogil=True, error_model="numpy")
-    return made
+def machine_code() -> Callable[..., None] | None:
+    """Return what `outline` does as machine code, with the same bytes; None without Numba."""
+    return compiled(shade_pixels) if available() else None
 
 
 def shade_pixels(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from netviz.paper import style
-from netviz.questions.patches.outlines import Reading, compiled, read_cells, shade, shade_pixels
+from netviz.questions.patches.outlines import Reading, machine_code, read_cells, shade, shade_pixels
 
 LINE = np.array(style.rgb(style.OUTLINE), dtype=np.float32)
 
@@ -38,7 +38,7 @@ def test_machine_code_gives_the_same_bytes():
     for tile, inner, above, known in cases():
         other = tile.copy()
         shade(tile, inner, above, known, LINE)
-        compiled()(other, inner, above, known, LINE)
+        machine_code()(other, inner, above, known, LINE)
         assert np.array_equal(tile, other)
 
 
