@@ -225,9 +225,14 @@ class Batch:
             return made or tuple(values[number] for number in node.inputs[:1])
 
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                results = torch.func.vmap(one)(*stacks)
+            if (
+                self.count == 1
+            ):  # vmap would put some functions, attention among them, together of slower ones
+                results = tuple(made[None] for made in one(*(stack[0] for stack in stacks)))
+            else:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    results = torch.func.vmap(one)(*stacks)
         except Exception:
             each = [one(*(stack[place].clone() for stack in stacks)) for place in range(self.count)]
             results = tuple(torch.stack(made) for made in zip(*each, strict=True))
