@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from netviz.errors import OutputError
-from netviz.paper.page import Page, caption_points, lay_out, ratio
+from netviz.paper.page import LEAST, Page, caption_points, lay_out, ratio, smallest_points
 from netviz.paper.page import inches as length
 from netviz.paper.saving import PICTURES, check_density, encode_figure, save_figure, suffix_of, title_of
 from netviz.paper.style import DPI
@@ -141,12 +141,12 @@ def draw(
         drawn, inches = lay_out(
             lambda: picture(result, layer=layer, units=units, show=show, tell=told.append), page
         )
-        points = caption_points(drawn, inches)
+        points, smallest = caption_points(drawn, inches), smallest_points(drawn, inches)
+        less = "the picture holds too much for this width; draw fewer units, or give it more width"
         if page.font_size is not None and points < 0.95 * page.font_size:
-            told.append(
-                f"its captions are of {points:.2g} points, not {page.font_size:g}: the picture holds too much for "
-                "this width; draw fewer units, or give it more width"
-            )
+            told.append(f"its captions are of {points:.2g} points, not {page.font_size:g}: {less}")
+        elif page.font_size is None and page.width is not None and smallest < 0.95 * LEAST:
+            told.append(f"its smallest letters are of {smallest:.2g} points: {less}")
         for line in dict.fromkeys(told):
             if tell is not None:
                 tell(line)
