@@ -26,6 +26,7 @@ from netviz.questions.sift.match import match as match
 from netviz.questions.sift.measure import sift as sift
 from netviz.questions.stages.measure import stages as stages
 from netviz.questions.units.measure import units as units
+from netviz.questions.votes.measure import votes as votes
 from netviz.surveys.survey import survey as survey
 
 _HOMES: dict[str, str]

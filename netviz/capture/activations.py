@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from netviz.capture.tensors import main_tensor, plain_values, replace_tensor
+from netviz.capture.tensors import main_tensor, plain_values, replace_tensor, tensors_in
 from netviz.capture.trace import require_values
 from netviz.capture.watch import Event, Key, alone, evaluation, watch
 from netviz.errors import LayerError
@@ -82,6 +82,7 @@ def capture(
     *,
     grad: bool = False,
     reduce: Callable[[Layer, Tensor], Any] | None = None,
+    swap: Callable[[Layer, Tensor], Tensor] | None = None,
     any_size: bool = False,
     private: bool = False,
 ) -> Iterator[Capture]:
@@ -100,6 +101,8 @@ def capture(
         Whether gradients flow: a kept output then lies on the path from input to output.
     reduce : callable, optional
         Gets each layer and its live output (not a copy) at once, and its result is kept instead.
+    swap : callable, optional
+        Gets each layer and its output, and returns what the network goes on with.
     any_size : bool
         Whether images may be of another size than the one at which the layers were listed, also where these give
         tokens or windows: the caller knows how they lie then.
@@ -142,6 +145,13 @@ def capture(
         if reduce is not None:
             run._kept[event.key] = reduce(layer, output)
             return None
+        if swap is not None:
+            run._kept[event.key] = changed = swap(layer, output.clone())
+            # What worked in place is known to the network by the name of its input, too.
+            if any(output is one for one in tensors_in(event.inputs)):
+                output.copy_(changed)
+                return None
+            return replace_tensor(event.output, output, changed.clone())
         run._kept[event.key] = output.clone()
         # With gradients the network goes on with another copy, so that the kept one is upstream of the output.
         return replace_tensor(event.output, output, run._kept[event.key].clone()) if grad else None

@@ -61,6 +61,7 @@ QUESTIONS = (
         {"occlusion": "measure"},
         {"occlusion": "OcclusionResult draw.occlusion_figure"},
     ),
+    Question(f"{_Q}.votes", "votes", {"votes": "measure"}, {"votes": "VotesResult draw.votes_figure"}),
     Question(
         f"{_Q}.contrast",
         "contrast",

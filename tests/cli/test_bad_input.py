@@ -216,6 +216,14 @@ WRONG = {
         ("--class 'no such thing'", 1, "no such thing"),
         ("--size 8", 1, "--size"),
     ],
+    f"votes photo.png {SMALL}": [
+        ("--to one", 2, "one"),
+        ("--top 0", 2, "0 is not in the range"),
+        ("--class 1000", 1, "its classes are 0 to 999"),
+        ("-l nowhere", 1, "nowhere"),
+        ("--output 3", 1, "has no output '3'"),
+        ("--model hed --weights none -l fuse", 1, "the scores do not come from layer"),
+    ],
     f"contrast photo.png {SMALL} -l conv1": [
         ("--window 4", 2, "4 is even; give an odd number such as 5"),
         ("--window 0", 2, "0 is not in the range"),

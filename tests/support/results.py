@@ -39,6 +39,7 @@ def small_results(folder: Path) -> dict[str, Path]:
         "field_known": netviz.field(made, layer="conv2"),
         "measured": measured(),
         "occlusion": netviz.occlusion(photo, model=classifier, patch=10, stride=8),
+        "votes": netviz.votes(photo, layer="relu2", model=classifier, top=2),
         "contrast": netviz.contrast(photo, layer="conv1", model=made),
         "contrast_batch": netviz.contrast(photo, layer="conv1", model=made, method="batch"),
         "match": netviz.match(photo, layer="relu1", model=made, window=3),

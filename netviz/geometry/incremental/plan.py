@@ -346,10 +346,10 @@ class Plan:
                 found += group.count * share * planned.node.seconds
         return found
 
-    def _begin(self, tape: Tape, target: int, share: float) -> None:
-        """Note what is to be computed."""
+    def _begin(self, tape: Tape, target: int, share: float, source: int = 0) -> None:
+        """Note what is to be computed, from the image or another value on."""
         self.shapes, self.target, self.share = tape.shapes, target, share
-        self.nodes = folded(_needed(tape, target), target)
+        self.nodes = folded(_needed(tape, target, source), target)
         self.rules = {node.index: rule_for(node, tape.shapes) for node in self.nodes}
         self.readers = {number: node.index for node in self.nodes for number in node.inputs}
 
@@ -460,13 +460,17 @@ class Plan:
         return max(1, BUDGET // (4 * widest))
 
 
-def _needed(tape: Tape, target: int) -> list[Node]:
-    """Return the nodes that a value comes from, in running order."""
+def _needed(tape: Tape, target: int, source: int = 0) -> list[Node]:
+    """Return the nodes that a value comes from, or those of them that come from another, in running order."""
     if tape.trouble:
         raise UnfollowableError(tape.trouble)
     wanted, nodes = {target}, []
+    reached = {source}
+    for node in tape.nodes if source else ():
+        if not reached.isdisjoint(node.inputs):
+            reached.update(node.outputs)
     for node in reversed(tape.nodes):
-        if wanted.isdisjoint(node.outputs):
+        if wanted.isdisjoint(node.outputs) or (source and reached.isdisjoint(node.inputs)):
             continue
         # What is written into a constant could be run again only with the constant as it was before.
         lost = node.in_place and (not node.args or not isinstance(node.args[0], Ref) or "out" in node.kwargs)
