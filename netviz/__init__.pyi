@@ -27,6 +27,7 @@ from netviz.questions.sift.measure import sift as sift
 from netviz.questions.stages.measure import stages as stages
 from netviz.questions.units.measure import units as units
 from netviz.questions.votes.measure import votes as votes
+from netviz.questions.votes.over import votes_set as votes_set
 from netviz.surveys.survey import survey as survey
 
 _HOMES: dict[str, str]

@@ -99,6 +99,10 @@ class Units:
             return torch.where(label < 0, beside, label), label < 0
         return label, label < 0
 
+    def arranged(self, values: Tensor) -> Tensor:
+        """Return values in the output's shape as maps, (C, H, W)."""
+        return channels_first(self.layer, values)[0]
+
     def total(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return what values in the output's shape sum up to for each unit, and of this what lies in no map.
 
@@ -189,7 +193,10 @@ class Tail(Plan):
         return max(1, budget // (4 * max([self.shapes[self.source].numel(), *sizes])))
 
     def run(self, given: "Tensor | One") -> Tensor:
-        """Return the target, (P, …), for P values of the layer's output, or of one channel of it."""
+        """Return the target, (P, …), for P values of the layer's output, or of one channel of it.
+
+        Values are stacked along the output's first axis where that is one image's, else along one before it.
+        """
         count = len(given.units) if isinstance(given, One) else len(given)
         none = Track(np.zeros(1, dtype=np.int64), 1, 1)
         nodes = tuple(NodePlan(node, None, None, {}) for node in self.nodes)
@@ -197,6 +204,10 @@ class Tail(Plan):
         return _Units(
             self, group, self.values, given if isinstance(given, Tensor) else given.maps, {}
         ).follow(given)
+
+    def alone(self, value: Tensor) -> Tensor:
+        """Return one value of the layer's output as `run` takes it."""
+        return value if value.shape[:1] == (1,) else value[None]
 
     def gradient(self, read: Callable[[Tensor], Tensor]) -> Tensor:
         """Return the gradient of a number that is read from the target, (1, …), with respect to the layer's output.
@@ -208,7 +219,7 @@ class Tail(Plan):
         """
         with torch.inference_mode(False), torch.enable_grad():
             start = self.values[self.source].detach().clone().requires_grad_(True)
-            found = read(self.run(start))
+            found = read(self.run(self.alone(start)))
             (slope,) = torch.autograd.grad(found, start, allow_unused=True, materialize_grads=True)
         return slope
 
@@ -561,7 +572,7 @@ class Ablator:
         with torch.no_grad():
             if self.tail is not None:
                 try:
-                    return self._read(self.tail.run(values))[0]
+                    return self._read(self.tail.run(self.tail.alone(values)))[0]
                 except UnfollowableError:
                     pass
             return self._read(self._full(lambda _: values)[1])[0]
@@ -683,8 +694,9 @@ class Ablator:
             if self.units.plain:
                 given: Tensor | One = One(batch, values[0, batch][:, None])
             else:
-                mine = self.units.label == batch.view(-1, *[1] * (values.ndim - 1))
-                given = torch.where(mine, values, self.units.output)
+                label, put, clean = map(tail.alone, (self.units.label, values, self.units.output))
+                mine = label == batch.view(-1, *[1] * (label.ndim - 1))
+                given = torch.where(mine, put, clean)
             parts.append(self._read(tail.run(given)))
             done += len(batch)
             if progress is not None:

@@ -27,15 +27,12 @@ from netviz.questions.dissect.picture import (
     compare,
     dissection_picture,
     is_compared,
-    is_dissection_run,
 )
 from netviz.questions.dissect.result import DissectionResult
-from netviz.questions.dissect.run import open_dissection
 from netviz.questions.patches.draw import patches_figure
 from netviz.questions.patches.result import PatchesResult
-from netviz.questions.patches.run import open_run
 from netviz.questions.patches.tiles import RunImages
-from netviz.questions.reader import load_result
+from netviz.questions.reader import load_result, open_folder
 from netviz.results.base import Result
 from netviz.results.choose import several
 from netviz.results.runs import Run
@@ -214,7 +211,7 @@ def _opened(source: Result | str | Path, layer: str | None) -> tuple[Result, Pat
         return source, None
     path = Path(source)
     if path.is_dir():
-        run = open_dissection(path) if is_dissection_run(path) else open_run(path)
+        run = open_folder(path)
         return run.result(run.choose(layer)), path
     result, folder = load_result(path), path.absolute().parent.parent
     if layer is not None:

@@ -153,6 +153,16 @@ class Run(Displayed):
             )
 
 
+def told_kind(folder: Path) -> str:
+    """Return what kind of run a folder says it is, by its run.json; empty where it does not say."""
+    try:
+        facts = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return ""
+    kind = facts.get("kind") if isinstance(facts, dict) else None
+    return kind if isinstance(kind, str) else ""
+
+
 def read_run(folder: str | Path, kind: str, verb: str) -> tuple[Path, dict[str, Any], tuple[RunLayer, ...]]:
     """Read the run.json of a folder that ``netviz VERB`` wrote.
 

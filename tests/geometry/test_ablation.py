@@ -292,3 +292,40 @@ def test_complex_values_are_refused():
 
     with pytest.raises(LayerError, match="the values of layer spectrum are complex; choose another layer"):
         ablator(made(Spectral), "spectrum", torch.randn(1, 3, 8, 8))
+
+
+class Windows(nn.Module):
+    """Attention within windows: the windows' axis comes first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cut = nn.Conv2d(3, 8, 4, stride=4)
+        self.mix, self.head = nn.Linear(8, 8), nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.cut(x)
+        n, c, h, w = x.shape
+        x = x.view(n, c, h // 4, 4, w // 4, 4).permute(0, 2, 4, 3, 5, 1).reshape(-1, 16, c)
+        x = self.mix(x)
+        x = (x @ x.transpose(1, 2)).softmax(-1) @ x
+        x = x.view(n, h // 4, w // 4, 4, 4, c).permute(0, 5, 1, 3, 2, 4).reshape(n, c, h, w)
+        return self.head(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("to", ["zero", "mean"])
+def test_windows(to):
+    network, image = made(Windows), torch.randn(1, 3, 32, 32)
+    found = ablator(network, "mix", image)
+    assert found.units.output.shape == (4, 16, 8)
+    result = found.run(found.units.to(to))
+    assert not result.why_full
+    slope = found.slope(lambda scores: scores[1])
+    assert slope.shape == (4, 16, 8)
+    for unit in range(8):
+
+        def change(output: Tensor, unit: int = unit) -> Tensor:
+            output[..., unit] = 0 if to == "zero" else output[..., unit].mean()
+            return output
+
+        expected = edited(network, found.layer, image, change)[0]
+        torch.testing.assert_close(result.values[unit], expected, rtol=1e-4, atol=1e-5)

@@ -58,9 +58,10 @@ def small_results(folder: Path) -> dict[str, Path]:
     }
     files = {name: result.save(folder / f"{name}.npz") for name, result in found.items()}
     # These two are drawn from the folder of their run.
+    voted = netviz.votes_set(classifier, folder / "v", images=some, layer="relu1", workers=0, device="cpu")
     kept = netviz.patches(made, folder / "p", images=some, layer=["relu2"], top=2)
     seen = netviz.dissect(made, folder / "d", data=scenes, layer="relu1", top=1)
-    for name, run in (("patches", kept), ("dissection", seen)):
+    for name, run in (("patches", kept), ("dissection", seen), ("votes_set", voted)):
         (files[name],) = (run / "layers").glob("*.npz")
     return files
 

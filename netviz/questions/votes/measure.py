@@ -197,30 +197,39 @@ def at_size(opened: Opened, size: Sequence[int]) -> Opened:
 def last_with_maps(opened: Opened, tape: Tape, classes: int) -> Layer:
     """Return the last layer before the scores whose maps are larger than 1×1.
 
-    Maps that are as many as there are classes are taken for the scores themselves, before they are averaged.
+    Maps that are as many as there are classes are taken for the scores themselves before they are averaged, unless
+    there are no others.
 
     Raises
     ------
     LayerError
         If there is none.
     """
+    alike: Layer | None = None
     for found in reversed(list(opened.index)):
-        if not found.spatial or found.shape is None or max(found.shape[1:]) == 1 or found.channels == classes:
+        if not found.spatial or found.shape is None or max(found.shape[1:]) == 1:
             continue
-        source = tape.layers.get(Key(found.module, found.function, found.call))
-        if source is None or tape.output is None:
+        if not _leads_on(tape, found):
             continue
-        try:
-            tail = Tail(tape, source, tape.output)
-        except UnfollowableError:
-            if tape.trouble:
-                return found
-            continue
-        if tail.nodes:
+        if found.channels != classes:
             return found
-    raise LayerError(
-        f"no layer of {opened.model.name} before its scores has maps larger than 1×1; name one with --layer"
-    )
+        alike = alike or found
+    if alike is None:
+        raise LayerError(
+            f"no layer of {opened.model.name} before its scores has maps larger than 1×1; name one with --layer"
+        )
+    return alike
+
+
+def _leads_on(tape: Tape, layer: Layer) -> bool:
+    """Return whether functions of a layer's output give the scores, as far as can be told."""
+    source = tape.layers.get(Key(layer.module, layer.function, layer.call))
+    if source is None or tape.output is None or source == tape.output:
+        return False
+    try:
+        return bool(Tail(tape, source, tape.output).nodes)
+    except UnfollowableError:
+        return bool(tape.trouble)
 
 
 def _adds_up(score: float, found: float, largest: float) -> bool:

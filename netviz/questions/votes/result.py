@@ -171,3 +171,110 @@ class VotesResult(Result):
 
 def _told(result: VotesResult, drop: NDArray[np.float64], unit: int) -> dict[str, Any]:
     return {"unit": unit, "share": float(result.share[unit]), "drop": float(drop[unit])}
+
+
+STRONGEST = 24
+"""How many units are told of, and drawn, at most: those without which some class falls most."""
+
+LEADING = 3
+"""How many classes are told of each."""
+
+
+@dataclass(frozen=True)
+class VotesSetResult(Result):
+    """How class scores change, in the mean over many images, when one unit of a layer is put to other values.
+
+    Attributes
+    ----------
+    change : ndarray of float32, shape (C, classes)
+        For each unit the mean change of each class's score; below 0 where the class falls without the unit.
+    score : ndarray of float32, shape (classes,)
+        The mean of each score.
+    network, layer, alias, layer_kind : str
+        The network's name; the layer's dotted name, classic alias and kind.
+    chosen : bool
+        Whether the layer was chosen, as the last with maps before the scores.
+    channels : int
+        How many units the layer has.
+    labels : tuple of str
+        The classes' names; empty where they are not known.
+    called : str
+        ``"class"`` or ``"channel"``.
+    score_of : str
+        What a score is: the network's raw output, or its mean over an output map.
+    to : str
+        What a unit is put to: ``"zero"`` or ``"mean"``, the mean over its map.
+    exact : bool
+        Whether the scores are linear in the layer's output: then nothing but its mean had to be measured.
+    images, full : int
+        How many images were counted; on how many of them every unit took a full pass.
+    output : str
+        The name of the output that holds the scores; empty where the network gives one tensor.
+    """
+
+    kind: ClassVar[str] = "votes_set"
+    axes: ClassVar[dict[str, str]] = {"change": "channels classes", "score": "classes"}
+    ranges: ClassVar[dict[str, str]] = {
+        "channels": "1…",
+        "called": "class | channel",
+        "to": "zero | mean",
+        "images": "1…",
+        "full": "0…",
+    }
+
+    change: NDArray[np.float32]
+    score: NDArray[np.float32]
+    network: str
+    layer: str
+    alias: str
+    layer_kind: str
+    chosen: bool
+    channels: int
+    labels: tuple[str, ...]
+    called: str
+    score_of: str
+    to: str
+    exact: bool
+    images: int
+    full: int
+    output: str = ""
+
+    def name(self, number: int) -> str:
+        """Return a class's label, or its index."""
+        return self.labels[number] if self.labels and self.labels[number] else f"{self.called} {number}"
+
+    def order(self) -> NDArray[np.int64]:
+        """Return the units, those first without which some class falls most."""
+        return np.argsort(self.change.min(axis=1), kind="stable").astype(np.int64)
+
+    def falling(self, unit: int, count: int = LEADING) -> list[int]:
+        """Return the classes that fall most without a unit, at most so many."""
+        row = self.change[unit]
+        order = np.argsort(row, kind="stable")[:count]
+        return [int(number) for number in order if row[number] < 0]
+
+    def strongest(self) -> dict[str, Any]:
+        """Return for the strongest units the classes that fall most without them."""
+        return {
+            "exact": self.exact,
+            "strongest": [
+                {
+                    "unit": unit,
+                    "falls": [
+                        {"class_index": at, "label": self.name(at), "change": float(self.change[unit, at])}
+                        for at in self.falling(unit)
+                    ],
+                }
+                for unit in self.order()[:STRONGEST].tolist()
+            ],
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Return the facts, with the classes that fall most without the strongest units."""
+        return {**super().summary(), **self.strongest()}
+
+    def fault(self) -> str:
+        """Return whether labels are of other classes."""
+        if self.labels and len(self.labels) != len(self.score):
+            return f"labels names {len(self.labels)} classes, not {len(self.score)}"
+        return ""

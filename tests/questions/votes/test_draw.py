@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from netviz.questions.drawing import figure
 from netviz.questions.votes.draw import contributions
-from netviz.questions.votes.result import VotesResult
+from netviz.questions.votes.draw_set import chosen_classes
+from netviz.questions.votes.result import VotesResult, VotesSetResult
 from support.pictures import texts
 
 
@@ -128,3 +131,65 @@ def test_what_is_said_of_other_results():
 def test_what_does_not_fit_is_told(wrong, fault):
     assert fault in make(**wrong).fault()
     assert not make().fault()
+
+
+def make_set(units: int = 5, classes: int = 4, labels: bool = True, **facts) -> VotesSetResult:
+    change = np.random.default_rng(1).standard_normal((units, classes)).astype(np.float32)
+    values = {
+        "change": change,
+        "score": np.arange(classes, dtype=np.float32),
+        "network": "net",
+        "layer": "features.2",
+        "alias": "conv2",
+        "layer_kind": "conv",
+        "chosen": True,
+        "channels": units,
+        "labels": tuple(f"kind {at}" for at in range(classes)) if labels else (),
+        "called": "class",
+        "score_of": "raw output",
+        "to": "zero",
+        "exact": True,
+        "images": 3,
+        "full": 0,
+    }
+    return VotesSetResult(**{**values, **facts})
+
+
+def test_the_matrix_of_units_and_classes():
+    result = make_set(40, 60)
+    drawn = figure(result)
+    (image,) = drawn.axes[0].images
+    units = np.argsort(result.change.min(axis=1), kind="stable")[:24]
+    classes = chosen_classes(result, units)
+    np.testing.assert_allclose(image.get_array(), -result.change[units][:, classes])
+    limit = np.abs(result.change[units][:, classes]).max()
+    assert image.get_clim() == pytest.approx((-limit, limit))
+    assert len(set(classes.tolist())) == len(classes) == 28
+    assert classes[int(image.get_array()[0].argmax())] == result.change[units[0]].argmin()
+    said = texts(drawn)
+    strongest = result.falling(int(units[0]))
+    for claim in (
+        "the classes that fall without a unit",
+        "mean over 3 images",
+        "the 24 of 40 units without which some score falls most",
+        "28 of 60 classes, those that fall most",
+        "exact: scores are linear in the layer's output",
+        f"kind {strongest[0]} ",
+    ):
+        assert claim in said, claim
+
+
+def test_a_layer_of_one_unit_that_changes_nothing():
+    result = make_set(1, 2, labels=False, change=np.zeros((1, 2), dtype=np.float32), exact=False, to="mean")
+    said = texts(figure(result))
+    assert "no class falls" in said
+    assert "class 1" in said
+    assert "measured on every image" in said
+    assert "the unit is the mean of its map everywhere" in said
+    assert result.strongest()["strongest"] == [{"unit": 0, "falls": []}]
+
+
+def test_labels_of_other_classes_are_told():
+    assert not make_set().fault()
+    assert replace(make_set(), labels=("a",)).fault() == "labels names 1 classes, not 4"
+    assert make_set(labels=False, called="channel").name(2) == "channel 2"
