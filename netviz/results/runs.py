@@ -4,13 +4,16 @@ import difflib
 import fnmatch
 import json
 import re
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from netviz.errors import LayerError, ResultError
 from netviz.results.base import Displayed
-from netviz.results.ledger import RUN, TWO_PASSES, standing
+from netviz.results.ledger import QUESTION, RUN, STATE, TWO_PASSES, standing
 from netviz.results.records import Count, from_json
 
 _LARGEST = 1 << 30
@@ -154,12 +157,15 @@ class Run(Displayed):
 
 
 def told_kind(folder: Path) -> str:
-    """Return what kind of run a folder says it is, by its run.json; empty where it does not say."""
+    """Return what kind of run a folder says it is, by its run.json or an unfinished one's state; else empty."""
     try:
-        facts = json.loads((folder / RUN).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        if (folder / STATE).is_file():
+            with np.load(folder / STATE, allow_pickle=False) as archive:
+                kind = json.loads(str(archive["facts"]))["fingerprint"].get(QUESTION)
+        else:
+            kind = json.loads((folder / RUN).read_text(encoding="utf-8")).get("kind")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, zipfile.BadZipFile):
         return ""
-    kind = facts.get("kind") if isinstance(facts, dict) else None
     return kind if isinstance(kind, str) else ""
 
 

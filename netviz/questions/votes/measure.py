@@ -119,7 +119,7 @@ def votes(
     offset = float(ablator.at(torch.zeros_like(units.output)))
     linear = ablator.tail is not None and ablator.tail.linear
     exact = linear and _adds_up(
-        float(ablator.clean), float(share.sum()) + offset, np.abs(share).max(initial=0.0)
+        float(ablator.clean), float(share.sum()) + offset, float(np.abs(share).max(initial=0.0))
     )
 
     def foretell(seconds: float) -> None:

@@ -34,7 +34,7 @@ from netviz.questions.votes.measure import check_to, last_with_maps
 from netviz.questions.votes.result import VotesSetResult
 from netviz.questions.votes.sums import MapSums, Removals, VotesQuery, linear_means
 from netviz.results.files import write_bytes
-from netviz.results.ledger import Start, bytes_of, digest, full_name, run_folder
+from netviz.results.ledger import QUESTION, Start, bytes_of, digest, full_name, run_folder
 
 
 def votes_set(
@@ -115,6 +115,7 @@ def votes_set(
     if opened.preprocessing.bands:
         asked["bands"] = list(opened.preprocessing.bands)
     fingerprint = {
+        QUESTION: "votes",
         "model": weights_print(opened.model),
         "images": digest([[name, -1 if Path(name) in arrays else bytes_of(name)] for name in names]),
         "options": digest(asked),

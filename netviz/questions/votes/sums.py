@@ -11,7 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from netviz.capture import index_layers, record, sibling, wide
+from netviz.capture import (
+    duplicate,
+    index_layers,
+    network_device,
+    network_dtype,
+    record,
+    sibling,
+    wide,
+)
 from netviz.capture.outputs import tensor_named
 from netviz.engines.accumulators.sums import ExactSum
 from netviz.engines.batches import Batch
@@ -202,12 +210,17 @@ class Removals:
         query = self.query
         if not hasattr(self._own, "network"):
             with self._lock:
-                own = sibling(query.network).eval()
-                self._own.network = own.to(device=query.device, dtype=getattr(torch, query.dtype))
+                network, dtype = query.network, getattr(torch, query.dtype)
+                there = network_device(network) == torch.device(query.device)
+                if there and network_dtype(network) == dtype:
+                    self._own.network = sibling(network).eval()
+                else:
+                    # What is moved must not be the user's own.
+                    self._own.network = duplicate(network).eval().to(device=query.device, dtype=dtype)
                 self._own.layers = {}
-        network: nn.Module = self._own.network
+        own: nn.Module = self._own.network
         layers: dict[tuple[int, int], Layer] = self._own.layers
-        return network, layers
+        return own, layers
 
     def _layer(self, network: nn.Module, size: tuple[int, int]) -> Layer:
         """Return the layer as it is for images of a size: how tokens and windows lie depends on it."""

@@ -8,6 +8,7 @@ import netviz
 from netviz.errors import ImageError, LayerError, ModelError
 from netviz.images import Photo, normalize
 from netviz.models import Model, Preprocessing
+from netviz.questions.reader import load_result
 from support.network import Several, heads, named
 from support.photos import noise
 
@@ -27,7 +28,7 @@ def chain() -> nn.Sequential:
 
 
 @pytest.mark.parametrize("class_", range(4))
-def test_before_a_global_average_shares_are_weights_times_means_and_add_up(class_):
+def test_before_a_global_average_shares_are_weights_times_means_and_add_up(class_, tmp_path):
     network, photo = chain(), noise(40, 35)
     result = netviz.votes(photo, model=model(network), class_=class_, top=2)
     with torch.no_grad():
@@ -37,6 +38,8 @@ def test_before_a_global_average_shares_are_weights_times_means_and_add_up(class
     assert (result.layer, result.chosen, result.exact) == ("3", True, True)
     np.testing.assert_allclose(result.share, expected.numpy(), rtol=1e-4, atol=1e-6)
     assert result.offset == pytest.approx(network[6].bias[class_].item(), abs=1e-6)
+    again = load_result(result.save(tmp_path / "a.npz"))
+    assert again.facts() == result.facts()
     assert float(result.share.sum()) + result.offset == pytest.approx(float(score), abs=1e-5)
     assert result.score == pytest.approx(float(score), abs=1e-6)
     np.testing.assert_allclose(result.score - result.ablated, result.share, atol=1e-5)

@@ -19,7 +19,7 @@ from netviz.images import normalize, prepare_pixels, read_image
 from netviz.models import Model, Preprocessing
 from netviz.questions.votes.result import VotesSetResult
 from netviz.questions.votes.run import open_votes
-from support.network import Several
+from support.network import Several, state_of
 from support.pages import tree
 
 PLAIN = Preprocessing(resize=16, crop=(16, 16), mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
@@ -161,8 +161,11 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(folder, tmp_pat
         asked(run, folder, **options)
     with pytest.raises(NetvizError, match="begun with other options"):
         asked(run, folder, resume=True, to="mean", **options)
-    with pytest.raises(ResultError, match="is unfinished"):
-        open_votes(run)
+    for read in (open_votes, netviz.report):
+        with pytest.raises(ResultError, match="is unfinished; go on with netviz votes --resume"):
+            read(run)
+    with pytest.raises(NetvizError, match="begun with other"):
+        netviz.patches(model(), run, images=folder, layer=layer, workers=0, device="cpu", resume=True)
     asked(run, folder, resume=True, **options)
     assert tree(run) == tree(whole)
 
@@ -196,6 +199,17 @@ def test_images_of_any_size_are_measured_one_by_one(folder, tmp_path):
         with torch.no_grad():
             total -= (network[6].weight * network[:4](image).mean((2, 3))).T.numpy()
     np.testing.assert_allclose(result.change, total / 7, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("layer", ["relu1", "relu2"])
+def test_other_numbers_are_those_of_a_copy(folder, tmp_path, layer):
+    network = chain()
+    before = state_of(network)
+    rough = found(asked(tmp_path / "a", folder, model(network), layer=layer, dtype="bfloat16"))
+    assert state_of(network) == before
+    fine = found(asked(tmp_path / "b", folder, layer=layer))
+    np.testing.assert_allclose(rough.change, fine.change, atol=0.03)
+    assert (rough.change != fine.change).any()
 
 
 class Tokens(nn.Module):
