@@ -13,6 +13,7 @@ from netviz.questions.drawing import show as show
 from netviz.questions.field.measure import field as field
 from netviz.questions.filters.measure import filters as filters
 from netviz.questions.hypercolumn.measure import hypercolumn as hypercolumn
+from netviz.questions.links.measure import links as links
 from netviz.questions.maps.measure import maps as maps
 from netviz.questions.minimal.measure import minimal as minimal
 from netviz.questions.minimal.measure import minimal_set as minimal_set

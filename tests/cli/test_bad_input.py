@@ -39,6 +39,7 @@ OWN = {
     "dissect": f"{NET} --size 64 -l conv1 -d labelled --workers 0 -o out",
     "segment": f"photo.png {SMALL} -l conv1 --unit 3 --threshold 0.5 -o out.png",
     "units": f"{NET} --size 64 -l conv1 -i photos -o out.png",
+    "links": f"{NET} --size 64 -l conv1 --unit 3 -o out.png",
     "dense": f"photo.png {PNET} -o out.png",
     "fcn train": f"{TRAIN} -o out",
     "fcn eval": "-d labelled --void 3,4 --model torch.nn:Identity --workers 0 -o out.npz",
@@ -326,6 +327,15 @@ WRONG = {
         ("-l nowhere", 1, "nowhere"),
         ("-l relu1 --top 0", 2, "0 is not in the range"),
         ("", 2, "Missing option '--layer'"),
+    ],
+    f"links {NET} --size 64 -l conv1": [
+        ("", 2, "Missing option '--unit'"),
+        ("--unit 64", 1, "has no unit 64: its units are 0 to 63"),
+        ("--unit 0 --from nowhere", 1, "nowhere"),
+        ("--unit 0 --to conv4", 1, "give --through 1"),
+        ("--unit 0 --from conv4", 1, "no steps that are linear, or could be taken so, lead from"),
+        ("--unit 0 --through -1", 2, "-1 is not in the range"),
+        ("--unit 0 --run /none", 1, "holds no run"),
     ],
     f"units {NET} --size 64 -i photo.png": [("-l -1", 1, "give more images")],
     f"hypercolumn photo.png {SMALL}": [

@@ -50,12 +50,16 @@ def small_results(folder: Path) -> dict[str, Path]:
         "minimal_set": netviz.minimal_set(some, model=classifier, segments=6),
         "nearest": nearest(),
         "units": units,
+        "links": netviz.links(classifier, layer="relu2", unit=1),
         "hypercolumn": netviz.hypercolumn(photo, layers=("relu1", "relu2"), model=made),
         "dense": make_dense("scene", ("sky", "road")),
         "dense-compare": make_compare("scene", "sky"),
         "streams": streams(),
         "segmentation": segmentation(),
     }
+    # Of a run, before its folder is deleted or moved, a result has patches of its own.
+    convolutions = netviz.patches(made, folder / "c", images=some, layer=["conv1", "conv2"], top=2)
+    found["links_run"] = netviz.links(made, layer="conv2", unit=1, run=convolutions)
     files = {name: result.save(folder / f"{name}.npz") for name, result in found.items()}
     # These two are drawn from the folder of their run.
     voted = netviz.votes_set(classifier, folder / "v", images=some, layer="relu1", workers=0, device="cpu")

@@ -1,4 +1,4 @@
-"""The picture of a unit's links: kernels, signed shares and patches of what it is built from, and of what it feeds."""
+"""The picture of a unit's links: kernels, shares and patches of what it is built from and of what it feeds."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,13 +12,13 @@ from netviz.paper.layout import MARGIN, Box, Canvas, Head, bad_values, layer_nam
 from netviz.paper.scales import Scale, peak
 from netviz.questions.links.result import LinksResult, Side
 
-_LIMIT: Final = 1480
+_LIMIT: Final = 1600
 """Pixels that blocks side by side take at most, unless a page says otherwise."""
 _SIDE: Final = 46
 _LARGE: Final = 64
 _MANY: Final = 7
 """Rows or columns from which a kernel is drawn larger."""
-_BAR: Final = 132
+_BAR: Final = 190
 _CLASS_BAR: Final = 120
 _NAME: Final = 150
 _GAP: Final = 4
@@ -74,11 +74,11 @@ class _Block:
 
 @dataclass(frozen=True)
 class _Classes:
-    """The classes that a unit raises, or those that it lowers."""
+    """The classes that a unit raises, and those that it lowers."""
 
     heading: str
     notes: tuple[str, ...]
-    rows: tuple[tuple[str, float], ...]
+    parts: tuple[tuple[str, tuple[tuple[str, float], ...]], ...]
     largest: float
     width: int = 2 * _GAP + _NAME + _CLASS_BAR + 52
 
@@ -92,7 +92,8 @@ class _Classes:
 
     @property
     def height(self) -> int:
-        return self.top + len(self.rows) * _CLASS_LINE + 14
+        rows = sum(1 + max(1, len(rows)) for _, rows in self.parts)
+        return self.top + rows * _CLASS_LINE + 24
 
 
 def links_figure(result: LinksResult) -> Figure:
@@ -136,9 +137,7 @@ def _draw(result: LinksResult) -> Figure:
     return canvas.figure
 
 
-def _placed(
-    blocks: list[_Block | _Classes], room: int
-) -> tuple[list[tuple[int, int]], int, int]:
+def _placed(blocks: list[_Block | _Classes], room: int) -> tuple[list[tuple[int, int]], int, int]:
     """Put blocks side by side as long as there is room, then below; return their corners, and width and height."""
     places: list[tuple[int, int]] = []
     left = top = tallest = widest = 0
@@ -166,7 +165,7 @@ def _side_block(result: LinksResult, which: str, room: int, *, typical: bool = F
     verb = "built from" if which == "before" else "feeds"
     if side is None:
         return _Block(f"{verb}: not told", (getattr(result, f"{which}_missing"),), (), 0, 0, 0, 1.0)
-    units = result.before_by_typical if typical else getattr(result, f"{which}_by_weight")
+    units: NDArray[np.int64] = getattr(result, f"{which}_by_{'typical' if typical else 'weight'}")
     shown: NDArray[np.int64] = getattr(result, f"{which}_units")
     kernels = getattr(result, f"{which}_kernels")
     patches, filled, turned = (getattr(result, f"{which}_{one}") for one in ("patches", "filled", "turned"))
@@ -176,8 +175,9 @@ def _side_block(result: LinksResult, which: str, room: int, *, typical: bool = F
     for unit in units.tolist():
         at = int(np.flatnonzero(shown == unit)[0])
         said = _share(float(shares[unit]))
+        remarks = ["turned"] if turned is not None and turned[at] else []
         if typical and result.before_typical is not None:
-            said += f"  at {words.number(float(result.before_typical[unit]))}"
+            remarks.insert(0, f"at {words.number(float(result.before_typical[unit]))}")
         rows.append(
             _Row(
                 name=side.labels[unit] if side.labels else str(unit),
@@ -186,11 +186,12 @@ def _side_block(result: LinksResult, which: str, room: int, *, typical: bool = F
                 said=said,
                 patches=None if patches is None else patches[at],
                 filled=None if filled is None else filled[at],
-                remark="turned" if turned is not None and turned[at] else "",
+                remark=", ".join(remarks),
             )
         )
-    named = max((words.width(row.name, style.CAPTION, bold=True) for row in rows), default=0)
-    label = int(min(max(named, 24), _NAME)) + 14
+    named = [words.width(row.name, style.CAPTION, bold=True) for row in rows]
+    named += [words.width(row.remark, style.SMALL) for row in rows]
+    label = int(min(max(named, default=0), _NAME)) + 16
     held = (room - large - label - _BAR - 4 * _GAP) // (large + _GAP)
     count = 0 if patches is None or filled is None else min(patches.shape[1], max(1, held))
     called = layer_name(side.layer, side.alias)
@@ -208,8 +209,8 @@ def _notes(
 ) -> tuple[str, ...]:
     if typical:
         return (
-            "weights times typical activation, the number after “at”: the largest absolute value from the 0.01 to the "
-            "0.99 quantile",
+            "weights times typical activation, the number below a unit: the largest absolute value from the 0.01 "
+            "to the 0.99 quantile",
             f"of {', '.join(side.typical_of[:3])}{', …' if len(side.typical_of) > 3 else ''} in the run",
             f"{count} of {side.channels} units have {_share(share)}",
         )
@@ -218,7 +219,9 @@ def _notes(
     if side.at:
         notes.append(f"weights {'enter' if which == 'before' else 'leave'} {side.at}")
     if side.opened:
-        some = ", ".join(side.opened[:3]) + (f" and {len(side.opened) - 3} more" if len(side.opened) > 3 else "")
+        some = ", ".join(side.opened[:3]) + (
+            f" and {len(side.opened) - 3} more" if len(side.opened) > 3 else ""
+        )
         notes.append(f"as if {some} were not there")
     if side.also:
         some = ", ".join(side.also[:2]) + (f" and {len(side.also) - 2} more" if len(side.also) > 2 else "")
@@ -239,17 +242,14 @@ def _classes(result: LinksResult) -> list[_Classes]:
     weights = result.class_weights
     if weights is None:
         return []
-    largest = max((abs(float(weights[one.index])) for one in (*result.raised, *result.lowered)), default=1.0)
+    largest = max((abs(float(weights[one.number])) for one in (*result.raised, *result.lowered)), default=1.0)
     plural = "classes" if result.called == "class" else "channels"
-    found = []
-    for word, some in (("raises", result.raised), ("lowers", result.lowered)):
-        rows = tuple(
-            (f"{one.index} {one.name}".strip(), float(weights[one.index]))
-            for one in some
-        )
-        notes = (f"of {len(weights)} {plural}", "what a score gains if the unit is larger by 1 all over its map")
-        found.append(_Classes(f"{word} the scores of", notes, rows, largest or 1.0))
-    return found
+    parts = tuple(
+        (word, tuple((f"{one.number} {one.name}".strip(), float(weights[one.number])) for one in some))
+        for word, some in (("raises", result.raised), ("lowers", result.lowered))
+    )
+    notes = (f"out of {len(weights)}: what a score gains if the unit is larger by 1 all over its map",)
+    return [_Classes(f"{plural} whose scores it raises, and lowers", notes, parts, largest or 1.0)]
 
 
 def _colour(negative: bool) -> Any:
@@ -273,6 +273,7 @@ def _draw_block(canvas: Canvas, block: _Block, at: tuple[float, float]) -> list[
     frames: list[Box] = []
     largest = max((abs(row.share) for row in block.rows if np.isfinite(row.share)), default=0.0) or 1.0
     zero = left + block.side + block.label + _GAP + _BAR / 2
+    longest = _BAR / 2 - max((words.width(row.said, style.SMALL) for row in block.rows), default=0.0) - 6
     bars = []
     for row in block.rows:
         box = _kernel_box(row.kernel.shape, (left, y), block.side)
@@ -280,14 +281,23 @@ def _draw_block(canvas: Canvas, block: _Block, at: tuple[float, float]) -> list[
         frames.append(box)
         middle = y + block.side / 2
         canvas.text(
-            left + block.side + 8, middle + 4, row.name, style.CAPTION, room=block.label - 10, weight="bold"
+            left + block.side + 8,
+            middle + (2 if row.remark else 4),
+            row.name,
+            style.CAPTION,
+            room=block.label - 8,
+            weight="bold",
         )
         if row.remark:
-            canvas.text(left + block.side + 8, middle + 17, row.remark, style.SMALL, style.DUPLICATE)
+            canvas.text(left + block.side + 8, middle + 16, row.remark, style.SMALL, style.MUTED)
         if np.isfinite(row.share):
-            length = row.share / largest * (_BAR / 2 - 6)
-            bars.append(((zero, middle - 6, zero + length, middle - 6), _colour(row.share < 0)))
-        canvas.text(zero, middle + 13, row.said, style.SMALL, style.MUTED, ha="center")
+            length = row.share / largest * longest
+            bars.append(((zero, middle, zero + length, middle), _colour(row.share < 0)))
+            at_end = zero + length + (-5 if row.share < 0 else 5)
+            side = "right" if row.share < 0 else "left"
+            canvas.text(at_end, middle + 4, row.said, style.SMALL, style.MUTED, ha=side)
+        else:
+            canvas.text(zero + 5, middle + 4, row.said, style.SMALL, style.MUTED)
         if row.patches is not None and row.filled is not None:
             x = left + block.side + block.label + _BAR + 4 * _GAP
             frames += _draw_patches(canvas, row.patches[: block.patches], row.filled, (x, y), block.side)
@@ -325,14 +335,16 @@ def _draw_classes(canvas: Canvas, block: _Classes, at: tuple[float, float]) -> N
     left, y = at[0], _heading(canvas, block, at)
     bars = []
     start = left + _NAME + 2 * _GAP
-    for name, weight in block.rows:
-        canvas.text(left, y + 12, name, style.LABEL, room=_NAME)
-        length = abs(weight) / block.largest * _CLASS_BAR
-        bars.append(((start, y + 8, start + length, y + 8), _colour(weight < 0)))
-        canvas.text(start + length + 5, y + 12, words.number(weight), style.SMALL, style.MUTED)
+    for word, rows in block.parts:
+        canvas.text(left, y + 12, word if rows else f"{word} none", style.LABEL, style.MUTED)
         y += _CLASS_LINE
-    if not block.rows:
-        canvas.text(left, y + 12, "none", style.LABEL, style.MUTED)
+        for name, weight in rows:
+            canvas.text(left, y + 12, name, style.LABEL, room=_NAME)
+            length = abs(weight) / block.largest * _CLASS_BAR
+            bars.append(((start, y + 8, start + length, y + 8), _colour(weight < 0)))
+            canvas.text(start + length + 5, y + 12, words.number(weight), style.SMALL, style.MUTED)
+            y += _CLASS_LINE
+        y += 10
     canvas.lines(bars, 10.0)
 
 
@@ -358,14 +370,15 @@ def _head(result: LinksResult, blocks: list[_Block | _Classes], paper: int) -> H
     caption = [
         "expanded weights: convolutions, normalizations, sums and concatenations between two units multiplied out, "
         "biases left out",
-        "a bar is the kernel's share: its L2 norm over the sum of those of all units; to the right, red: the kernel's "
-        "sum is positive",
+        "a bar is the kernel's share: its L2 norm over the sum of those of all units; to the right, red: the "
+        "kernel's sum is positive",
     ]
     if result.through:
         caption.append(f"up to {words.counted(result.through, 'non-linear step')} on a way taken as open")
     if result.run:
         caption.append(f"patches out of {result.run}")
-    bad = sum(int((~np.isfinite(row.kernel)).sum()) for block in blocks if isinstance(block, _Block) for row in block.rows)
+    drawn = (row.kernel for block in blocks if isinstance(block, _Block) for row in block.rows)
+    bad = sum(int((~np.isfinite(kernel)).sum()) for kernel in drawn)
     caption += bad_values(bad)
     note = ["share of the largest weight in each column of kernels", _SCALE.note]
     return Head.of(title, caption, paper, (_SCALE, note), warnings=result.doubts)

@@ -1,8 +1,8 @@
 """The weights of linear steps, multiplied out: kernels between a unit and all of another layer's.
 
-Where nothing but linear functions, and constants, are between two values, the gradient of one by the other is the same
-whatever the values are: it is the weights. So no rule for any function is needed here, but what a gradient needs.
-Biases and paddings do not count.
+Where nothing but linear functions, and constants, are between two values, the gradient of one by the other is the
+same whatever the values are: it is the weights. So no rule for any function is needed here. Biases and paddings do
+not count.
 """
 
 import math
@@ -49,7 +49,7 @@ class Kernels(NamedTuple):
     cut : bool
         Whether the map may be too small for them.
     whole : bool
-        Whether they are of all the map: a weight for each position of it, or, where these are all the same, their sum.
+        Whether they are of all the map: a weight for each position of it, or their sum where these are all the same.
     phased : bool
         Whether the source's positions lie farther apart than the target's: then positions of the target differ, and
         this is one of them.
@@ -124,7 +124,9 @@ class Steps:
         with torch.enable_grad():
             units = self._maps(self._run(source))[0, :, row, column]
             # Only where weights are is asked here: no sum of them may come to 0.
-            mixed = torch.rand(units.shape, generator=torch.Generator().manual_seed(0), dtype=units.dtype) + 0.5
+            mixed = (
+                torch.rand(units.shape, generator=torch.Generator().manual_seed(0), dtype=units.dtype) + 0.5
+            )
             slope = _slope((units * mixed).sum(), source)
         box, cut = self._box(_maps(slope, self.axes[0])[0, unit : unit + 1].double().numpy())
         places = [(y, x) for y in range(box[0], box[2]) for x in range(box[1], box[3])]
@@ -172,7 +174,7 @@ class Steps:
         return not self._placed and box == (0, 0, *self._spot.size) and box != (0, 0, 1, 1)
 
     def _box(self, slope: Floats) -> tuple[tuple[int, int, int, int], bool]:
-        """Return which part of the map a kernel takes: what is known, else where it is not 0; and if it may be cut."""
+        """Return which part of the map a kernel takes, by the steps or where it is not 0, and if it may be cut."""
         if self._spot.box is not None:
             return self._spot.box, self._spot.cut
         rows, columns = (np.flatnonzero((slope != 0).any(axis=axes)) for axes in ((0, 2), (0, 1)))
@@ -182,6 +184,15 @@ class Steps:
         height, width = slope.shape[1:]
         ends = found[0] == 0, found[1] == 0, found[2] == height, found[3] == width
         return found, self._placed and any(ends) and (height, width) != (1, 1)
+
+    @cached_property
+    def _sizes(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Rows and columns of source and target."""
+        source, target = (
+            _maps(torch.empty(self.tape.shapes[one], device="meta"), axis).shape
+            for one, axis in zip((self.source, self.target), self.axes, strict=True)
+        )
+        return (source[2], source[3]), (target[2], target[3])
 
     @cached_property
     def _plain(self) -> bool:
@@ -203,21 +214,18 @@ class Steps:
     @cached_property
     def _placed(self) -> bool:
         """Whether positions of the target have a place in the source's map."""
-        shapes = [_maps_shape(self.tape.shapes[one], at) for one, at in zip((self.source, self.target), self.axes, strict=True)]
-        if shapes[0][2:] == [1, 1] or len(self.tape.shapes[self.target]) != 4:
+        source, target = self._sizes
+        if source == (1, 1) or len(self.tape.shapes[self.target]) != 4:
             return False
         if self._lines is None:
-            return shapes[1][2:] != [1, 1]
+            return target != (1, 1)
         return all(stride > 0 for _, stride, _ in self._lines)
 
     @cached_property
     def _spot(self) -> Spot:
         """Where the kernel is taken: inside of the map, as far as the map holds it."""
-        (*_, height, width), (*_, rows, columns) = (
-            _maps_shape(self.tape.shapes[one], at)
-            for one, at in zip((self.source, self.target), self.axes, strict=True)
-        )
-        size, position = (height, width), (rows // 2, columns // 2)
+        size, (rows, columns) = self._sizes
+        position = (rows // 2, columns // 2)
         if self._lines is None:
             return Spot(size, position, None, False)
         if not self._placed:
@@ -242,7 +250,7 @@ class Steps:
 
     @cached_property
     def _lines(self) -> list[tuple[float, float, float]] | None:
-        """Size, stride and start of what a target's position reads of the source's rows and columns; None if unknown."""
+        """Size, stride, start of what the target's positions read of rows and columns; None if that is not known."""
         if not self._plain:
             return None
         shapes, numbers, nodes = [self.tape.shapes[self.source]], {self.source: 0}, []
@@ -323,10 +331,6 @@ class Steps:
     def _arguments(self) -> dict[int, tuple[Any, Any]]:
         """What each function is called with, in double precision, once it was."""
         return {}
-
-
-def _maps_shape(shape: torch.Size, axis: int) -> list[int]:
-    return list(_maps(torch.empty(shape, device="meta"), axis).shape)
 
 
 def _maps(value: Tensor, axis: int) -> Tensor:

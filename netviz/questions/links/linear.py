@@ -28,6 +28,9 @@ _MOVING = (
 )  # fmt: skip
 """What is linear in the one value that it reads."""
 
+_LIKE = frozenset(("view_as", "reshape_as", "expand_as"))
+"""What takes no more than the shape of a second value."""
+
 _JOINING = names("concatenation", "stack")
 
 _SUMS = frozenset(("add", "sub", "subtract", "rsub", "radd"))
@@ -43,7 +46,8 @@ _RECTIFYING = names("activation", "prelu") | {"clamp", "clamp_min", "clamp_max",
 
 MAX_POOLING = frozenset(("max_pool2d", "max_pool2d_with_indices"))
 
-POOLING = MAX_POOLING | {"avg_pool2d"}
+POOLING = MAX_POOLING | {"avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d"}
+
 
 def _refs(value: Any) -> list[int]:
     """Return the numbers of recorded values among arguments, in order."""
@@ -67,7 +71,9 @@ def is_linear(node: Node) -> bool:
     if name in _PRODUCTS or name in _MATRICES:
         return len(read) == 1
     first = bool(node.args) and isinstance(node.args[0], Ref)
-    if len(read) != 1 or not (first or isinstance(node.kwargs.get("input"), Ref)):
+    if len(read) != 1 and not (first and name in _LIKE):
+        return False
+    if not (first or isinstance(node.kwargs.get("input"), Ref)):
         return False
     if name == "batch_norm":
         given = arguments(name, node.args, node.kwargs)
@@ -91,7 +97,7 @@ class Cone:
     Attributes
     ----------
     cost : dict of int to int
-        The values that are joined, and through how many non-linearities at least.
+        The values that are joined, and through how many non-linearities at most.
     ends : tuple of int
         Of these, where the next function is not linear: nearest first.
     opened : tuple of Node
@@ -147,7 +153,7 @@ class Flow:
         return self._gated(node) if node.name in _PRODUCTS and len(node.inputs) == 2 else None
 
     def _gated(self, node: Node) -> int | None:
-        """Return which value a product lets through: that of its shape, if the other is a gate of whole maps, or its own."""
+        """Return which value a product lets through, if the other is one for each map, or made of it alone."""
         shapes, (one, other) = self.tape.shapes, node.inputs
         for value, gate in ((one, other), (other, one)):
             maker = self.makers.get(gate)
@@ -191,7 +197,7 @@ class Flow:
 
     def _kept(self, node: Node, value: int, unit: int) -> tuple[int, int] | None:
         """Return as what a unit stands beside others after a function; None where it is no unit any more."""
-        if self.own(node) == value:
+        if self.own(node) == value and node.name not in names("adaptive pooling"):
             return node.outputs[0], unit
         if node.name in _SUMS and is_linear(node) and len(node.inputs) == 2:
             same = self.tape.shapes[value] == self.tape.shapes[node.outputs[0]]
@@ -223,7 +229,7 @@ class Flow:
             made = [number for number in node.outputs if number in cost and self.makers.get(number) is node]
             if not made:
                 continue
-            paid = min(cost[number] for number in made)
+            paid = max(cost[number] for number in made)
             linear = is_linear(node)
             if not linear and not (can_open(node) and paid < through):
                 ends += made
@@ -232,7 +238,7 @@ class Flow:
                 opened.append(node)
             steps.append(node)
             for number in node.inputs:
-                cost[number] = min(cost.get(number, paid + (not linear)), paid + (not linear))
+                cost[number] = max(cost.get(number, 0), paid + (not linear))
         if 0 in cost:
             ends.append(0)
         return Cone(cost, tuple(one for one in ends if one != value), tuple(opened[::-1]), tuple(steps[::-1]))
@@ -245,7 +251,7 @@ class Flow:
             read = [number for number in node.inputs if number in cost]
             if not read:
                 continue
-            paid, linear = min(cost[number] for number in read), is_linear(node)
+            paid, linear = max(cost[number] for number in read), is_linear(node)
             if not linear and not (can_open(node) and paid < through):
                 ends += [number for number in read if mixed[number]]
                 continue
@@ -288,4 +294,6 @@ class Flow:
 
 def called(nodes: Iterable[Node]) -> str:
     """Name functions for a message: ``relu6 in features.1.conv.0.2``."""
-    return ", ".join(dict.fromkeys(f"{one.name} in {one.module}" if one.module else one.name for one in nodes))
+    return ", ".join(
+        dict.fromkeys(f"{one.name} in {one.module}" if one.module else one.name for one in nodes)
+    )

@@ -57,9 +57,9 @@ class Side(NamedTuple):
 
 
 class ClassLink(NamedTuple):
-    """A class whose score the unit changes: its index, and its name, "" where names are not known."""
+    """A class whose score the unit changes: its number, and its name, "" where names are not known."""
 
-    index: int
+    number: int
     name: str
 
 
@@ -200,6 +200,42 @@ class LinksResult(Result):
     run: str
     input_shape: tuple[int, int, int]
 
+    def fault(self) -> str:
+        """Return which of its parts do not belong together."""
+        for name in ("before", "after"):
+            problem = self._side_fault(name)
+            if problem:
+                return problem
+        if (self.unit_patches is None) != (self.unit_filled is None):
+            return "unit_patches and unit_filled are not both there"
+        classes = 0 if self.class_weights is None else len(self.class_weights)
+        if any(not 0 <= one.number < classes for one in (*self.raised, *self.lowered)):
+            return "raised or lowered names a class without a weight"
+        return ""
+
+    def _side_fault(self, name: str) -> str:
+        side: Side | None = getattr(self, name)
+        every = ("units", "kernels", "norms", "sums", "by_weight")
+        arrays = {one: getattr(self, f"{name}_{one}") for one in every}
+        missing = [f"{name}_{one}" for one, array in arrays.items() if (array is None) != (side is None)]
+        if missing:
+            return f"{missing[0]} is {'missing' if side is not None else 'there without ' + name}"
+        if side is None:
+            return ""
+        if len(arrays["norms"]) != side.channels or len(side.labels) not in (0, side.channels):
+            return f"{name} has another number of units than {name}_norms or its labels"
+        orders = [("by_weight", arrays["by_weight"])]
+        orders += [("by_typical", self.before_by_typical)] if name == "before" else []
+        for order, units in orders:
+            if units is not None and not np.isin(units, arrays["units"]).all():
+                return f"{name}_{order} names a unit without a kernel"
+        patches = [getattr(self, f"{name}_{one}") for one in ("patches", "filled", "turned")]
+        if len({one is None for one in patches}) > 1:
+            return f"of {name}_patches, {name}_filled and {name}_turned some are missing"
+        if name == "before" and (self.before_typical is None) != (self.before_by_typical is None):
+            return "before_typical and before_by_typical are not both there"
+        return ""
+
     def shares(self, side: str, typical: bool = False) -> Floats:
         """Return for each unit of the layer ``"before"`` or ``"after"`` its norm over the sum of all norms.
 
@@ -227,7 +263,7 @@ class LinksResult(Result):
         if self.class_weights is not None:
             for name in ("raised", "lowered"):
                 told[name] = [
-                    {**one._asdict(), "weight": _finite(self.class_weights[one.index])}
+                    {**one._asdict(), "weight": _finite(self.class_weights[one.number])}
                     for one in getattr(self, name)
                 ]
         return told
