@@ -9,6 +9,7 @@ from torch import Tensor, nn
 import netviz
 from netviz.errors import LayerError
 from netviz.models import Model, Preprocessing
+from netviz.models.torchvision_import import import_torchvision
 
 PLAIN = Preprocessing(resize=None, crop=None, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
 
@@ -421,8 +422,11 @@ def test_what_is_not_linear_is_refused(network, layer, message):
 
 
 def test_tokens_are_refused():
+    network = import_torchvision().models.VisionTransformer(
+        32, 16, num_layers=1, num_heads=1, hidden_dim=8, mlp_dim=8
+    )
     with pytest.raises(LayerError, match="has tokens: attention joins them, which is not linear"):
-        netviz.links("vit_b_16", layer="-1", unit=0, weights="none", size=(224, 224))
+        ask(network, "-1", 0, size=(32, 32))
 
 
 def test_a_side_that_is_missing_says_why():
