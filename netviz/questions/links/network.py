@@ -148,10 +148,10 @@ class Network:
             found = linked(self._asked(asked, enters, cone, "before", layer))
         else:
             places = [place for place in map(self.place, cone.ends) if place is not None]
-            some = next((one for one in map(linked, places) if one.kernels.any()), None)
-            if some is None:
+            if not places:
                 raise LayerError(self._nothing(layer, "before", enters, cone.ends))
-            found = some
+            # A concatenation has parts that this unit is none of; one without any weight is built from the nearest.
+            found = next((one for one in map(linked, places) if one.kernels.any()), None) or linked(places[0])
         known = enters in self.layers or enters == value
         at = self.called(enters) if known else f"what is before {self.called(value)}"
         return replace(found, side=found.side._replace(at=at))
@@ -181,7 +181,8 @@ class Network:
 
     def _target(self, asked: str, cone: Cone) -> Place | None:
         number = self._number(asked)
-        return self.place(number) if number in cone.mixed else None
+        there = next((one for one in (number, self.flow.entering(number)) if one in cone.mixed), None)
+        return None if there is None else self.place(there)
 
     def _steps(self, cone: Cone, ends: tuple[int, int], axes: tuple[int, int]) -> Steps:
         opened = frozenset(node.index for node in cone.opened)
@@ -228,14 +229,21 @@ class Network:
         place = self.place(number)
         if place is None:
             raise LayerError(f"layer {spec} of {self.name} has no maps; links are those of maps")
-        if side == "before" and number in cone.cost and number != value:
-            return place
         look = self.flow.before if side == "before" else self.flow.after
         every = look(value, len(self.tape.nodes))
-        needed = every.cost.get(number) if side == "before" or number in every.mixed else None
+        if side == "before":
+            # Its units may be followed from after their own non-linearity on.
+            own = [one for one, _ in self.flow.leaving(number, 0)]
+            there = [one for one in (number, *own) if one != value and one in every.cost]
+            found = next((self.place(one) for one in there if one in cone.cost), None)
+            if found is not None:
+                return found
+        else:
+            there = [one for one in (number, self.flow.entering(number)) if one in every.mixed]
+        needed = min((every.cost[one] for one in there), default=None)
         ends = (self.called(number), f"{layer.name} ({layer.alias})")
         first, last = ends if side == "before" else ends[::-1]
-        if needed is None or number == value:
+        if needed is None:
             raise LayerError(
                 f"no steps that are linear, or could be taken so, lead from {first} to {last} of {self.name}"
             )
