@@ -28,6 +28,8 @@ _MOVING = (
 )  # fmt: skip
 """What is linear in the one value that it reads."""
 
+_CARRYING = names("interpolation", "permutation", "transposition", "moving")
+
 _LIKE = frozenset(("view_as", "reshape_as", "expand_as"))
 """What takes no more than the shape of a second value."""
 
@@ -265,15 +267,15 @@ class Flow:
         ends += [number for number in self.tape.outputs.values() if mixed.get(number, False)]
         return Cone(
             cost,
-            tuple(dict.fromkeys(map(self._before_enlarging, ends))),
+            tuple(dict.fromkeys(map(self._before_moving, ends))),
             tuple(opened),
             tuple(steps),
             frozenset(number for number, one in mixed.items() if one),
         )
 
-    def _before_enlarging(self, value: int) -> int:
-        """Return what a value was before it was interpolated: its units are the same."""
-        while value in self.makers and self.makers[value].name in names("interpolation"):
+    def _before_moving(self, value: int) -> int:
+        """Return what a value was before it was interpolated, or its axes moved: its units are the same."""
+        while value in self.makers and self.makers[value].name in _CARRYING:
             value = self.makers[value].inputs[0]
         return value
 

@@ -85,8 +85,8 @@ def links(
     unit %= found.channels
     if found.arrangement is not None:
         raise LayerError(
-            f"layer {found.name} ({found.alias}) of {opened.model.name} has tokens: attention joins them, which is "
-            "not linear; links are those of maps"
+            f"layer {found.name} ({found.alias}) of {opened.model.name} has tokens: attention joins them, or "
+            "another product that is not linear; links are those of maps"
         )
     folder = None if run is None else _opened(run, opened)
     network = Network(opened, through)

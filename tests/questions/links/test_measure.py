@@ -282,12 +282,13 @@ def test_channels_last():
     class Last(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.a, self.norm = nn.Conv2d(3, 4, 3, padding=1), nn.LayerNorm(4)
+            self.first = nn.Conv2d(3, 5, 3)
+            self.a, self.norm = nn.Conv2d(5, 4, 3, padding=1), nn.LayerNorm(4)
             self.wide, self.narrow = nn.Linear(4, 8), nn.Linear(8, 4)
             self.b = nn.Conv2d(4, 2, 3)
 
         def forward(self, x: Tensor) -> Tensor:
-            x = self.a(x)
+            x = self.a(F.relu(self.first(x)))
             y = self.narrow(F.gelu(self.wide(self.norm(x.permute(0, 2, 3, 1)))))
             return self.b(y.permute(0, 3, 1, 2) + x)
 
@@ -297,6 +298,9 @@ def test_channels_last():
     np.testing.assert_allclose(
         kernels_of(wide, "before")[:, 0, 0], network.wide.weight[5].tolist(), rtol=1e-6
     )
+    first = ask(network, "first", 2)
+    assert first.after.layer == "a"
+    np.testing.assert_allclose(kernels_of(first, "after"), dense(network.a)[:, 2], rtol=1e-9)
     narrow = network.narrow.weight.detach().double().numpy()
     expected = np.einsum("omyx,m->oyx", dense(network.b), narrow[:, 5])
     np.testing.assert_allclose(kernels_of(wide, "after"), expected, rtol=1e-9)
@@ -425,7 +429,9 @@ def test_tokens_are_refused():
     network = import_torchvision().models.VisionTransformer(
         32, 16, num_layers=1, num_heads=1, hidden_dim=8, mlp_dim=8
     )
-    with pytest.raises(LayerError, match="has tokens: attention joins them, which is not linear"):
+    with pytest.raises(
+        LayerError, match="has tokens: attention joins them, or another product that is not linear"
+    ):
         ask(network, "-1", 0, size=(32, 32))
 
 
