@@ -16,6 +16,8 @@ _LIMIT: Final = 1600
 """Pixels that blocks side by side take at most, unless a page says otherwise."""
 _SIDE: Final = 46
 _LARGE: Final = 64
+_LEAST: Final = 34
+"""Pixels of a row at least: two lines of letters."""
 _MANY: Final = 7
 """Rows or columns from which a kernel is drawn larger."""
 _BAR: Final = 190
@@ -121,7 +123,7 @@ def _draw(result: LinksResult) -> Figure:
     paper = max(page.least(760), width + 2 * MARGIN)
     head = _head(result, blocks, paper)
     own = _own_patches(result, paper)
-    above = 0 if own is None else page.side(_OWN) + 34
+    above = 0 if own is None else _own_side() + 34
     canvas = Canvas(paper, head.height + above + below + MARGIN)
     head.draw(canvas)
     frames: list[Box] = []
@@ -170,7 +172,7 @@ def _side_block(result: LinksResult, which: str, room: int, *, typical: bool = F
     kernels = getattr(result, f"{which}_kernels")
     patches, filled, turned = (getattr(result, f"{which}_{one}") for one in ("patches", "filled", "turned"))
     shares, sums = result.shares(which, typical), getattr(result, f"{which}_sums")
-    large = page.side(_LARGE if max(kernels.shape[1:]) >= _MANY else _SIDE)
+    large = max(page.side(_LARGE if max(kernels.shape[1:]) >= _MANY else _SIDE), _LEAST)
     rows = []
     for unit in units.tolist():
         at = int(np.flatnonzero(shown == unit)[0])
@@ -348,17 +350,21 @@ def _draw_classes(canvas: Canvas, block: _Classes, at: tuple[float, float]) -> N
     canvas.lines(bars, 10.0)
 
 
+def _own_side() -> int:
+    return max(page.side(_OWN), _LEAST)
+
+
 def _own_patches(result: LinksResult, paper: int) -> NDArray[np.uint8] | None:
     if result.unit_patches is None or result.unit_filled is None or not result.unit_filled.any():
         return None
-    held = (paper - 2 * MARGIN + _GAP) // (page.side(_OWN) + _GAP)
+    held = (paper - 2 * MARGIN + _GAP) // (_own_side() + _GAP)
     return result.unit_patches[: max(1, held)]
 
 
 def _strip(canvas: Canvas, result: LinksResult, pixels: NDArray[np.uint8], top: int) -> list[Box]:
     assert result.unit_filled is not None
     canvas.heading(MARGIN, top + 8, f"unit {result.unit}: its strongest patches", canvas.width - 2 * MARGIN)
-    return _draw_patches(canvas, pixels, result.unit_filled, (MARGIN, top + 16), page.side(_OWN))
+    return _draw_patches(canvas, pixels, result.unit_filled, (MARGIN, top + 16), _own_side())
 
 
 def _head(result: LinksResult, blocks: list[_Block | _Classes], paper: int) -> Head:
