@@ -83,6 +83,11 @@ def is_linear(node: Node) -> bool:
     return name in _WEIGHTED or name in _MOVING or name in _QUOTIENTS
 
 
+def _sources(node: Node) -> tuple[int, ...]:
+    """Return which values' numbers a linear function takes: not those of which it takes no more than the shape."""
+    return node.inputs[:1] if node.name in _LIKE or node.name in SAME else node.inputs
+
+
 def can_open(node: Node) -> bool:
     """Return whether a non-linear function can be taken as linear: a rectifier, or a largest of neighbours."""
     if node.function is None or len(node.inputs) != 1:
@@ -239,7 +244,7 @@ class Flow:
             if not linear:
                 opened.append(node)
             steps.append(node)
-            for number in node.inputs:
+            for number in _sources(node):
                 cost[number] = max(cost.get(number, 0), paid + (not linear))
         if 0 in cost:
             ends.append(0)
@@ -250,7 +255,7 @@ class Flow:
         cost, ends, opened, steps = {value: 0}, [], [], []
         mixed = {value: False}
         for node in self.tape.nodes:
-            read = [number for number in node.inputs if number in cost]
+            read = [number for number in _sources(node) if number in cost]
             if not read:
                 continue
             paid, linear = max(cost[number] for number in read), is_linear(node)
@@ -283,13 +288,13 @@ class Flow:
         """Return the steps of a cone that lead from one value to another, in running order."""
         reached, forth = {source}, []
         for node in cone.steps:
-            if reached.intersection(node.inputs):
+            if reached.intersection(_sources(node)):
                 reached.update(node.outputs)
                 forth.append(node)
         needed, found = {target}, []
         for node in reversed(forth):
             if needed.intersection(node.outputs) and source not in node.outputs:
-                needed.update(node.inputs)
+                needed.update(_sources(node))
                 found.append(node)
         return tuple(found[::-1])
 
