@@ -243,10 +243,12 @@ class LinksResult(Result):
         """
         norms = getattr(self, f"{side}_norms")
         found = np.zeros(0) if norms is None else np.asarray(norms, dtype=np.float64)
-        if typical and self.before_typical is not None:
-            found = found * np.nan_to_num(self.before_typical, nan=0.0)
-        total = float(found.sum())
-        return found / total if total > 0 else found
+        # What a network computed may be as large as numbers are: then shares are NaN.
+        with np.errstate(all="ignore"):
+            if typical and self.before_typical is not None:
+                found = found * np.where(np.isnan(self.before_typical), 0.0, self.before_typical)
+            total = float(found.sum())
+            return found / total if total > 0 else found
 
     def summary(self) -> dict[str, Any]:
         """Return the facts, and the strongest links with their numbers."""
