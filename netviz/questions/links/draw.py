@@ -382,7 +382,7 @@ def _head(result: LinksResult, blocks: list[_Block | _Classes], paper: int) -> H
     if result.through:
         caption.append(f"up to {words.counted(result.through, 'non-linear step')} on a way taken as open")
     if result.run:
-        caption.append(f"patches out of {result.run}")
+        caption.append(f"patches out of the run {result.run}")
     drawn = (row.kernel for block in blocks if isinstance(block, _Block) for row in block.rows)
     bad = sum(int((~np.isfinite(kernel)).sum()) for kernel in drawn)
     caption += bad_values(bad)

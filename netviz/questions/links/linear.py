@@ -194,13 +194,20 @@ class Flow:
             if weighted:
                 found.append((value, unit))
                 readers = [node for node in readers if node.name in POOLING]
-            for node in readers:
-                moved = self._kept(node, value, unit)
-                if moved is not None:
-                    value, unit = moved
-                    break
-            else:
+            moved = next(filter(None, (self._kept(node, value, unit) for node in readers)), None)
+            if moved is None:
                 return found if weighted else [*found, (value, unit)]
+            value, unit = moved
+
+    def beside(self, value: int, unit: int) -> list[Node]:
+        """Return what else reads a unit on its way to where `leaving` has it leave: other blocks, a gate."""
+        last, found = self.leaving(value, unit)[0][0], []
+        while value != last:
+            readers = self.readers[value]
+            kept = [(node, moved) for node in readers if (moved := self._kept(node, value, unit)) is not None]
+            found += [node for node in readers if node is not kept[0][0]]
+            value, unit = kept[0][1]
+        return found
 
     def _kept(self, node: Node, value: int, unit: int) -> tuple[int, int] | None:
         """Return as what a unit stands beside others after a function; None where it is no unit any more."""

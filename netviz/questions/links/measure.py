@@ -183,7 +183,7 @@ def _result(
         lowered=lowered,
         called=called_so,
         through=network.through,
-        run="" if known is None else str(known.run.folder),
+        run="" if known is None else known.run.folder.name or str(known.run.folder),
         input_shape=(channels, height, width),
     )
 

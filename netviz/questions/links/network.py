@@ -176,7 +176,9 @@ class Network:
         axes = (_axis(layer, self.tape.shapes[leaves]), target.axis)
         steps = self._steps(cone, (leaves, target.value), axes)
         linked = self._links(target, steps, steps.out_of(moved), [one[0].value for one in found])
-        side = linked.side._replace(labels=self._labels(target), at=self.called(leaves))
+        others = [self.called(one) for node in self.flow.beside(value, unit) for one in node.outputs[:1]]
+        also = tuple(dict.fromkeys((*linked.side.also, *others)))
+        side = linked.side._replace(also=also, labels=self._labels(target), at=self.called(leaves))
         return replace(linked, side=side)
 
     def _target(self, asked: str, cone: Cone) -> Place | None:

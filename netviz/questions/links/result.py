@@ -112,7 +112,7 @@ class LinksResult(Result):
     through : int
         How many non-linearities on a way were taken as open at most, if need was.
     run : str
-        The run that typical activations and patches are out of; "" if none.
+        What the folder is called that typical activations and patches are out of; "" if none.
     input_shape : (int, int, int)
         Channels, height and width for which the network was followed.
     """

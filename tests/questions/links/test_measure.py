@@ -169,6 +169,21 @@ def test_a_concatenation():
     np.testing.assert_allclose(kernels_of(grown, "after"), dense(network.next)[:, 5], rtol=1e-9, atol=1e-12)
 
 
+def test_what_else_reads_a_unit_is_named():
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.one, self.two = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+            self.b, self.c = nn.Conv2d(4, 2, 1), nn.Conv2d(4, 2, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.a(x)
+            return F.relu(self.b(F.relu(self.one(x))) + self.c(F.relu(self.two(x))))
+
+    result = ask(Twice(), "a", 1)
+    assert (result.after.at, result.after.also) == ("relu (relu1)", ("two (norm2)",))
+
+
 def inverted() -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(
