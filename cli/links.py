@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from .options import layer_option, result_options, size_option
-from .output import deliver
+from .output import deliver, print_lines
 
 
 @click.command()
@@ -53,4 +53,51 @@ def links(out: str | None, as_json: bool, **options: Any) -> None:
     """
     from netviz.questions.links.measure import links as find
 
-    deliver(find(**options), out, "links.png", as_json)
+    result = find(**options)
+    if not as_json:
+        print_lines(links_lines(result.summary()))
+    deliver(result, out, "links.png", as_json)
+
+
+def links_lines(facts: dict[str, Any]) -> list[str]:
+    """Return what is told of a unit's links, a line for each kind."""
+    lines = [
+        f"{facts['network']}, {_named(facts['layer'], facts['alias'])}: unit {facts['unit']} of {facts['channels']}"
+    ]
+    for side, verb in (("before", "built from"), ("after", "feeds")):
+        told = facts[side]
+        if told is None:
+            if side == "before" or "class_links" not in facts:
+                lines.append(f"{verb}: {facts[f'{side}_missing']}")
+            continue
+        count = f"{told['channels']} unit{'' if told['channels'] == 1 else 's'}"
+        head = f"{verb} {_named(told['layer'], told['alias'])}, {count}"
+        if told["opened"]:
+            head += f", as if {', '.join(told['opened'])} were not there"
+        lines.append(f"{head}:")
+        strongest = facts.get(f"{side}_strongest", ())
+        lines.append("  " + ", ".join(_link(one, told["labels"]) for one in strongest))
+        weighed = facts.get(f"{side}_strongest_by_typical", ())
+        if weighed:
+            lines.append("  by activation: " + ", ".join(_link(one, told["labels"]) for one in weighed))
+    for word in ("raised", "lowered"):
+        some = facts["class_links"][word] if "class_links" in facts else ()
+        if some:
+            lines.append(f"{word}: " + ", ".join(_class(one) for one in some))
+    return lines
+
+
+def _named(layer: str, alias: str) -> str:
+    return layer if alias in ("", layer) else f"{layer} ({alias})"
+
+
+def _link(link: dict[str, Any], labels: list[str]) -> str:
+    name = labels[link["unit"]] if labels else str(link["unit"])
+    if link["share"] is None or link["sum"] is None:
+        return f"{name} NaN"
+    return f"{name} {'-' if link['sum'] < 0 else '+'}{link['share']:.1%}"
+
+
+def _class(one: dict[str, Any]) -> str:
+    weight = "NaN" if one["weight"] is None else f"{one['weight']:+.3g}"
+    return f"{one['name'] or one['number']} {weight}"

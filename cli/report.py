@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from .links import links_lines
 from .options import debug_option, json_option
 from .output import print_json, print_lines
 from .units import units_lines
@@ -47,6 +48,8 @@ def _lines(result: str, facts: dict[str, Any]) -> list[str]:
         return run_lines(facts)
     if facts.get("kind") == "units":
         return units_lines(facts)
+    if facts.get("kind") == "links":
+        return links_lines(facts)
     return [f"{name}: {_plain(value)}" for name, value in facts.items()]
 
 

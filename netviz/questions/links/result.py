@@ -263,11 +263,13 @@ class LinksResult(Result):
             if which is not None:
                 told[name] = self._listed(side, which, typical=name.endswith("typical"))
         if self.class_weights is not None:
-            for name in ("raised", "lowered"):
-                told[name] = [
+            told["class_links"] = {
+                name: [
                     {**one._asdict(), "weight": _finite(self.class_weights[one.number])}
                     for one in getattr(self, name)
                 ]
+                for name in ("raised", "lowered")
+            }
         return told
 
     def _listed(self, side: str, units: NDArray[np.int64], *, typical: bool) -> list[dict[str, Any]]:
