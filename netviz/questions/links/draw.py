@@ -169,7 +169,8 @@ def _side_block(result: LinksResult, which: str, room: int, *, typical: bool = F
         return _Block(f"{verb}: not told", (getattr(result, f"{which}_missing"),), (), 0, 0, 0, 1.0)
     units: NDArray[np.int64] = getattr(result, f"{which}_by_{'typical' if typical else 'weight'}")
     shown: NDArray[np.int64] = getattr(result, f"{which}_units")
-    kernels = getattr(result, f"{which}_kernels")
+    whole = getattr(result, f"{which}_kernels")
+    kernels = _without_holes(whole)
     patches, filled, turned = (getattr(result, f"{which}_{one}") for one in ("patches", "filled", "turned"))
     shares, sums = result.shares(which, typical), getattr(result, f"{which}_sums")
     large = max(page.side(_LARGE if max(kernels.shape[1:]) >= _MANY else _SIDE), _LEAST)
@@ -199,7 +200,19 @@ def _side_block(result: LinksResult, which: str, room: int, *, typical: bool = F
     called = layer_name(side.layer, side.alias)
     heading = f"{verb} {called}" + (", by activation" if typical else "")
     notes = _notes(result, which, side, len(rows), float(shares[units].sum()), typical)
+    if whole.shape[1:] != (1, 1) and not typical:
+        size = words.TIMES.join(map(str, whole.shape[1:]))
+        holes = ", without the rows and columns between in which nothing is" if kernels is not whole else ""
+        notes = (*notes, f"kernels of {size}{holes}")
     return _Block(heading, notes, tuple(rows), large, label, count, peak(kernels) or 1.0)
+
+
+def _without_holes(kernels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return kernels without the rows and columns that dilation leaves empty, where these are most of all."""
+    rows, columns = ((kernels != 0).any(axis=axes) for axes in ((0, 2), (0, 1)))
+    if 2 * rows.sum() > len(rows) or 2 * columns.sum() > len(columns) or not rows.any():
+        return kernels
+    return kernels[:, rows][:, :, columns]
 
 
 def _share(share: float) -> str:

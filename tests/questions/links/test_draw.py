@@ -76,6 +76,16 @@ def test_a_unit_without_weights_and_weights_that_are_no_numbers(result):
         assert changed.summary()["before_strongest"][0]["norm"] == (0.0 if value == 0 else None)
 
 
+def test_rows_that_dilation_leaves_empty_are_not_drawn():
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Conv2d(4, 2, 3, dilation=6), nn.ReLU())
+    result = ask(network, "conv2", 1)
+    drawn = figure(result)
+    assert result.before_kernels.shape == (4, 13, 13)
+    for kernel, shown in zip(images(drawn), result.before_kernels, strict=True):
+        np.testing.assert_array_equal(kernel, shown[::6, ::6])
+    assert any("kernels of 13×13, without the rows" in text for text in texts(drawn))
+
+
 def test_a_saved_result_is_drawn_the_same(result, tmp_path):
     netviz.draw(result, tmp_path / "a.png")
     again = netviz.load_result(result.save(tmp_path / "a.npz"))
