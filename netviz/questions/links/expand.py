@@ -128,8 +128,11 @@ class Steps:
                 torch.rand(units.shape, generator=torch.Generator().manual_seed(0), dtype=units.dtype) + 0.5
             )
             slope = _slope((units * mixed).sum(), source)
-        box, cut = self._box(_maps(slope, self.axes[0])[0, unit : unit + 1].double().numpy())
-        places = [(y, x) for y in range(box[0], box[2]) for x in range(box[1], box[3])]
+        weighty = _maps(slope, self.axes[0])[0, unit : unit + 1].double().numpy()
+        box, cut = self._box(weighty)
+        # Between the taps of a dilated convolution there are no weights to be asked for.
+        there = np.argwhere(weighty[0, box[0] : box[2], box[1] : box[3]] != 0)
+        places = [(int(y) + box[0], int(x) + box[1]) for y, x in there]
         if self._whole(box) and len(places) > _MOST:
             return Kernels(self.gains(unit)[:, None, None], False, True, False)
         with torch.no_grad():
@@ -142,7 +145,9 @@ class Steps:
                 for at, (y, x) in enumerate(some):
                     _maps(source, self.axes[0])[at, unit, y, x] = 1.0
                 found.append(self._answer(source) - nothing)
-        values = torch.cat(found).T.reshape(-1, box[2] - box[0], box[3] - box[1]).double().numpy()
+        values = np.zeros((len(units), box[2] - box[0], box[3] - box[1]))
+        if found:
+            values[:, there[:, 0], there[:, 1]] = torch.cat(found).T.double().numpy()
         return self._kernels(values, box, cut)
 
     def gains(self, unit: int) -> Floats:
