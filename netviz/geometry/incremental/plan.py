@@ -17,8 +17,9 @@ from torch import Tensor
 
 from netviz.capture.tape import Node, Ref, Tape
 from netviz.capture.tensors import wide
-from netviz.geometry.incremental.rules import Local, Moved, Rule, given, rule_for
-from netviz.geometry.incremental.windows import Ints, Span, Track, groups, taking
+from netviz.geometry.incremental.convolving import Convolution
+from netviz.geometry.incremental.rules import Local, Moved, Rule, bounds, given, rule_for
+from netviz.geometry.incremental.windows import Ints, Span, Taking, Track, groups
 
 Axes: TypeAlias = tuple[Span, Span]
 
@@ -238,6 +239,34 @@ def _together(conv: Node, norm: Node) -> Node | None:
     )
 
 
+def bounded(
+    nodes: Sequence[Node], rules: Mapping[int, Rule | None], target: int
+) -> tuple[list[Node], dict[int, Rule | None]]:
+    """Return nodes and their rules with every convolution and a ReLU of its output made one.
+
+    Only the rule of such a node does both: its function is still the convolution alone.
+    """
+    reads = Counter(number for node in nodes for number in node.inputs)
+    makers = {number: node for node in nodes for number in node.outputs}
+    kept, found = {node.index: node for node in nodes}, dict(rules)
+    for node in nodes:
+        between = bounds(node)
+        if between is None:
+            continue
+        number = node.inputs[0]
+        source = makers.get(number)
+        rule = None if source is None else rules[source.index]
+        if source is None or reads[number] != 1 or number == target or not isinstance(rule, Local):
+            continue
+        if isinstance(rule.run, Convolution):
+            del kept[source.index], found[source.index]
+            kept[node.index] = replace(
+                source, index=node.index, outputs=node.outputs, seconds=source.seconds + node.seconds
+            )
+            found[node.index] = replace(rule, run=rule.run.between(*between))
+    return list(kept.values()), found
+
+
 SHARE = 0.9
 """Windows that cover a larger share of a map than this are not worth their gathering."""
 
@@ -249,9 +278,6 @@ LEAST = 9
 
 BUDGET = 1 << 24
 """Bytes that the values of one batch of positions may take at any node."""
-
-Take: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-"""Makes windows of another size and place out of a flat clean map and given windows."""
 
 
 class UnfollowableError(Exception):
@@ -265,7 +291,7 @@ class NodePlan:
     node: Node
     rule: Rule | None
     tracks: Tracks | None
-    sources: dict[int, Take | None]
+    sources: dict[int, Taking | None]
     shares: Tensor | None = None
 
 
@@ -277,7 +303,7 @@ class Group:
     cols: Ints
     image: Tracks
     nodes: tuple[NodePlan, ...]
-    last: Take | None
+    last: Taking | None
 
     @property
     def count(self) -> int:
@@ -351,6 +377,7 @@ class Plan:
         self.shapes, self.target, self.share = tape.shapes, target, share
         self.nodes = folded(_needed(tape, target, source), target)
         self.rules = {node.index: rule_for(node, tape.shapes) for node in self.nodes}
+        self.nodes, self.rules = bounded(self.nodes, self.rules, target)
         self.readers = {number: node.index for node in self.nodes for number in node.inputs}
 
     def _follow(self, image: Axes, focus: Box | None) -> dict[int, Axes]:
@@ -363,9 +390,21 @@ class Plan:
         """Return where each value can change for some of the positions."""
         return {number: (one.pick(rows), two.pick(cols)) for number, (one, two) in spans.items()}
 
-    def _take(self, tracks: Tracks, wanted: Tracks) -> Take:
+    def _take(self, tracks: Tracks, wanted: Tracks, outside: float = 0.0) -> Taking:
         """Return how windows become windows of another size and place."""
-        return taking(*tracks, *wanted)
+        return Taking(
+            self._starts(tracks),
+            self._starts(wanted),
+            (tracks[0].size, tracks[1].size),
+            (wanted[0].size, wanted[1].size),
+            (tracks[0].length, tracks[1].length),
+            outside,
+        )
+
+    def _starts(self, tracks: Tracks) -> Ints:
+        """Return the row and column at which each window begins, (P, 2)."""
+        rows, cols = (track.starts for track in tracks)
+        return np.stack([np.repeat(rows, len(cols)), np.tile(cols, len(rows))], axis=1)
 
     def _shares(self, rule: Local, beyond: tuple[int, int], halo: Tracks, out: Tracks) -> Tensor:
         """Return which share of its kernel an average counts, for every output of every window, (P, 1, h, w)."""
@@ -425,8 +464,9 @@ class Plan:
                 shares = None if rule.share is None else self._shares(rule, rule.share, wanted, out)
             elif len(node.inputs) == 1:
                 out = wanted = first
+            outside = rule.outside if isinstance(rule, Local) else 0.0
             sources = {
-                number: None if same(tracks[number], wanted) else self._take(tracks[number], wanted)
+                number: None if same(tracks[number], wanted) else self._take(tracks[number], wanted, outside)
                 for number in node.inputs
             }
             tracks.update(dict.fromkeys(node.outputs, out))
