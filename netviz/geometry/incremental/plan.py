@@ -18,6 +18,7 @@ from torch import Tensor
 from netviz.capture.tape import Node, Ref, Tape
 from netviz.capture.tensors import wide
 from netviz.geometry.incremental.convolving import Convolution
+from netviz.geometry.incremental.resampling import Resampled
 from netviz.geometry.incremental.rules import Local, Moved, Rule, bounds, given, rule_for
 from netviz.geometry.incremental.windows import Ints, Span, Taking, Track, groups
 
@@ -79,8 +80,8 @@ def follow(
         if rule is None or any(number not in spans for number in node.inputs):
             continue
         rows, cols = spans[node.inputs[0]]
-        if isinstance(rule, Local):
-            rows, cols = (slide.forward(span) for slide, span in zip(rule.slides, (rows, cols), strict=True))
+        if isinstance(rule, Local | Resampled):
+            rows, cols = rule.slides[0].forward(rows), rule.slides[1].forward(cols)
         elif isinstance(rule, Moved):
             lengths = shapes[node.outputs[0]][-2:]
             rows, cols = (
@@ -164,7 +165,7 @@ def backward(rule: Rule, box: Box) -> Box:
     if isinstance(rule, Moved):
         rows, cols = rule.offsets
         return top - rows, left - cols, bottom - rows, right - cols
-    if isinstance(rule, Local):
+    if isinstance(rule, Local | Resampled):
         (top, bottom), (left, right) = (
             rule.slides[0].backward(top, bottom),
             rule.slides[1].backward(left, right),
@@ -293,6 +294,7 @@ class NodePlan:
     tracks: Tracks | None
     sources: dict[int, Taking | None]
     shares: Tensor | None = None
+    mixed: tuple[Tensor, Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -412,6 +414,15 @@ class Plan:
         both = down[:, None, :, None] * across[None, :, None, :]
         return torch.from_numpy(both.reshape(-1, 1, out[0].size, out[1].size))
 
+    def _mixed(self, rule: Resampled, halo: Tracks, out: Tracks) -> tuple[Tensor, Tensor]:
+        """Return the weights of an interpolation for every window, (P, 1, h', h) and (P, 1, w', w)."""
+        read, made = self._starts(halo), self._starts(out)
+        down, across = (
+            slide.between(read[:, axis], halo[axis].size, made[:, axis], out[axis].size)
+            for axis, slide in enumerate(rule.slides)
+        )
+        return down, across
+
     def _groups(self, axis: int, spans: dict[int, Axes]) -> list[Ints]:
         """Part the positions of one axis by the sizes of their windows."""
         weights: list[float] = []
@@ -451,7 +462,7 @@ class Plan:
                     )
                 )
                 continue
-            first, shares = tracks[node.inputs[0]], None
+            first, shares, mixed = tracks[node.inputs[0]], None, None
             wanted = out
             if isinstance(rule, Moved):
                 lengths = self.shapes[node.outputs[0]][-2:]
@@ -462,6 +473,11 @@ class Plan:
                     lambda slide, track, like: slide.halo(track, like.length), rule.slides, out, first
                 )
                 shares = None if rule.share is None else self._shares(rule, rule.share, wanted, out)
+            elif isinstance(rule, Resampled):
+                wanted = each(
+                    lambda slide, track, like: slide.halo(track, like.length), rule.slides, out, first
+                )
+                mixed = self._mixed(rule, wanted, out)
             elif len(node.inputs) == 1:
                 out = wanted = first
             outside = rule.outside if isinstance(rule, Local) else 0.0
@@ -470,7 +486,7 @@ class Plan:
                 for number in node.inputs
             }
             tracks.update(dict.fromkeys(node.outputs, out))
-            made.append(NodePlan(node, rule, out, sources, shares))
+            made.append(NodePlan(node, rule, out, sources, shares, mixed))
         last = None
         if self.target in tracks:
             top, left, bottom, right = self.focus or (0, 0, *self.shapes[self.target][-2:])
@@ -486,7 +502,8 @@ class Plan:
 
     def _most(self, rows: Ints, cols: Ints, spans: dict[int, Axes]) -> int:
         """Return how many of a group of positions fit the budget together."""
-        widest = 1
+        # What is read is the whole target, or the focus of it.
+        widest = self.shapes[self.target].numel() if self.focus is None else 1
         for number in {number for node in self.nodes for number in (*node.inputs, *node.outputs)}:
             shape = self.shapes[number]
             size = shape.numel()

@@ -15,6 +15,7 @@ from netviz.capture.operations import arguments, names
 from netviz.capture.tape import Node, Ref
 from netviz.capture.tensors import tensors_in
 from netviz.geometry.incremental.convolving import Convolution
+from netviz.geometry.incremental.resampling import Resampled, interpolation
 from netviz.geometry.incremental.windows import Slide
 
 
@@ -152,6 +153,8 @@ POOLS = frozenset(("max_pool2d", "avg_pool2d"))
 
 _JOINING = names("concatenation")
 
+_INTERPOLATIONS = names("interpolation")
+
 _RESHAPING = frozenset(("view", "reshape", "flatten", "unflatten"))
 
 _SWAPPING = frozenset(("transpose", "swapaxes", "swapdims"))
@@ -172,7 +175,7 @@ class Pointwise:
     run: Callable[[Mapping[int, Tensor]], Any]
 
 
-Rule = Local | Pointwise | Moved
+Rule = Local | Pointwise | Moved | Resampled
 
 
 def replaced(value: Any, values: Mapping[int, Tensor]) -> Any:
@@ -205,6 +208,8 @@ def rule_for(node: Node, shapes: Shapes) -> Rule | None:
         return pooling(node, outs[0])
     if node.name == "pad":
         return padding(node, ins[0])
+    if node.name in _INTERPOLATIONS and len(node.inputs) == 1:
+        return interpolation(given(node), ins[0], outs[0])
     if any(shape[-2:] != ins[0][-2:] for shape in [*ins, *outs]):
         return None
     if node.name in _RESHAPING and len(node.inputs) == 1:

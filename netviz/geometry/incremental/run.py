@@ -14,6 +14,7 @@ from netviz.capture.tape import Node, Ref
 from netviz.capture.tensors import tensors_in
 from netviz.geometry.incremental.convolving import Convolution
 from netviz.geometry.incremental.plan import Group, NodePlan, Plan, Tracks, UnfollowableError
+from netviz.geometry.incremental.resampling import Resampled
 from netviz.geometry.incremental.rules import Local, Moved, batched, call
 from netviz.geometry.incremental.windows import Taking, flat_map
 
@@ -187,7 +188,12 @@ class Batch:
         }
         if isinstance(rule, Moved):
             return [taken[node.inputs[0]]]
+        if planned.mixed is not None:
+            down, across = (weights.to(self.baseline) for weights in planned.mixed)
+            self.own.update(node.outputs)
+            return [down @ taken[node.inputs[0]] @ across.transpose(-2, -1)]
         assert rule is not None
+        assert not isinstance(rule, Resampled)
         if node.in_place:
             gathered = {number for number, way in planned.sources.items() if way is not None}
             self._protect(node, taken, gathered)
