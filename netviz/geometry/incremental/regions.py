@@ -46,20 +46,24 @@ class RegionPlan(Plan):
     def __init__(self, tape: Tape, target: int, labels: NDArray[np.integer], regions: Sequence[int]) -> None:
         self._begin(tape, target, SHARE)
         self.labels = labels
-        self._arrange(regions)
+        self.known = np.array(regions, dtype=np.int64)
+        boxes = np.array([_box(labels == region) for region in regions], dtype=np.int64)
+        height, width = labels.shape
+        image = (Span(boxes[:, 0], boxes[:, 2], height), Span(boxes[:, 1], boxes[:, 3], width))
+        self.spans = self._follow(image, None)
+        self._arrange(self.known)
 
     def only(self, regions: Sequence[int]) -> "RegionPlan":
-        """Return a plan of other regions of the same image."""
+        """Return a plan of some of the regions that this one was made for first."""
         other = copy.copy(self)
-        other._arrange(regions)
+        other._arrange(np.array(regions, dtype=np.int64))
         return other
 
-    def _arrange(self, regions: Sequence[int]) -> None:
-        self.regions = np.array(regions, dtype=np.int64)
-        boxes = np.array([_box(self.labels == region) for region in regions], dtype=np.int64)
-        height, width = self.labels.shape
-        image = (Span(boxes[:, 0], boxes[:, 2], height), Span(boxes[:, 1], boxes[:, 3], width))
-        spans = self._follow(image, None)
+    def _arrange(self, regions: Ints) -> None:
+        self.regions = regions
+        order = np.argsort(self.known)
+        which = order[np.searchsorted(self.known, regions, sorter=order)]
+        spans = self._picked(self.spans, which, which)
         one = np.zeros(1, dtype=np.int64)
         self.groups = [
             self._compile(some, one, spans)

@@ -46,7 +46,11 @@ class Span:
 
     def pick(self, which: Ints) -> "Span":
         """Return the span of some of the positions."""
-        return Span(self.low[which], self.high[which], self.length)
+        # Its bounds are clipped already, and a search asks for thousands.
+        picked = object.__new__(Span)
+        for name, value in (("low", self.low[which]), ("high", self.high[which]), ("length", self.length)):
+            object.__setattr__(picked, name, value)
+        return picked
 
     def hull(self, other: "Span") -> "Span":
         """Return the smallest span that holds both; nothing changes where an interval is empty."""
