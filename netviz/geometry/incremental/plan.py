@@ -375,11 +375,20 @@ class Plan:
         return found
 
     def _begin(self, tape: Tape, target: int, share: float, source: int = 0) -> None:
-        """Note what is to be computed, from the image or another value on."""
+        """Note what is to be computed, from the image or another value on; from there each function by itself."""
         self.shapes, self.target, self.share = tape.shapes, target, share
-        self.nodes = folded(_needed(tape, target, source), target)
-        self.rules = {node.index: rule_for(node, tape.shapes) for node in self.nodes}
-        self.nodes, self.rules = bounded(self.nodes, self.rules, target)
+        self.nodes: list[Node]
+        self.rules: dict[int, Rule | None]
+        if source:
+            self.nodes = folded(_needed(tape, target, source), target)
+            self.rules = {node.index: rule_for(node, tape.shapes) for node in self.nodes}
+        else:
+            if target not in tape.prepared:
+                # Many plans may be made of a tape, and each would fold and transform all weights again.
+                nodes = folded(_needed(tape, target), target)
+                rules = {node.index: rule_for(node, tape.shapes) for node in nodes}
+                tape.prepared[target] = bounded(nodes, rules, target)
+            self.nodes, self.rules = tape.prepared[target]
         self.readers = {number: node.index for node in self.nodes for number in node.inputs}
 
     def _follow(self, image: Axes, focus: Box | None) -> dict[int, Axes]:
