@@ -375,13 +375,13 @@ class Plan:
         return found
 
     def _begin(self, tape: Tape, target: int, share: float, source: int = 0) -> None:
-        """Note what is to be computed, from the image or another value on; from there each function by itself."""
+        """Note what is to be computed, from the image or, by torch's own functions, from another value on."""
         self.shapes, self.target, self.share = tape.shapes, target, share
         self.nodes: list[Node]
         self.rules: dict[int, Rule | None]
         if source:
             self.nodes = folded(_needed(tape, target, source), target)
-            self.rules = {node.index: rule_for(node, tape.shapes) for node in self.nodes}
+            self.rules = dict.fromkeys(node.index for node in self.nodes)
         else:
             if target not in tape.prepared:
                 # Many plans may be made of a tape, and each would fold and transform all weights again.
