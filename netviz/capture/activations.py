@@ -1,7 +1,7 @@
 """capture: run a network and hand out what its layers gave."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -15,6 +15,10 @@ from netviz.models.layers import Arrangement, Layer
 from netviz.models.model import unwrap
 
 
+class _Enough(Exception):
+    """All that was asked for has run. What a network does about it is of no account."""
+
+
 class Capture:
     """Runs the network when called; afterwards ``run[layer]`` is that layer's output in the last run."""
 
@@ -26,6 +30,7 @@ class Capture:
         start: Callable[[], None],
         any_size: bool,
         private: bool,
+        stop: bool,
     ) -> None:
         self._network = network
         self._layers = tuple(layers)
@@ -33,10 +38,11 @@ class Capture:
         self._start = start
         self._any_size = any_size
         self._private = private
+        self._stop = stop
         self._kept: dict[Key, Any] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the network once, on copies of the tensors given, and return its own output.
+        """Run the network once, on copies of the tensors given, and return its own output; None if it was to stop.
 
         Raises
         ------
@@ -49,8 +55,9 @@ class Capture:
         self._kept.clear()
         if self._private:
             return self._network(*args, **kwargs)
-        with torch.set_grad_enabled(self._grad):
+        with torch.set_grad_enabled(self._grad), suppress(_Enough):
             return self._network(*map(_own, args), **{name: _own(one) for name, one in kwargs.items()})
+        return None
 
     def __getitem__(self, layer: Layer | str) -> Any:
         """Return a layer's output, raw: (N, C, H, W) for a convolution; a str means a layer's exact name.
@@ -85,6 +92,7 @@ def capture(
     swap: Callable[[Layer, Tensor], Tensor] | None = None,
     any_size: bool = False,
     private: bool = False,
+    stop: bool = False,
 ) -> Iterator[Capture]:
     """Watch layers of a network; inside the ``with`` it is in evaluation mode, afterwards exactly as before.
 
@@ -109,6 +117,8 @@ def capture(
     private : bool
         Whether the network and what it is called with are the caller's own copies, which may be changed: nothing is
         kept to be put back, and no gradients flow.
+    stop : bool
+        Whether the network goes no further than these layers. Not with `private` or `reduce`.
 
     Yields
     ------
@@ -153,6 +163,8 @@ def capture(
                 return None
             return replace_tensor(event.output, output, changed.clone())
         run._kept[event.key] = output.clone()
+        if stop and len(run._kept) == len(by_key):
+            raise _Enough
         # With gradients the network goes on with another copy, so that the kept one is upstream of the output.
         return replace_tensor(event.output, output, run._kept[event.key].clone()) if grad else None
 
@@ -161,7 +173,7 @@ def capture(
         alone(network) if private else evaluation(network),
         watch(network, tell, modules={layer.module for layer in layers}, functions=functions) as start,
     ):
-        run = Capture(network, layers, grad, start, any_size, private)
+        run = Capture(network, layers, grad, start, any_size, private, stop)
         yield run
 
 

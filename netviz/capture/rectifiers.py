@@ -16,14 +16,28 @@ from netviz.capture.operations import arguments, names
 from netviz.errors import ModelError
 from netviz.models.model import unwrap
 
-BACKWARD_RULES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "gradient": lambda gradient, passed: gradient * passed,
-    "guided": lambda gradient, passed: gradient.clamp(min=0) * passed,
-    "deconvnet": lambda gradient, passed: gradient.clamp(min=0),
-}
-"""What a rectifier hands back of the gradient at its output, given where it passed its input on unchanged.
 
-``gradient``: Simonyan et al., 2014; ``guided``: Springenberg et al., 2015; ``deconvnet``: Zeiler and Fergus, 2014.
+def _redirected(gradient: Tensor, side: Tensor) -> Tensor:
+    """Let through, of images of which nothing would pass, what leads back to where values pass."""
+    own = gradient * (side == 0)
+    shut = own.flatten(1).abs().amax(1) == 0
+    if not bool(shut.any()):
+        return own
+    led = gradient * (gradient * side <= 0)
+    return torch.where(shut.view(-1, *(1 for _ in gradient.shape[1:])), led, own)
+
+
+BACKWARD_RULES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "gradient": lambda gradient, side: gradient * (side == 0),
+    "guided": lambda gradient, side: gradient.clamp(min=0) * (side == 0),
+    "deconvnet": lambda gradient, side: gradient.clamp(min=0),
+    "redirected": _redirected,
+}
+"""What a rectifier hands back of the gradient at its output, given on which side of what it passes its input was.
+
+That is 0 where it passed it on unchanged, -1 below, 1 above. ``gradient``: Simonyan et al., 2014; ``guided``:
+Springenberg et al., 2015; ``deconvnet``: Zeiler and Fergus, 2014; ``redirected``, for what is to grow: Olah et al.,
+2017, so that a unit that is 0 everywhere can begin to grow.
 """
 
 _OTHERS = names("activation", "prelu", "glu")
@@ -180,13 +194,13 @@ class _Rectifier(torch.autograd.Function):
         output = call()
         if output is values:
             ctx.mark_dirty(values)
-        # Kept as a mask, and not as the output, which what comes next may overwrite.
-        passed = output > 0
-        ctx.save_for_backward(passed if bound is None else passed & (output < bound))
+        # Kept as signs, and not as the output, which what comes next may overwrite.
+        side = (output <= 0).to(torch.int8).neg_()
+        ctx.save_for_backward(side if bound is None else side.add_(output >= bound))
         ctx.rule = rule
         return output
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (passed,) = ctx.saved_tensors
-        return ctx.rule(gradients[0], passed), None, None, None
+        (side,) = ctx.saved_tensors
+        return ctx.rule(gradients[0], side), None, None, None

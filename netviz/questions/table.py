@@ -112,6 +112,12 @@ QUESTIONS = (
         },
     ),
     Question(
+        f"{_Q}.optimize",
+        "optimize",
+        {"optimize": "measure"},
+        {"optimize": "OptimizeResult draw.optimize_figure"},
+    ),
+    Question(
         f"{_Q}.units",
         "units",
         {"units": "measure"},

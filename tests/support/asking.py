@@ -82,6 +82,7 @@ MORE = {
     "minimal": {"segments": 6},
     "minimal_set": {"segments": 6},
     "occlusion": {"stride": 16},
+    "optimize": {"side": 24, "steps": 2},
     "patches": {"layer": ["conv2"]},
     "stages": {"layer": "conv1"},
     "survey": {"only": ["conv2"]},

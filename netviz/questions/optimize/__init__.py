@@ -1,0 +1,1 @@
+"""What a unit wants to see: pictures made by optimization."""

@@ -1,0 +1,460 @@
+"""What units, classes and layers want to see: pictures made by optimization."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from typing_extensions import Unpack
+
+from netviz.capture import capture, channels_first, preserved, sibling
+from netviz.capture.tensors import main_tensor
+from netviz.capture.watch import evaluation
+from netviz.engines import Progress
+from netviz.errors import LayerError, ModelError
+from netviz.images import ImageLike, read_image
+from netviz.images.bands import shown
+from netviz.models import Layer, ModelOptions, ModelSpec, load
+from netviz.questions.classes import class_label, class_scores, find_class, scores_on
+from netviz.questions.opening import Opened, open_model
+from netviz.questions.optimize.basis import BASES
+from netviz.questions.optimize.climb import Way, Wish, climb, reached
+from netviz.questions.optimize.result import OptimizeResult
+from netviz.questions.patches.result import PatchesResult
+from netviz.questions.patches.run import open_run
+from netviz.questions.patches.tiles import RunImages, cut_tiles
+from netviz.results.choose import choose_units, several
+
+SIDE = 128
+"""Side of a picture in pixels, for a network that takes any size."""
+UNITS = 16
+"""How many units are shown if none is asked for."""
+SIGNS = ("+", "-", "both")
+OBJECTIVES = ("channel", "position", "layer", "class")
+_LEAST = 2
+"""Rows and columns of a map at least, where the network makes maps smaller at all."""
+_VALUES = 1 << 25
+"""How many values, of all layers together, the pictures that are optimized at once may make."""
+_AT_ONCE = 16
+_PATCH = 96
+_QUANTILES = (0.005, 0.995)
+
+
+def optimize(
+    model: ModelSpec = "mobilenet_v2",
+    *,
+    layer: str | None = None,
+    units: int | str | Iterable[int] | None = None,
+    class_: str | int | Sequence[str | int] | None = None,
+    sign: str = "+",
+    objective: str | None = None,
+    diverse: int = 1,
+    steps: int = 256,
+    side: int | None = None,
+    basis: str = "fourier",
+    moved: bool = True,
+    image: ImageLike | None = None,
+    run: str | Path | None = None,
+    output: str | int | None = None,
+    progress: Progress | None = None,
+    **options: Unpack[ModelOptions],
+) -> OptimizeResult:
+    """Make pictures to which a network's units, classes or a whole layer answer as much as they can.
+
+    Parameters
+    ----------
+    model : str, Path, nn.Module or Model
+        As for `netviz.load`.
+    layer : str, optional
+        Name, alias, glob, or ``-1`` for the last layer with maps. Not together with `class_`.
+    units : int, str or iterable of int, optional
+        Which units of the layer: ``"0:16"``, ``"3,7"``; by default the first 16, of a `run` those that are not dead.
+    class_ : str, int or sequence of these, optional
+        Names or indices of classes, whose scores (before any softmax that is not part of the network) are to grow.
+    sign : {"+", "-", "both"}
+        Whether a unit's value is to grow, to fall, or one picture for each.
+    objective : {"channel", "position", "layer", "class"}, optional
+        The mean of a unit's map (as by default), its value at the centre, the mean square of all of a layer's units,
+        or a class score (where `class_` is given).
+    diverse : int
+        How many pictures that are to make a value grow: several are pushed apart from each other, by the cosine of
+        their Gram matrices in the layer.
+    steps : int
+        Steps of Adam.
+    side : int, optional
+        Side of a picture in pixels; by default 128, of a network that takes its own size only that.
+    basis : {"fourier", "pixels", "maco"}
+        What is optimized: a spectrum in decorrelated colours, pixels in decorrelated colours, or only the phases of
+        a spectrum whose magnitudes are those of photographs.
+    moved : bool
+        Whether the network sees the picture shifted, scaled and turned a little, each step anew (of ``"maco"``
+        parts of it); else as it stands there.
+    image : str, Path, Photo, PIL image, ndarray or Tensor, optional
+        What all pictures begin with; by default noise, by `seed`.
+    run : str or Path, optional
+        Folder of a run of ``netviz patches`` on the same network: with what its images reach there pictures are
+        compared, and its patches stand beside them.
+    output : str or int, optional
+        Of a network that returns several tensors, the one that holds the scores.
+    progress : callable, optional
+        Called with what is being done, how many steps are done, and of how many.
+    **options
+        As for `netviz.load`; `seed` also draws what pictures begin with, and how they are shown.
+
+    Returns
+    -------
+    OptimizeResult
+
+    Raises
+    ------
+    LayerError
+        If there is no such layer or unit, or it has no maps.
+    ModelError
+        If MODEL cannot be opened or does not run at this size, the size is too small for the layer, or there is no
+        such class.
+    ResultError
+        If `run` is none, or does not have this layer.
+    ValueError
+        If an option is out of range, or options do not go together.
+
+    References
+    ----------
+    Olah, Mordvintsev and Schubert, "Feature Visualization", Distill 2017.
+    """
+    objective = _checked(layer, class_, sign, objective, diverse, steps, side, basis, units)
+    seed = options.get("seed", 0)
+    opened = _opened(model, side, **options)
+    chosen = _Chosen.of(opened, layer, units, class_, objective, run, output)
+    signs = {"+": (1,), "-": (-1,), "both": (1, -1)}[sign]
+    columns = tuple(1 for _ in range(diverse - 1) if 1 in signs)
+    columns = (*signs[:1], *columns, *signs[1:])
+    wishes = [
+        Wish(target, one, 2 * row + (one < 0), (seed, max(target, 0), column))
+        for row, target in enumerate(chosen.targets or (-1,))
+        for column, one in enumerate(columns)
+    ]
+    assert opened.index.input_shape is not None
+    height, width = opened.index.input_shape[1:]
+    photo = None if image is None else read_image(image)
+    start = None
+    if photo is not None:
+        values = opened.prepare(photo).values
+        start = torch.from_numpy(values.astype(np.float32) / 255).movedim(2, 0)[None]
+        start = start[:, : opened.preprocessing.channels]
+    way = Way(
+        basis, steps, (height, width), seed, moved, objective == "position", opened.preprocessing, start
+    )
+    pictures, reached, led = _climbed(opened, chosen, wishes, way, len(columns), progress)
+    rows = len(chosen.targets) or 1
+    found = np.stack([shown(one, opened.preprocessing.bands) for one in pictures.numpy()])
+    found = found if found.shape[-1] == 3 else np.repeat(found, 3, axis=-1)
+    return OptimizeResult(
+        pictures=found.reshape(rows, len(columns), *found.shape[1:]),
+        activation=reached.numpy().reshape(rows, len(columns)),
+        started=chosen.started(way, start, opened),
+        led=led.numpy().reshape(rows, len(columns)),
+        quantile=chosen.quantile,
+        reference=chosen.reference,
+        patches=chosen.patches(run),
+        network=opened.model.name,
+        layer=chosen.layer.name if chosen.layer else "",
+        alias=chosen.layer.alias if chosen.layer else "",
+        layer_kind=chosen.layer.kind if chosen.layer else "",
+        channels=chosen.channels,
+        targets=chosen.targets,
+        names=chosen.names,
+        columns=tuple("+" if one > 0 else "-" for one in columns),
+        objective=objective,
+        basis=basis,
+        steps=steps,
+        seed=seed,
+        moved=moved,
+        dead=chosen.dead,
+        image_name=photo.name if photo else "",
+        run=str(run or ""),
+        score_of=chosen.score_of,
+        **opened.provenance(photo, layer or ""),
+    )
+
+
+def _checked(
+    layer: str | None,
+    class_: str | int | Sequence[str | int] | None,
+    sign: str,
+    objective: str | None,
+    diverse: int,
+    steps: int,
+    side: int | None,
+    basis: str,
+    units: object,
+) -> str:
+    """Return the objective, if the options go together.
+
+    Raises
+    ------
+    ValueError
+        If they do not, or one is none of its values.
+    """
+    if sign not in SIGNS:
+        raise ValueError(f"sign must be '+', '-' or 'both', not {sign!r}")
+    if basis not in BASES:
+        raise ValueError(f"basis must be one of {', '.join(BASES)}, not {basis!r}")
+    if objective is not None and objective not in OBJECTIVES:
+        raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, not {objective!r}")
+    for name, value, least in (("diverse", diverse, 1), ("steps", steps, 1), ("side", side, 16)):
+        if value is not None and value < least:
+            raise ValueError(f"{name} must be at least {least}, not {value}")
+    if (layer is None) == (class_ is None):
+        raise ValueError("give either a layer, for its units, or a class")
+    if class_ is not None and objective not in (None, "class"):
+        raise ValueError(
+            f"of a class the score grows; leave out the objective {objective!r}, or give a layer"
+        )
+    if class_ is None and objective == "class":
+        raise ValueError("the objective 'class' needs a class")
+    if units is not None and (class_ is not None or objective == "layer"):
+        raise ValueError("units are of a layer, one by one; leave them out for a class or a whole layer")
+    if objective == "layer" and (sign != "+" or diverse > 1):
+        raise ValueError("of a whole layer there is one picture, which makes its units large")
+    if diverse > 1 and (sign == "-" or class_ is not None):
+        raise ValueError("several pictures are for units whose value is to grow")
+    return objective or ("class" if class_ is not None else "channel")
+
+
+def _opened(model: ModelSpec, side: int | None, **options: Unpack[ModelOptions]) -> Opened:
+    """Open the network for pictures of a side; by default of `SIDE`, or else of its own size."""
+    model = load(model, **options)
+    if side is not None:
+        return open_model(model, size=(side, side))
+    try:
+        return open_model(model, size=(SIDE, SIDE))
+    except ModelError:
+        return open_model(model)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What pictures are made for, and what is known of it.
+
+    `layer` is None for classes, whose scores `network` gives; `targets` is empty for a whole layer.
+    """
+
+    network: nn.Module
+    layer: Layer | None
+    targets: tuple[int, ...]
+    channels: int
+    names: tuple[str, ...] = ()
+    score_of: str = ""
+    dead: tuple[int, ...] = ()
+    seen: PatchesResult | None = None
+
+    @classmethod
+    def of(
+        cls,
+        opened: Opened,
+        layer: str | None,
+        units: int | str | Iterable[int] | None,
+        class_: str | int | Sequence[str | int] | None,
+        objective: str,
+        run: str | Path | None,
+        output: str | int | None,
+    ) -> "_Chosen":
+        """Resolve what was asked for."""
+        if layer is None:
+            return cls._classes(opened, several(class_), output)
+        found = opened.layer(layer)
+        assert found.shape is not None
+        channels = found.shape[0]
+        _require_room(opened, found)
+        seen = None
+        if run is not None:
+            folder = open_run(run)
+            seen = folder.result(folder.choose(found.name))
+            if seen.channels != channels:
+                raise LayerError(
+                    f"layer {found.name} of {opened.model.name} has {channels} units, but {seen.channels} in {run}: "
+                    "give a run on the same network"
+                )
+        dead = seen.dead if seen is not None else ()
+        if objective == "layer":
+            return cls(opened.network, found, (), channels)
+        asked = choose_units(units, channels, found.name)
+        chosen = [unit for unit in (range(channels) if asked is None else asked) if unit not in dead]
+        if not chosen:
+            raise LayerError(
+                f"of layer {found.name} only dead units were asked for: 0 on every image of {run}"
+            )
+        chosen = chosen[:UNITS] if asked is None else chosen
+        left = tuple(unit for unit in (asked or ()) if unit in dead)
+        return cls(opened.network, found, tuple(chosen), channels, dead=left, seen=seen)
+
+    @classmethod
+    def _classes(cls, opened: Opened, asked: Sequence[str | int], output: str | int | None) -> "_Chosen":
+        assert opened.index.input_shape is not None
+        blank = torch.zeros(1, *opened.index.input_shape)
+        scores = scores_on(opened, opened.tape(blank, "a blank picture"), "optimize", output)
+        found = [find_class(one, scores.values, opened.model) for one in asked]
+        numbers = tuple(dict.fromkeys(found))
+        names = tuple(class_label(opened.model, one) for one in numbers)
+        return cls(
+            scores.network,
+            None,
+            numbers,
+            len(scores.values),
+            names=names if all(names) else (),
+            score_of=scores.what,
+        )
+
+    @contextmanager
+    def on(self, network: nn.Module) -> Iterator["_Answers"]:
+        """Run a network, or a copy of it, no further than is needed."""
+        if self.layer is None:
+            with evaluation(network):
+                yield _Answers(lambda images: class_scores(_tensor(network(images))))
+            return
+        layer = self.layer
+        with capture(network, [layer], grad=True, any_size=True, stop=True) as run:
+
+            def maps(images: Tensor) -> Tensor:
+                run(images)
+                return channels_first(layer, run[layer])
+
+            yield _Answers(maps)
+
+    def started(self, way: Way, start: Tensor | None, opened: Opened) -> NDArray[np.float32]:
+        """Return what the network gives for the picture that all began with; NaN if that is noise."""
+        rows = len(self.targets) or 1
+        if start is None:
+            return np.full(rows, np.nan, dtype=np.float32)
+        with torch.no_grad(), self.on(self.network) as target:
+            answer = target.answers(way.normalized(start.to(opened.device)))[0]
+            found = [reached(answer, Wish(one, 1, 0, ()), way.centre) for one in self.targets or (-1,)]
+        return np.array([float(one) for one in found], dtype=np.float32)
+
+    @property
+    def quantile(self) -> NDArray[np.float32] | None:
+        """The 0.005 and 0.995 quantiles of each unit, from the run."""
+        if self.seen is None:
+            return None
+        levels = [int(np.abs(self.seen.quantile_levels - level).argmin()) for level in _QUANTILES]
+        return self.seen.quantiles[list(self.targets)][:, levels]
+
+    @property
+    def reference(self) -> NDArray[np.float32] | None:
+        """The lowest value in the sample of each unit, and its largest of all, from the run."""
+        if self.seen is None:
+            return None
+        ends = np.stack([self.seen.quantiles[:, 0], self.seen.max], axis=1)
+        return ends[list(self.targets)].astype(np.float32)
+
+    def patches(self, run: str | Path | None) -> NDArray[np.uint8] | None:
+        """Return the patches of each unit, from the run."""
+        if self.seen is None or run is None:
+            return None
+        images = RunImages(Path(run), np.unique(self.seen.image[self.seen.image >= 0]).tolist())
+        return cut_tiles(self.seen, images, list(self.targets), _PATCH, mean=False).pixels
+
+
+@dataclass(frozen=True)
+class _Answers:
+    answers: Callable[[Tensor], Tensor]
+
+
+def _tensor(output: Any) -> Tensor:
+    found = main_tensor(output)
+    if found is None:
+        raise ModelError("the network gives no tensor")
+    return found
+
+
+def _require_room(opened: Opened, layer: Layer) -> None:
+    """Refuse a picture of which the layer makes a single position, where its size is why.
+
+    Raises
+    ------
+    ModelError
+        Naming the least side.
+    """
+    field = opened.fields.get(layer)
+    assert layer.shape is not None
+    assert opened.index.input_shape is not None
+    if field is None or min(layer.shape[1:]) >= _LEAST or not all(map(math.isfinite, field.stride)):
+        return
+    least = _LEAST * math.ceil(max(field.stride))
+    side = min(opened.index.input_shape[1:])
+    if 0 < side < least:
+        raise ModelError(
+            f"layer {layer.name} of {opened.model.name} makes {layer.shape[1]}×{layer.shape[2]} positions of a "
+            f"picture of {side} pixels; give --side {least} or more"
+        )
+
+
+def _climbed(
+    opened: Opened,
+    chosen: _Chosen,
+    wishes: Sequence[Wish],
+    way: Way,
+    columns: int,
+    progress: Progress | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Optimize all pictures, some at a time, on as many threads as there are cores; return what `climb` does."""
+    device = opened.device
+    size = columns * max(1, _at_once(opened, chosen.layer) // columns)
+    if device.type == "cpu":
+        # Every core has some.
+        size = min(size, columns * -(-len(wishes) // columns // torch.get_num_threads()) or columns)
+    parts = [range(at, min(at + size, len(wishes))) for at in range(0, len(wishes), size)]
+    made: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
+    done = 0
+
+    def tell(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress is not None:
+            progress(f"optimizing {len(wishes)} pictures", done // way.steps, len(wishes))
+
+    def alone(number: int) -> None:
+        torch.set_num_threads(1)
+        own = sibling(chosen.network)
+        with chosen.on(own) as target:
+            some = [wishes[at] for at in parts[number]]
+            made[number] = climb(target, own, some, way, device, tell)
+
+    with preserved(chosen.network):
+        if device.type != "cpu":
+            with chosen.on(chosen.network) as target:
+                for number, part in enumerate(parts):
+                    some = [wishes[at] for at in part]
+                    made[number] = climb(target, chosen.network, some, way, device, tell)
+        else:
+            cores = torch.get_num_threads()
+            pool = ThreadPoolExecutor(min(cores, len(parts)))
+            try:
+                for finished in as_completed([pool.submit(alone, number) for number in range(len(parts))]):
+                    finished.result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+                torch.set_num_threads(cores)
+    each = [made[number] for number in range(len(parts))]
+    return (
+        torch.cat([one[0] for one in each]),
+        torch.cat([one[1] for one in each]),
+        torch.cat([one[2] for one in each]),
+    )
+
+
+def _at_once(opened: Opened, layer: Layer | None) -> int:
+    """Return how many pictures are optimized at once: as many as make `_VALUES` values on their way to the layer."""
+    values = 0
+    for one in opened.index:
+        values += math.prod(one.shape or ())
+        if one == layer:
+            break
+    return max(1, min(_AT_ONCE, _VALUES // max(1, values)))
