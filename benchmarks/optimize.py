@@ -40,9 +40,8 @@ def transformed(image: Tensor, random: np.random.Generator) -> Tensor:
     image = F.interpolate(image, scale_factor=scale, mode="bilinear")
     angle = math.radians(int(random.integers(-10, 11)))
     turn = torch.tensor([[math.cos(angle), -math.sin(angle), 0.0], [math.sin(angle), math.cos(angle), 0.0]])
-    image = F.grid_sample(
-        image, F.affine_grid(turn[None], list(image.shape), align_corners=False), align_corners=False
-    )
+    grid = F.affine_grid(turn[None], list(image.shape), align_corners=False)
+    image = F.grid_sample(image, grid, align_corners=False)
     return jittered(image, 4, random)
 
 
@@ -91,23 +90,21 @@ def main() -> None:
     def together(layer: str, count: int) -> None:
         netviz.optimize(model, layer=layer, units=range(units), steps=count, side=SIDE)
 
+    def seconds(layer: str) -> tuple[float, float]:
+        theirs = timed(lambda: one_by_one(network, layer, 0, steps)) / steps
+        # What opening the network takes is in both.
+        ours = timed(lambda: together(layer, steps + 1)) - timed(lambda: together(layer, 1))
+        return theirs, ours / steps / units
+
     print("| layer | one by one, ms a step | netviz, ms a step | ratio | netviz, s for 256 steps | goal |")
     print("|---|---|---|---|---|---|")
+    goals = {"early": "5×", "late": "2×"}
     for name, layer in LAYERS.items():
         together(layer, 1)
-        theirs, ours = [], []
-        for _ in range(2):
-            theirs.append(timed(lambda: one_by_one(network, layer, 0, steps)) / steps)
-            # What opening the network takes is in both.
-            ours.append(
-                (timed(lambda: together(layer, steps + 1)) - timed(lambda: together(layer, 1)))
-                / steps
-                / units
-            )
-        ratio = min(theirs) / min(ours)
+        theirs, ours = map(min, zip(*(seconds(layer) for _ in range(2)), strict=True))
         print(
-            f"| {name}: {layer} | {1000 * min(theirs):.1f} | {1000 * min(ours):.1f} | {ratio:.1f}× "
-            f"| {256 * min(ours):.2f} | {'5×' if name == 'early' else '2×' if name == 'late' else ''} |",
+            f"| {name}: {layer} | {1000 * theirs:.1f} | {1000 * ours:.1f} | {theirs / ours:.1f}× "
+            f"| {256 * ours:.2f} | {goals.get(name, '')} |",
             flush=True,
         )
 
