@@ -19,6 +19,7 @@ from netviz.questions.minimal.measure import minimal as minimal
 from netviz.questions.minimal.measure import minimal_set as minimal_set
 from netviz.questions.occlusion.measure import occlusion as occlusion
 from netviz.questions.opening import layers as layers
+from netviz.questions.optimize.measure import optimize as optimize
 from netviz.questions.patches.measure import patches as patches
 from netviz.questions.reader import load_result as load_result
 from netviz.questions.reader import report as report
