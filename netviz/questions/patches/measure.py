@@ -152,13 +152,13 @@ def layer_patches(
         box=box,
         margin=margin,
         size=top.carried("size"),
-        maps=top.carried("window"),
+        maps=_shares(top.carried("window")),
         maps_box=_windows(top, windows, at, opened),
         mean=mean,
         max=found.peak,
         nonzero=share.astype(np.float32),
         quantile_levels=np.array(LEVELS),
-        quantiles=np.quantile(values, LEVELS, axis=0).T.astype(np.float32),
+        quantiles=_quantiles(values),
         histogram=_histograms(values),
         class_score=per_class["score"],
         class_image=per_class["image"],
@@ -217,6 +217,23 @@ def _windows(top: Top, window: tuple[int, int], at: int, opened: Opened) -> NDAr
         )
     result[filled] = found
     return result
+
+
+def _shares(windows: NDArray[np.float16]) -> NDArray[np.float16]:
+    """Return shares of scores to 1/256: a picture shows no more, and they deflate to half the bytes."""
+    shares = windows.astype(np.float32)
+    shares *= 256
+    np.rint(shares, out=shares)
+    shares /= 256
+    return shares.astype(np.float16)
+
+
+def _quantiles(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the quantiles `LEVELS` of values of shape (N, units), shape (units, Q)."""
+    # Each unit's values side by side and in order: that takes less than half of the time.
+    in_order = np.sort(np.ascontiguousarray(values.T), axis=1)
+    found: NDArray[np.float32] = np.quantile(in_order, LEVELS, axis=1).T.astype(np.float32)
+    return found
 
 
 def _histograms(values: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -408,7 +425,6 @@ def patches(
             save=checkpoint,
             progress=progress,
         )
-        checkpoint.write(accumulator, tally)
         require_images(tally, names)
     write_patches(
         folder,

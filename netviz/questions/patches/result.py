@@ -33,7 +33,7 @@ class PatchesResult(Result):
     size : ndarray of int32, shape (units, top, 2)
         Height and width of the original.
     maps : ndarray of float16, shape (units, top, rows, columns)
-        The unit's map around the position, as shares of the score.
+        The unit's map around the position, as shares of the score, in 256ths.
     maps_box : ndarray of int64, shape (units, top, 4)
         Where the first cell of `maps` begins and its last ends, in pixels of the original: top, left, bottom, right.
     mean, max, nonzero : ndarray of float32, shape (units,)
