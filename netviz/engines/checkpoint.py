@@ -60,7 +60,9 @@ class Checkpoint:
         """
         facts = {"fingerprint": self.fingerprint, "skipped": sorted(tally.skipped.items())}
         buffer = io.BytesIO()
-        arrays: dict[str, Any] = {f"state/{name}": value for name, value in accumulator.state().items()}
+        # Of a run that has just begun only whose it is has to be known.
+        state = accumulator.state() if tally.done.any() else {}
+        arrays: dict[str, Any] = {f"state/{name}": value for name, value in state.items()}
         np.savez(buffer, facts=np.array(json.dumps(facts)), done=tally.done, **arrays)
         write_bytes(self.path, buffer.getvalue())
         self.kept = bool(tally.done.any())
@@ -86,7 +88,8 @@ class Checkpoint:
         require_same(self.path.parent, theirs, self.fingerprint)
         tally.done[:] = arrays.pop("done")
         tally.skipped.update({int(number): str(reason) for number, reason in facts["skipped"]})
-        accumulator.restore({name.removeprefix("state/"): value for name, value in arrays.items()})
+        if tally.done.any():
+            accumulator.restore({name.removeprefix("state/"): value for name, value in arrays.items()})
         return True
 
     def remove(self) -> None:

@@ -114,23 +114,31 @@ class Frame:
             inner=(inner_top, inner_left, inner_bottom, inner_right),
         )
 
-    def draw(self, image: Pixels, tile: Pixels) -> None:
-        """Draw into a tile of paper, shape (side, side, 3)."""
+    def draw(self, image: Pixels, tile: Pixels, cuts: "Cuts | None" = None, number: int = 0) -> None:
+        """Draw into a tile of paper, shape (side, side, 3); `cuts` keeps what many tiles show of image `number`."""
         if self.beyond:
             top, left, bottom, right = self.drawn
             tile[top:bottom, left:right] = hatching(self.side)[top:bottom, left:right]
+        top, left, bottom, right = self.inner
+        key = (number, *self.box, bottom - top, right - left)
+        scaled = None if cuts is None or self.zoom >= _WHOLE else cuts.get(key)
+        if scaled is None:
+            scaled = self._scaled(image, (right - left, bottom - top))
+            if cuts is not None and len(cuts) < MOST_CUTS and self.zoom < _WHOLE:
+                cuts[key] = scaled
+        tile[top:bottom, left:right] = scaled
+
+    def _scaled(self, image: Pixels, size: tuple[int, int]) -> Pixels:
+        """Return what the tile shows of an image, in its own width and height."""
         first, begin, last, end = self.box
         cut = image[first:last, begin:end]
-        top, left, bottom, right = self.inner
-        size = (right - left, bottom - top)
         if self.zoom >= _WHOLE:
             rows = np.arange(size[1]) * cut.shape[0] // size[1]
             columns = np.arange(size[0]) * cut.shape[1] // size[0]
-            scaled = cut[rows][:, columns]
-        else:
-            # Pillow widens the filter when it reduces: every pixel of the original counts.
-            scaled = np.asarray(Image.fromarray(cut).resize(size, Image.Resampling.BICUBIC))
-        tile[top:bottom, left:right] = scaled
+            enlarged: Pixels = cut[rows][:, columns]
+            return enlarged
+        # Pillow widens the filter when it reduces: every pixel of the original counts.
+        return np.asarray(Image.fromarray(cut).resize(size, Image.Resampling.BICUBIC))
 
     def map_values(
         self, result: PatchesResult, unit: int, place: int
@@ -151,6 +159,13 @@ class Frame:
             for axis in range(2)
         )
         return read_cells(cells, rows, columns), rows.known[:, None] & columns.known
+
+
+Cuts = dict[tuple[int, ...], Pixels]
+"""What tiles show of images, by image, box and size: deep units, of all layers, see the same large parts."""
+
+MOST_CUTS: Final = 4096
+"""Most of them that are kept: 64 MB, of tiles of 72 pixels."""
 
 
 @lru_cache(maxsize=8)
@@ -264,6 +279,7 @@ def cut_tiles(
     top: int | None = None,
     mean: bool = True,
     thresholds: NDArray[np.float64] | None = None,
+    cuts: Cuts | None = None,
 ) -> Tiles:
     """Cut the patches of some units out of their images; each image is asked for once, and none is kept.
 
@@ -283,6 +299,8 @@ def cut_tiles(
         Outlined is where a unit's map, interpolated linearly between positions, is above its own threshold. By
         default, above its 0.995 quantile, or half of the score where that tells nothing apart. With those of a
         dissection it is the dissection's mask, to half a pixel of the image, in which the run keeps where maps lie.
+    cuts : dict, optional
+        What earlier calls with the same images have scaled, and this one adds to.
 
     Returns
     -------
@@ -309,7 +327,7 @@ def cut_tiles(
             unit = units[row]
             frame = Frame.of(result.box[unit, place], result.margin[unit, place] * kept, side)
             tile = pixels[row, place]
-            frame.draw(image, tile)
+            frame.draw(image, tile, cuts, int(result.image[unit, place]))
             if mean:
                 first, left, bottom, right = frame.inner
                 inner = slice(first, bottom), slice(left, right)
