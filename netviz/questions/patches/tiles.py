@@ -150,8 +150,10 @@ class Frame:
         cells = result.maps[unit, place]
         ends = result.maps_box[unit, place].tolist()
         rows, columns = (
-            Reading.of(
-                self.origin[axis] + (np.arange(self.side) + 0.5) / self.zoom,
+            _reading(
+                self.origin[axis],
+                self.zoom,
+                self.side,
                 float(ends[axis]),
                 float(ends[axis + 2]),
                 cells.shape[axis],
@@ -159,6 +161,12 @@ class Frame:
             for axis in range(2)
         )
         return read_cells(cells, rows, columns), rows.known[:, None] & columns.known
+
+
+@lru_cache(maxsize=1024)
+def _reading(origin: float, zoom: float, side: int, first: float, last: float, cells: int) -> Reading:
+    """Return how a tile reads a map along an axis: of units that see the same part of an image it is the same."""
+    return Reading.of(origin + (np.arange(side) + 0.5) / zoom, first, last, cells)
 
 
 Cuts = dict[tuple[int, ...], Pixels]
