@@ -66,6 +66,17 @@ def _per_image(text: str) -> int | str:
 @fit_option
 @size_option
 @run_options
+@click.option(
+    "--deconv",
+    is_flag=True,
+    help="Measure also what in patches made units answer, for: netviz draw RUN --with deconv|guided. A finished RUN "
+    "of the same network gets that alone.",
+)
+@click.option(
+    "--deconv-units",
+    metavar="UNITS",
+    help="For which units of each layer: 0:64 (a range as in Python) or 3,7.  [default: the first 16 not dead]",
+)
 @click.option("--strict", is_flag=True, help="Stop at an image that cannot be read, instead of noting it.")
 @run_option
 @model_options
@@ -79,6 +90,8 @@ def patches(address: str | None, engine: str, **options: Any) -> None:
     --layer LAYER.
     """
     check_address(address, engine)
+    if options["deconv_units"] is not None and not options["deconv"]:
+        raise click.UsageError("--deconv-units chooses what --deconv measures; give --deconv too")
     import shlex
 
     from netviz.questions.patches.measure import patches as find
@@ -96,4 +109,7 @@ def patches(address: str | None, engine: str, **options: Any) -> None:
         listed = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
         say(f"no field lies inside the image, so all positions were searched: {listed}")
     named = run.layers[-1].alias or run.layers[-1].name
-    say(f"draw it: netviz draw {shlex.quote(str(folder))} --layer {shlex.quote(named)} -o patches.png")
+    beside = " --with deconv" if options["deconv"] else ""
+    say(
+        f"draw it: netviz draw {shlex.quote(str(folder))} --layer {shlex.quote(named)}{beside} -o patches.png"
+    )

@@ -1,12 +1,13 @@
 """capture: run a network and hand out what its layers gave."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from netviz.capture.rectifiers import Nonlinearities, backward_rule
 from netviz.capture.tensors import main_tensor, plain_values, replace_tensor
 from netviz.capture.trace import require_values
 from netviz.capture.watch import Event, Key, alone, evaluation, watch
@@ -16,7 +17,13 @@ from netviz.models.model import unwrap
 
 
 class Capture:
-    """Runs the network when called; afterwards ``run[layer]`` is that layer's output in the last run."""
+    """Runs the network when called; afterwards ``run[layer]`` is that layer's output in the last run.
+
+    Attributes
+    ----------
+    met : Nonlinearities
+        What gradients met, in all runs together, where they follow a rule.
+    """
 
     def __init__(
         self,
@@ -26,7 +33,9 @@ class Capture:
         start: Callable[[], None],
         any_size: bool,
         private: bool,
+        met: Nonlinearities | None = None,
     ) -> None:
+        self.met = met or Nonlinearities()
         self._network = network
         self._layers = tuple(layers)
         self._grad = grad
@@ -84,6 +93,7 @@ def capture(
     reduce: Callable[[Layer, Tensor], Any] | None = None,
     any_size: bool = False,
     private: bool = False,
+    rule: str = "",
 ) -> Iterator[Capture]:
     """Watch layers of a network; inside the ``with`` it is in evaluation mode, afterwards exactly as before.
 
@@ -106,6 +116,9 @@ def capture(
     private : bool
         Whether the network and what it is called with are the caller's own copies, which may be changed: nothing is
         kept to be put back, and no gradients flow.
+    rule : str
+        With `grad`, which rule gradients follow at rectifiers: one of `BACKWARD_RULES`, see `backward_rule`. Without
+        one nothing is counted either.
 
     Yields
     ------
@@ -115,7 +128,7 @@ def capture(
     Raises
     ------
     ModelError
-        If the network is on the meta device.
+        If the network is on the meta device, or cannot follow the rule.
 
     Examples
     --------
@@ -149,9 +162,11 @@ def capture(
     functions = any(layer.function is not None for layer in layers)
     with (
         alone(network) if private else evaluation(network),
+        # Below what watches, which sees the functions as the network calls them.
+        backward_rule(network, rule) if rule else nullcontext() as met,
         watch(network, tell, modules={layer.module for layer in layers}, functions=functions) as start,
     ):
-        run = Capture(network, layers, grad, start, any_size, private)
+        run = Capture(network, layers, grad, start, any_size, private, met)
         yield run
 
 

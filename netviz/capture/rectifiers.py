@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -74,7 +74,8 @@ def backward_rule(network: nn.Module, rule: str) -> Iterator[Nonlinearities]:
     Others (GELU, SiLU, leaky ReLU, …) keep their own derivative, as in the papers and in other tools; max pooling
     sends the gradient to where the maximum was, which is what a deconvnet's switches do.
 
-    No module is changed and no hook registered. Enter it before `capture`, so that layers are still seen.
+    No module is changed and no hook registered. `capture` has an argument for it, with which it sees layers as it
+    does without.
 
     Parameters
     ----------
@@ -130,8 +131,8 @@ class _Rule(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         keywords = kwargs or {}
-        name = plain_name(func)
-        if name not in _AT_ZERO and name not in _OTHERS:
+        name = _named(func)
+        if not name:
             return func(*args, **keywords)
         found = _rectified(name, args, keywords)
         values = found.values if found else arguments(name, args, keywords)["input"]
@@ -141,11 +142,18 @@ class _Rule(TorchFunctionMode):
             if name in _OTHERS:
                 self.met.others[name] += 1
             return func(*args, **keywords)
-        self.met.rectifiers[name] += 1
+        self.met.rectifiers["relu6" if found.bound == 6 else name] += 1
         if self.rule == "gradient":
             return func(*args, **keywords)
         call, rule = partial(func, *args, **keywords), BACKWARD_RULES[self.rule]
         return _Rectifier.apply(values, found.bound, call, rule)  # type: ignore[no-untyped-call]
+
+
+@cache
+def _named(function: Any) -> str:
+    """Return the plain name of a function that may be a rectifier or another non-linearity; else ""."""
+    name = plain_name(function)
+    return name if name in _AT_ZERO or name in _OTHERS else ""
 
 
 def _rectified(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Rectified | None:

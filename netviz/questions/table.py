@@ -62,6 +62,12 @@ QUESTIONS = (
         {"occlusion": "OcclusionResult draw.occlusion_figure"},
     ),
     Question(
+        f"{_Q}.attribute",
+        "attribute",
+        {"attribute": "measure"},
+        {"attribute": "AttributeResult draw.attribute_figure"},
+    ),
+    Question(
         f"{_Q}.contrast",
         "contrast",
         {"contrast": "measure", "normalize": "normalize"},
@@ -78,7 +84,7 @@ QUESTIONS = (
         f"{_Q}.patches",
         "patches",
         {"patches": "measure"},
-        {"patches": "PatchesResult draw.patches_figure"},
+        {"patches": "PatchesResult draw.patches_figure", "back": "BackResult"},
         {"patches": "run.open_run"},
     ),
     Question(

@@ -39,6 +39,8 @@ def small_results(folder: Path) -> dict[str, Path]:
         "field_known": netviz.field(made, layer="conv2"),
         "measured": measured(),
         "occlusion": netviz.occlusion(photo, model=classifier, patch=10, stride=8),
+        "attribute": netviz.attribute(photo, model=classifier, method="gradcam,gradient,guided"),
+        "attribute_unit": netviz.attribute(photo, model=made, layer="conv1", unit=1, method="deconvnet"),
         "contrast": netviz.contrast(photo, layer="conv1", model=made),
         "contrast_batch": netviz.contrast(photo, layer="conv1", model=made, method="batch"),
         "match": netviz.match(photo, layer="relu1", model=made, window=3),
@@ -57,10 +59,11 @@ def small_results(folder: Path) -> dict[str, Path]:
     }
     files = {name: result.save(folder / f"{name}.npz") for name, result in found.items()}
     # These two are drawn from the folder of their run.
-    kept = netviz.patches(made, folder / "p", images=some, layer=["relu2"], top=2)
+    kept = netviz.patches(made, folder / "p", images=some, layer=["relu2"], top=2, deconv=True)
     seen = netviz.dissect(made, folder / "d", data=scenes, layer="relu1", top=1)
     for name, run in (("patches", kept), ("dissection", seen)):
         (files[name],) = (run / "layers").glob("*.npz")
+    (files["back"],) = (kept / "back").glob("*.npz")
     return files
 
 

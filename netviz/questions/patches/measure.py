@@ -3,7 +3,7 @@
 import functools
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,15 @@ from typing_extensions import Unpack
 
 from netviz.engines import Checkpoint, Progress, Tally, Top, Units, UnitsQuery
 from netviz.engines.accumulators.positions import Box, Extent
-from netviz.errors import ImageError
+from netviz.errors import ImageError, ResultError
 from netviz.geometry.field import Field
 from netviz.images import Images, array_files, class_names, images_or_photographs, write_arrays
 from netviz.models import Layer, ModelSpec
 from netviz.questions.opening import InputOptions, Opened
+from netviz.questions.patches.back import write_back
 from netviz.questions.patches.boxes import by_size, cell_boxes, patch_boxes
 from netviz.questions.patches.result import PatchesResult
+from netviz.questions.patches.run import open_run
 from netviz.questions.runs import (
     any_counted,
     check_options,
@@ -35,7 +37,7 @@ from netviz.questions.runs import (
     weights_print,
 )
 from netviz.results.files import write_bytes
-from netviz.results.ledger import Start, bytes_of, digest, full_name, run_folder
+from netviz.results.ledger import RUN, Start, bytes_of, digest, full_name, run_folder
 
 LEVELS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1.0)
 """Which quantiles are told."""
@@ -267,6 +269,8 @@ def patches(
     every: float = 30.0,
     progress: Progress | None = None,
     look: Callable[[Units, Opened], None] | None = None,
+    deconv: bool = False,
+    deconv_units: int | str | Iterable[int] | None = None,
     **options: Unpack[InputOptions],
 ) -> Path:
     """Find the image patches that excite each unit most, and what each unit does over all images.
@@ -318,6 +322,11 @@ def patches(
         Called with what is being done, how many images are done, and how many there are.
     look : callable, optional
         Called with all that was accumulated and with the network, when the run's folder is written.
+    deconv : bool
+        Measure also what in the patches of some units made them answer, by a deconvnet and by guided backpropagation
+        (`back/NAME.npz`, a `BackResult`). A finished run in `out`, of the same network and input, gets that alone.
+    deconv_units : int, str or iterable of int, optional
+        Of which units of each layer, such as ``"0:64"``; by default the first 16 that are not dead.
     **options
         As for `netviz.load`; `size` as for `netviz.layers`.
 
@@ -347,7 +356,12 @@ def patches(
         dtype=dtype,
         fit=fit,
     )
+    if deconv_units is not None and not deconv:
+        raise ValueError("deconv_units chooses what deconv measures; give deconv too")
     device = default_device(device, engine)
+    if deconv and (Path(out) / RUN).is_file():
+        opened = open_network(model, [one.name for one in open_run(out).layers], fit=fit, **options)
+        return _with_back(Path(out), opened, device, deconv_units, progress)
     folder = run_folder(Path(out), resume)
     opened = open_network(model, layer, fit=fit, **options)
     found_images = images_or_photographs(images)
@@ -423,4 +437,33 @@ def patches(
     if look is not None:
         look(accumulator, opened)
     checkpoint.remove()
+    if deconv:
+        write_back(folder, opened, device, units=deconv_units, progress=progress)
+    return folder
+
+
+def _with_back(
+    folder: Path,
+    opened: Opened,
+    device: str,
+    units: int | str | Iterable[int] | None,
+    progress: Progress | None,
+) -> Path:
+    """Measure what made units answer, for a run that is there already.
+
+    Raises
+    ------
+    ResultError
+        If the run is of another network, or of images that were brought to it otherwise.
+    """
+    facts = open_run(folder).facts
+    if facts["fingerprint"].get("model") != weights_print(opened.model):
+        raise ResultError(
+            f"the run in {folder} is of {facts['network']} with other weights; name a new folder"
+        )
+    if facts["options"].get("input") != str(opened.preprocessing):
+        raise ResultError(
+            f"the run in {folder} saw images as: {facts['options'].get('input')}; give the same --fit and --size"
+        )
+    write_back(folder, opened, device, units=units, progress=progress)
     return folder
