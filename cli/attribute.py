@@ -59,11 +59,19 @@ from .output import Progress, deliver
     show_default=True,
     help="Of SmoothGrad: the noise's standard deviation, as a share of the range of the network's input.",
 )
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Draw how far the methods can be trusted: the score as the most important pixels go and come, beside "
+    "occlusion and a random order, and what is left of each method when weights are shuffled.",
+)
 @fit_option
 @output_option
 @size_option
 @result_options("attribute.png")
-def attribute(method: str, out: str | None, as_json: bool, **options: Any) -> None:
+def attribute(
+    method: str, unit: str | None, check: bool, out: str | None, as_json: bool, **options: Any
+) -> None:
     """Tell what in an image a class score, a unit or a layer comes from.
 
     IMAGE is a file, or skimage:NAME for a photograph that comes with scikit-image. Maps of a layer are placed where
@@ -71,15 +79,24 @@ def attribute(method: str, out: str | None, as_json: bool, **options: Any) -> No
 
     The NPZ holds `attribution` (methods, H, W), in pixels of the network's input; `bands` (methods, H, W, C), of
     those methods that tell of pixels, for each band of the input; `maps` (methods, h, w), of the others, as the layer
-    has them; and `image`.
+    has them; and `image`. With --check it holds `deletion` and `insertion` (orders, steps), at `shares`, and
+    `correlation` (methods, stages).
     """
     from netviz.questions.attribute.result import chosen_methods
 
     try:
-        methods = chosen_methods(method, options["layer"], options["unit"], options["class_"])
+        methods = chosen_methods(method, options["layer"], unit, options["class_"])
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+    if check and unit is not None:
+        raise click.UsageError("--check is of a class's score; leave --unit out")
+    if check:
+        from netviz.questions.attribute.check import attribute_check
+
+        found = attribute_check(method=methods, **options, progress=Progress())
+        deliver(found, out, "attribute.png", as_json)
+        return
     from netviz.questions.attribute.measure import attribute as measure
 
-    result = measure(method=methods, **options, progress=Progress())
+    result = measure(method=methods, unit=unit, **options, progress=Progress())
     deliver(result, out, "attribute.png", as_json)

@@ -64,8 +64,11 @@ QUESTIONS = (
     Question(
         f"{_Q}.attribute",
         "attribute",
-        {"attribute": "measure"},
-        {"attribute": "AttributeResult draw.attribute_figure"},
+        {"attribute": "measure", "attribute_check": "check"},
+        {
+            "attribute": "AttributeResult draw.attribute_figure",
+            "attribute-check": "CheckResult draw_check.check_figure",
+        },
     ),
     Question(
         f"{_Q}.contrast",

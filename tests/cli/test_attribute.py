@@ -37,6 +37,22 @@ def test_a_unit_and_a_layer(netviz, tmp_path, photo):
         assert facts["unit"] == (15 if unit == "-1" else -1)
 
 
+def test_a_check(netviz, tmp_path, photo):
+    done = netviz(
+        "attribute", photo, *FAST, "--check", "--method", "gradient", "-o", tmp_path / "a.png", "--json"
+    )
+    assert done.status == 0
+    facts = json.loads(done.out)
+    assert facts["kind"] == "attribute-check"
+    assert facts["orders"] == ["gradient", "occlusion", "random"]
+    assert len(facts["deletion_area"]) == 3
+    assert facts["arrays"]["correlation"] == [1, 8]
+    assert (tmp_path / "a.png").stat().st_size > 0
+    done = netviz("attribute", photo, *FAST, "--check", "-l", "conv2", "-u", 1, "-o", tmp_path / "b.png")
+    assert done.status == 2
+    assert "--check is of a class's score; leave --unit out" in done.err
+
+
 @pytest.mark.parametrize(
     ("options", "status", "said"),
     [

@@ -40,6 +40,7 @@ def small_results(folder: Path) -> dict[str, Path]:
         "measured": measured(),
         "occlusion": netviz.occlusion(photo, model=classifier, patch=10, stride=8),
         "attribute": netviz.attribute(photo, model=classifier, method="gradcam,gradient,guided"),
+        "attribute-check": netviz.attribute_check(photo, model=classifier, method="gradcam,gradient"),
         "attribute_unit": netviz.attribute(photo, model=made, layer="conv1", unit=1, method="deconvnet"),
         "contrast": netviz.contrast(photo, layer="conv1", model=made),
         "contrast_batch": netviz.contrast(photo, layer="conv1", model=made, method="batch"),

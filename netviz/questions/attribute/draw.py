@@ -62,7 +62,7 @@ def attribute_figure(result: AttributeResult) -> Figure:
 def _draw(result: AttributeResult) -> Figure:
     shape = (result.image.shape[0], result.image.shape[1])
     count = len(result.methods) + 1
-    columns = min(count, _COLUMNS if count != 5 else 3)
+    columns = 3 if count in (5, 6, 9) else min(count, _COLUMNS)
     size = fit(shape, _SIDE, whole=False)
     panels = Panels(size, columns, max(size[0], _LEAST), 24, below=_UNDER)
     paper = max(panels.paper, page.least(_NARROWEST))

@@ -185,6 +185,118 @@ class AttributeResult(Result):
         return found
 
 
+BESIDE: Final = ("occlusion", "random")
+"""What methods are held against in a check: occlusion's map, and squares in random order."""
+
+
+@dataclass(frozen=True)
+class CheckResult(Result):
+    """How far attributions to a class can be trusted on one image.
+
+    Attributes
+    ----------
+    shares : ndarray of float64, shape (steps,)
+        Which share of the pixels is deleted or inserted, 0 … 1.
+    deletion, insertion : ndarray of float32, shape (orders, steps)
+        The class's score when the most important pixels show the image's mean colour, and when only they show the
+        image; for each of `orders`.
+    stages : ndarray of int64, shape (stages,)
+        How many layers with weights were shuffled, from the last on.
+    correlation : ndarray of float32, shape (methods, stages)
+        Rank correlation (Spearman) of a method's absolute values with those of the network as it is; 0 where all
+        values are the same.
+    methods : tuple of str
+        What was checked.
+    orders : tuple of str
+        The methods, then ``"occlusion"`` and ``"random"``.
+    deletion_area, insertion_area : tuple of float
+        Mean over the shares of the score, as a share of what it is on the image, from what it is on the mean colour
+        alone: a good order has a small one for deletion, a large one for insertion.
+    network, image_name, label, output, called : str
+    class_index : int
+    predicted : bool
+    score, empty_score : float
+        On the image, and on its mean colour.
+    score_of : str
+    layer, alias : str
+        Whose maps are weighed; empty where none are.
+    shuffled : tuple of str
+        The layers, in the order in which they were shuffled.
+    patch, stride : int
+        Of occlusion, in pixels; the squares in random order have the side of its stride.
+    seed : int
+        Draws the random order and shuffles the weights.
+    """
+
+    kind: ClassVar[str] = "attribute-check"
+    axes: ClassVar[dict[str, str]] = {
+        "shares": "steps",
+        "deletion": "orders steps",
+        "insertion": "orders steps",
+        "stages": "stages",
+        "correlation": "methods stages",
+        "deletion_area": "orders",
+        "insertion_area": "orders",
+    }
+    ranges: ClassVar[dict[str, str]] = {
+        "shares": "0…1",
+        "deletion": "any",
+        "insertion": "any",
+        "stages": "0…",
+        "correlation": "-1…1",
+        "deletion_area": "any",
+        "insertion_area": "any",
+        "class_index": "0…",
+        "score": "any",
+        "empty_score": "any",
+        "patch": "1…",
+        "stride": "1…",
+        "called": "class | channel",
+    }
+
+    shares: NDArray[np.float64]
+    deletion: NDArray[np.float32]
+    insertion: NDArray[np.float32]
+    stages: NDArray[np.int64]
+    correlation: NDArray[np.float32]
+    methods: tuple[str, ...]
+    orders: tuple[str, ...]
+    deletion_area: tuple[float, ...]
+    insertion_area: tuple[float, ...]
+    network: str
+    image_name: str
+    class_index: int
+    label: str
+    predicted: bool
+    called: str
+    output: str
+    score: float
+    empty_score: float
+    score_of: str
+    layer: str
+    alias: str
+    shuffled: tuple[str, ...]
+    patch: int
+    stride: int
+    seed: int
+
+    def fault(self) -> str:
+        """Return which names are unknown."""
+        odd = [one for one in self.methods if one not in METHODS]
+        if odd:
+            return f"methods holds {odd[0]!r:.60}, none of {', '.join(METHODS)}"
+        return (
+            ""
+            if self.orders == (*self.methods, *BESIDE)
+            else "orders are not the methods, occlusion and random"
+        )
+
+    @property
+    def name(self) -> str:
+        """The class by its label, or its index."""
+        return self.label or f"{self.called} {self.class_index}"
+
+
 def chosen_methods(
     method: str | Sequence[str], layer: str | None, unit: int | str | None, class_: str | int | None
 ) -> tuple[str, ...]:
