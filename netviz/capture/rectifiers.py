@@ -16,12 +16,28 @@ from netviz.capture.operations import arguments, names
 from netviz.errors import ModelError
 from netviz.models.model import unwrap
 
-BACKWARD_RULES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "gradient": lambda gradient, passed: gradient * passed,
-    "guided": lambda gradient, passed: gradient.clamp(min=0) * passed,
-    "deconvnet": lambda gradient, passed: gradient.clamp(min=0),
+
+class Rule(NamedTuple):
+    """What a rectifier hands back of the gradient at its output.
+
+    Attributes
+    ----------
+    gated : bool
+        Only where it passed its input on unchanged.
+    positive : bool
+        Only what is positive.
+    """
+
+    gated: bool
+    positive: bool
+
+
+BACKWARD_RULES = {
+    "gradient": Rule(gated=True, positive=False),
+    "guided": Rule(gated=True, positive=True),
+    "deconvnet": Rule(gated=False, positive=True),
 }
-"""What a rectifier hands back of the gradient at its output, given where it passed its input on unchanged.
+"""Those that networks are asked by.
 
 ``gradient``: Simonyan et al., 2014; ``guided``: Springenberg et al., 2015; ``deconvnet``: Zeiler and Fergus, 2014.
 """
@@ -179,22 +195,25 @@ class _Rectifier(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        values: Tensor,
-        bound: float | None,
-        call: Callable[[], Tensor],
-        rule: Callable[[Tensor, Tensor], Tensor],
+        ctx: Any, values: Tensor, bound: float | None, call: Callable[[], Tensor], rule: Rule
     ) -> Tensor:
         output = call()
         if output is values:
             ctx.mark_dirty(values)
-        # Kept as a mask, and not as the output, which what comes next may overwrite.
-        passed = output > 0
-        ctx.save_for_backward(passed if bound is None else passed & (output < bound))
-        ctx.rule = rule
+        if rule.gated:
+            # As torch's own rectifiers do: what is passed on is positive, and below the bound.
+            ctx.save_for_backward(output)
+        ctx.bound, ctx.rule = bound, rule
         return output
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (passed,) = ctx.saved_tensors
-        return ctx.rule(gradients[0], passed), None, None, None
+        (slope,) = gradients
+        if not ctx.rule.gated:
+            return slope.clamp(min=0), None, None, None
+        (output,) = ctx.saved_tensors
+        if ctx.bound is None:
+            slope = torch.ops.aten.threshold_backward(slope, output, 0)
+        else:
+            slope = torch.ops.aten.hardtanh_backward(slope, output, 0, ctx.bound)
+        return slope.clamp_(min=0) if ctx.rule.positive else slope, None, None, None
