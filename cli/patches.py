@@ -10,6 +10,7 @@ from .options import (
     fit_option,
     images_option,
     model_options,
+    output_option,
     run_option,
     run_options,
     size_option,
@@ -67,6 +68,21 @@ def _per_image(text: str) -> int | str:
 @size_option
 @run_options
 @click.option(
+    "--by",
+    type=click.Choice(["activation", "relevance"]),
+    default="activation",
+    show_default=True,
+    help="Order patches by what a unit gives there, or by that times the gradient of a class's score: then all "
+    "values of the run are of that.",
+)
+@click.option(
+    "--class",
+    "class_",
+    metavar="NAME|INDEX",
+    help="For relevance: the class.  [default: each image's own, with the highest score]",
+)
+@output_option
+@click.option(
     "--deconv",
     is_flag=True,
     help="Measure also what in patches made units answer, for: netviz draw RUN --with deconv|guided. A finished RUN "
@@ -90,6 +106,10 @@ def patches(address: str | None, engine: str, **options: Any) -> None:
     --layer LAYER.
     """
     check_address(address, engine)
+    if options["by"] == "activation" and (options["class_"] is not None or options["output"] is not None):
+        raise click.UsageError("--class and --output are for --by relevance")
+    if options["by"] == "relevance" and options["dtype"] != "float32":
+        raise click.UsageError("relevance is computed in float32; leave --dtype out")
     if options["deconv_units"] is not None and not options["deconv"]:
         raise click.UsageError("--deconv-units chooses what --deconv measures; give --deconv too")
     import shlex

@@ -115,7 +115,7 @@ def capture(
         tokens or windows: the caller knows how they lie then.
     private : bool
         Whether the network and what it is called with are the caller's own copies, which may be changed: nothing is
-        kept to be put back, and no gradients flow.
+        kept to be put back, and whether gradients flow is the caller's to say.
     rule : str
         With `grad`, which rule gradients follow at rectifiers: one of `BACKWARD_RULES`, see `backward_rule`. Without
         one nothing is counted either.

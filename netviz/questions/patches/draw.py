@@ -167,7 +167,7 @@ def _draw(
     frames: list[Box] = []
     for column in range(grid.columns):
         left = MARGIN + column * (grid.width + _APART)
-        _headings(canvas, grid, left, head.height + 11)
+        _headings(canvas, grid, left, head.height + 11, result.by)
         for row in range(grid.rows):
             number = column * grid.rows + row
             if number < len(tiles.units):
@@ -177,12 +177,13 @@ def _draw(
     return canvas.figure
 
 
-def _headings(canvas: Canvas, grid: _Grid, left: int, y: int) -> None:
+def _headings(canvas: Canvas, grid: _Grid, left: int, y: int, by: str) -> None:
+    which = ("most relevant", "its relevance") if by == "relevance" else ("strongest", "the unit's value")
     mean = _FACTS + grid.abreast * (grid.side + _GAP) - _GAP + _BETWEEN
     patches = mean - _BETWEEN - _FACTS
     for x, room, text in (
         (0, _FACTS - 4, "unit"),
-        (_FACTS, patches, "strongest patches, best first; below: the unit's value there"),
+        (_FACTS, patches, f"{which[0]} patches, best first; below: {which[1]} there"),
         (mean, grid.side + _BETWEEN - 2, "mean"),
         (mean + grid.side + _BETWEEN, grid.bars + 10, "values"),
     ):
@@ -307,7 +308,7 @@ def _head(
     title = [
         result.network,
         layer_name(result.layer, result.alias, result.layer_kind, asked=result.layer_asked),
-        "the strongest patch" if top == 1 else f"the {top} strongest patches",
+        _which(result, top),
     ]
     each = f", at most {result.per_image} from an image" if result.per_image < top else ""
     if result.apart:
@@ -321,6 +322,11 @@ def _head(
         dead = f"{words.counted(len(result.dead), 'dead unit')} (0 everywhere)"
         always = f", {len(result.always_on) or 'none'} always on (never 0)" if result.rectified else ""
         caption.append(dead + always)
+    if result.by == "relevance":
+        caption.append(
+            f"all values are relevance: the unit's value times the gradient of the score of {result.by_class} with "
+            "respect to it"
+        )
     notes: list[str] = [] if back is None else _said_back(*back)
     if tiles.outlined:
         level = words.number(LEVEL)
@@ -342,6 +348,14 @@ def _head(
         f"on a logarithmic scale; line: {words.number(LEVEL)} quantile"
     )
     return Head.of(title, [*caption, *notes], paper, warnings=result.doubts)
+
+
+def _which(result: PatchesResult, top: int) -> str:
+    """Say which patches these are, for a title."""
+    if result.by == "relevance":
+        first = "the patch" if top == 1 else f"the {top} patches"
+        return f"{first} most relevant to {result.by_class}"
+    return "the strongest patch" if top == 1 else f"the {top} strongest patches"
 
 
 def _said_back(back: BackResult, rule: str) -> list[str]:

@@ -83,6 +83,11 @@ class PatchesResult(Result):
     outside : float or None
         Share of all `shown` patches whose field does not lie inside the image; None where no field is known, or it
         is the whole image.
+    by : str
+        What is ordered, and what all values are of: ``"activation"``, what the layer gives, or ``"relevance"``, that
+        times the gradient of a class's score with respect to it.
+    by_class : str
+        Of which class; empty for activation.
     """
 
     kind: ClassVar[str] = "patches"
@@ -130,6 +135,7 @@ class PatchesResult(Result):
         "always_on": "0:channels",
         "per_image": "0…",
         "outside": "0…1",
+        "by": "activation | relevance",
     }
 
     score: NDArray[np.float32]
@@ -172,6 +178,8 @@ class PatchesResult(Result):
     apart: bool = False
     inside: bool | None = False
     outside: float | None = None
+    by: str = "activation"
+    by_class: str = ""
 
     @property
     def shown(self) -> NDArray[np.bool_]:
