@@ -1,5 +1,6 @@
 """How far an attribution can be trusted: when its most important pixels go, and when weights are shuffled."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -90,6 +91,11 @@ def attribute_check(
         raise ModelError("a check is of a class's score")
     with kept_memory():
         found = attributions(asked, methods, settings, progress)
+        if not math.isfinite(found.score):
+            raise ModelError(
+                f"the score of {asked.model} on {asked.shown.photo.name} is {found.score}, which nothing can "
+                "be held against; check the network's weights"
+            )
         patch = max(2, min(asked.shown.prepared.image.shape[:2]) // PARTS)
         stride = max(1, patch // 2)
         covered = occlusion(
@@ -246,7 +252,9 @@ def _shuffle(module: nn.Module, rng: np.random.Generator) -> None:
 
 
 def _agreement(one: Maps, other: Maps) -> float:
-    """Return the rank correlation of the absolute values of two maps; 0 where one of them is the same everywhere."""
+    """Return the rank correlation of the absolute values of two maps; 0 where one is the same everywhere, or NaN."""
+    if not (np.isfinite(one).all() and np.isfinite(other).all()):
+        return 0.0
     first, second = (rankdata(np.abs(values).ravel()) for values in (one, other))
     first, second = first - first.mean(), second - second.mean()
     length = float(np.sqrt((first**2).sum() * (second**2).sum()))

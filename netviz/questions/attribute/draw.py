@@ -107,6 +107,8 @@ def _ends(end: float) -> str:
 
 def _range(values: NDArray[np.float32], scale: Scale) -> str:
     low, high = finite_range(values)
+    if not np.isfinite(values).any():
+        return "NaN everywhere"
     if not high and not low:
         return "0 everywhere: no map has a positive weight here"
     return f"{words.number(low)} … {words.number(high)}"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from netviz.paper import page, style, words
 from netviz.paper.layout import MARGIN, Canvas, Head, layer_name
+from netviz.paper.scales import finite_range
 from netviz.questions.attribute.result import NAMES, CheckResult
 
 _WIDTH: Final = 330
@@ -56,12 +57,12 @@ def _draw(result: CheckResult) -> Figure:
         warnings=result.doubts,
     )
     entries = _legend(result)
-    # Areas stand beside the names, so that all lines take a row of their own.
-    legend = len(entries) * _LINE + 22
+    beside = _beside(entries, paper)
+    legend = len(entries) * _LINE * (1 if beside else 2) + 22
     tall = _ABOVE + _HEIGHT + _BELOW
     canvas = Canvas(paper, head.height + legend + -(-3 // columns) * tall + MARGIN)
     head.draw(canvas)
-    _draw_legend(canvas, entries, head.height)
+    _draw_legend(canvas, entries, head.height, beside)
     for number, (name, title, across) in enumerate(
         (
             (
@@ -97,10 +98,11 @@ def _draw_curves(axes: Axes, result: CheckResult, curves: NDArray[np.float32]) -
     for number, order in enumerate(result.orders):
         axes.plot(result.shares, curves[number], label=order, **_look(order, result.methods))
     axes.set_xlim(0, 1)
-    low, high = float(np.nanmin(both)), float(np.nanmax(both))
+    low, high = finite_range(both)
     room = 0.04 * (high - low or 1.0)
     axes.set_ylim(low - room, high + room)
-    axes.axhline(result.empty_score, color=style.FRAME, linewidth=0.8, zorder=1)
+    if np.isfinite(result.empty_score):
+        axes.axhline(result.empty_score, color=style.FRAME, linewidth=0.8, zorder=1)
 
 
 def _draw_shuffled(axes: Axes, result: CheckResult) -> None:
@@ -131,19 +133,30 @@ def _legend(result: CheckResult) -> list[tuple[str, str, dict[str, Any]]]:
         )
         if order in result.methods:
             kept = float(result.correlation[result.methods.index(order), -1])
-            areas += f", correlation with all weights shuffled {words.number(kept, 2)}"
+            areas += f", correlation when all is shuffled {words.number(kept, 2)}"
         entries.append((NAMES.get(order) or _OTHERS[order], areas, _look(order, result.methods)))
     return entries
 
 
-def _draw_legend(canvas: Canvas, entries: Sequence[tuple[str, str, dict[str, Any]]], top: int) -> None:
-    widest = max(words.width(name, style.LABEL) for name, _, _ in entries)
-    for number, (name, areas, look) in enumerate(entries):
-        y = top + 8 + number * _LINE
+def _beside(entries: Sequence[tuple[str, str, dict[str, Any]]], paper: int) -> float | None:
+    """Return where areas stand to the right of all names; None where the paper is too narrow for that."""
+    at = MARGIN + _KEY + max(words.width(name, style.LABEL) for name, _, _ in entries) + 12
+    longest = max(words.width(areas, style.LABEL) for _, areas, _ in entries)
+    return at if at + longest <= paper - MARGIN else None
+
+
+def _draw_legend(
+    canvas: Canvas, entries: Sequence[tuple[str, str, dict[str, Any]]], top: int, at: float | None
+) -> None:
+    y = top + 8.0
+    for name, areas, look in entries:
         canvas.axes.plot([MARGIN, MARGIN + _KEY - 10], [y, y], **look)
         canvas.text(MARGIN + _KEY, y + 4, name, style.LABEL)
-        at = MARGIN + _KEY + widest + 12
-        canvas.text(at, y + 4, areas, style.LABEL, style.MUTED, room=canvas.width - MARGIN - at)
+        if at is None:
+            y += _LINE
+        left = MARGIN + _KEY if at is None else at
+        canvas.text(left, y + 4, areas, style.LABEL, style.MUTED, room=canvas.width - MARGIN - left)
+        y += _LINE
 
 
 def _caption(result: CheckResult) -> list[str]:

@@ -204,7 +204,7 @@ class CheckResult(Result):
         How many layers with weights were shuffled, from the last on.
     correlation : ndarray of float32, shape (methods, stages)
         Rank correlation (Spearman) of a method's absolute values with those of the network as it is; 0 where all
-        values are the same.
+        values are the same, or some are NaN.
     methods : tuple of str
         What was checked.
     orders : tuple of str

@@ -9,6 +9,7 @@ from scipy.stats import spearmanr
 from torch import nn
 
 import netviz
+from netviz.errors import ModelError
 from netviz.images import Photo, prepare
 from netviz.models.model import Model
 from netviz.models.preprocessing import Preprocessing
@@ -114,3 +115,13 @@ def test_the_same_seed_gives_the_same(network, checked):
         np.testing.assert_array_equal(again.arrays()[name], array)
     other = netviz.attribute_check(PHOTO, model=opened(network), method="gradcam", class_=2, seed=4)
     assert (other.deletion[-1] != checked.deletion[-1]).any()
+
+
+def test_a_score_that_is_no_number_is_refused(network):
+    broken = copy.deepcopy(network)
+    nn.init.constant_(broken[7].bias, float("nan"))
+    with pytest.raises(ModelError, match="the score of small on noise is nan"):
+        netviz.attribute_check(PHOTO, model=opened(broken), method="gradient", class_=0)
+    found = netviz.attribute(PHOTO, model=opened(broken), method="gradcam", class_=0)
+    assert np.isnan(found.score)
+    assert "score nan" in texts(figure(found))
