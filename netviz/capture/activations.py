@@ -43,6 +43,7 @@ class Capture:
         self._any_size = any_size
         self._private = private
         self._kept: dict[Key, Any] = {}
+        self._met: dict[Key, Nonlinearities] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the network once, on copies of the tensors given, and return its own output.
@@ -76,6 +77,10 @@ class Capture:
             return self._kept[_key(found)]
         except KeyError:
             raise LayerError(f"layer {found.name!r} did not run in this forward pass") from None
+
+    def met_before(self, layer: Layer) -> Nonlinearities:
+        """Return what of `met` had run when a layer had: what gradients from there can meet."""
+        return self._met.get(_key(layer), self.met)
 
     def items(self) -> Iterator[tuple[Layer, Any]]:
         """Yield every captured layer that ran, with its output, in the order asked for."""
@@ -155,6 +160,8 @@ def capture(
         if reduce is not None:
             run._kept[event.key] = reduce(layer, output)
             return None
+        if met is not None:
+            run._met[event.key] = Nonlinearities(met.rectifiers.copy(), met.others.copy())
         run._kept[event.key] = output.clone()
         # With gradients the network goes on with another copy, so that the kept one is upstream of the output.
         return replace_tensor(event.output, output, run._kept[event.key].clone()) if grad else None

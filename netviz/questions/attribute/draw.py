@@ -194,6 +194,10 @@ def _caption(result: AttributeResult) -> list[str]:
 
 def _acted(result: AttributeResult) -> str:
     """Say on which functions guided backpropagation and deconvnets act, and which they leave."""
+    if not result.rectifiers:
+        return (
+            "no rectifier runs before this layer: guided backpropagation and deconvnet are the plain gradient"
+        )
     acted = ", ".join(f"{count} {name}" for name, count in result.rectifiers.items())
     left = ", ".join(f"{count} {name}" for name, count in result.others.items())
     return f"guided and deconvnet act on {acted}" + (f"; {left} keep their derivative" if left else "")

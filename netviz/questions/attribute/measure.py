@@ -292,7 +292,7 @@ def attributions(
 def _require_rectifiers(asked: Asked, method: str) -> None:
     """Refuse a network whose gradients meet nothing that the method could act on."""
     met = asked.probe.met
-    if met.rectifiers:
+    if asked.probe.rectified:
         return
     others = ", ".join(met.others)
     raise ModelError(

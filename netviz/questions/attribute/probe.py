@@ -148,7 +148,9 @@ class Probe:
         The network and the image.
     target : Target
     met : Nonlinearities
-        What gradients met, in the last pass of one image.
+        What gradients could meet in the last pass: of a unit what ran before its layer had.
+    rectified : bool
+        Whether the network has a rectifier anywhere.
     at_once : int
         How many images a pass takes; 1 once the network has refused several.
     """
@@ -157,6 +159,7 @@ class Probe:
     target: ClassTarget | UnitTarget
     met: Nonlinearities = field(default_factory=Nonlinearities)
     at_once: int = 0
+    rectified: bool = False
 
     def __post_init__(self) -> None:
         """Take fewer images at once where they are large."""
@@ -181,7 +184,8 @@ class Probe:
             capture(network, watched, grad=True, any_size=bool(self.shown.multiple), rule=rule) as run,
         ):
             yield run
-        self.met = run.met
+        unit = self.target.layer if isinstance(self.target, UnitTarget) else None
+        self.met, self.rectified = run.met_before(unit) if unit else run.met, bool(run.met.rectifiers)
 
     def there_and_back(
         self,

@@ -113,7 +113,7 @@ def _layer(
     )
     names = image_names(folder, {number for number, _, _ in entries})
     found: dict[tuple[int, int, int], Maps] = {}
-    rectifiers, others = Counter[str](), Counter[str]()
+    rectifiers, others, acts = Counter[str](), Counter[str](), False
     photos: dict[int, tuple[Photo, torch.Tensor]] = {}
     for begin in range(0, len(entries), AT_ONCE):
         some = entries[begin : begin + AT_ONCE]
@@ -136,12 +136,12 @@ def _layer(
             for rule_at, rule in enumerate(rules):
                 told(len(found))
                 slopes, met = _followed(opened, layer, images.to(opened.device), places, rule)
-                rectifiers, others = met
+                rectifiers, others, acts = met
                 for (number, row, place), slope in zip(mine, slopes, strict=True):
                     found[rule_at, row, place] = _cut(
                         slope, result.box[units[row], place], photos[number][0], opened
                     )
-    if entries and not rectifiers:
+    if entries and not acts:
         left = f" (but {', '.join(others)}, which keep their own derivative)" if others else ""
         raise ModelError(
             f"a deconvnet has nothing to act on in {opened.model.name}: gradients from {result.layer} meet no ReLU"
@@ -173,8 +173,11 @@ def _layer(
 
 def _followed(
     opened: Opened, layer: Layer, images: torch.Tensor, places: Sequence[tuple[int, int, int]], rule: str
-) -> tuple[Maps, tuple[Counter[str], Counter[str]]]:
-    """Follow one unit at one place of each image back; return gradients, (N, H, W, C), and what they met."""
+) -> tuple[Maps, tuple[Counter[str], Counter[str], bool]]:
+    """Follow one unit at one place of each image back; return gradients, (N, H, W, C), and what they met.
+
+    That is: calls of rectifiers and of other non-linearities before the layer, and whether the network has any.
+    """
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
@@ -198,7 +201,8 @@ def _followed(
             raise ModelError(
                 f"no gradient flows from {layer.name} to the image in {opened.model.name}; leave --deconv out"
             )
-        met = run.met.rectifiers, run.met.others
+        before = run.met_before(layer)
+        met = before.rectifiers, before.others, bool(run.met.rectifiers)
     return slopes.permute(0, 2, 3, 1).float().cpu().numpy(), met
 
 

@@ -363,8 +363,9 @@ def _said_back(back: BackResult, rule: str) -> list[str]:
     how = {"deconvnet": "a deconvnet", "guided": "guided backpropagation"}[rule]
     acts = ", ".join(f"{count} {name}" for name, count in back.rectifiers.items())
     left = ", ".join(f"{count} {name}" for name, count in back.others.items())
+    acts = f" on {acts}" if acts else " (no rectifier runs before this layer, so by the plain gradient)"
     return [
-        f"below each patch: what in it made the unit answer, by {how} on {acts}"
+        f"below each patch: what in it made the unit answer, by {how}{acts}"
         + (f" ({left} keep their derivative)" if left else ""),
         "mid-grey is 0, brighter raises the unit, each by its own largest value; such pictures look much the same "
         "when weights are random (Adebayo et al., 2018)",

@@ -253,7 +253,8 @@ class BackResult(Result):
     network, layer : str
         What they are called.
     rectifiers, others : dict of str to int
-        Calls of functions that followed the rule, and of other non-linearities, which keep their own derivative.
+        Calls of functions that followed the rule before the layer, and of other non-linearities, which keep their own
+        derivative.
     """
 
     kind: ClassVar[str] = "back"

@@ -223,6 +223,10 @@ def test_a_unit_where_it_is_largest(either, method):
     np.testing.assert_allclose(
         found.by_band(method), expected[0].detach().permute(1, 2, 0), rtol=1e-5, atol=1e-6
     )
+    assert found.rectifiers == {"relu": 3}
+    first = ask(network, "guided", layer="conv1", unit=0)
+    assert first.rectifiers == {}
+    assert "no rectifier runs before this layer" in texts(figure(first))
     top, left, bottom, right = found.box
     seen = np.zeros(SIZE, dtype=bool)
     seen[top:bottom, left:right] = True

@@ -62,7 +62,7 @@ def test_tiles_are_captums_gradients_under_the_box(run, photos, rule, reference)
     back = read_back(run, result)
     assert back.drawn_units.tolist() == [3, 0]
     assert back.rules == ("deconvnet", "guided")
-    assert back.rectifiers == {"relu": 2}
+    assert back.rectifiers == {"relu": 1}
     network = Small().eval()
     names = (run / "images.txt").read_text().splitlines()
     checked = 0
@@ -108,7 +108,7 @@ def test_below_each_patch_stands_its_tile(run, tmp_path):
     plain, drawn = picture(run, units=[0, 3]), picture(run, units=[0, 3], beside="guided")
     shown = int(open_run(run).result(open_run(run).choose(None)).shown[[0, 3]].sum())
     assert len(drawn.axes[0].images) == len(plain.axes[0].images) + shown
-    assert "by guided backpropagation on 2 relu" in texts(drawn)
+    assert "by guided backpropagation on 1 relu" in texts(drawn)
     assert "when weights are random (Adebayo et al., 2018)" in texts(drawn)
     assert "by a deconvnet" in texts(picture(run, beside="deconv"))
     back = read_back(run, open_run(run).result(open_run(run).choose(None)))
