@@ -47,7 +47,8 @@ def draw(
     RESULT is an .npz that netviz wrote, or the folder that netviz patches wrote: then a sheet with the patches of
     the layer's units is drawn, cut out of the original images. Of the folder that netviz dissect wrote the detected
     concepts are drawn, of all its layers side by side if none is named; so are several RESULTs, which may be folders,
-    .npz and tables of Network Dissection (.csv).
+    .npz and tables of Network Dissection (.csv). Of the folder that netviz votes --images wrote the classes are drawn
+    that fall without a unit.
     """
     from pathlib import Path
 
@@ -60,16 +61,14 @@ def _picture_name(path: "Path", count: int, layer: str | None, show: str | None)
     """Return what a picture is called if nothing is said."""
     from pathlib import Path
 
-    from netviz.questions.dissect.run import open_dissection
-    from netviz.questions.patches.run import open_run
+    from netviz.questions.reader import open_folder
 
     if count > 1:
         return "comparison.png"
     suffix = f"-{show}" if show in ("units", "matrix") else ""
     if not path.is_dir():
         return f"{path.with_suffix('').name}{suffix}.png"
-    # Only the folder of a dissection has a run of patches inside.
-    run = open_dissection(path) if (path / "patches").is_dir() else open_run(path)
+    run = open_folder(path)
     if run.facts["kind"] == "dissection" and not suffix and layer is None and len(run.layers) > 1:
         return f"{path.resolve().name or 'dissection'}.png"
     return f"{Path(run.choose(layer).file).stem}{suffix}.png"

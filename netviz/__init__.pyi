@@ -15,6 +15,7 @@ from netviz.questions.drawing import show as show
 from netviz.questions.field.measure import field as field
 from netviz.questions.filters.measure import filters as filters
 from netviz.questions.hypercolumn.measure import hypercolumn as hypercolumn
+from netviz.questions.links.measure import links as links
 from netviz.questions.maps.measure import maps as maps
 from netviz.questions.minimal.measure import minimal as minimal
 from netviz.questions.minimal.measure import minimal_set as minimal_set
@@ -28,6 +29,8 @@ from netviz.questions.sift.match import match as match
 from netviz.questions.sift.measure import sift as sift
 from netviz.questions.stages.measure import stages as stages
 from netviz.questions.units.measure import units as units
+from netviz.questions.votes.measure import votes as votes
+from netviz.questions.votes.over import votes_set as votes_set
 from netviz.surveys.survey import survey as survey
 
 _HOMES: dict[str, str]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from netviz.capture.rectifiers import Nonlinearities, backward_rule
-from netviz.capture.tensors import main_tensor, plain_values, replace_tensor
+from netviz.capture.tensors import main_tensor, plain_values, replace_tensor, tensors_in
 from netviz.capture.trace import require_values
 from netviz.capture.watch import Event, Key, alone, evaluation, watch
 from netviz.errors import LayerError
@@ -96,6 +96,7 @@ def capture(
     *,
     grad: bool = False,
     reduce: Callable[[Layer, Tensor], Any] | None = None,
+    swap: Callable[[Layer, Tensor], Tensor] | None = None,
     any_size: bool = False,
     private: bool = False,
     rule: str = "",
@@ -115,6 +116,8 @@ def capture(
         Whether gradients flow: a kept output then lies on the path from input to output.
     reduce : callable, optional
         Gets each layer and its live output (not a copy) at once, and its result is kept instead.
+    swap : callable, optional
+        Gets each layer and its output, and returns what the network goes on with.
     any_size : bool
         Whether images may be of another size than the one at which the layers were listed, also where these give
         tokens or windows: the caller knows how they lie then.
@@ -162,6 +165,13 @@ def capture(
             return None
         if met is not None:
             run._met[event.key] = Nonlinearities(met.rectifiers.copy(), met.others.copy())
+        if swap is not None:
+            run._kept[event.key] = changed = swap(layer, output.clone())
+            # What worked in place is known to the network by the name of its input, too.
+            if any(output is one for one in tensors_in(event.inputs)):
+                output.copy_(changed)
+                return None
+            return replace_tensor(event.output, output, changed.clone())
         run._kept[event.key] = output.clone()
         # With gradients the network goes on with another copy, so that the kept one is upstream of the output.
         return replace_tensor(event.output, output, run._kept[event.key].clone()) if grad else None

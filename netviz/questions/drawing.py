@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from netviz.errors import OutputError
-from netviz.paper.page import Page, caption_points, lay_out, ratio
+from netviz.paper.page import LEAST, Page, caption_points, lay_out, ratio, smallest_points
 from netviz.paper.page import inches as length
 from netviz.paper.saving import PICTURES, check_density, encode_figure, save_figure, suffix_of, title_of
 from netviz.paper.style import DPI
@@ -27,15 +27,13 @@ from netviz.questions.dissect.picture import (
     compare,
     dissection_picture,
     is_compared,
-    is_dissection_run,
 )
 from netviz.questions.dissect.result import DissectionResult
-from netviz.questions.dissect.run import open_dissection
 from netviz.questions.patches.draw import patches_figure
 from netviz.questions.patches.result import BackResult, PatchesResult
-from netviz.questions.patches.run import open_run, read_back
+from netviz.questions.patches.run import read_back
 from netviz.questions.patches.tiles import RunImages
-from netviz.questions.reader import load_result
+from netviz.questions.reader import load_result, open_folder
 from netviz.results.base import Result
 from netviz.results.choose import several
 from netviz.results.runs import Run
@@ -146,12 +144,12 @@ def draw(
             lambda: picture(result, layer=layer, units=units, show=show, beside=beside, tell=told.append),
             page,
         )
-        points = caption_points(drawn, inches)
+        points, smallest = caption_points(drawn, inches), smallest_points(drawn, inches)
+        less = "the picture holds too much for this width; draw fewer units, or give it more width"
         if page.font_size is not None and points < 0.95 * page.font_size:
-            told.append(
-                f"its captions are of {points:.2g} points, not {page.font_size:g}: the picture holds too much for "
-                "this width; draw fewer units, or give it more width"
-            )
+            told.append(f"its captions are of {points:.2g} points, not {page.font_size:g}: {less}")
+        elif page.font_size is None and page.width is not None and smallest < 0.95 * LEAST:
+            told.append(f"its smallest letters are of {smallest:.2g} points: {less}")
         for line in dict.fromkeys(told):
             if tell is not None:
                 tell(line)
@@ -248,7 +246,7 @@ def _opened(source: Result | str | Path, layer: str | None) -> tuple[Result, Pat
         return source, None
     path = Path(source)
     if path.is_dir():
-        run = open_dissection(path) if is_dissection_run(path) else open_run(path)
+        run = open_folder(path)
         return run.result(run.choose(layer)), path
     result, folder = load_result(path), path.absolute().parent.parent
     if layer is not None:
