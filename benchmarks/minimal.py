@@ -2,20 +2,20 @@
 
 The whole greedy search on one photograph at 224 px, about 100 segments filled with the blurred image: every removal
 judges each segment that is left. Against one forward pass for each candidate, without batching or incremental
-inference; against full passes in batches of 4; and netviz's way, which computes only what a segment can change (one
-recorded pass for each removal and the check against full passes included). Medians of runs in turns.
+inference (reckoned from 40 passes; goal: at least 10×); against full passes in batches of 4; and netviz's way, which
+computes only what a segment can change (the recorded pass, what each removal changes and the check against full
+passes included). Processor time on one thread. "Multiplications" and "limit" as for occlusion, for the first removal.
 """
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from occlusion import best_rate, multiplications, timed
 
+from netviz.capture.tape import record
+from netviz.geometry.incremental.regions import RegionPlan
 from netviz.images import normalize, prepare, read_image
 from netviz.models import load
 from netviz.questions.minimal.measure import filled, segmented
@@ -23,81 +23,53 @@ from netviz.questions.minimal.search import search
 
 PHOTOGRAPHS = ("chelsea", "coffee")
 SEGMENTS = 100
-RUNS = 1
+PASSES = 20
 
 
-def timed(function: Callable[[], Any]) -> tuple[float, Any]:
-    begin = time.perf_counter()
-    result = function()
-    return time.perf_counter() - begin, result
-
-
-def plainly(
-    network: nn.Module, image: Tensor, baseline: Tensor, labels: np.ndarray[Any, Any], chosen: int
-) -> tuple[list[int], int]:
-    """Search with one forward pass for each candidate; return the order of removal, and how many passes it took."""
-    where = torch.from_numpy(labels)
-    left, order, passes = list(range(int(labels.max()) + 1)), [], 0
-    with torch.no_grad():
-        while left:
-            scores = [network(torch.where(where == one, baseline, image))[0] for one in left]
-            passes += len(left)
-            best = max(range(len(left)), key=lambda at: float(scores[at][chosen]))
-            order.append(left.pop(best))
-            if int(scores[best].argmax()) != chosen:
-                break
-            image = torch.where(where == order[-1], baseline, image)
-    return order, passes
-
-
-def compare(name: str, segments: int, runs: int) -> str:
+def compare(name: str, segments: int) -> str:
     model = load("mobilenet_v2")
     network = model.runnable().eval()
     prepared = prepare(read_image(f"skimage:{name}").pixels, model.preprocessing)
     labels = segmented(prepared.image, segments)
     image = prepared.tensor
     baseline = normalize(filled(prepared.image, "blur"), model.preprocessing)
+    tape = record(network, image, keep=True)
+    assert tape.output is not None
+    count = int(labels.max()) + 1
+    full, shared = multiplications(RegionPlan(tape, tape.output, labels, range(count)))
     with torch.no_grad():
         chosen = int(network(image)[0].argmax())
-    times: dict[str, list[float]] = {"plain": [], "batches": [], "windows": []}
-    for _ in range(runs):
-        seconds, (order, passes) = timed(lambda: plainly(network, image, baseline, labels, chosen))
-        times["plain"].append(seconds)
-        for way, incremental in (("batches", False), ("windows", True)):
-            seconds, found = timed(
-                lambda incremental=incremental: search(
-                    network, image, baseline, labels, chosen, incremental=incremental
-                )
-            )
-            times[way].append(seconds)
-            same = list(found.order) == order
-            if incremental and found.why_full:
-                raise SystemExit(f"no windows were used: {found.why_full}")
-    plain, batches, windows = (statistics.median(times[way]) for way in ("plain", "batches", "windows"))
+        each = [timed(lambda: network(image))[0] for _ in range(PASSES)]
+    batches, expected = timed(lambda: search(network, image, baseline, labels, chosen, incremental=False))
+    each += [timed(lambda: network(image))[0] for _ in range(PASSES)]
+    windows, found = timed(lambda: search(network, image, baseline, labels, chosen))
+    if found.why_full:
+        raise SystemExit(f"no windows were used: {found.why_full}")
+    plain = statistics.median(each) * found.evaluations
+    limit = plain / (shared / count * found.evaluations / best_rate())
     return (
-        f"| {name} | {int(labels.max()) + 1} | {passes:,} | {plain:.1f} s | {batches:.1f} s ({plain / batches:.1f}×) "
-        f"| {windows:.1f} s | {plain / windows:.1f}× | {'yes' if same else 'no'} |"
+        f"| {name} | {count} | {found.evaluations:,} | {plain:.1f} s | {batches:.1f} s ({plain / batches:.1f}×) "
+        f"| {windows:.1f} s | {full / shared:.1f}× | {limit:.1f}× | {plain / windows:.1f}× | 10× "
+        f"| {'yes' if found.order == expected.order else 'no'} |"
     )
 
 
-def table(photographs: Sequence[str] = PHOTOGRAPHS, segments: int = SEGMENTS, runs: int = RUNS) -> str:
+def table(photographs: Sequence[str] = PHOTOGRAPHS, segments: int = SEGMENTS) -> str:
     rows = [
-        "| photograph | segments | candidates | one pass each | batches of full passes | netviz | ratio "
-        "| same removals |",
-        "|---|---|---|---|---|---|---|---|",
+        "| photograph | segments | candidates | one pass each | batches of full passes | netviz | multiplications "
+        "| limit | ratio | goal | same removals |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    return "\n".join([*rows, *(compare(name, segments, runs) for name in photographs)])
+    return "\n".join([*rows, *(compare(name, segments) for name in photographs)])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photographs", nargs="*", default=PHOTOGRAPHS)
     parser.add_argument("--segments", type=int, default=SEGMENTS)
-    parser.add_argument("--runs", type=int, default=RUNS)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    print(table(arguments.photographs, arguments.segments, arguments.runs))
+    torch.set_num_threads(1)
+    print(table(arguments.photographs, arguments.segments))
 
 
 if __name__ == "__main__":

@@ -379,7 +379,8 @@ def page_options(command: F) -> F:
             expose_value=False,
             callback=note,
             help="Width of a PNG in pixels (1200), or of any picture as a length (3.5in, 89mm); letters and lines "
-            "grow with it.  [default: what the picture needs]",
+            "grow with it; where the smallest would have less than 6 points, what is drawn gives way.  "
+            "[default: what the picture needs]",
         ),
     ):
         command = option(command)

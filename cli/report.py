@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from .links import links_lines
 from .options import debug_option, json_option
 from .output import print_json, print_lines
 from .units import units_lines
@@ -47,19 +48,48 @@ def _lines(result: str, facts: dict[str, Any]) -> list[str]:
         return run_lines(facts)
     if facts.get("kind") == "units":
         return units_lines(facts)
+    if facts.get("kind") == "links":
+        return links_lines(facts)
     return [f"{name}: {_plain(value)}" for name, value in facts.items()]
 
 
 def run_lines(facts: dict[str, Any]) -> list[str]:
     """Return what is told of a run: its facts, then a line for each layer and each skipped image."""
+    lines = _run_head(facts)
+    lines += votes_lines(facts) if facts["kind"] == "votes" else _unit_lines(facts)
+    if facts["skipped"]:
+        lines.append("")
+        lines += [f"skipped {one['image']}: {one['reason']}" for one in facts["skipped"]]
+    return lines
+
+
+def votes_lines(facts: dict[str, Any]) -> list[str]:
+    """Return for the strongest units of each layer which classes fall most without them."""
+    lines = []
+    for layer in facts["layers"]:
+        how = "exact" if layer["exact"] else "measured"
+        lines += ["", f"{layer['name']} ({layer['alias']}): {layer['channels']} units, {how}"]
+        rows = [["unit", "falls most without it"]]
+        for one in layer["strongest"]:
+            falls = ", ".join(f"{fall['label']} {fall['change']:.4g}" for fall in one["falls"])
+            rows.append([str(one["unit"]), falls or "no class falls"])
+        lines += [f"{number.rjust(6)}  {said}" for number, said in rows]
+    return lines
+
+
+def _run_head(facts: dict[str, Any]) -> list[str]:
     counts = facts["images"]
-    lines = [
+    return [
         f"network: {facts['network']} ({facts['origin']})",
         *(f"doubt: {doubt}" for doubt in facts.get("doubts", ())),
         f"images: {counts['counted']} counted of {counts['listed']} listed, {counts['skipped']} skipped",
         *(f"{name}: {_option(value)}" for name, value in facts["options"].items() if name != "layers"),
         f"versions: netviz {facts['netviz']}, torch {facts['torch']}",
     ]
+
+
+def _unit_lines(facts: dict[str, Any]) -> list[str]:
+    """Return what the units of each layer of a run of patches do, as a table."""
     head = ("layer", "alias", "kind", "units", "field", "dead", "always on", "largest", "of unit", "non-zero")
     rows = [head]
     for layer in facts["layers"]:
@@ -81,12 +111,10 @@ def run_lines(facts: dict[str, Any]) -> list[str]:
             )
         )
     widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
-    lines.append("")
-    lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    if facts["skipped"]:
-        lines.append("")
-        lines += [f"skipped {one['image']}: {one['reason']}" for one in facts["skipped"]]
-    return lines
+    return [
+        "",
+        *("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows),
+    ]
 
 
 def _option(value: Any) -> str:

@@ -29,7 +29,7 @@ SMALLER = {
 
 def test_readmes_commands(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert len(COMMANDS) == 18
+    assert len(COMMANDS) == 19
     for command in COMMANDS:
         args = shlex.split(command)[1:]
         with pytest.raises(SystemExit) as stop:

@@ -1,13 +1,14 @@
 """capture: run a network and hand out what its layers gave."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from netviz.capture.tensors import main_tensor, plain_values, replace_tensor
+from netviz.capture.rectifiers import Nonlinearities, backward_rule
+from netviz.capture.tensors import main_tensor, plain_values, replace_tensor, tensors_in
 from netviz.capture.trace import require_values
 from netviz.capture.watch import Event, Key, alone, evaluation, watch
 from netviz.errors import LayerError
@@ -16,7 +17,13 @@ from netviz.models.model import unwrap
 
 
 class Capture:
-    """Runs the network when called; afterwards ``run[layer]`` is that layer's output in the last run."""
+    """Runs the network when called; afterwards ``run[layer]`` is that layer's output in the last run.
+
+    Attributes
+    ----------
+    met : Nonlinearities
+        What gradients met, in all runs together, where they follow a rule.
+    """
 
     def __init__(
         self,
@@ -26,7 +33,9 @@ class Capture:
         start: Callable[[], None],
         any_size: bool,
         private: bool,
+        met: Nonlinearities | None = None,
     ) -> None:
+        self.met = met or Nonlinearities()
         self._network = network
         self._layers = tuple(layers)
         self._grad = grad
@@ -34,6 +43,7 @@ class Capture:
         self._any_size = any_size
         self._private = private
         self._kept: dict[Key, Any] = {}
+        self._met: dict[Key, Nonlinearities] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the network once, on copies of the tensors given, and return its own output.
@@ -68,6 +78,10 @@ class Capture:
         except KeyError:
             raise LayerError(f"layer {found.name!r} did not run in this forward pass") from None
 
+    def met_before(self, layer: Layer) -> Nonlinearities:
+        """Return what of `met` had run when a layer had: what gradients from there can meet."""
+        return self._met.get(_key(layer), self.met)
+
     def items(self) -> Iterator[tuple[Layer, Any]]:
         """Yield every captured layer that ran, with its output, in the order asked for."""
         for layer in self._layers:
@@ -82,8 +96,10 @@ def capture(
     *,
     grad: bool = False,
     reduce: Callable[[Layer, Tensor], Any] | None = None,
+    swap: Callable[[Layer, Tensor], Tensor] | None = None,
     any_size: bool = False,
     private: bool = False,
+    rule: str = "",
 ) -> Iterator[Capture]:
     """Watch layers of a network; inside the ``with`` it is in evaluation mode, afterwards exactly as before.
 
@@ -100,12 +116,17 @@ def capture(
         Whether gradients flow: a kept output then lies on the path from input to output.
     reduce : callable, optional
         Gets each layer and its live output (not a copy) at once, and its result is kept instead.
+    swap : callable, optional
+        Gets each layer and its output, and returns what the network goes on with.
     any_size : bool
         Whether images may be of another size than the one at which the layers were listed, also where these give
         tokens or windows: the caller knows how they lie then.
     private : bool
         Whether the network and what it is called with are the caller's own copies, which may be changed: nothing is
-        kept to be put back, and no gradients flow.
+        kept to be put back, and whether gradients flow is the caller's to say.
+    rule : str
+        With `grad`, which rule gradients follow at rectifiers: one of `BACKWARD_RULES`, see `backward_rule`. Without
+        one nothing is counted either.
 
     Yields
     ------
@@ -115,7 +136,7 @@ def capture(
     Raises
     ------
     ModelError
-        If the network is on the meta device.
+        If the network is on the meta device, or cannot follow the rule.
 
     Examples
     --------
@@ -142,6 +163,15 @@ def capture(
         if reduce is not None:
             run._kept[event.key] = reduce(layer, output)
             return None
+        if met is not None:
+            run._met[event.key] = Nonlinearities(met.rectifiers.copy(), met.others.copy())
+        if swap is not None:
+            run._kept[event.key] = changed = swap(layer, output.clone())
+            # What worked in place is known to the network by the name of its input, too.
+            if any(output is one for one in tensors_in(event.inputs)):
+                output.copy_(changed)
+                return None
+            return replace_tensor(event.output, output, changed.clone())
         run._kept[event.key] = output.clone()
         # With gradients the network goes on with another copy, so that the kept one is upstream of the output.
         return replace_tensor(event.output, output, run._kept[event.key].clone()) if grad else None
@@ -149,9 +179,11 @@ def capture(
     functions = any(layer.function is not None for layer in layers)
     with (
         alone(network) if private else evaluation(network),
+        # Below what watches, which sees the functions as the network calls them.
+        backward_rule(network, rule) if rule else nullcontext() as met,
         watch(network, tell, modules={layer.module for layer in layers}, functions=functions) as start,
     ):
-        run = Capture(network, layers, grad, start, any_size, private)
+        run = Capture(network, layers, grad, start, any_size, private, met)
         yield run
 
 

@@ -44,21 +44,25 @@ _ROWS: tuple[tuple[str, str, str] | tuple[str, str, str, str], ...] = (
     ("activation", "relu6", "input", "relu"),
     (
         "activation",
-        "rrelu softsign hardshrink softshrink tanhshrink threshold logsigmoid log_sigmoid swish",
+        "rrelu softsign hardshrink softshrink tanhshrink logsigmoid log_sigmoid swish",
         "input",
     ),
+    ("activation", "threshold", "input threshold value"),
     ("prelu", "prelu", "input weight", "="),
     (
         "unary",
         """
         abs absolute acos acosh arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh
-        bitwise_not ceil clamp clamp_max clamp_min clip cos cosh deg2rad erf erfc erfinv exp exp2 expm1 fix
+        bitwise_not ceil cos cosh deg2rad erf erfc erfinv exp exp2 expm1 fix
         floor frac invert isfinite isinf isnan lgamma log log10 log1p log2 logical_not logit nan_to_num neg
         negative pos positive pow rad2deg real reciprocal round rsqrt sgn sign signbit sin sinc sinh sqrt
         square tan trunc
         """,
         "input",
     ),
+    ("unary", "clamp clip", "input min=None max=None"),
+    ("unary", "clamp_min", "input min"),
+    ("unary", "clamp_max", "input max"),
     (
         "arithmetic",
         "add sub subtract rsub mul multiply div divide truediv true_divide maximum minimum",

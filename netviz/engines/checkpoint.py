@@ -1,6 +1,5 @@
 """The state of a run on disk: written whole, read back only by the same question."""
 
-import io
 import json
 import time
 import zipfile
@@ -12,7 +11,7 @@ import numpy as np
 
 from netviz.engines.job import Accumulator, Tally
 from netviz.errors import ResultError
-from netviz.results.files import write_bytes
+from netviz.results.files import written
 from netviz.results.ledger import STATE, require_same
 
 
@@ -59,12 +58,12 @@ class Checkpoint:
             If it cannot be written.
         """
         facts = {"fingerprint": self.fingerprint, "skipped": sorted(tally.skipped.items())}
-        buffer = io.BytesIO()
         # Of a run that has just begun only whose it is has to be known.
         state = accumulator.state() if tally.done.any() else {}
         arrays: dict[str, Any] = {f"state/{name}": value for name, value in state.items()}
-        np.savez(buffer, facts=np.array(json.dumps(facts)), done=tally.done, **arrays)
-        write_bytes(self.path, buffer.getvalue())
+        # Straight to the file: the state of many units is not to lie in memory once more.
+        with written(self.path) as stream:
+            np.savez(stream, facts=np.array(json.dumps(facts)), done=tally.done, **arrays)
         self.kept = bool(tally.done.any())
         self._last = time.monotonic()
 

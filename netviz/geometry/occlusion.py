@@ -22,6 +22,9 @@ from netviz.models import Layer
 TOLERANCE = 1e-4
 """Largest difference from a full pass that is accepted, as a share of the target's range on the clean image."""
 
+FEW = 4
+"""At so few places two full passes for a check would cost more than windows save."""
+
 Box: TypeAlias = tuple[int, int, int, int]
 
 Read: TypeAlias = Callable[[Tensor], Tensor]
@@ -53,6 +56,11 @@ class Occlusion:
 def grid(length: int, patch: int, stride: int) -> NDArray[np.int64]:
     """Return where a patch begins along one axis, in pixels: every `stride`, until the axis is covered to its end."""
     return np.arange(-(-max(0, length - patch) // stride) + 1, dtype=np.int64) * stride
+
+
+def few(tops: NDArray[np.int64], lefts: NDArray[np.int64]) -> bool:
+    """Tell whether a grid has so few places that each takes a full pass, and no value of a tape is needed."""
+    return len(tops) * len(lefts) <= FEW
 
 
 def covering(starts: NDArray[np.int64], patch: int, length: int) -> NDArray[np.float64]:
@@ -125,7 +133,7 @@ def occlude(
     """Cover an image by a patch, at every place of a grid, and read what the network gives.
 
     Only what the patch can change is computed again. The answer is checked against full passes at two places; where
-    the network cannot be followed, or the check fails, every place takes a full pass.
+    the network cannot be followed, the check fails, or places are `few`, every place takes a full pass.
 
     Parameters
     ----------
@@ -146,7 +154,7 @@ def occlude(
         raw output is (N, C, H, W).
     tape : Tape, optional
         Of this network on this image, with its values, if there is one already; of these are needed what
-        `netviz.geometry.incremental.rules.local` leads to, and without `check` the target.
+        `netviz.geometry.incremental.rules.local` leads to, and without `check`, or at `few` places, the target.
     check : bool
         Whether to compare with full passes; once is enough for one network and one size of image.
     progress : callable, optional
@@ -168,6 +176,10 @@ def occlude(
             tape.output if layer is None else tape.layers.get(Key(layer.module, layer.function, layer.call))
         )
         clean = full.target(image) if target is None else _focused(tape.values[target], focus)
+        if check and few(tops, lefts):
+            if foretell is not None:
+                foretell(tape.seconds * len(tops) * len(lefts))
+            return Occlusion(tops, lefts, read(clean)[0], full.run(read, progress), "there are few places")
         places = {(len(tops) // 2, len(lefts) // 2), (len(tops) - 1, len(lefts) - 1)} if check else set()
         truth = {place: full.target(full.covered([place])) for place in places}
         everything = torch.cat([clean, *truth.values()])

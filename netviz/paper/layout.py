@@ -71,8 +71,9 @@ class Canvas:
         return self.axes.text(x, y, text, fontsize=size, color=colour, parse_math=False, **kwargs)
 
     def heading(self, x: float, y: float, text: str, room: float | None = None) -> Text:
-        """Write the name of a part of the picture in bold, shortened to `room` pixels if that is given."""
-        return self.text(x, y, text, style.CAPTION, room=room, weight="bold")
+        """Write the name of a part of the picture in bold; what exceeds `room` pixels is smaller, then shortened."""
+        fits = room is None or words.width(words.clean(text), style.CAPTION, bold=True) <= room
+        return self.text(x, y, text, style.CAPTION if fits else style.LABEL, room=room, weight="bold")
 
     def paragraph(
         self,

@@ -12,7 +12,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from netviz.paper.style import CAPTION, DPI, LARGEST
+from netviz.errors import OutputError
+from netviz.paper.style import CAPTION, DPI, LARGEST, SMALL
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,6 +23,12 @@ _SLIDE: Final = 7.5
 """Height of a slide in inches."""
 _TALLEST: Final = 1.4
 """Height / width up to which a picture may grow where it was not so tall before."""
+_SHEET: Final = 9.0
+"""Inches up to which a picture of a given width may grow in any case: what a printed page holds."""
+_HALF: Final = 0.5
+"""To which share of their length sides become shorter for a picture to be no higher, without an aspect asked for."""
+LEAST: Final = 6.0
+"""Points of the smallest letters where a width alone is asked for: what is drawn gives way, if it can."""
 _SHARES: Final = (3.0, 2.5, 2.0, 1.6, 1.3, 1.0, 0.85, 0.7, 0.6, 0.5, 0.42, 0.35, 0.3, 0.25, 0.2)
 """How long sides may be, as shares of the usual, the longest first."""
 
@@ -151,16 +158,24 @@ def lay_out(draw: Callable[[], "Figure"], page: Page) -> tuple["Figure", float]:
     """
     figure = draw()
     wide, high = figure.get_size_inches() * DPI
-    if page.font_size is None and page.aspect is None:
-        return figure, page.width or wide / DPI
     size = page.font_size or CAPTION
+    if page.font_size is None and page.aspect is None:
+        if page.width is None or smallest_points(figure, page.width) >= LEAST:
+            return figure, page.width or wide / DPI
+        size = CAPTION * LEAST / SMALL
     width = page.width
     if width is None:
         width = _SLIDE * page.aspect if page.aspect else wide / DPI
     room = _Room(width=width * DPI * CAPTION / size, bound=True)
-    tallest = 1 / page.aspect if page.aspect else max(_TALLEST, high / wide)
+    tallest = 1 / page.aspect if page.aspect else max(_TALLEST, high / wide, _SHEET / width)
     room = replace(room, height=room.width * tallest)
-    figure = _largest(draw, room)
+    try:
+        figure = _largest(draw, room, 0.0 if page.aspect else _HALF)
+    except OutputError:
+        if page.font_size is not None or page.aspect is not None:
+            raise
+        # Nothing was said of letters: rather small ones than no picture.
+        return figure, width
     if page.aspect is not None:
         _pad(figure, room, page.aspect)
     elif page.width is not None:
@@ -169,8 +184,11 @@ def lay_out(draw: Callable[[], "Figure"], page: Page) -> tuple["Figure", float]:
     return figure, float(width if page.width or page.aspect else drawn * size / CAPTION)
 
 
-def _largest(draw: Callable[[], "Figure"], room: _Room) -> "Figure":
-    """Draw with the longest sides that the room holds, else with those that exceed it least."""
+def _largest(draw: Callable[[], "Figure"], room: _Room, enough: float) -> "Figure":
+    """Draw with the longest sides that the room holds, else with those that exceed it least.
+
+    No height makes sides shorter than a share that is `enough`.
+    """
     drawn: dict[int, tuple[float, Figure]] = {}
     low, high = 0, len(_SHARES) - 1
     while low <= high:
@@ -179,7 +197,8 @@ def _largest(draw: Callable[[], "Figure"], room: _Room) -> "Figure":
             figure = draw()
         wide, tall = figure.get_size_inches() * DPI
         # A pixel more is rounding.
-        drawn[at] = max((wide - 1) / room.width, (tall - 1) / room.height), figure
+        height = (tall - 1) / room.height if _SHARES[at] > enough else 0.0
+        drawn[at] = max((wide - 1) / room.width, height), figure
         low, high = (low, at - 1) if drawn[at][0] <= 1 else (at + 1, high)
     fitting = [at for at, (excess, _) in drawn.items() if excess <= 1]
     best = min(fitting) if fitting else min(drawn, key=lambda at: drawn[at][0])
@@ -222,3 +241,8 @@ def _pad(figure: "Figure", room: _Room, aspect: float | None) -> None:
 def caption_points(figure: "Figure", width: float) -> float:
     """Return how large captions are, in points, in a picture that is so many inches wide."""
     return float(CAPTION * width / figure.get_size_inches()[0])
+
+
+def smallest_points(figure: "Figure", width: float) -> float:
+    """Return how large the smallest letters are, in points, in a picture that is so many inches wide."""
+    return caption_points(figure, width) * SMALL / CAPTION

@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from netviz.errors import OutputError
-from netviz.paper.page import Page, caption_points, lay_out, ratio
+from netviz.paper.page import LEAST, Page, caption_points, lay_out, ratio, smallest_points
 from netviz.paper.page import inches as length
 from netviz.paper.saving import PICTURES, check_density, encode_figure, save_figure, suffix_of, title_of
 from netviz.paper.style import DPI
@@ -27,15 +27,13 @@ from netviz.questions.dissect.picture import (
     compare,
     dissection_picture,
     is_compared,
-    is_dissection_run,
 )
 from netviz.questions.dissect.result import DissectionResult
-from netviz.questions.dissect.run import open_dissection
 from netviz.questions.patches.draw import patches_figure
-from netviz.questions.patches.result import PatchesResult
-from netviz.questions.patches.run import open_run
+from netviz.questions.patches.result import BackResult, PatchesResult
+from netviz.questions.patches.run import read_back
 from netviz.questions.patches.tiles import RunImages
-from netviz.questions.reader import load_result
+from netviz.questions.reader import load_result, open_folder
 from netviz.results.base import Result
 from netviz.results.choose import several
 from netviz.results.runs import Run
@@ -80,6 +78,7 @@ def draw(
     layer: str | None = None,
     units: int | str | Iterable[int] | None = None,
     show: str | None = None,
+    beside: str | None = None,
     width: int | str | None = None,
     dpi: float | None = None,
     font_size: float | None = None,
@@ -102,6 +101,9 @@ def draw(
     show : {"concepts", "units", "matrix"}, optional
         What of a dissection: how many units detect each concept (unless said otherwise), the best units of each with
         their patches and masks, or units against concepts.
+    beside : {"deconv", "guided"}, optional
+        Of a run that `netviz.patches` made with ``deconv=True``: below each patch what in it made the unit answer, by
+        a deconvnet or by guided backpropagation.
     width : int or str, optional
         Of a PNG in pixels, or of any picture as a length, such as ``"3.5in"`` or ``"89mm"``; letters and lines grow
         with it, unless `font_size` says how large they are.
@@ -139,14 +141,15 @@ def draw(
     if suffix_of(out, (*PICTURES, ".npz")) != ".npz":
         told: list[str] = []
         drawn, inches = lay_out(
-            lambda: picture(result, layer=layer, units=units, show=show, tell=told.append), page
+            lambda: picture(result, layer=layer, units=units, show=show, beside=beside, tell=told.append),
+            page,
         )
-        points = caption_points(drawn, inches)
+        points, smallest = caption_points(drawn, inches), smallest_points(drawn, inches)
+        less = "the picture holds too much for this width; draw fewer units, or give it more width"
         if page.font_size is not None and points < 0.95 * page.font_size:
-            told.append(
-                f"its captions are of {points:.2g} points, not {page.font_size:g}: the picture holds too much for "
-                "this width; draw fewer units, or give it more width"
-            )
+            told.append(f"its captions are of {points:.2g} points, not {page.font_size:g}: {less}")
+        elif page.font_size is None and page.width is not None and smallest < 0.95 * LEAST:
+            told.append(f"its smallest letters are of {smallest:.2g} points: {less}")
         for line in dict.fromkeys(told):
             if tell is not None:
                 tell(line)
@@ -165,11 +168,16 @@ def picture(
     layer: str | None = None,
     units: int | str | Iterable[int] | None = None,
     show: str | None = None,
+    beside: str | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Figure:
     """Return the picture that `draw` writes, as a figure; see there for what it takes and raises."""
     _check_show(show)
+    if beside is not None and beside not in BESIDE:
+        raise ValueError(f"beside must be one of {', '.join(BESIDE)}, not {beside!r}")
     sources = _sources(result)
+    if beside is not None and len(sources) != 1:
+        raise OutputError("--with is for the folder of one run of netviz patches")
     if len(sources) != 1:
         return _side_by_side(sources, layer, units, show)
     source = sources[0]
@@ -178,6 +186,8 @@ def picture(
         return _side_by_side(sources, layer, units, show)
     one, folder = _opened(source, layer)
     if isinstance(one, DissectionResult):
+        if beside is not None:
+            raise OutputError("--with is for the folder of a run of netviz patches, not for a dissection")
         return dissection_picture(one, folder, units=units, show=show, tell=tell)
     if show is not None:
         raise OutputError(
@@ -185,10 +195,32 @@ def picture(
         )
     if isinstance(one, PatchesResult) and folder is not None and (folder / "images.txt").is_file():
         images = RunImages(folder, one.image[one.image >= 0].tolist())
-        return patches_figure(one, images, units=units, tell=tell)
+        return patches_figure(one, images, units=units, back=_back(one, folder, beside), tell=tell)
+    if beside is not None:
+        raise OutputError(
+            f"--with is for the folder of a run of netviz patches, not for a result of kind {one.kind!r}"
+        )
     if units is not None and not isinstance(one, PatchesResult):
         raise OutputError(f"--units chooses in the folder of a run, not in a result of kind {one.kind!r}")
     return figure(one)
+
+
+BESIDE = {"deconv": "deconvnet", "guided": "guided"}
+"""What `draw` calls the rules by which units were followed back."""
+
+
+def _back(result: PatchesResult, folder: Path, beside: str | None) -> tuple[BackResult, str] | None:
+    """Read what in a layer's patches made units answer."""
+    if beside is None:
+        return None
+    found = read_back(folder, result)
+    rule = BESIDE[beside]
+    if found is None or rule not in found.rules:
+        raise OutputError(
+            f"{folder} does not hold what made units of {result.layer} answer; measure it with: netviz patches MODEL "
+            f"--deconv -o {folder}"
+        )
+    return found, rule
 
 
 def _page(width: int | str | None, font_size: float | None, aspect: str | float | None) -> Page:
@@ -214,7 +246,7 @@ def _opened(source: Result | str | Path, layer: str | None) -> tuple[Result, Pat
         return source, None
     path = Path(source)
     if path.is_dir():
-        run = open_dissection(path) if is_dissection_run(path) else open_run(path)
+        run = open_folder(path)
         return run.result(run.choose(layer)), path
     result, folder = load_result(path), path.absolute().parent.parent
     if layer is not None:

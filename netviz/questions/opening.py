@@ -1,6 +1,7 @@
 """Opening a question: a MODEL's layers, chosen and named; an image made ready; one pass; fields."""
 
 import math
+import operator
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -84,7 +85,10 @@ def layers(
     ------
     ModelError
         If MODEL cannot be opened, or does not run at this size.
+    ValueError
+        If `size` is not two whole numbers above 0.
     """
+    size = check_size(size)
     model = load_structure(model, **options)
     if model.network is None:
         index = index_weights(model.weights)
@@ -113,6 +117,25 @@ def layers(
             warnings.warn(f"{model.name}: {doubt}", NetvizWarning, stacklevel=2)
     found: LayerIndex = model.indexes[key]
     return found
+
+
+def check_size(size: object) -> tuple[int, int] | None:
+    """Return a size, if there is one, as two numbers.
+
+    Raises
+    ------
+    ValueError
+        If it is not two whole numbers above 0.
+    """
+    if size is None:
+        return None
+    try:
+        height, width = (operator.index(side) for side in size)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        height = width = 0
+    if min(height, width) < 1:
+        raise ValueError(f"size must be (height, width) in pixels, such as (224, 224), not {size!r}")
+    return height, width
 
 
 def _multiples(size: Sequence[int] | None, multiple: int) -> str:
@@ -318,9 +341,10 @@ def open_model(
     ModelError
         If MODEL cannot be opened or cannot run.
     ValueError
-        If `fit` is none of the ways that `Preprocessing.fitted` knows.
+        If `fit` is none of the ways that `Preprocessing.fitted` knows, or `size` not two whole numbers above 0.
     """
     check_fit(fit)
+    size = check_size(size)
     model = load(model, **options)
     network = unwrap(model.runnable())
     try:

@@ -15,6 +15,7 @@ from netviz.errors import ResultError
 from netviz.questions import table
 from netviz.results.base import BESIDE, KINDS, Arrays, Result
 from netviz.results.levels import ENDS, unpacked
+from netviz.results.runs import told_kind
 from netviz.results.validate import build
 
 R = TypeVar("R", bound=Result)
@@ -211,5 +212,7 @@ def open_folder(folder: Path) -> Any:
     ResultError
         If it is none.
     """
-    # Only a dissection holds a run of patches inside; what is wrong with any other folder is told as of patches.
-    return table.run_opener("dissection" if (folder / "patches").is_dir() else "patches")(folder)
+    # Only a dissection holds a run of patches inside, also unfinished; what is wrong with a folder that does not say
+    # what it is, is told as of patches.
+    kind = "dissection" if (folder / "patches").is_dir() else told_kind(folder)
+    return (table.run_opener(kind) or table.run_opener("patches"))(folder)

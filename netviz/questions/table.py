@@ -62,6 +62,25 @@ QUESTIONS = (
         {"occlusion": "OcclusionResult draw.occlusion_figure"},
     ),
     Question(
+        f"{_Q}.attribute",
+        "attribute",
+        {"attribute": "measure", "attribute_check": "check"},
+        {
+            "attribute": "AttributeResult draw.attribute_figure",
+            "attribute-check": "CheckResult draw_check.check_figure",
+        },
+    ),
+    Question(
+        f"{_Q}.votes",
+        "votes",
+        {"votes": "measure", "votes_set": "over"},
+        {
+            "votes": "VotesResult draw.votes_figure",
+            "votes_set": "VotesSetResult draw_set.votes_set_figure",
+        },
+        {"votes": "run.open_votes"},
+    ),
+    Question(
         f"{_Q}.contrast",
         "contrast",
         {"contrast": "measure", "normalize": "normalize"},
@@ -78,7 +97,7 @@ QUESTIONS = (
         f"{_Q}.patches",
         "patches",
         {"patches": "measure"},
-        {"patches": "PatchesResult draw.patches_figure"},
+        {"patches": "PatchesResult draw.patches_figure", "back": "BackResult"},
         {"patches": "run.open_run"},
     ),
     Question(
@@ -107,6 +126,7 @@ QUESTIONS = (
         {"units": "measure"},
         {"nearest": "NearestResult", "units": "UnitsResult draw.units_figure"},
     ),
+    Question(f"{_Q}.links", "links", {"links": "measure"}, {"links": "LinksResult draw.links_figure"}),
     Question(
         f"{_Q}.hypercolumn",
         "hypercolumn",
@@ -161,8 +181,8 @@ def drawn_kinds() -> list[str]:
 
 
 def run_opener(kind: str) -> Any:
-    """Return the function that opens the folder of a kind of run."""
-    return next(_found(one.room, one.runs[kind]) for one in QUESTIONS if kind in one.runs)
+    """Return the function that opens the folder of a kind of run; None where there is no such kind."""
+    return next((_found(one.room, one.runs[kind]) for one in QUESTIONS if kind in one.runs), None)
 
 
 def file_reader(suffix: str) -> Any:

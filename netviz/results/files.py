@@ -3,7 +3,10 @@
 import errno
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from netviz.errors import OutputError
 
@@ -28,6 +31,14 @@ def write_bytes(path: str | Path, data: bytes) -> Path:
     OutputError
         If the folder cannot be made or written.
     """
+    with written(path) as stream:
+        stream.write(data)
+    return Path(path)
+
+
+@contextmanager
+def written(path: str | Path) -> Iterator[IO[bytes]]:
+    """Open a file that appears complete at the end of the ``with``, or not at all, as `write_bytes` writes it."""
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +46,7 @@ def write_bytes(path: str | Path, data: bytes) -> Path:
         part = Path(name)
         try:
             with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
+                yield stream
             part.chmod(0o666 & ~_umask())
             part.replace(path)
         except BaseException:
@@ -43,7 +54,6 @@ def write_bytes(path: str | Path, data: bytes) -> Path:
             raise
     except OSError as error:
         raise _unwritable(path, error) from error
-    return path
 
 
 def check_writable(path: str | Path) -> None:

@@ -22,6 +22,9 @@ RUN = "run.json"
 STATE = "state.npz"
 """The state of one pass over many images."""
 
+QUESTION = "question"
+"""The part of a fingerprint that says what kind of run an unfinished one is, where that is none of patches."""
+
 TWO_PASSES = (STATE, f"patches/{STATE}")
 """States of a question of two passes, of which the first finds patches: an unfinished one has one of them."""
 

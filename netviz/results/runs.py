@@ -4,13 +4,16 @@ import difflib
 import fnmatch
 import json
 import re
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from netviz.errors import LayerError, ResultError
 from netviz.results.base import Displayed
-from netviz.results.ledger import RUN, TWO_PASSES, standing
+from netviz.results.ledger import QUESTION, RUN, STATE, TWO_PASSES, standing
 from netviz.results.records import Count, from_json
 
 _LARGEST = 1 << 30
@@ -151,6 +154,19 @@ class Run(Displayed):
                 f"{self.path(layer)} holds {channels} units of {held}, but run.json says {layer.channels} of "
                 f"{layer.name}; run netviz {verb} again"
             )
+
+
+def told_kind(folder: Path) -> str:
+    """Return what kind of run a folder says it is, by its run.json or an unfinished one's state; else empty."""
+    try:
+        if (folder / STATE).is_file():
+            with np.load(folder / STATE, allow_pickle=False) as archive:
+                kind = json.loads(str(archive["facts"]))["fingerprint"].get(QUESTION)
+        else:
+            kind = json.loads((folder / RUN).read_text(encoding="utf-8")).get("kind")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, zipfile.BadZipFile):
+        return ""
+    return kind if isinstance(kind, str) else ""
 
 
 def read_run(folder: str | Path, kind: str, verb: str) -> tuple[Path, dict[str, Any], tuple[RunLayer, ...]]:

@@ -360,6 +360,13 @@ class FcnRecord:
 
 
 @dataclass(frozen=True)
+class VotesRecord:
+    """Which units of the last layer with maps carry the predicted class, on the first photographs."""
+
+    shown: tuple[OnImage, ...]
+
+
+@dataclass(frozen=True)
 class OptionsRecord:
     """What a command would have to be given besides the images, the labelled images and the size."""
 
@@ -402,7 +409,7 @@ class SurveyRecord:
         The photographs that the network is shown on.
     layers : tuple of LayerRecord
         In the order in which they run.
-    patches, components, minimal, hypercolumns, concepts, fields, measured, fcn
+    patches, components, minimal, hypercolumns, concepts, fields, measured, fcn, votes
         The parts, or why there is none.
     """
 
@@ -427,6 +434,7 @@ class SurveyRecord:
     fields: FieldsRecord | Missing
     measured: MeasuredRecord | Missing
     fcn: FcnRecord | Missing
+    votes: VotesRecord | Missing = Missing("this run was made before there were any")
 
     def __post_init__(self) -> None:
         if isinstance(self.components, ComponentsRecord):
@@ -436,7 +444,7 @@ class SurveyRecord:
                     raise ValueError(f"there is no layer {one.layer} to have components")
                 for verb in get_args(Verb):
                     self._require_images([shown for shown in one.shown if shown.verb == verb])
-        for part in (self.minimal, self.hypercolumns):
+        for part in (self.minimal, self.hypercolumns, self.votes):
             if not isinstance(part, Missing):
                 self._require_images(part.shown)
         if isinstance(self.fcn, FcnRecord):

@@ -46,6 +46,7 @@ from netviz.results.survey import (
     OptionsRecord,
     PatchesRecord,
     SurveyRecord,
+    VotesRecord,
     write_survey,
 )
 from netviz.surveys.step import PAIR, Scope, Step, Work
@@ -60,6 +61,7 @@ from netviz.surveys.steps.maps import Picked, pick_units, survey_maps
 from netviz.surveys.steps.measured import survey_measured
 from netviz.surveys.steps.minimal import survey_minimal
 from netviz.surveys.steps.patches import survey_patches
+from netviz.surveys.steps.votes import survey_votes
 
 SHOWN: dict[Form, int] = {"quick": 4, "standard": 16, "full": 16}
 """How many images the network is shown on; all are searched for patches."""
@@ -91,6 +93,7 @@ STEPS = (
         lambda of: 250 * min(9 if of.full else 2, len(of.shown)),
         survey_measured,
     ),
+    Step("votes", VotesRecord | Missing, lambda of: 20 * _pair(of) if of.model.labels else 0, survey_votes),
     Step("fcn", FcnRecord | Missing, lambda of: 400 if of.full else 100, survey_fcn),
 )
 """The steps of a survey, in their order: each may read what earlier ones have noted."""
@@ -121,8 +124,9 @@ def survey(
     of at least 14×14 positions and a stage after it). The concepts that units detect are measured on labelled images
     if there are any, in all layers; else they are colours, measured on the images shown, and of more than eight
     layers only every fourth (and those with components) is dissected. Of the first two images there are hypercolumns
-    and, for a classifier, the minimal images and dense heat maps; of a network with streams, those on the first four
-    images; of each layer there is the effective field. What cannot be made is left out, and ``run.json`` says why.
+    and, for a classifier, the minimal images, the units that vote for its prediction and dense heat maps; of a
+    network with streams, those on the first four images; of each layer there is the effective field. What cannot be
+    made is left out, and ``run.json`` says why.
 
     Each step is noted when it is done (``steps.json``, gone in the end): a survey that is killed goes on with
     `resume`, and leaves the same bytes. Images that all have one size are run through the network once for the

@@ -1,6 +1,7 @@
 """After every public function the network is exactly as it was found."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,38 @@ def test_any_network_is_left_as_found(kind, name, data, tmp_path):
 @pytest.mark.parametrize("name", SLOW)
 def test_any_network_is_left_as_found_by_all_questions(kind, name, data, tmp_path):
     check_left(kind, name, data, tmp_path)
+
+
+def trained(ask_also: Callable[[nn.Module, Path], None]) -> tuple[list[float], list[Tensor]]:
+    """Train the small classifier, with dropout, momentum and autocast; return its losses and what it ends with."""
+    torch.manual_seed(3)
+    network = classifier()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    losses = []
+    for step in range(4):
+        images, wanted = torch.rand(4, 3, *SIZE), torch.randint(0, 4, (4,))
+        with torch.autocast("cpu", torch.bfloat16, enabled=step % 2 == 1):
+            loss = nn.functional.cross_entropy(network(images), wanted)
+            ask_also(network, Path(f"in{step}"))
+        loss.backward()
+        ask_also(network, Path(f"after{step}"))
+        optimizer.step()
+        if step == 1:
+            optimizer.zero_grad()
+        losses.append(loss.item())
+    return losses, [*network.state_dict().values(), *(weight.grad for weight in network.parameters())]
+
+
+def test_questions_within_training_change_no_loss_no_gradient_and_no_weight(data, tmp_path):
+    def everything(network: nn.Module, part: Path) -> None:
+        for name in EVERYDAY:
+            ask(name, network, data, tmp_path / part / name)
+
+    plain, watched = trained(lambda network, part: None), trained(everything)
+    assert watched[0] == plain[0]
+    assert len({*plain[0]}) == 4
+    for mine, other in zip(watched[1], plain[1], strict=True):
+        assert (mine is None and other is None) or torch.equal(mine, other)
 
 
 def shown(network: nn.Module) -> np.ndarray:

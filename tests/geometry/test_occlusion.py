@@ -141,6 +141,23 @@ def test_an_image_that_is_not_finite_is_no_reason_to_fail():
     assert torch.isnan(found.values[1, 1])
 
 
+@pytest.mark.parametrize(("patch", "places", "passes"), [(6, 4, 4), (4, 9, 2)])
+def test_few_places_take_a_pass_each_and_no_check(awkward, monkeypatch, patch, places, passes):
+    image, baseline = torch.randn(2, 1, 3, 12, 12)
+    tops = lefts = grid(12, patch, patch)
+    assert len(tops) * len(lefts) == places
+    tape = record(awkward, image, keep=True)
+    forwards = []
+    run = type(awkward).forward
+    monkeypatch.setattr(type(awkward), "forward", lambda self, x: forwards.append(1) or run(self, x))
+    found = occlude(awkward, image, baseline, tops, lefts, (patch, patch), lambda output: output, tape=tape)
+    assert len(forwards) == passes
+    assert found.why_full == ("there are few places" if places == passes else "")
+    expected = brute_force(awkward.eval(), image, baseline, tops, lefts, patch)
+    torch.testing.assert_close(found.values, expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.clean, awkward(image)[0])
+
+
 class Mixing(nn.Module):
     """Tokens that all see each other, behind a convolution."""
 

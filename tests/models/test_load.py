@@ -473,10 +473,15 @@ def test_a_folder_of_segmentation_models(tmp_path, monkeypatch):
     code = (
         "from torch import nn\n"
         "class Unet(nn.Sequential):\n"
-        "    def __init__(self, classes, encoder_weights='imagenet'):\n"
+        "    def __init__(self, classes, encoder_name='resnet34', encoder_weights='imagenet'):\n"
         "        assert encoder_weights is None\n"
         "        super().__init__(nn.Conv2d(3, classes, 3))\n"
         "def anything(**_): raise SystemExit\n"
+        "class encoders:\n"
+        "    def get_preprocessing_params(name, pretrained):\n"
+        "        known = {'xception': {'mean': [0.5] * 3, 'std': [0.25] * 3, 'input_range': [0, 255],\n"
+        "                              'input_space': 'BGR'}}\n"
+        "        return known[name] if pretrained == 'imagenet' else {}\n"
     )
     saved = tmp_path / "saved"
     saved.mkdir()
@@ -487,7 +492,22 @@ def test_a_folder_of_segmentation_models(tmp_path, monkeypatch):
         netviz.load(saved)
     (tmp_path / "segmentation_models_pytorch.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
-    assert torch.equal(netviz.load(saved).network[0].weight, weight)
+    found = netviz.load(saved)
+    assert torch.equal(found.network[0].weight, weight)
+    assert found.preprocessing.assumed
+    # What the encoder's weights were trained with; where the library does not say, it stays assumed.
+    for name, began, said in (
+        ("xception", '"imagenet"', True),
+        ("xception", "null", False),
+        ("xception", '"own"', False),
+        ("offline", '"imagenet"', False),
+    ):
+        told = f'"encoder_name": "{name}", "encoder_weights": {began}'
+        (saved / "config.json").write_text(f'{{"classes": 5, {told}, "_model_class": "Unet"}}')
+        own = netviz.load(saved).preprocessing
+        assert own.assumed != said
+        if said:
+            assert (own.mean, own.std, own.scale, own.channel_order) == ((0.5,) * 3, (0.25,) * 3, 255, "BGR")
     (saved / "config.json").write_text('{"classes": 5, "_model_class": "anything"}')
     with pytest.raises(ModelError, match="'anything', which the installed"):
         netviz.load(saved)

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import netviz
+from netviz.errors import OutputError
 from netviz.paper import page, style
 from netviz.paper.page import Page, inches, lay_out, ratio
 from netviz.paper.saving import save_figure
@@ -54,6 +55,38 @@ def test_what_does_not_fit_has_smaller_letters():
 
     drawn, wide = lay_out(draw, Page(width=3.5, font_size=9))
     assert page.caption_points(drawn, wide) == pytest.approx(9 * 3.5 / 9)
+
+
+def test_a_width_alone_leaves_letters_that_can_be_read():
+    draw, sizes = drawn_to(1200)
+    # At 3.5 inches letters of 6 points, usually of 7, leave room for 408 pixels.
+    drawn, wide = lay_out(draw, Page(width=3.5))
+    assert len(sizes) > 1
+    assert page.smallest_points(drawn, wide) == pytest.approx(6)
+    assert page.smallest_points(*lay_out(draw, Page(width=20))) > 6
+    assert lay_out(draw, Page())[1] == 13
+
+    def crowded():
+        if page.given():
+            raise OutputError("too many")
+        return Figure(figsize=(9, 2))
+
+    assert page.caption_points(*lay_out(crowded, Page(width=3.5))) == pytest.approx(3.5)
+    with pytest.raises(OutputError):
+        lay_out(crowded, Page(width=3.5, font_size=7))
+
+
+def test_no_height_makes_sides_shorter_than_half():
+    def draw():
+        return Figure(figsize=(page.side(100) / 1000, 100 if page.given() else 0.1))
+
+    drawn, _ = lay_out(draw, Page(width=0.5, font_size=9))
+    # White fills the page's width.
+    assert drawn.get_size_inches().tolist() == [0.5, 100]
+    shares = []
+    lay_out(lambda: shares.append(page.side(100)) or draw(), Page(width=0.5, font_size=9))
+    assert 50 in shares
+    assert page.side(100) == 100
 
 
 def test_a_slide_has_white_around_and_moves_nothing():

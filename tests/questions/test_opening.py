@@ -1,6 +1,7 @@
 """Every question that opens a MODEL takes the same options, and refuses others by name."""
 
 import inspect
+import re
 import typing
 import warnings
 
@@ -54,6 +55,18 @@ def test_an_unknown_option_is_refused_by_name(function, tmp_path):
     }
     with pytest.raises(TypeError, match="sizes"):
         function(**needed, sizes=(32, 32))
+
+
+@pytest.mark.parametrize("size", [224, (224,), (0, 32), (3, 32, 32), (32.5, 32), "32x32"])
+@pytest.mark.parametrize("ask", [netviz.layers, netviz.field, netviz.maps], ids=lambda one: one.__name__)
+def test_a_size_is_two_numbers(ask, size):
+    given = {**ASKED, "fit": "full"} if ask is netviz.field else ASKED
+    network = nn.Sequential(nn.Conv2d(3, 4, 3))
+    asked = {name: given[name] for name in inspect.signature(ask).parameters if name in given}
+    with pytest.raises(
+        ValueError, match=re.escape(f"(height, width) in pixels, such as (224, 224), not {size!r}")
+    ):
+        ask(**{**asked, "model": network}, size=size)
 
 
 @pytest.mark.parametrize("function", OPENING, ids=lambda one: one.__name__)

@@ -24,6 +24,7 @@ from netviz.results.survey import (
     SeenRecord,
     StreamsOnImage,
     SurveyRecord,
+    VotesRecord,
     read_survey,
     write_survey,
 )
@@ -67,7 +68,9 @@ CONCEPTS = ConceptsRecord(
 def test_a_record_is_read_as_it_was_written(record, tmp_path):
     shown = (OnImage(0, tmp_path / "minimal/a.npz"), OnImage(1, missing="too small"))
     streams = (StreamsOnImage(1, tmp_path / "fcn/b.npz", form="edges", views=3),)
-    full = replace(record, minimal=MinimalRecord(40, shown), fcn=FcnRecord(streams, ()))
+    full = replace(
+        record, minimal=MinimalRecord(40, shown), fcn=FcnRecord(streams, ()), votes=VotesRecord(shown)
+    )
     write_survey(tmp_path, full)
     assert read_survey(tmp_path) == full
     facts = json.loads((tmp_path / "run.json").read_text())
@@ -86,6 +89,7 @@ def verb(name, image=0):
     ("changes", "message"),
     [
         ({"minimal": MinimalRecord(40, (OnImage(2, "a"),))}, "there is no image 2"),
+        ({"votes": VotesRecord((OnImage(2, "a"),))}, "there is no image 2"),
         ({"minimal": MinimalRecord(40, (OnImage(1, "a"), OnImage(1, "b")))}, "the same result twice"),
         ({"fcn": FcnRecord((), (), OnImage(5, "a"))}, "there is no image 5"),
         ({"concepts": replace(CONCEPTS, masks=(replace(MASKS, layer=1),))}, "no layer 1 with a page"),

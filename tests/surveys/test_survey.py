@@ -299,11 +299,17 @@ def test_minimal_images_of_a_classifier(tmp_path):
     typed = netviz.minimal("skimage:coffee", model=model, segments=facts["minimal"]["segments"])
     assert saved.facts() == typed.facts()
     np.testing.assert_array_equal(saved.minimal, typed.minimal)
+    assert [one["image"] for one in facts["votes"]["shown"]] == [0, 1]
+    voted = load_result(run / facts["votes"]["shown"][1]["file"])
+    counted = netviz.votes("skimage:coffee", model=model, top=8)
+    assert voted.facts() == counted.facts()
+    np.testing.assert_array_equal(voted.share, counted.share)
     nameless = netviz.survey(
         replace(model, labels=()), tmp_path / "other", images=["skimage:coins"], size=(48, 48)
     )
-    told = json.loads((nameless / "run.json").read_text(encoding="utf-8"))["minimal"]
-    assert "have no names" in told["missing"]
+    told = json.loads((nameless / "run.json").read_text(encoding="utf-8"))
+    assert "have no names" in told["minimal"]["missing"]
+    assert "have no names" in told["votes"]["missing"]
 
 
 def test_no_minimal_images_of_a_network_that_scores_every_pixel(tmp_path):
@@ -312,3 +318,4 @@ def test_no_minimal_images_of_a_network_that_scores_every_pixel(tmp_path):
     run = netviz.survey(model, tmp_path / "run", images=["skimage:coins"], size=(24, 24))
     facts = json.loads((run / "run.json").read_text())
     assert "every pixel" in facts["minimal"]["missing"]
+    assert "every pixel" in facts["votes"]["missing"]

@@ -110,7 +110,9 @@ class Sample:
     def sorted(self) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
         """Return hashes and values in the order of the hashes: equal samples give equal arrays."""
         order = np.argsort(self.hashes, kind="stable")
-        return self.hashes[order], self.values[order]
+        # It keeps that order itself: a copy of all samples of a large run would be a good part of its memory.
+        self.hashes, self.values = self.hashes[order], self.values[order]
+        return self.hashes, self.values
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return everything that must be kept to go on later."""

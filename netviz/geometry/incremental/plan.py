@@ -17,8 +17,10 @@ from torch import Tensor
 
 from netviz.capture.tape import Node, Ref, Tape
 from netviz.capture.tensors import wide
-from netviz.geometry.incremental.rules import Local, Moved, Rule, given, rule_for
-from netviz.geometry.incremental.windows import Ints, Span, Track, groups, taking
+from netviz.geometry.incremental.convolving import Convolution
+from netviz.geometry.incremental.resampling import Resampled
+from netviz.geometry.incremental.rules import Local, Moved, Rule, bounds, given, rule_for
+from netviz.geometry.incremental.windows import Ints, Span, Taking, Track, groups
 
 Axes: TypeAlias = tuple[Span, Span]
 
@@ -78,8 +80,8 @@ def follow(
         if rule is None or any(number not in spans for number in node.inputs):
             continue
         rows, cols = spans[node.inputs[0]]
-        if isinstance(rule, Local):
-            rows, cols = (slide.forward(span) for slide, span in zip(rule.slides, (rows, cols), strict=True))
+        if isinstance(rule, Local | Resampled):
+            rows, cols = rule.slides[0].forward(rows), rule.slides[1].forward(cols)
         elif isinstance(rule, Moved):
             lengths = shapes[node.outputs[0]][-2:]
             rows, cols = (
@@ -163,7 +165,7 @@ def backward(rule: Rule, box: Box) -> Box:
     if isinstance(rule, Moved):
         rows, cols = rule.offsets
         return top - rows, left - cols, bottom - rows, right - cols
-    if isinstance(rule, Local):
+    if isinstance(rule, Local | Resampled):
         (top, bottom), (left, right) = (
             rule.slides[0].backward(top, bottom),
             rule.slides[1].backward(left, right),
@@ -238,6 +240,34 @@ def _together(conv: Node, norm: Node) -> Node | None:
     )
 
 
+def bounded(
+    nodes: Sequence[Node], rules: Mapping[int, Rule | None], target: int
+) -> tuple[list[Node], dict[int, Rule | None]]:
+    """Return nodes and their rules with every convolution and a ReLU of its output made one.
+
+    Only the rule of such a node does both: its function is still the convolution alone.
+    """
+    reads = Counter(number for node in nodes for number in node.inputs)
+    makers = {number: node for node in nodes for number in node.outputs}
+    kept, found = {node.index: node for node in nodes}, dict(rules)
+    for node in nodes:
+        between = bounds(node)
+        if between is None:
+            continue
+        number = node.inputs[0]
+        source = makers.get(number)
+        rule = None if source is None else rules[source.index]
+        if source is None or reads[number] != 1 or number == target or not isinstance(rule, Local):
+            continue
+        if isinstance(rule.run, Convolution):
+            del kept[source.index], found[source.index]
+            kept[node.index] = replace(
+                source, index=node.index, outputs=node.outputs, seconds=source.seconds + node.seconds
+            )
+            found[node.index] = replace(rule, run=rule.run.between(*between))
+    return list(kept.values()), found
+
+
 SHARE = 0.9
 """Windows that cover a larger share of a map than this are not worth their gathering."""
 
@@ -249,9 +279,6 @@ LEAST = 9
 
 BUDGET = 1 << 24
 """Bytes that the values of one batch of positions may take at any node."""
-
-Take: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-"""Makes windows of another size and place out of a flat clean map and given windows."""
 
 
 class UnfollowableError(Exception):
@@ -265,8 +292,9 @@ class NodePlan:
     node: Node
     rule: Rule | None
     tracks: Tracks | None
-    sources: dict[int, Take | None]
+    sources: dict[int, Taking | None]
     shares: Tensor | None = None
+    mixed: tuple[Tensor, Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -277,7 +305,7 @@ class Group:
     cols: Ints
     image: Tracks
     nodes: tuple[NodePlan, ...]
-    last: Take | None
+    last: Taking | None
 
     @property
     def count(self) -> int:
@@ -346,11 +374,21 @@ class Plan:
                 found += group.count * share * planned.node.seconds
         return found
 
-    def _begin(self, tape: Tape, target: int, share: float) -> None:
-        """Note what is to be computed."""
+    def _begin(self, tape: Tape, target: int, share: float, source: int = 0) -> None:
+        """Note what is to be computed, from the image or, by torch's own functions, from another value on."""
         self.shapes, self.target, self.share = tape.shapes, target, share
-        self.nodes = folded(_needed(tape, target), target)
-        self.rules = {node.index: rule_for(node, tape.shapes) for node in self.nodes}
+        self.nodes: list[Node]
+        self.rules: dict[int, Rule | None]
+        if source:
+            self.nodes = folded(_needed(tape, target, source), target)
+            self.rules = dict.fromkeys(node.index for node in self.nodes)
+        else:
+            if target not in tape.prepared:
+                # Many plans may be made of a tape, and each would fold and transform all weights again.
+                nodes = folded(_needed(tape, target), target)
+                rules = {node.index: rule_for(node, tape.shapes) for node in nodes}
+                tape.prepared[target] = bounded(nodes, rules, target)
+            self.nodes, self.rules = tape.prepared[target]
         self.readers = {number: node.index for node in self.nodes for number in node.inputs}
 
     def _follow(self, image: Axes, focus: Box | None) -> dict[int, Axes]:
@@ -363,15 +401,36 @@ class Plan:
         """Return where each value can change for some of the positions."""
         return {number: (one.pick(rows), two.pick(cols)) for number, (one, two) in spans.items()}
 
-    def _take(self, tracks: Tracks, wanted: Tracks) -> Take:
+    def _take(self, tracks: Tracks, wanted: Tracks, outside: float = 0.0) -> Taking:
         """Return how windows become windows of another size and place."""
-        return taking(*tracks, *wanted)
+        return Taking(
+            self._starts(tracks),
+            self._starts(wanted),
+            (tracks[0].size, tracks[1].size),
+            (wanted[0].size, wanted[1].size),
+            (tracks[0].length, tracks[1].length),
+            outside,
+        )
+
+    def _starts(self, tracks: Tracks) -> Ints:
+        """Return the row and column at which each window begins, (P, 2)."""
+        rows, cols = (track.starts for track in tracks)
+        return np.stack([np.repeat(rows, len(cols)), np.tile(cols, len(rows))], axis=1)
 
     def _shares(self, rule: Local, beyond: tuple[int, int], halo: Tracks, out: Tracks) -> Tensor:
         """Return which share of its kernel an average counts, for every output of every window, (P, 1, h, w)."""
         down, across = shares_of(rule, beyond, halo, out)
         both = down[:, None, :, None] * across[None, :, None, :]
         return torch.from_numpy(both.reshape(-1, 1, out[0].size, out[1].size))
+
+    def _mixed(self, rule: Resampled, halo: Tracks, out: Tracks) -> tuple[Tensor, Tensor]:
+        """Return the weights of an interpolation for every window, (P, 1, h', h) and (P, 1, w', w)."""
+        read, made = self._starts(halo), self._starts(out)
+        down, across = (
+            slide.between(read[:, axis], halo[axis].size, made[:, axis], out[axis].size)
+            for axis, slide in enumerate(rule.slides)
+        )
+        return down, across
 
     def _groups(self, axis: int, spans: dict[int, Axes]) -> list[Ints]:
         """Part the positions of one axis by the sizes of their windows."""
@@ -412,7 +471,7 @@ class Plan:
                     )
                 )
                 continue
-            first, shares = tracks[node.inputs[0]], None
+            first, shares, mixed = tracks[node.inputs[0]], None, None
             wanted = out
             if isinstance(rule, Moved):
                 lengths = self.shapes[node.outputs[0]][-2:]
@@ -423,14 +482,20 @@ class Plan:
                     lambda slide, track, like: slide.halo(track, like.length), rule.slides, out, first
                 )
                 shares = None if rule.share is None else self._shares(rule, rule.share, wanted, out)
+            elif isinstance(rule, Resampled):
+                wanted = each(
+                    lambda slide, track, like: slide.halo(track, like.length), rule.slides, out, first
+                )
+                mixed = self._mixed(rule, wanted, out)
             elif len(node.inputs) == 1:
                 out = wanted = first
+            outside = rule.outside if isinstance(rule, Local) else 0.0
             sources = {
-                number: None if same(tracks[number], wanted) else self._take(tracks[number], wanted)
+                number: None if same(tracks[number], wanted) else self._take(tracks[number], wanted, outside)
                 for number in node.inputs
             }
             tracks.update(dict.fromkeys(node.outputs, out))
-            made.append(NodePlan(node, rule, out, sources, shares))
+            made.append(NodePlan(node, rule, out, sources, shares, mixed))
         last = None
         if self.target in tracks:
             top, left, bottom, right = self.focus or (0, 0, *self.shapes[self.target][-2:])
@@ -446,7 +511,8 @@ class Plan:
 
     def _most(self, rows: Ints, cols: Ints, spans: dict[int, Axes]) -> int:
         """Return how many of a group of positions fit the budget together."""
-        widest = 1
+        # What is read is the whole target, or the focus of it.
+        widest = self.shapes[self.target].numel() if self.focus is None else 1
         for number in {number for node in self.nodes for number in (*node.inputs, *node.outputs)}:
             shape = self.shapes[number]
             size = shape.numel()
@@ -460,13 +526,17 @@ class Plan:
         return max(1, BUDGET // (4 * widest))
 
 
-def _needed(tape: Tape, target: int) -> list[Node]:
-    """Return the nodes that a value comes from, in running order."""
+def _needed(tape: Tape, target: int, source: int = 0) -> list[Node]:
+    """Return the nodes that a value comes from, or those of them that come from another, in running order."""
     if tape.trouble:
         raise UnfollowableError(tape.trouble)
     wanted, nodes = {target}, []
+    reached = {source}
+    for node in tape.nodes if source else ():
+        if not reached.isdisjoint(node.inputs):
+            reached.update(node.outputs)
     for node in reversed(tape.nodes):
-        if wanted.isdisjoint(node.outputs):
+        if wanted.isdisjoint(node.outputs) or (source and reached.isdisjoint(node.inputs)):
             continue
         # What is written into a constant could be run again only with the constant as it was before.
         lost = node.in_place and (not node.args or not isinstance(node.args[0], Ref) or "out" in node.kwargs)

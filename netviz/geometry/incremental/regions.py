@@ -14,54 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from netviz.capture.tape import Tape
-from netviz.geometry.incremental.plan import LEAST, SHARE, Axes, Group, Plan, Take, Tracks, shares_of, split
+from netviz.geometry.incremental.plan import LEAST, SHARE, Axes, Group, Plan, Tracks, shares_of, split
 from netviz.geometry.incremental.rules import Local
 from netviz.geometry.incremental.run import Batch, Made, at_once
 from netviz.geometry.incremental.windows import Ints, Span, groups
 
 GROUPS = 6
 """Groups of regions that are computed with windows of one size."""
-
-
-@dataclass(frozen=True)
-class PairTaking:
-    """How windows of another size and place are made of given ones and of the clean map around them.
-
-    Attributes
-    ----------
-    index : Tensor of int64, shape (P·h'·w',)
-        For every pixel wanted, its row in the flat clean map or, counted on from there, in the flat windows.
-    shape : (int, int, int)
-        P, h', w'.
-    """
-
-    index: Tensor
-    shape: tuple[int, int, int]
-
-    def __call__(self, base: Tensor, windows: Tensor) -> Tensor:
-        """Return windows (P, …, h', w'), channels last, from a flat clean map and windows (P, …, h, w)."""
-        inner = windows.shape[1:-2]
-        source = windows.flatten(1, -3).permute(0, 2, 3, 1).reshape(-1, base.shape[1])
-        flat = torch.cat([base, source]).index_select(0, self.index.to(base.device))
-        count, height, width = self.shape
-        taken = flat.view(count, height, width, -1).permute(0, 3, 1, 2)
-        return taken if len(inner) == 1 else taken.reshape(count, *inner, height, width)
-
-
-def pair_taking(tracks: Tracks, wanted: Tracks) -> PairTaking:
-    """Work out how to take windows, each at its own row and column, from others of the same positions."""
-    (rows, cols), (to_rows, to_cols) = tracks, wanted
-    row = (to_rows.starts[:, None] + np.arange(to_rows.size))[:, :, None]
-    col = (to_cols.starts[:, None] + np.arange(to_cols.size))[:, None, :]
-    outside = rows.length * cols.length
-    inside = (row >= 0) & (row < rows.length) & (col >= 0) & (col < cols.length)
-    index = np.where(inside, row * cols.length + col, outside)
-    # In the given window of the same position, if it lies there.
-    from_row, from_col = row - rows.starts[:, None, None], col - cols.starts[:, None, None]
-    given = (from_row >= 0) & (from_row < rows.size) & (from_col >= 0) & (from_col < cols.size)
-    place = np.arange(len(rows.starts))[:, None, None] * rows.size + from_row
-    index = np.where(given, outside + 1 + place * cols.size + from_col, index)
-    return PairTaking(torch.from_numpy(index.reshape(-1)), (len(rows.starts), to_rows.size, to_cols.size))
 
 
 class RegionPlan(Plan):
@@ -87,20 +46,24 @@ class RegionPlan(Plan):
     def __init__(self, tape: Tape, target: int, labels: NDArray[np.integer], regions: Sequence[int]) -> None:
         self._begin(tape, target, SHARE)
         self.labels = labels
-        self._arrange(regions)
+        self.known = np.array(regions, dtype=np.int64)
+        boxes = np.array([_box(labels == region) for region in regions], dtype=np.int64)
+        height, width = labels.shape
+        image = (Span(boxes[:, 0], boxes[:, 2], height), Span(boxes[:, 1], boxes[:, 3], width))
+        self.spans = self._follow(image, None)
+        self._arrange(self.known)
 
     def only(self, regions: Sequence[int]) -> "RegionPlan":
-        """Return a plan of other regions of the same image."""
+        """Return a plan of some of the regions that this one was made for first."""
         other = copy.copy(self)
-        other._arrange(regions)
+        other._arrange(np.array(regions, dtype=np.int64))
         return other
 
-    def _arrange(self, regions: Sequence[int]) -> None:
-        self.regions = np.array(regions, dtype=np.int64)
-        boxes = np.array([_box(self.labels == region) for region in regions], dtype=np.int64)
-        height, width = self.labels.shape
-        image = (Span(boxes[:, 0], boxes[:, 2], height), Span(boxes[:, 1], boxes[:, 3], width))
-        spans = self._follow(image, None)
+    def _arrange(self, regions: Ints) -> None:
+        self.regions = regions
+        order = np.argsort(self.known)
+        which = order[np.searchsorted(self.known, regions, sorter=order)]
+        spans = self._picked(self.spans, which, which)
         one = np.zeros(1, dtype=np.int64)
         self.groups = [
             self._compile(some, one, spans)
@@ -111,8 +74,8 @@ class RegionPlan(Plan):
     def _picked(self, spans: dict[int, Axes], rows: Ints, cols: Ints) -> dict[int, Axes]:
         return {number: (one.pick(rows), two.pick(rows)) for number, (one, two) in spans.items()}
 
-    def _take(self, tracks: Tracks, wanted: Tracks) -> Take:
-        return pair_taking(tracks, wanted)
+    def _starts(self, tracks: Tracks) -> Ints:
+        return np.stack([track.starts for track in tracks], axis=1)
 
     def _shares(self, rule: Local, beyond: tuple[int, int], halo: Tracks, out: Tracks) -> Tensor:
         down, across = shares_of(rule, beyond, halo, out)

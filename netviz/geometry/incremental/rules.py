@@ -14,6 +14,8 @@ from torch import Tensor
 from netviz.capture.operations import arguments, names
 from netviz.capture.tape import Node, Ref
 from netviz.capture.tensors import tensors_in
+from netviz.geometry.incremental.convolving import Convolution
+from netviz.geometry.incremental.resampling import Resampled, interpolation
 from netviz.geometry.incremental.windows import Slide
 
 
@@ -28,7 +30,7 @@ class Local:
     outside : float
         What it reads outside of the map.
     run : callable
-        The operation without padding.
+        The operation without padding; a `Convolution` knows how to take what it reads, too.
     share : (int, int) or None
         For an average that does not count what lies outside: how far beyond the map it counts, rows and columns.
     work : float
@@ -45,6 +47,14 @@ class Local:
     def still(self) -> bool:
         """Whether each output reads just the input pixel at its own place."""
         return all((slide.extent, slide.stride, slide.pad) == (1, 1, 0) for slide in self.slides)
+
+
+def bounds(node: Node) -> tuple[float, float] | None:
+    """Return between which numbers a function brings every value; None if it does something else."""
+    told = given(node) if node.name in ("relu", "relu6", "hardtanh") and len(node.inputs) == 1 else {}
+    if node.name == "hardtanh" and all(isinstance(told[one], int | float) for one in ("min_val", "max_val")):
+        return float(told["min_val"]), float(told["max_val"])
+    return {"relu": (0.0, math.inf), "relu6": (0.0, 6.0)}.get(node.name)
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,7 @@ def convolution(node: Node, result: torch.Size) -> Local | None:
     return Local(
         _slides(extents, stride, (0, 0) if pad == "valid" else pair(pad), result),
         0.0,
-        lambda halo: torch.conv2d(halo, weight, bias, stride, 0, dilation, groups),
+        Convolution(weight, bias, stride, dilation, groups),
         None,
         float(weight.numel()),
     )
@@ -143,6 +153,8 @@ POOLS = frozenset(("max_pool2d", "avg_pool2d"))
 
 _JOINING = names("concatenation")
 
+_INTERPOLATIONS = names("interpolation")
+
 _RESHAPING = frozenset(("view", "reshape", "flatten", "unflatten"))
 
 _SWAPPING = frozenset(("transpose", "swapaxes", "swapdims"))
@@ -163,7 +175,7 @@ class Pointwise:
     run: Callable[[Mapping[int, Tensor]], Any]
 
 
-Rule = Local | Pointwise | Moved
+Rule = Local | Pointwise | Moved | Resampled
 
 
 def replaced(value: Any, values: Mapping[int, Tensor]) -> Any:
@@ -196,6 +208,8 @@ def rule_for(node: Node, shapes: Shapes) -> Rule | None:
         return pooling(node, outs[0])
     if node.name == "pad":
         return padding(node, ins[0])
+    if node.name in _INTERPOLATIONS and len(node.inputs) == 1:
+        return interpolation(given(node), ins[0], outs[0])
     if any(shape[-2:] != ins[0][-2:] for shape in [*ins, *outs]):
         return None
     if node.name in _RESHAPING and len(node.inputs) == 1:

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from netviz.capture.tape import Node, Ref
 from netviz.capture.tensors import tensors_in
+from netviz.geometry.incremental.convolving import Convolution
 from netviz.geometry.incremental.plan import Group, NodePlan, Plan, Tracks, UnfollowableError
+from netviz.geometry.incremental.resampling import Resampled
 from netviz.geometry.incremental.rules import Local, Moved, batched, call
-from netviz.geometry.incremental.windows import flat_map
+from netviz.geometry.incremental.windows import Taking, flat_map
 
 
 def run_plan(
@@ -139,7 +141,7 @@ class Batch:
                     self.whole.pop(number, None)
         target = self.plan.target
         if self.group.last is not None:
-            return self.group.last(self._base(target, 0.0), self.windows[target])
+            return self.group.last(self._base(self.group.last, target), self.windows[target])
         found = self.whole[target]
         if self.plan.focus is not None:
             top, left, bottom, right = self.plan.focus
@@ -171,34 +173,53 @@ class Batch:
 
     def _on_windows(self, planned: NodePlan) -> list[Tensor]:
         node, rule = planned.node, planned.rule
-        outside = rule.outside if isinstance(rule, Local) else 0.0
-        taken = {
-            number: self.windows[number]
-            if way is None
-            else way(self._base(number, outside), self.windows[number])
-            for number, way in planned.sources.items()
-        }
-        if isinstance(rule, Moved):
-            return [taken[node.inputs[0]]]
         if isinstance(rule, Local):
-            result = rule.run(taken[node.inputs[0]])
+            number = node.inputs[0]
+            result = self._local(rule, planned.sources[number], number)
             if planned.shares is not None:
                 result = result / planned.shares.to(result)
             self.own.update(node.outputs)
             return [result]
+        taken = {
+            number: self.windows[number]
+            if way is None
+            else way(self._base(way, number), self.windows[number])
+            for number, way in planned.sources.items()
+        }
+        if isinstance(rule, Moved):
+            return [taken[node.inputs[0]]]
+        if planned.mixed is not None:
+            down, across = (weights.to(self.baseline) for weights in planned.mixed)
+            self.own.update(node.outputs)
+            return [down @ taken[node.inputs[0]] @ across.transpose(-2, -1)]
         assert rule is not None
+        assert not isinstance(rule, Resampled)
         if node.in_place:
             gathered = {number for number, way in planned.sources.items() if way is not None}
             self._protect(node, taken, gathered)
         return self._owned(node, taken, list(tensors_in(rule.run(taken))))
 
+    def _local(self, rule: Local, way: Taking | None, number: int) -> Tensor:
+        """Return what a convolution or pooling makes of windows."""
+        windows = self.windows[number]
+        if way is None:
+            return rule.run(windows)
+        base = self._base(way, number)
+        if isinstance(rule.run, Convolution):
+            return rule.run.taken(way, base, windows)
+        return rule.run(way(base, windows))
+
     def _on_whole(self, planned: NodePlan) -> list[Tensor]:
         node = planned.node
         for number, way in planned.sources.items():
             if way is not None:
-                self.whole[number] = way(self._base(number, 0.0), self.windows[number])
+                self.whole[number] = way(self._base(way, number), self.windows[number])
                 self.own.discard(number)
         taken = {number: self.whole[number] for number in node.inputs}
+        rule = self.plan.rules[node.index]
+        if isinstance(rule, Local) and isinstance(rule.run, Convolution):
+            self.own.update(node.outputs)
+            return [rule.run.whole(taken[node.inputs[0]], rule.slides)]
         if node.in_place:
             self._protect(node, taken, set())
         if batched(node, self.plan.shapes):
@@ -225,9 +246,14 @@ class Batch:
             return made or tuple(values[number] for number in node.inputs[:1])
 
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                results = torch.func.vmap(one)(*stacks)
+            if (
+                self.count == 1
+            ):  # vmap would put some functions, attention among them, together of slower ones
+                results = tuple(made[None] for made in one(*(stack[0] for stack in stacks)))
+            else:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    results = torch.func.vmap(one)(*stacks)
         except Exception:
             each = [one(*(stack[place].clone() for stack in stacks)) for place in range(self.count)]
             results = tuple(torch.stack(made) for made in zip(*each, strict=True))
@@ -247,8 +273,8 @@ class Batch:
     def _last(self, number: int, node: Node) -> bool:
         return number != self.plan.target and self.plan.readers.get(number, -1) <= node.index
 
-    def _base(self, number: int, outside: float) -> Tensor:
-        key = (number, outside)
+    def _base(self, way: Taking, number: int) -> Tensor:
+        key = (number, way.outside)
         if key not in self.bases:
-            self.bases[key] = flat_map(self.values[number], outside)
+            self.bases[key] = flat_map(self.values[number], way.outside)
         return self.bases[key]

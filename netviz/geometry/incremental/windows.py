@@ -1,18 +1,20 @@
 """Windows: which part of a map can change when a part of the image does, and gathering and pasting such parts.
 
 A *track* says, for one axis and for each of several positions of an occluder, where a window of one common size
-begins. A batch of windows has the shape (P, C, h, w), P running over row tracks and, inside, over column tracks.
+begins. A batch of windows has the shape (P, C, h, w), P running over row tracks and, inside, over column tracks, or
+over pairs of both.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from netviz.geometry.incremental.compiled import compiled_for, window_kernels
 
 Ints: TypeAlias = NDArray[np.int64]
 
@@ -44,7 +46,11 @@ class Span:
 
     def pick(self, which: Ints) -> "Span":
         """Return the span of some of the positions."""
-        return Span(self.low[which], self.high[which], self.length)
+        # Its bounds are clipped already, and a search asks for thousands.
+        picked = object.__new__(Span)
+        for name, value in (("low", self.low[which]), ("high", self.high[which]), ("length", self.length)):
+            object.__setattr__(picked, name, value)
+        return picked
 
     def hull(self, other: "Span") -> "Span":
         """Return the smallest span that holds both; nothing changes where an interval is empty."""
@@ -111,78 +117,76 @@ class Taking:
 
     Attributes
     ----------
-    index : Tensor of int64, shape (P·h'·w',)
-        For every pixel wanted, its row in the flat clean map; the last row stands for what lies outside.
-    shape : (int, int, int)
-        P, h', w'.
-    blocks : list
-        Pastes: slices of the row and column positions with the same offset, then of the target's and the
-        source's rows and columns.
-    rows, cols : int
-        Number of row and of column positions.
+    given, wanted : ndarray of int, shape (P, 2)
+        Row and column at which each window begins.
+    inner, size : (int, int)
+        Rows and columns of the given windows, and of those wanted.
+    lengths : (int, int)
+        Rows and columns of the map.
+    outside : float
+        What lies outside of the map.
     """
 
-    index: Tensor
-    shape: tuple[int, int, int]
-    blocks: list[tuple[slice, slice, slice, slice, slice, slice]]
-    rows: int
-    cols: int
+    given: Ints
+    wanted: Ints
+    inner: tuple[int, int]
+    size: tuple[int, int]
+    lengths: tuple[int, int]
+    outside: float
 
     def __call__(self, base: Tensor, windows: Tensor) -> Tensor:
         """Return windows (P, …, h', w'), channels last, from a flat clean map and windows (P, …, h, w)."""
-        channels = base.shape[1]
-        count, height, width = self.shape
         inner = windows.shape[1:-2]
-        windows = windows.flatten(1, -3)
-        flat = base.index_select(0, self.index.to(base.device))
-        target = flat.view(self.rows, self.cols, height, width, channels)
-        source = windows.permute(0, 2, 3, 1)
-        source = source.view(self.rows, self.cols, *source.shape[1:])
-        for row, col, to_row, to_col, from_row, from_col in self.blocks:
-            target[row, col, to_row, to_col] = source[row, col, from_row, from_col]
-        taken = flat.view(count, height, width, channels).permute(0, 3, 1, 2)
-        return taken if len(inner) == 1 else taken.reshape(count, *inner, height, width)
+        source = last_channels(windows.flatten(1, -3))
+        shape = (len(self.given), *self.size, source.shape[-1])
+        if compiled_for(base) and compiled_for(source):
+            taken = base.new_empty(shape)
+            window_kernels().take(
+                base.numpy(), *self.lengths, source.numpy(), self.given, self.wanted, self.outside,
+                taken.numpy(),
+            )  # fmt: skip
+        else:
+            index, where, place = (one.to(base.device) for one in self._places)
+            flat = base.index_select(0, index)
+            # What has changed may be of another kind than the clean map: under autocast.
+            changed = source.reshape(-1, source.shape[-1]).index_select(0, place)
+            taken = flat.index_copy_(0, where, changed.to(flat.dtype)).view(shape)
+        taken = taken.permute(0, 3, 1, 2)
+        return taken if len(inner) == 1 else taken.reshape(len(taken), *inner, *self.size)
+
+    @cached_property
+    def _places(self) -> tuple[Tensor, Tensor, Tensor]:
+        """For every pixel wanted its row in the flat clean map; which are in the given windows, and where there."""
+        row, col = (self.wanted[:, axis, None] + np.arange(self.size[axis]) for axis in range(2))
+        inside = _crossed(
+            *((at >= 0) & (at < length) for at, length in zip((row, col), self.lengths, strict=True))
+        )
+        index = row[:, :, None] * self.lengths[1] + col[:, None, :]
+        index[~inside] = self.lengths[0] * self.lengths[1]
+        row, col = row - self.given[:, :1], col - self.given[:, 1:]
+        known = _crossed(
+            *((at >= 0) & (at < length) for at, length in zip((row, col), self.inner, strict=True))
+        )
+        place = np.arange(len(row))[:, None] * self.inner[0] + row
+        place = (place * self.inner[1])[:, :, None] + col[:, None, :]
+        found = (index.reshape(-1), np.flatnonzero(known), place[known])
+        return torch.from_numpy(found[0]), torch.from_numpy(found[1]), torch.from_numpy(found[2])
+
+
+def _crossed(rows: NDArray[np.bool_], cols: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    both: NDArray[np.bool_] = rows[:, :, None] & cols[:, None, :]
+    return both
+
+
+def last_channels(x: Tensor) -> Tensor:
+    """Return maps (P, C, h, w) as (P, h, w, C), without a copy if they lie in memory like that."""
+    return x.detach().permute(0, 2, 3, 1).contiguous()
 
 
 def flat_map(values: Tensor, outside: float) -> Tensor:
     """Lay a clean map (1, …, H, W) out as (H·W + 1, C), its last row being what lies outside of it."""
-    flat = values[0].flatten(0, -3).flatten(1).T
+    flat = values[0].detach().flatten(0, -3).flatten(1).T
     return torch.cat([flat, flat.new_full((1, flat.shape[1]), outside)])
-
-
-def taking(rows: Track, cols: Track, to_rows: Track, to_cols: Track) -> Taking:
-    """Work out how to take windows `to_rows` × `to_cols` from windows `rows` × `cols` and the clean map."""
-    wanted_rows = to_rows.starts[:, None] + np.arange(to_rows.size)
-    wanted_cols = to_cols.starts[:, None] + np.arange(to_cols.size)
-    outside = rows.length * cols.length
-    bad_rows = (wanted_rows < 0) | (wanted_rows >= rows.length)
-    bad_cols = (wanted_cols < 0) | (wanted_cols >= cols.length)
-    index = wanted_rows[:, None, :, None] * cols.length + wanted_cols[None, :, None, :]
-    index[np.broadcast_to(bad_rows[:, None, :, None] | bad_cols[None, :, None, :], index.shape)] = outside
-    blocks = [
-        (row, col, to_row, to_col, from_row, from_col)
-        for row, to_row, from_row in _pastes(rows, to_rows)
-        for col, to_col, from_col in _pastes(cols, to_cols)
-    ]
-    count = len(rows.starts) * len(cols.starts)
-    return Taking(
-        torch.from_numpy(index.reshape(-1)),
-        (count, to_rows.size, to_cols.size),
-        blocks,
-        len(rows.starts),
-        len(cols.starts),
-    )
-
-
-def _pastes(track: Track, to: Track) -> Iterator[tuple[slice, slice, slice]]:
-    """Yield runs of positions with one offset: which positions, where in the target, and what of the source."""
-    offsets = track.starts - to.starts
-    edges = [0, *(np.flatnonzero(np.diff(offsets)) + 1).tolist(), len(offsets)]
-    for first, last in pairwise(edges):
-        offset = int(offsets[first])
-        low, high = max(offset, 0), min(offset + track.size, to.size)
-        if low < high:
-            yield slice(first, last), slice(low, high), slice(low - offset, high - offset)
 
 
 def groups(signatures: NDArray[np.int64], weights: NDArray[np.float64], most: int) -> list[Ints]:

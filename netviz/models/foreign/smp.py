@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,6 +12,7 @@ from torch import nn
 from netviz.errors import ModelError
 from netviz.models.loading.checkpoint import read_checkpoint
 from netviz.models.model import Model, fill, given
+from netviz.models.preprocessing import Preprocessing
 from netviz.models.torchvision_import import import_torchvision
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -48,7 +50,29 @@ def open_folder(folder: Path) -> Model | None:
             f"{folder}: {kind.__name__} of segmentation_models_pytorch failed: {error}"
         ) from error
     network = fill(network, read_checkpoint(path).state, path)
-    return given(network, folder.name, f"segmentation_models_pytorch {kind.__name__} from {folder.name}")
+    model = given(network, folder.name, f"segmentation_models_pytorch {kind.__name__} from {folder.name}")
+    return replace(model, preprocessing=_of_encoder(model.preprocessing, folder, told))
+
+
+def _of_encoder(preprocessing: Preprocessing, folder: Path, told: dict[str, Any]) -> Preprocessing:
+    """Return the preprocessing with the values of the weights that the encoder began with, if the folder tells.
+
+    The library knows them, some of them only when it can ask the hub: else they stay assumed.
+    """
+    name, weights = told.get("encoder_name"), told.get("encoder_weights")
+    if not (isinstance(name, str) and weights):
+        return preprocessing
+    try:
+        found = _library(folder).encoders.get_preprocessing_params(name, pretrained=weights)
+        mean, std = (tuple(map(float, found[key])) for key in ("mean", "std"))
+        scale = float((found.get("input_range") or (0, 1))[1])
+        order = str(found.get("input_space") or "RGB")
+    except Exception:  # a library, and the hub behind it, fail with anything
+        return preprocessing
+    fits = len(mean) == len(std) == preprocessing.channels == 3 and min(*std, scale) > 0
+    if not fits or order not in ("RGB", "BGR"):
+        return preprocessing
+    return replace(preprocessing, mean=mean, std=std, scale=scale, channel_order=order, assumed=False)
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -274,7 +274,7 @@ def _summary(
     room = (canvas.width - MARGIN - left - _PANEL_GAP) / 2
     for heading, maps in (("values before", result.before), ("values after", result.after)):
         histogram(canvas, maps, (left + _AXIS, top, room - _AXIS, side), heading)
-        note = "how many values, log scale"
+        note = "count, log scale" if narrow else "how many values, log scale"
         canvas.text(left + _AXIS, top + side + 34, note, style.LABEL, style.MUTED, room=room - _AXIS)
         left += room + _PANEL_GAP
 

@@ -234,6 +234,8 @@ _TOLD: Final = 150
 _BAR: Final = 190
 _APART: Final = 30
 _PAPER: Final = 820
+_SHORTEST: Final = 40
+"""Pixels of the longest bar on a narrow page, at least."""
 
 
 @dataclass(frozen=True)
@@ -269,7 +271,9 @@ def _draw(result: DissectionResult) -> Figure:
     counted, groups = grouped([counts], MOST)
     columns = _folded(_lines(counts, groups, counted))
     across = len(columns)
-    paper = max(page.least(_PAPER), 2 * MARGIN + across * (_NAME + _BAR + _TOLD + _APART) - _APART)
+    # On a narrow page one column's bars leave names and numbers their room.
+    shortest = max(_SHORTEST, min(_BAR, page.widest() - 2 * MARGIN - _NAME - _TOLD)) if across == 1 else _BAR
+    paper = max(page.least(_PAPER), 2 * MARGIN + across * (_NAME + shortest + _TOLD + _APART) - _APART)
     width = (paper - 2 * MARGIN + _APART) / across - _APART
     room = width - _NAME - _TOLD
     head = Head.of(

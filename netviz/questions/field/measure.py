@@ -21,7 +21,7 @@ from netviz.models import Layer, LayerIndex, Model, ModelOptions, ModelSpec, Pre
 from netviz.models.preprocessing import check_fit
 from netviz.questions.field.empirical.windows import empirical_field
 from netviz.questions.field.result import FieldResult
-from netviz.questions.opening import SHORT_SIDE, open_model, require_channels
+from netviz.questions.opening import SHORT_SIDE, check_size, open_model, require_channels
 from netviz.results.choose import choose_units
 
 KINDS = ("theoretical", "effective", "empirical", "all")
@@ -100,6 +100,7 @@ def field(
         raise ValueError(f"gradient must be 'absolute' or 'positive', not {gradient!r}")
     if top < 1:
         raise ValueError(f"top must be at least 1, not {top}")
+    size = check_size(size)
     model = load(model, **options)
     model.runnable()
     sources = images_or_photographs(images)

@@ -159,8 +159,12 @@ def _draw_curve(canvas: Canvas, result: MinimalResult, box: Box) -> Axes:
             label="prediction changes", zorder=4,
         )  # fmt: skip
     colour = _CHANGED if result.flipped else style.MUTED
-    canvas.text(left + width - 12, top + 24, _end(result), style.LABEL, colour, room=width, ha="right")
-    canvas.text(left + 46, top + 24, "dashed: the whole image", style.LABEL, style.MUTED)
+    end, dashed = _end(result), "dashed: the whole image"
+    together = sum(words.width(one, style.LABEL) for one in (end, dashed)) + 20 < width - 46 - 12
+    canvas.text(left + 46, top + 24, dashed, style.LABEL, style.MUTED)
+    # Where both are too long for one line, the other stands below the axis.
+    y, size = (top + 24, style.LABEL) if together else (top + height + 8, style.SMALL)
+    canvas.text(left + width - 12, y, end, size, colour, room=width - 12, ha="right")
     return axes
 
 

@@ -6,10 +6,11 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from netviz.capture import wide
+from netviz.capture.tape import Node
 from netviz.engines import Progress
 from netviz.errors import ImageError
 from netviz.geometry.incremental.rules import local
-from netviz.geometry.occlusion import covered_mean, grid, occlude
+from netviz.geometry.occlusion import covered_mean, few, grid, occlude
 from netviz.images import ImageLike, Prepared, normalize, read_image
 from netviz.models import ModelSpec, Preprocessing
 from netviz.questions.classes import class_label, class_scores, find_class, scores_on
@@ -86,12 +87,12 @@ def occlusion(
     prepared = opened.prepare(photo)
     check_fits(patch, prepared, photo.name)
     clean = prepared.tensor.to(opened.device)
-    tape = opened.tape(clean, photo.name, through=local)
+    height, width = prepared.image.shape[:2]
+    tops, lefts = grid(height, patch, stride), grid(width, patch, stride)
+    tape = opened.tape(clean, photo.name, through=_nothing if few(tops, lefts) else local)
     scores = scores_on(opened, tape, output=output)
     chosen = find_class(class_, scores.values, opened.model)
     baseline = filling(fill, prepared, opened.preprocessing, seed).to(opened.device)
-    height, width = prepared.image.shape[:2]
-    tops, lefts = grid(height, patch, stride), grid(width, patch, stride)
 
     def read(given: Tensor) -> Tensor:
         return class_scores(given)[:, chosen]
@@ -143,6 +144,11 @@ def occlusion(
         output=scores.output,
         called=scores.called,
     )
+
+
+def _nothing(node: Node, shapes: list[torch.Size]) -> bool:
+    """Keep no value of a tape but the network's outputs."""
+    return False
 
 
 def check_patch(patch: int, stride: int) -> None:

@@ -247,6 +247,8 @@ class Tiles:
         Whether there is a patch that excites the unit.
     drawn : ndarray of int64, shape (units, top, 4)
         Top, left, bottom, right of what is not paper, in the tile.
+    inner : ndarray of int64, shape (units, top, 4)
+        The same of what is of the image.
     names : tuple of tuple of str
         What the image of each patch is called, by unit and place.
     reasons : tuple of str
@@ -265,6 +267,7 @@ class Tiles:
     missing: NDArray[np.bool_]
     filled: NDArray[np.bool_]
     drawn: NDArray[np.int64]
+    inner: NDArray[np.int64]
     names: tuple[tuple[str, ...], ...]
     reasons: tuple[str, ...]
     read: int
@@ -319,6 +322,7 @@ def cut_tiles(
     missing = np.zeros((count, top), dtype=np.bool_)
     drawn = np.zeros((count, top, 4), dtype=np.int64)
     drawn[..., 2:] = side
+    inner = drawn.copy()
     total = np.zeros((count if mean else 0, side, side, 3))
     seen = np.zeros(total.shape[:-1], dtype=np.int64)
     chosen = np.where(result.shown, result.image, -1)[list(units), :top]
@@ -338,9 +342,9 @@ def cut_tiles(
             frame.draw(image, tile, cuts, int(result.image[unit, place]))
             if mean:
                 first, left, bottom, right = frame.inner
-                inner = slice(first, bottom), slice(left, right)
-                total[row][inner] += tile[inner]
-                seen[row][inner] += 1
+                part = slice(first, bottom), slice(left, right)
+                total[row][part] += tile[part]
+                seen[row][part] += 1
             limit = None if thresholds is not None else threshold(result, unit, place)
             if thresholds is not None:
                 outline(tile, frame.inner, *_above(result, frame, unit, place, float(thresholds[unit])))
@@ -351,7 +355,7 @@ def cut_tiles(
                 outlined += 1
                 halved += limit[1]
             margins += frame.beyond
-            drawn[row, place] = frame.drawn
+            drawn[row, place], inner[row, place] = frame.drawn, frame.inner
     return Tiles(
         units=tuple(units),
         pixels=pixels,
@@ -359,6 +363,7 @@ def cut_tiles(
         missing=missing,
         filled=chosen >= 0,
         drawn=drawn,
+        inner=inner,
         names=tuple(tuple(_name(images, number) for number in row) for row in chosen.tolist()),
         reasons=tuple(reasons),
         read=read,

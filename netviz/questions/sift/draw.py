@@ -148,7 +148,6 @@ def bars(canvas: Canvas, box: Box, values: NDArray[Any], limit: float, signed: b
 
 TILE: Final = 38
 GAP: Final = 4
-_BLOCK: Final = 4 * TILE + 3 * GAP
 ROW: Final = 180
 """Pixels from one row of stages to the next."""
 _ARROW: Final = 34
@@ -160,10 +159,21 @@ def _abreast() -> int:
     return 2 if page.narrow() else 4
 
 
+def _tile() -> int:
+    """Return the side of a tile, also where two stages abreast must share a narrow page."""
+    room = (page.widest() - 2 * MARGIN) // 2 - _ARROW
+    return min(TILE, (room - 3 * GAP) // 4) if page.narrow() else TILE
+
+
+def _block() -> int:
+    """Return how wide the tiles of a stage are together."""
+    return 4 * _tile() + 3 * GAP
+
+
 def _strip() -> tuple[int, int]:
     """Return the width and height of the strip of stages, of two rows of four."""
     each = _abreast()
-    return each * _BLOCK + (each - 1) * _ARROW, 8 // each * ROW + 8
+    return each * _block() + (each - 1) * _ARROW, 8 // each * ROW + 8
 
 
 class Stage(NamedTuple):
@@ -194,24 +204,24 @@ def _row(canvas: Canvas, stages: Sequence[Stage], left: float, top: float) -> No
     first, each = top, _abreast()
     for number, stage in enumerate(stages):
         # Where the row is broken, the arrow to the next stage stands left of it.
-        x = left + number % each * (_BLOCK + _ARROW) + (_ARROW if each < len(stages) else 0)
+        x = left + number % each * (_block() + _ARROW) + (_ARROW if each < len(stages) else 0)
         top = first + number // each * ROW
-        canvas.text(x, top + 10, stage.heading, style.LABEL, room=_BLOCK + _ARROW - 6)
+        canvas.text(x, top + 10, stage.heading, style.LABEL, room=_block() + _ARROW - 6)
         y = top + 17
         _tiles(canvas, stage.tiles, x, y)
         if number:
             canvas.text(
                 x - _ARROW / 2,
-                y + (2 * TILE + GAP) / 2,
+                y + (2 * _tile() + GAP) / 2,
                 "→",
                 style.TITLE,
                 style.MUTED,
                 ha="center",
                 va="center",
             )
-        y += 2 * TILE + GAP + 13
+        y += 2 * _tile() + GAP + 13
         for note in stage.notes:
-            y = canvas.paragraph(x, y, [note], style.SMALL, _BLOCK + _ARROW - 8, step=_LINE)
+            y = canvas.paragraph(x, y, [note], style.SMALL, _block() + _ARROW - 8, step=_LINE)
 
 
 def _tiles(canvas: Canvas, tiles: NDArray[np.float32] | NDArray[np.uint8], left: float, top: float) -> None:
@@ -220,13 +230,13 @@ def _tiles(canvas: Canvas, tiles: NDArray[np.float32] | NDArray[np.uint8], left:
     limit = peak(tiles)
     for number, tile in enumerate(tiles):
         row, column = divmod(number, 4)
-        side = 2 * TILE + GAP if len(tiles) == 1 else TILE
+        side = 2 * _tile() + GAP if len(tiles) == 1 else _tile()
         height, width = tile.shape[:2]
         across, down = side * min(1.0, width / height), side * min(1.0, height / width)
-        middle = (_BLOCK - across) / 2 if len(tiles) == 1 else (TILE - across) / 2
+        middle = (_block() - across) / 2 if len(tiles) == 1 else (_tile() - across) / 2
         box = (
-            left + column * (TILE + GAP) + middle,
-            top + row * (TILE + GAP) + (side - down) / 2,
+            left + column * (_tile() + GAP) + middle,
+            top + row * (_tile() + GAP) + (side - down) / 2,
             across,
             down,
         )
@@ -320,7 +330,8 @@ _PATCH: Final = (100, 72)
 _SPACE: Final = 12
 _NUMBER: Final = 22
 _COLUMN: Final = 30
-_HEAD: Final = 44
+_HEAD: Final = (44, 44 + 2 * _LINE)
+"""Height of the columns' headings, also on a narrow page, where their notes take more lines."""
 _GROUPS: Final = 2
 
 
@@ -358,7 +369,7 @@ def _draw(result: SiftResult) -> Figure:
     abreast = 1 if narrow else _GROUPS
     groups = min(abreast, count)
     rows = -(-count // groups)
-    canvas = Canvas(paper, top + _HEAD + rows * (_patch() + _SPACE) + MARGIN)
+    canvas = Canvas(paper, top + _HEAD[narrow] + rows * (_patch() + _SPACE) + MARGIN)
     head.draw(canvas)
     _image(canvas, result, box)
     _draw_stages(canvas, result, *strip)
@@ -369,7 +380,7 @@ def _draw(result: SiftResult) -> Figure:
         for row in range(rows):
             number = group * rows + row
             if number < count:
-                _keypoint(canvas, result, number, left, top + _HEAD + row * (_patch() + _SPACE), room)
+                _keypoint(canvas, result, number, left, top + _HEAD[narrow] + row * (_patch() + _SPACE), room)
     return canvas.figure
 
 
@@ -433,7 +444,7 @@ def _headings(canvas: Canvas, result: SiftResult, left: float, top: float, room:
         ),
     ):
         canvas.heading(left + x, top + 14, heading, space - 4)
-        canvas.text(left + x, top + 29, note, style.SMALL, style.MUTED, room=space - 2)
+        canvas.paragraph(left + x, top + 29, [note], style.SMALL, space - 2, step=_LINE)
 
 
 def _keypoint(canvas: Canvas, result: SiftResult, number: int, left: float, top: float, room: float) -> None:

@@ -3,12 +3,11 @@
 from typing import Any, Final
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from netviz.paper import style, words
+from netviz.paper import page, style, words
 from netviz.paper.layout import MARGIN, Box, Canvas, Head, fit, layer_name
 from netviz.paper.words import MINUS, TIMES
 from netviz.questions.sift.result import MatchResult
@@ -32,6 +31,13 @@ _TABLE_LINE: Final = 20
 _DRAWN: Final = 120
 _PAIR: Final = 336
 _BETWEEN: Final = 28
+_USUAL: Final = 2 * MARGIN + _TICKS + 4 * _PANEL[0] + 3 * _SPACE + 74
+_LOW: Final = 110
+"""How high a curve is that shares a narrower page with another."""
+_ABREAST: Final = 220
+"""How wide an image is at least that shares a narrower page with two others."""
+_SUMS: Final = 34
+"""Height of a row of the narrower table: a share, and below it the two numbers that it comes from."""
 _PEN: Final = 72 / style.DPI
 
 
@@ -54,26 +60,93 @@ def match_figure(result: MatchResult) -> Figure:
 
 
 def _draw(result: MatchResult) -> Figure:
-    paper = 2 * MARGIN + _TICKS + 4 * _PANEL[0] + 3 * _SPACE + 74
+    if page.widest() < _USUAL:
+        return _stacked(result, page.widest())
+    paper = _USUAL
+    head = _head(result, paper)
+    top = head.height + 4
+    table = top + _PANEL[1] + 92
+    kinds = _kinds_of(result)
+    pairs = table + 40 + _TABLE_LINE * len(kinds) + 26
+    wide, high = fit(result.image.shape, _PAIR, whole=False, room=_PAIR)
+    canvas = Canvas(paper, pairs + 40 + 2 * high + 14 + MARGIN)
+    head.draw(canvas)
+    for number, kind in enumerate(_KINDS):
+        left = MARGIN + _TICKS + number * (_PANEL[0] + _SPACE)
+        ends = _curve(canvas, result, kind, (left, top + 22, *_PANEL))
+        for method, percent in _apart(ends).items():
+            y = top + 22 + _PANEL[1] * (1 - percent / 100)
+            canvas.text(left + _PANEL[0] + 9, y, method, style.LABEL, METHODS[method], va="center")
+    _table(canvas, result, kinds, MARGIN, table)
+    _legend(
+        canvas,
+        MARGIN + _pair_heading(canvas, result, MARGIN, pairs, "the image above, its warp below"),
+        pairs,
+    )
+    step = _PAIR + (canvas.width - 2 * MARGIN - 3 * _PAIR) / 2
+    for number, (method, found) in enumerate(_methods(result)):
+        x = MARGIN + number * step
+        canvas.text(x, pairs + 22, f"{method}: {_told(found)}", style.CAPTION, METHODS[method])
+        first: Box = (x, pairs + 32, wide, high)
+        _pair(canvas, result, found, first, (x, pairs + 32 + high + 14, wide, high))
+    return canvas.figure
+
+
+def _stacked(result: MatchResult, paper: int) -> Figure:
+    """Draw the same on a narrower page: two curves abreast, a table of shares, each image beside its warp."""
+    head = _head(result, paper)
+    room = paper - 2 * MARGIN
+    kinds = _kinds_of(result)
+    panel = (room - 2 * _TICKS - _BETWEEN) // 2, _LOW
+    line = panel[1] + 74
+    top = head.height + 24
+    table: float = top + 2 * line + 10
+    pairs = table + 40 + _SUMS * len(kinds) + 16
+    abreast = (room - 2 * _BETWEEN) // 3 >= _ABREAST
+    side = min(_PAIR, (room - 2 * _BETWEEN) // 3 if abreast else (room - 14) // 2)
+    # A page that is too high for its letters makes pictures smaller, but not these: they fill its width.
+    wide, high = fit(result.image.shape, 9 * _PAIR, whole=False, room=side)
+    where = "the image above, its warp below" if abreast else "the image, and its warp beside it"
+    heading = words.wrap([_pair_words(result, where)], room, style.CAPTION, bold=True, whole=False)
+    first = int(pairs) + 18 * len(heading) + 22
+    end: float = first + 2 * high + 22 if abreast else first + 3 * (high + 32) - 24
+    canvas = Canvas(paper, int(end) + MARGIN)
+    head.draw(canvas)
+    x = float(MARGIN)
+    for method, colour in METHODS.items():
+        canvas.text(x, head.height + 4, method, style.CAPTION, colour, weight="bold")
+        x += words.width(method, style.CAPTION, bold=True) + 20
+    for number, kind in enumerate(_KINDS):
+        down, across = divmod(number, 2)
+        left = MARGIN + _TICKS + across * (panel[0] + _TICKS + _BETWEEN)
+        _curve(canvas, result, kind, (left, top + 22 + down * line, *panel))
+    _shares(canvas, result, kinds, table)
+    for number, text in enumerate(heading):
+        canvas.heading(MARGIN, pairs + 18 * number, text)
+    _legend(canvas, MARGIN, first - 22)
+    for number, (method, found) in enumerate(_methods(result)):
+        left = MARGIN + number * (wide + _BETWEEN) if abreast else MARGIN
+        above = first if abreast else first + number * (high + 32)
+        canvas.text(left, above, f"{method}: {_told(found)}", style.SMALL, METHODS[method])
+        upper: Box = (left, above + 8, wide, high)
+        lower: Box = (left, above + 22 + high, wide, high)
+        beside: Box = (paper - MARGIN - wide, above + 8, wide, high)
+        _pair(canvas, result, found, upper, lower if abreast else beside)
+    return canvas.figure
+
+
+def _head(result: MatchResult, paper: int) -> Head:
     name = layer_name(result.layer, result.alias, result.layer_kind, asked=result.layer_asked)
     title = [
         result.network,
         f"matching by SIFT and by {name}",
         result.image_name,
     ]
-    head = Head.of(title, _caption(result), paper, warnings=result.doubts)
-    top = head.height + 4
-    table = top + _PANEL[1] + 92
-    kinds = list(dict.fromkeys(total["kind"] for total in result.totals))
-    pairs = table + 40 + _TABLE_LINE * len(kinds) + 26
-    wide, high = fit(result.image.shape, _PAIR, whole=False, room=_PAIR)
-    canvas = Canvas(paper, pairs + 40 + 2 * high + 14 + MARGIN)
-    head.draw(canvas)
-    for number, kind in enumerate(_KINDS):
-        _curve(canvas, result, kind, MARGIN + _TICKS + number * (_PANEL[0] + _SPACE), top + 22)
-    _table(canvas, result, kinds, MARGIN, table)
-    _pairs(canvas, result, pairs, (wide, high))
-    return canvas.figure
+    return Head.of(title, _caption(result), paper, warnings=result.doubts)
+
+
+def _kinds_of(result: MatchResult) -> list[str]:
+    return list(dict.fromkeys(total["kind"] for total in result.totals))
 
 
 def _caption(result: MatchResult) -> list[str]:
@@ -93,13 +166,13 @@ def _caption(result: MatchResult) -> list[str]:
     ]
 
 
-def _curve(canvas: Canvas, result: MatchResult, kind: str, left: float, top: float) -> Axes:
-    """Draw one kind of warp: a line for each method, named at its end."""
-    wide, high = _PANEL
-    axes = canvas.add_chart((left, top, wide, high), kind)
+def _curve(canvas: Canvas, result: MatchResult, kind: str, box: Box) -> dict[str, float]:
+    """Draw one kind of warp, a line for each method; return where each line ends."""
+    left, top, wide, high = box
+    axes = canvas.add_chart(box, kind)
     heading, unit = _KINDS[kind]
     canvas.heading(left - _TICKS, top - 12, heading)
-    canvas.text(left + wide / 2, top + high + 36, unit, style.SMALL, style.MUTED, ha="center")
+    canvas.text(left + wide / 2, top + high + 36, unit, style.SMALL, style.MUTED, ha="center", room=wide + 60)
     ends = {}
     for method, colour in METHODS.items():
         rows = [row for row in result.rows if row["kind"] == kind and row["method"] == method]
@@ -115,14 +188,25 @@ def _curve(canvas: Canvas, result: MatchResult, kind: str, left: float, top: flo
             ends[method] = known[-1]
     axes.set_ylim(0, 100)
     shown = sorted({factor * row["strength"] for row in result.rows if row["kind"] == kind})
-    axes.set_xticks(shown, [words.number(value) for value in shown])
+    axes.set_xticks(shown, _names(shown, wide))
     axes.set_yticks([0, 25, 50, 75, 100], ["0 %", "25 %", "50 %", "75 %", "100 %"])
     axes.grid(axis="y", color=style.FRAME, linewidth=0.6)
     axes.set_axisbelow(True)
-    for method, percent in _apart(ends).items():
-        y = top + high * (1 - percent / 100)
-        canvas.text(left + wide + 9, y, method, style.LABEL, METHODS[method], va="center")
-    return axes
+    return ends
+
+
+def _names(values: list[float], wide: float) -> list[str]:
+    """Return what stands at the ticks of an axis, without those that would touch the one before."""
+    names = [words.number(value) for value in values]
+    scale = 0.9 * wide / (values[-1] - values[0]) if len(values) > 1 else 0.0
+    end = -np.inf
+    for number, (name, value) in enumerate(zip(names, values, strict=True)):
+        half = words.width(name, style.SMALL) / 2
+        if value * scale - half < end + 2:
+            names[number] = ""
+        else:
+            end = value * scale + half
+    return names
 
 
 def _apart(ends: dict[str, float]) -> dict[str, float]:
@@ -179,41 +263,74 @@ def _table(canvas: Canvas, result: MatchResult, kinds: list[str], left: float, t
     canvas.lines(lines)
 
 
-def _pairs(canvas: Canvas, result: MatchResult, top: float, size: tuple[int, int]) -> None:
-    """Draw the image above the warped one for each method, its matches between them."""
-    wide, high = size
-    strength = _strength(result.pair_kind, result.pair_strength)
-    heading = f"matches for {result.pair_kind} {strength}: the image above, its warp below"
-    canvas.heading(MARGIN, top, heading)
-    x = MARGIN + words.width(heading, style.CAPTION, bold=True) + 20
+def _shares(canvas: Canvas, result: MatchResult, kinds: list[str], top: float) -> None:
+    """Write the same on a narrower page: each method's precision, and below it right ones of matches."""
+    room = canvas.width - 2 * MARGIN
+    each = room / (1.3 + len(METHODS))
+    canvas.heading(MARGIN, top, "all warps of a kind together")
+    ends = {method: canvas.width - MARGIN - each * at for at, method in enumerate(reversed(METHODS))}
+    for method, colour in METHODS.items():
+        canvas.text(ends[method], top + 20, method, style.LABEL, colour, ha="right", weight="bold")
+    by = {(total["kind"], total["method"]): total for total in result.totals}
+    lines: list[tuple[Box, str]] = []
+    for row, kind in enumerate(kinds):
+        y = top + 40 + row * _SUMS
+        bold: dict[str, Any] = {"weight": "bold"} if kind == "all" else {}
+        lines.append(((MARGIN, y - 14, MARGIN + room, y - 14), style.FRAME))
+        some = by[kind, "SIFT"]
+        canvas.text(MARGIN, y, f"{kind} ({words.counted(some['warps'], 'warp')})", style.LABEL, **bold)
+        canvas.text(MARGIN, y + 14, f"{some['matchable']} matchable", style.SMALL, style.MUTED)
+        for method, x in ends.items():
+            total = by[kind, method]
+            share = "–" if total["precision"] is None else f"{100 * total['precision']:.1f} %"
+            canvas.text(x, y, share, style.LABEL, ha="right", **bold)
+            counted = f"{total['right']} of {total['matches']}"
+            canvas.text(x, y + 14, counted, style.SMALL, style.MUTED, ha="right")
+    canvas.lines(lines)
+
+
+def _methods(result: MatchResult) -> list[tuple[str, NDArray[np.float32]]]:
+    """Return the drawn pair's matches by each method."""
+    return list(zip(METHODS, (result.pair_sift, result.pair_layer, result.pair_normalized), strict=True))
+
+
+def _pair_words(result: MatchResult, where: str) -> str:
+    return f"matches for {result.pair_kind} {_strength(result.pair_kind, result.pair_strength)}: {where}"
+
+
+def _pair_heading(canvas: Canvas, result: MatchResult, left: float, top: float, where: str) -> float:
+    """Write what the pairs are; return how long that is."""
+    heading = _pair_words(result, where)
+    canvas.heading(left, top, heading)
+    return words.width(heading, style.CAPTION, bold=True) + 20
+
+
+def _legend(canvas: Canvas, x: float, top: float) -> None:
     for name, colour in (("right", RIGHT), ("wrong", WRONG)):
         canvas.lines([((x, top - 4, x + 18, top - 4), colour)], 2.0)
         canvas.text(x + 24, top, name, style.CAPTION)
         x += 74
-    zoom = wide / result.image.shape[1]
-    room = (canvas.width - 2 * MARGIN - 3 * _PAIR) / 2
-    pairs = (result.pair_sift, result.pair_layer, result.pair_normalized)
-    boxes: list[Box] = []
-    for number, (method, found) in enumerate(zip(METHODS, pairs, strict=True)):
-        left = MARGIN + number * (_PAIR + room)
-        right = int(found[:, 4].sum())
-        text = f"{method}: {len(found)} {'match' if len(found) == 1 else 'matches'}, {right} right"
-        if len(found) > _DRAWN:
-            found = found[np.linspace(0, len(found) - 1, _DRAWN).round().astype(np.intp)]
-            text += f"; {_DRAWN} drawn"
-        canvas.text(left, top + 22, text, style.CAPTION, METHODS[method])
-        upper: Box = (left, top + 32, wide, high)
-        lower: Box = (left, top + 32 + high + 14, wide, high)
-        boxes += [upper, lower]
-        canvas.image(result.image, upper, smooth=True)
-        canvas.image(result.warped, lower, smooth=True)
-        ends = _ends(found, upper, lower, zoom)
-        for name, colour, some in (("wrong", WRONG, found[:, 4] == 0), ("right", RIGHT, found[:, 4] == 1)):
-            lines = LineCollection(
-                list(ends[some]), colors=colour, linewidths=0.8 * _PEN, alpha=0.55, zorder=3, label=name
-            )
-            canvas.axes.add_collection(lines, autolim=False)
-    canvas.frames(boxes)
+
+
+def _told(found: NDArray[np.float32]) -> str:
+    """Count matches."""
+    text = f"{len(found)} {'match' if len(found) == 1 else 'matches'}, {int(found[:, 4].sum())} right"
+    return f"{text}; {_DRAWN} drawn" if len(found) > _DRAWN else text
+
+
+def _pair(canvas: Canvas, result: MatchResult, found: NDArray[np.float32], first: Box, second: Box) -> None:
+    """Draw the image and the warped one, and lines between what matches."""
+    if len(found) > _DRAWN:
+        found = found[np.linspace(0, len(found) - 1, _DRAWN).round().astype(np.intp)]
+    canvas.image(result.image, first, smooth=True)
+    canvas.image(result.warped, second, smooth=True)
+    ends = _ends(found, first, second, first[2] / result.image.shape[1])
+    for name, colour, some in (("wrong", WRONG, found[:, 4] == 0), ("right", RIGHT, found[:, 4] == 1)):
+        lines = LineCollection(
+            list(ends[some]), colors=colour, linewidths=0.8 * _PEN, alpha=0.55, zorder=3, label=name
+        )
+        canvas.axes.add_collection(lines, autolim=False)
+    canvas.frames([first, second])
 
 
 def _ends(found: NDArray[np.float32], upper: Box, lower: Box, zoom: float) -> NDArray[np.float64]:

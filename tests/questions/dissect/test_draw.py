@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from netviz.errors import LayerError, OutputError, ResultError
+from netviz.paper.page import Page, lay_out, smallest_points
 from netviz.paper.style import CLASSES, DEAD
 from netviz.questions.dissect.csv import write_table
 from netviz.questions.dissect.draw import Counts, colour_of, concept_colour
@@ -58,6 +59,14 @@ def test_bars_are_as_long_as_the_number_of_units(units, count):
         more = [part.split() for part in said(drawn) if part.startswith("and ")]
         assert sum(int(part[1]) for part in more) == len(hidden)
         assert sum(int(part[4]) for part in more) == sum(hidden)
+    check_layout(drawn)
+
+
+def test_on_a_narrow_page_bars_leave_names_and_numbers_their_room():
+    result = random(9, 3)
+    drawn, wide = lay_out(lambda: figure(result), Page(width=3.5))
+    assert smallest_points(drawn, wide) == pytest.approx(6)
+    assert len(bars(drawn)) == len(counted(result))
     check_layout(drawn)
 
 

@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from netviz.paper.page import Page, lay_out, smallest_points
 from netviz.questions.drawing import figure
 from netviz.questions.sift.result import MatchResult, SiftResult
 from support.pictures import texts
@@ -227,6 +228,28 @@ def test_curves_and_table():
         "window 7×7",
     ):
         assert claim in said
+
+
+@pytest.mark.parametrize(("inches", "abreast"), [(3.5, False), (7.0, True)])
+def test_on_a_narrower_page_the_same_is_stacked(inches, abreast):
+    result = make_match()
+    drawn, wide = lay_out(lambda: figure(result), Page(width=inches))
+    assert smallest_points(drawn, wide) == pytest.approx(6)
+    assert [axes.get_label() for axes in drawn.axes[1:]] == list(STRENGTHS)
+    said = texts(drawn)
+    for total in result.totals:
+        assert f"{100 * total['precision']:.1f} %" in said
+        assert f"{total['right']} of {total['matches']}" in said
+    boxes = [picture.get_extent() for picture in drawn.axes[0].images]
+    assert len(boxes) == 6
+    paper = drawn.get_size_inches()[0] * 100
+    for (left, right, bottom, top), (_, other, below, above) in zip(boxes[::2], boxes[1::2], strict=True):
+        assert right - left > 150
+        assert (above >= bottom) == abreast
+        assert other <= paper
+        assert below > top
+    lines = [*labelled(drawn, "right"), *labelled(drawn, "wrong")]
+    assert sum(len(one.get_segments()) for one in lines) == 90
 
 
 def test_methods_without_matches():

@@ -1,0 +1,1 @@
+"""What a unit is built from, and what it feeds."""

@@ -1,0 +1,1 @@
+"""Which units of a layer carry a class score, and what becomes of it without them."""
