@@ -5,7 +5,8 @@ over the time of bare forward passes of the same photographs (batches of 16, ima
 of channels first and channels last); building again where nothing has changed; the size of the site and of what
 was measured. For the quick form also what each further photograph takes, from this number of them to more: the
 least of several rounds of both, survey and building together, over a bare forward pass of one photograph; and the
-rest, which any number takes, after start-up (imports, and loading the network). For the first page and the largest
+rest, which any number takes, after start-up (imports, and loading the network). Where the time of a quick survey goes
+is told in processor time, step by step. For the first page and the largest
 wall, what Chromium has received before anything is scrolled from a server on this machine, and when the page is
 interactive: its scripts have run and the main thread is idle.
 Another number of photographs, and forms, may follow on the command line.
@@ -14,14 +15,17 @@ Another number of photographs, and forms, may follow on the command line.
 import http.server
 import json
 import os
+import resource
 import shutil
 import statistics
 import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -36,7 +40,9 @@ from netviz.results.survey import Form
 
 # Processes that draw load this file too: what loads torch is imported where it is needed.
 if TYPE_CHECKING:
+    from netviz.engines import Progress
     from netviz.models import Model
+    from netviz.surveys.step import Scope, Step
 
 PHOTOS, MORE, BATCH, ROUNDS, VISITS = 64, 500, 16, 3, 5
 FORMS: tuple[Form, ...] = ("quick", "standard", "full")
@@ -207,6 +213,47 @@ def further(folder: Path, count: int, more: int) -> list[str]:
     ]
 
 
+def spent() -> float:
+    """Return the processor time, in seconds, of this process and of those that it has waited for."""
+    return sum(
+        sum(resource.getrusage(whose)[:2]) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+
+
+def parts(photos: Path, folder: Path) -> list[str]:
+    """Measure the processor time of each step of a quick survey, and of its site; return the lines of a table."""
+    from netviz.surveys import survey as surveys
+
+    own, seconds = surveys.STEPS, defaultdict[str, float](float)
+
+    def watched(step: "Step") -> "Step":
+        def make(scope: "Scope", report: "Progress") -> Any:
+            start = spent()
+            try:
+                return step.make(scope, report)
+            finally:
+                seconds[step.name] += spent() - start
+
+        return replace(step, make=make)
+
+    model = netviz.load("mobilenet_v2")
+    start = spent()
+    try:
+        surveys.STEPS = tuple(map(watched, own))
+        run = netviz.survey(model, folder / "run", images=[photos], form="quick")
+    finally:
+        surveys.STEPS = own
+    seconds["the rest of the survey"] = spent() - start - sum(seconds.values())
+    start = spent()
+    build([run], folder / "site", workers=0)
+    seconds["site, in one process"] = spent() - start
+    lines = ["| part of a quick gallery | processor time | MB kept |", "|---|---|---|"]
+    for name, took in seconds.items():
+        kept = f"{megabytes(run / name):.1f}" if (run / name).is_dir() else ""
+        lines.append(f"| {name} | {took:.1f} s | {kept} |")
+    return lines
+
+
 def table(count: int, forms: Sequence[Form]) -> str:
     """Measure some of the forms; the pages are those of the last."""
     with tempfile.TemporaryDirectory() as name:
@@ -225,6 +272,7 @@ def table(count: int, forms: Sequence[Form]) -> str:
             rows.append(row(form, folder / "photos", folder / form, bare))
             print(rows[-1], file=sys.stderr)
         if "quick" in forms:
+            rows += ["", *parts(folder / "photos", folder / "parts")]
             rows += ["", *further(folder, count, max(MORE, 2 * count))]
         measured = pages(folder / forms[-1] / "site", folder / forms[-1] / "run")
     if measured:

@@ -25,10 +25,22 @@ if TYPE_CHECKING:
     help="What of a dissection: how many units detect each concept; the best units of each, with patches and masks; "
     "or units against concepts.  [default: concepts]",
 )
+@click.option(
+    "--with",
+    "beside",
+    type=click.Choice(["deconv", "guided"]),
+    help="Of a run that netviz patches made with --deconv: below each patch what in it made the unit answer, by a "
+    "deconvnet or by guided backpropagation.",
+)
 @out_option("Picture (.png, .svg, .pdf).  [default: the result's, layer's or run's name with .png]")
 @debug_option
 def draw(
-    results: tuple[str, ...], layer: str | None, units: str | None, show: str | None, out: str | None
+    results: tuple[str, ...],
+    layer: str | None,
+    units: str | None,
+    show: str | None,
+    beside: str | None,
+    out: str | None,
 ) -> None:
     """Draw a saved result again, or a layer of a run, or several dissections side by side.
 
@@ -42,7 +54,7 @@ def draw(
 
     out = out or _picture_name(Path(results[0]), len(results), layer, show)
     result = results[0] if len(results) == 1 else results
-    write(result, out, layer=layer, units=units, show=show, tell=say)
+    write(result, out, layer=layer, units=units, show=show, beside=beside, tell=say)
 
 
 def _picture_name(path: "Path", count: int, layer: str | None, show: str | None) -> str:

@@ -10,6 +10,7 @@ from .options import (
     fit_option,
     images_option,
     model_options,
+    output_option,
     run_option,
     run_options,
     size_option,
@@ -66,6 +67,32 @@ def _per_image(text: str) -> int | str:
 @fit_option
 @size_option
 @run_options
+@click.option(
+    "--by",
+    type=click.Choice(["activation", "relevance"]),
+    default="activation",
+    show_default=True,
+    help="Order patches by what a unit gives there, or by that times the gradient of a class's score: then all "
+    "values of the run are of that.",
+)
+@click.option(
+    "--class",
+    "class_",
+    metavar="NAME|INDEX",
+    help="For relevance: the class.  [default: each image's own, with the highest score]",
+)
+@output_option
+@click.option(
+    "--deconv",
+    is_flag=True,
+    help="Measure also what in patches made units answer, for: netviz draw RUN --with deconv|guided. A finished RUN "
+    "of the same network gets that alone.",
+)
+@click.option(
+    "--deconv-units",
+    metavar="UNITS",
+    help="For which units of each layer: 0:64 (a range as in Python) or 3,7.  [default: the first 16 not dead]",
+)
 @click.option("--strict", is_flag=True, help="Stop at an image that cannot be read, instead of noting it.")
 @run_option
 @model_options
@@ -79,6 +106,12 @@ def patches(address: str | None, engine: str, **options: Any) -> None:
     --layer LAYER.
     """
     check_address(address, engine)
+    if options["by"] == "activation" and (options["class_"] is not None or options["output"] is not None):
+        raise click.UsageError("--class and --output are for --by relevance")
+    if options["by"] == "relevance" and options["dtype"] != "float32":
+        raise click.UsageError("relevance is computed in float32; leave --dtype out")
+    if options["deconv_units"] is not None and not options["deconv"]:
+        raise click.UsageError("--deconv-units chooses what --deconv measures; give --deconv too")
     import shlex
 
     from netviz.questions.patches.measure import patches as find
@@ -96,4 +129,7 @@ def patches(address: str | None, engine: str, **options: Any) -> None:
         listed = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
         say(f"no field lies inside the image, so all positions were searched: {listed}")
     named = run.layers[-1].alias or run.layers[-1].name
-    say(f"draw it: netviz draw {shlex.quote(str(folder))} --layer {shlex.quote(named)} -o patches.png")
+    beside = " --with deconv" if options["deconv"] else ""
+    say(
+        f"draw it: netviz draw {shlex.quote(str(folder))} --layer {shlex.quote(named)}{beside} -o patches.png"
+    )

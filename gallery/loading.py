@@ -1,4 +1,4 @@
-"""The files of results in a run: each is loaded as what the run says it is, and copied where it is small."""
+"""The files of results in a run: loaded as what the run says they are, and copied where they are small and exact."""
 
 from pathlib import Path
 from typing import TypeVar
@@ -6,12 +6,10 @@ from typing import TypeVar
 from netviz.errors import ResultError
 from netviz.questions import reader
 from netviz.results.base import Result
-from netviz.results.survey import LayerRecord
+from netviz.results.levels import has_levels
+from netviz.results.survey import OFFERED, LayerRecord
 
 R = TypeVar("R", bound=Result)
-
-DATA = 2_000_000
-"""Largest file of arrays, in bytes, that is copied onto the site; the command makes the others."""
 
 
 def load_kind(path: Path, kind: type[R], layer: LayerRecord | None = None) -> R:
@@ -39,5 +37,5 @@ def load_kind(path: Path, kind: type[R], layer: LayerRecord | None = None) -> R:
 
 
 def is_small(path: Path) -> bool:
-    """Return whether a result's file goes onto the site."""
-    return path.is_file() and path.stat().st_size <= DATA
+    """Return whether a result's file goes onto the site: one that is not large, and holds exact numbers."""
+    return path.is_file() and path.stat().st_size <= OFFERED and not has_levels(path)

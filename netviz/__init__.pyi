@@ -5,6 +5,8 @@ from netviz._version import __version__ as __version__
 from netviz.fcn.dense.compare import dense_compare as dense_compare
 from netviz.fcn.dense.measure import dense as dense
 from netviz.models import load as load
+from netviz.questions.attribute.check import attribute_check as attribute_check
+from netviz.questions.attribute.measure import attribute as attribute
 from netviz.questions.contrast.measure import contrast as contrast
 from netviz.questions.contrast.normalize import normalize as normalize
 from netviz.questions.dissect.measure import dissect as dissect

@@ -127,6 +127,13 @@ class Classifier(nn.Module):
         return scores
 
 
+class TokenMean(nn.Module):
+    """The mean of tokens behind the first three."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, 3:].mean(1)
+
+
 def model(network: nn.Module, crop: int | None = None, labels: tuple[str, ...] = ()) -> Model:
     """A network that sees images at `SIDE`, of a crop of that or whole."""
     preprocessing = Preprocessing(SIDE, crop and (crop, crop), (0.0,) * 3, (1.0,) * 3)
@@ -236,6 +243,37 @@ def occluded(scene: Scene, path: Path) -> Places:
     return [original(center(found.map), scene, 48)]
 
 
+def attributed(kind: str, crop: int | None = None) -> Look:
+    """Maps of brightness, weighed."""
+
+    def look(scene: Scene, path: Path) -> Places:
+        network = Classifier()
+        network.features = brightness(kind)
+        if kind == "tokens":
+            network.pool = nn.Identity()
+            network.head = nn.Sequential(nn.Unflatten(1, (-1, 1)), TokenMean(), network.head)
+        found = netviz.attribute(
+            scene.photo,
+            model=model(network, crop),
+            class_=0,
+            layer="features.maps",
+            method="gradcam,layercam",
+        )
+        return [original(center(one), scene, crop) for one in found.attribution]
+
+    return look
+
+
+def attributed_pixels(scene: Scene, path: Path) -> Places:
+    found = netviz.attribute(
+        scene.photo, model=model(Classifier(), 48), class_=0, method="integrated", steps=2
+    )
+    unit = netviz.attribute(
+        scene.photo, model=model(brightness(), 48), layer="maps", unit=0, method="gradient"
+    )
+    return [original(center(one.attribution[0]), scene, 48) for one in (found, unit)]
+
+
 def dense_scores(network: nn.Module, crop: int | None = None, **options: Any) -> Look:
     def look(scene: Scene, path: Path) -> Places:
         found = netviz.dense(scene.photo, model=model(network, crop), class_=[0], **options)
@@ -318,6 +356,9 @@ def dissected(kind: str) -> Look:
 LOOKS: dict[str, Look] = {
     "segment": segmented("fixed", SIDE),
     "occlusion": occluded,
+    "attribute": attributed("fixed", 48),
+    "attribute, pixels": attributed_pixels,
+    **{f"attribute, {kind}": attributed(kind) for kind in KINDS},
     "dense": dense_scores(brightness()),
     "dense, pyramid": dense_scores(brightness(), pyramid=(1, 0.5)),
     "dense, classifier": dense_scores(Classifier(), crop=16, short_side=64),

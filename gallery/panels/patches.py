@@ -13,7 +13,7 @@ from netviz.paper.tiles import fill
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.patches.run import read_patches
 from netviz.questions.patches.sheet import PatchSheet, patch_sheet
-from netviz.questions.patches.tiles import Images, RunImages
+from netviz.questions.patches.tiles import Cuts, Images, RunImages
 from netviz.results.survey import Missing
 
 from ..addresses import Addresses
@@ -135,6 +135,7 @@ class Memory:
     def __init__(self) -> None:
         self._kept: dict[int, NDArray[np.uint8]] = {}
         self._bytes = 0
+        self.cuts: Cuts = {}
 
     def through(self, read: Images) -> Images:
         """Return a reader that reads only what is not kept."""
@@ -222,7 +223,8 @@ def draw_patches(addresses: Addresses, place: int, memory: Memory, write: Write)
     for at, chosen in enumerate(chunks(units)):
         shown = sorted({int(image) for image in result.image[list(chosen)].ravel() if image >= 0})
         images = RunImages(run.patches.folder, shown)
-        sheet = patch_sheet(result, memory.through(images), chosen, size=SIDE, gap=GAP, columns=across)
+        reader = memory.through(images)
+        sheet = patch_sheet(result, reader, chosen, size=SIDE, gap=GAP, columns=across, cuts=memory.cuts)
         # These sheets make up most of a site, and of what a unit's page weighs.
         picture = _write(sheet.pixels, _sheet(addresses, place, at), write)
         sheets.append(Sprites(picture, block))

@@ -1,12 +1,13 @@
 """capture: run a network and hand out what its layers gave."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from netviz.capture.rectifiers import Nonlinearities, backward_rule
 from netviz.capture.tensors import main_tensor, plain_values, replace_tensor, tensors_in
 from netviz.capture.trace import require_values
 from netviz.capture.watch import Event, Key, alone, evaluation, watch
@@ -20,7 +21,13 @@ class _Enough(Exception):
 
 
 class Capture:
-    """Runs the network when called; afterwards ``run[layer]`` is that layer's output in the last run."""
+    """Runs the network when called; afterwards ``run[layer]`` is that layer's output in the last run.
+
+    Attributes
+    ----------
+    met : Nonlinearities
+        What gradients met, in all runs together, where they follow a rule.
+    """
 
     def __init__(
         self,
@@ -31,7 +38,9 @@ class Capture:
         any_size: bool,
         private: bool,
         stop: bool,
+        met: Nonlinearities | None = None,
     ) -> None:
+        self.met = met or Nonlinearities()
         self._network = network
         self._layers = tuple(layers)
         self._grad = grad
@@ -40,6 +49,7 @@ class Capture:
         self._private = private
         self._stop = stop
         self._kept: dict[Key, Any] = {}
+        self._met: dict[Key, Nonlinearities] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the network once, on copies of the tensors given, and return its own output; None if it was to stop.
@@ -75,6 +85,10 @@ class Capture:
         except KeyError:
             raise LayerError(f"layer {found.name!r} did not run in this forward pass") from None
 
+    def met_before(self, layer: Layer) -> Nonlinearities:
+        """Return what of `met` had run when a layer had: what gradients from there can meet."""
+        return self._met.get(_key(layer), self.met)
+
     def items(self) -> Iterator[tuple[Layer, Any]]:
         """Yield every captured layer that ran, with its output, in the order asked for."""
         for layer in self._layers:
@@ -93,6 +107,7 @@ def capture(
     any_size: bool = False,
     private: bool = False,
     stop: bool = False,
+    rule: str = "",
 ) -> Iterator[Capture]:
     """Watch layers of a network; inside the ``with`` it is in evaluation mode, afterwards exactly as before.
 
@@ -116,9 +131,12 @@ def capture(
         tokens or windows: the caller knows how they lie then.
     private : bool
         Whether the network and what it is called with are the caller's own copies, which may be changed: nothing is
-        kept to be put back, and no gradients flow.
+        kept to be put back, and whether gradients flow is the caller's to say.
     stop : bool
         Whether the network goes no further than these layers. Not with `private` or `reduce`.
+    rule : str
+        With `grad`, which rule gradients follow at rectifiers: one of `BACKWARD_RULES`, see `backward_rule`. Without
+        one nothing is counted either.
 
     Yields
     ------
@@ -128,7 +146,7 @@ def capture(
     Raises
     ------
     ModelError
-        If the network is on the meta device.
+        If the network is on the meta device, or cannot follow the rule.
 
     Examples
     --------
@@ -155,6 +173,8 @@ def capture(
         if reduce is not None:
             run._kept[event.key] = reduce(layer, output)
             return None
+        if met is not None:
+            run._met[event.key] = Nonlinearities(met.rectifiers.copy(), met.others.copy())
         if swap is not None:
             run._kept[event.key] = changed = swap(layer, output.clone())
             # What worked in place is known to the network by the name of its input, too.
@@ -171,9 +191,11 @@ def capture(
     functions = any(layer.function is not None for layer in layers)
     with (
         alone(network) if private else evaluation(network),
+        # Below what watches, which sees the functions as the network calls them.
+        backward_rule(network, rule) if rule else nullcontext() as met,
         watch(network, tell, modules={layer.module for layer in layers}, functions=functions) as start,
     ):
-        run = Capture(network, layers, grad, start, any_size, private, stop)
+        run = Capture(network, layers, grad, start, any_size, private, stop, met)
         yield run
 
 

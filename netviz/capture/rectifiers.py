@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -17,27 +17,34 @@ from netviz.errors import ModelError
 from netviz.models.model import unwrap
 
 
-def _redirected(gradient: Tensor, side: Tensor) -> Tensor:
-    """Let through, of images of which nothing would pass, what leads back to where values pass."""
-    own = gradient * (side == 0)
-    shut = own.flatten(1).abs().amax(1) == 0
-    if not bool(shut.any()):
-        return own
-    led = gradient * (gradient * side <= 0)
-    return torch.where(shut.view(-1, *(1 for _ in gradient.shape[1:])), led, own)
+class Rule(NamedTuple):
+    """What a rectifier hands back of the gradient at its output.
+
+    Attributes
+    ----------
+    gated : bool
+        Only where it passed its input on unchanged.
+    positive : bool
+        Only what is positive.
+    redirected : bool
+        Of images of which nothing would come back, what leads to where values pass.
+    """
+
+    gated: bool
+    positive: bool = False
+    redirected: bool = False
 
 
-BACKWARD_RULES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "gradient": lambda gradient, side: gradient * (side == 0),
-    "guided": lambda gradient, side: gradient.clamp(min=0) * (side == 0),
-    "deconvnet": lambda gradient, side: gradient.clamp(min=0),
-    "redirected": _redirected,
+BACKWARD_RULES = {
+    "gradient": Rule(gated=True),
+    "guided": Rule(gated=True, positive=True),
+    "deconvnet": Rule(gated=False, positive=True),
+    "redirected": Rule(gated=True, redirected=True),
 }
-"""What a rectifier hands back of the gradient at its output, given on which side of what it passes its input was.
+"""Those that networks are asked by.
 
-That is 0 where it passed it on unchanged, -1 below, 1 above. ``gradient``: Simonyan et al., 2014; ``guided``:
-Springenberg et al., 2015; ``deconvnet``: Zeiler and Fergus, 2014; ``redirected``, for what is to grow: Olah et al.,
-2017, so that a unit that is 0 everywhere can begin to grow.
+``gradient``: Simonyan et al., 2014; ``guided``: Springenberg et al., 2015; ``deconvnet``: Zeiler and Fergus, 2014;
+``redirected``, of what is to grow: Olah et al., 2017, so that a unit that is 0 everywhere can begin to grow.
 """
 
 _OTHERS = names("activation", "prelu", "glu")
@@ -88,7 +95,8 @@ def backward_rule(network: nn.Module, rule: str) -> Iterator[Nonlinearities]:
     Others (GELU, SiLU, leaky ReLU, …) keep their own derivative, as in the papers and in other tools; max pooling
     sends the gradient to where the maximum was, which is what a deconvnet's switches do.
 
-    No module is changed and no hook registered. Enter it before `capture`, so that layers are still seen.
+    No module is changed and no hook registered. `capture` has an argument for it, with which it sees layers as it
+    does without.
 
     Parameters
     ----------
@@ -144,8 +152,8 @@ class _Rule(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         keywords = kwargs or {}
-        name = plain_name(func)
-        if name not in _AT_ZERO and name not in _OTHERS:
+        name = _named(func)
+        if not name:
             return func(*args, **keywords)
         found = _rectified(name, args, keywords)
         values = found.values if found else arguments(name, args, keywords)["input"]
@@ -155,11 +163,18 @@ class _Rule(TorchFunctionMode):
             if name in _OTHERS:
                 self.met.others[name] += 1
             return func(*args, **keywords)
-        self.met.rectifiers[name] += 1
+        self.met.rectifiers["relu6" if found.bound == 6 else name] += 1
         if self.rule == "gradient":
             return func(*args, **keywords)
         call, rule = partial(func, *args, **keywords), BACKWARD_RULES[self.rule]
         return _Rectifier.apply(values, found.bound, call, rule)  # type: ignore[no-untyped-call]
+
+
+@cache
+def _named(function: Any) -> str:
+    """Return the plain name of a function that may be a rectifier or another non-linearity; else ""."""
+    name = plain_name(function)
+    return name if name in _AT_ZERO or name in _OTHERS else ""
 
 
 def _rectified(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Rectified | None:
@@ -185,22 +200,38 @@ class _Rectifier(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        values: Tensor,
-        bound: float | None,
-        call: Callable[[], Tensor],
-        rule: Callable[[Tensor, Tensor], Tensor],
+        ctx: Any, values: Tensor, bound: float | None, call: Callable[[], Tensor], rule: Rule
     ) -> Tensor:
         output = call()
         if output is values:
             ctx.mark_dirty(values)
-        # Kept as signs, and not as the output, which what comes next may overwrite.
-        side = (output <= 0).to(torch.int8).neg_()
-        ctx.save_for_backward(side if bound is None else side.add_(output >= bound))
-        ctx.rule = rule
+        if rule.gated:
+            # As torch's own rectifiers do: what is passed on is positive, and below the bound.
+            ctx.save_for_backward(output)
+        ctx.bound, ctx.rule = bound, rule
         return output
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (side,) = ctx.saved_tensors
-        return ctx.rule(gradients[0], side), None, None, None
+        (slope,) = gradients
+        if not ctx.rule.gated:
+            return slope.clamp(min=0), None, None, None
+        (output,) = ctx.saved_tensors
+        if ctx.bound is None:
+            back = torch.ops.aten.threshold_backward(slope, output, 0)
+        else:
+            back = torch.ops.aten.hardtanh_backward(slope, output, 0, ctx.bound)
+        if ctx.rule.redirected:
+            back = _redirected(slope, output, ctx.bound, back)
+        return back.clamp_(min=0) if ctx.rule.positive else back, None, None, None
+
+
+def _redirected(slope: Tensor, output: Tensor, bound: float | None, back: Tensor) -> Tensor:
+    """Return what comes back; of images of which nothing would, what leads to where values pass."""
+    shut = ~back.flatten(1).any(1)
+    if not bool(shut.any()):
+        return back
+    leads = (output > 0) | (slope > 0)
+    if bound is not None:
+        leads &= (output < bound) | (slope < 0)
+    return torch.where(shut.view(-1, *(1 for _ in slope.shape[1:])), slope * leads, back)

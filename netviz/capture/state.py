@@ -201,7 +201,7 @@ class Guard(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if switches is not None and all(at < len(args) and args[at] for at in switches):
                 self.drew = True
             # Where no tensor holds values, as in a stand-in, there is nothing to copy.
-            places = _written(func) if self.memory else ()
+            places = _written(func, _trains(func, args)) if self.memory else ()
             for tensor in (
                 tensors_in([*(args[at] for at in places if at < len(args)), keywords]) if places else ()
             ):
@@ -228,12 +228,26 @@ class _HiddenGuard(Guard):  # type: ignore[no-untyped-call]
 
 
 @cache
-def _written(func: Any) -> tuple[int, ...]:
+def _written(func: Any, trains: bool) -> tuple[int, ...]:
     """Return which arguments an operation writes to; batch normalizations do not declare their statistics."""
     arguments = func._schema.arguments
-    silent = "batch_norm" in func._schema.name
+    silent = "batch_norm" in func._schema.name and trains
     return tuple(
         at for at, one in enumerate(arguments) if silent or (one.alias_info and one.alias_info.is_write)
+    )
+
+
+def _trains(func: Any, args: tuple[Any, ...]) -> bool:
+    """Return whether a batch normalization may write to its statistics: not where it is told that none trains."""
+    at = _training(func)
+    return at is None or at >= len(args) or bool(args[at])
+
+
+@cache
+def _training(func: Any) -> int | None:
+    """Return which argument says whether an operation trains; None if none does."""
+    return next(
+        (at for at, one in enumerate(func._schema.arguments) if one.name in ("training", "train")), None
     )
 
 

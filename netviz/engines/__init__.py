@@ -4,7 +4,7 @@ from netviz.engines.accumulators.top import Top
 from netviz.engines.accumulators.units import Units, UnitsQuery
 from netviz.engines.batches import Batch, Files, Item, Source
 from netviz.engines.checkpoint import Checkpoint
-from netviz.engines.job import Accumulator, Job, Progress, Save, Tally
+from netviz.engines.job import Accumulator, Job, Progress, Relevance, Save, Tally
 from netviz.engines.local import run_local
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Item",
     "Job",
     "Progress",
+    "Relevance",
     "Save",
     "Source",
     "Tally",

@@ -65,6 +65,22 @@ class Accumulator(Protocol):
 
 
 @dataclass(frozen=True)
+class Relevance:
+    """That not what a layer gives is looked at, but that times the gradient of a class's score with respect to it.
+
+    Attributes
+    ----------
+    output : str
+        The name of the network's output that holds class scores; "" where it gives one tensor.
+    target : int or None
+        The class; None for the one with the highest score, for each image its own.
+    """
+
+    output: str
+    target: int | None
+
+
+@dataclass(frozen=True)
 class Job:
     """What an engine runs; it can be sent to another process.
 
@@ -90,6 +106,8 @@ class Job:
         Images in one forward pass, at most.
     device, dtype : str
         Such as ``"cuda"`` and ``"bfloat16"``.
+    relevance : Relevance, optional
+        What is looked at in place of the layers' outputs.
     """
 
     network: nn.Module
@@ -103,6 +121,7 @@ class Job:
     batch: int = 16
     device: str = "cpu"
     dtype: str = "float32"
+    relevance: Relevance | None = None
 
     @property
     def chunks(self) -> int:

@@ -7,7 +7,8 @@ from contextlib import contextmanager, suppress
 import torch
 from torch import Tensor, nn
 
-from netviz.capture import brief, capture, channels_first, index_layers
+from netviz.capture import brief, capture, channels_first, duplicate, index_layers
+from netviz.capture.outputs import tensor_named
 from netviz.capture.trace import require_values
 from netviz.engines.batches import Batch, Chunk
 from netviz.engines.fast import fast_copy
@@ -54,6 +55,8 @@ class _Enough(Exception):
 def job_network(job: Job) -> nn.Module:
     """Return a copy of a job's network that gives the same maps in less time."""
     dtype = getattr(torch, job.dtype)
+    if job.relevance is not None:
+        return duplicate(job.network).to(job.device, dtype).eval()
     return fast_copy(job.network, job.layers, job.shape, device=job.device, dtype=dtype)
 
 
@@ -99,10 +102,7 @@ def runner(job: Job, network: nn.Module) -> Iterator[Callable[[Chunk, Accumulato
         if not left:
             raise _Enough
 
-    with (
-        torch.inference_mode(),
-        capture(network, job.layers, reduce=look, any_size=True, private=True) as run,
-    ):
+    with _watched(job, network, look) as run:
         most = job.batch
 
         def forward(batch: Batch, accumulator: Accumulator) -> None:
@@ -157,6 +157,41 @@ def runner(job: Job, network: nn.Module) -> Iterator[Callable[[Chunk, Accumulato
                         most = max(1, most // 2)
 
         yield count
+
+
+@contextmanager
+def _watched(
+    job: Job, network: nn.Module, look: Callable[[Layer, Tensor], None]
+) -> Iterator[Callable[[Tensor], object]]:
+    """Yield what runs the network on images and shows `look` what is to be looked at of each layer."""
+    if job.relevance is None:
+        with (
+            torch.inference_mode(),
+            capture(network, job.layers, reduce=look, any_size=True, private=True) as run,
+        ):
+            yield run
+        return
+    relevance = job.relevance
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        capture(network, job.layers, grad=True, any_size=True, private=True) as run,
+    ):
+
+        def relevances(images: Tensor) -> None:
+            output = tensor_named(run(images.requires_grad_(True)), relevance.output)
+            scores = output if output.ndim == 2 else output.mean(dim=(2, 3))
+            chosen = scores.argmax(1) if relevance.target is None else relevance.target
+            value = scores[torch.arange(len(scores)), chosen].sum()
+            if not value.requires_grad:
+                raise ModelError(f"no gradient flows through {job.name}; order its patches by activation")
+            kept = dict(run.items())
+            slopes = torch.autograd.grad(value, list(kept.values()), allow_unused=True)
+            for (layer, maps), slope in zip(kept.items(), slopes, strict=True):
+                # A layer on which the score does not depend is relevant nowhere.
+                look(layer, torch.zeros_like(maps) if slope is None else maps.detach() * slope)
+
+        yield relevances
 
 
 def _out_of_memory(error: BaseException) -> bool:

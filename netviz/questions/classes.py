@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -101,8 +101,8 @@ def what_is_scored(model: Model, output: str, count: int) -> str:
 _COUNTS = ("num_classes", "n_classes", "classes", "num_labels")
 
 
-class Scores(NamedTuple):
-    """A network's class scores on an image.
+class Scored(NamedTuple):
+    """Class scores among what a network returned for an image.
 
     Attributes
     ----------
@@ -111,12 +111,27 @@ class Scores(NamedTuple):
         What a score is, for a caption.
     output : str
         The name of the output that holds them; "" where the network gives one tensor.
+    called : str
+        ``"class"`` or ``"channel"``, as `what_is_scored` tells.
+    """
+
+    values: Tensor
+    what: str
+    output: str
+    called: str
+
+
+class Scores(NamedTuple):
+    """A network's class scores on an image.
+
+    Attributes
+    ----------
+    values, what, output, called
+        As in `Scored`.
     network : nn.Module
         Gives that output alone.
     tape : Tape
         Of `network` on the image.
-    called : str
-        ``"class"`` or ``"channel"``, as `what_is_scored` tells.
     """
 
     values: Tensor
@@ -127,16 +142,16 @@ class Scores(NamedTuple):
     called: str
 
 
-def scores_on(
-    opened: Opened, tape: Tape, question: str = "occlusion", output: str | int | None = None
-) -> Scores:
-    """Return the score of every class on a taped image.
+def scored(
+    model: Model, found: Mapping[str, Tensor], question: str, output: str | int | None = None
+) -> Scored:
+    """Return the score of every class, of what a network gave for one image.
 
     Parameters
     ----------
-    opened : Opened
-    tape : Tape
-        Of its network on the image, with values.
+    model : Model
+    found : mapping of str to Tensor
+        All that it returned, by name.
     question : str
         What needs them, for a message.
     output : str or int, optional
@@ -147,9 +162,7 @@ def scores_on(
     ModelError
         If no output is (N, classes) or (N, classes, H, W), none has this name, or the classifier is in no file.
     """
-    model = opened.model
     model.require_classifier()
-    found = {name: tape.values[number] for name, number in tape.outputs.items()}
     name = class_output(found, model.name, output, len(model.labels))
     if name is None:
         raise ModelError(
@@ -168,8 +181,31 @@ def scores_on(
     if values.ndim == 4 and values.shape[-2:] != (1, 1):
         height, width = values.shape[-2:]
         what += f", mean over the {called}'s map of {height}×{width} positions"
+    return Scored(class_scores(values)[0], what, name, called)
+
+
+def scores_on(
+    opened: Opened, tape: Tape, question: str = "occlusion", output: str | int | None = None
+) -> Scores:
+    """Return the score of every class on a taped image.
+
+    Parameters
+    ----------
+    opened : Opened
+    tape : Tape
+        Of its network on the image, with values.
+    question, output
+        As for `scored`.
+
+    Raises
+    ------
+    ModelError
+        As `scored`.
+    """
+    found = {name: tape.values[number] for name, number in tape.outputs.items()}
+    values, what, name, called = scored(opened.model, found, question, output)
     alone = replace(tape, output=tape.outputs[name])
-    return Scores(class_scores(values)[0], what, name, one_output(opened.network, name), alone, called)
+    return Scores(values, what, name, one_output(opened.network, name), alone, called)
 
 
 def class_scores(output: Tensor) -> Tensor:

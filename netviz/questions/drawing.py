@@ -30,7 +30,8 @@ from netviz.questions.dissect.picture import (
 )
 from netviz.questions.dissect.result import DissectionResult
 from netviz.questions.patches.draw import patches_figure
-from netviz.questions.patches.result import PatchesResult
+from netviz.questions.patches.result import BackResult, PatchesResult
+from netviz.questions.patches.run import read_back
 from netviz.questions.patches.tiles import RunImages
 from netviz.questions.reader import load_result, open_folder
 from netviz.results.base import Result
@@ -77,6 +78,7 @@ def draw(
     layer: str | None = None,
     units: int | str | Iterable[int] | None = None,
     show: str | None = None,
+    beside: str | None = None,
     width: int | str | None = None,
     dpi: float | None = None,
     font_size: float | None = None,
@@ -99,6 +101,9 @@ def draw(
     show : {"concepts", "units", "matrix"}, optional
         What of a dissection: how many units detect each concept (unless said otherwise), the best units of each with
         their patches and masks, or units against concepts.
+    beside : {"deconv", "guided"}, optional
+        Of a run that `netviz.patches` made with ``deconv=True``: below each patch what in it made the unit answer, by
+        a deconvnet or by guided backpropagation.
     width : int or str, optional
         Of a PNG in pixels, or of any picture as a length, such as ``"3.5in"`` or ``"89mm"``; letters and lines grow
         with it, unless `font_size` says how large they are.
@@ -136,7 +141,8 @@ def draw(
     if suffix_of(out, (*PICTURES, ".npz")) != ".npz":
         told: list[str] = []
         drawn, inches = lay_out(
-            lambda: picture(result, layer=layer, units=units, show=show, tell=told.append), page
+            lambda: picture(result, layer=layer, units=units, show=show, beside=beside, tell=told.append),
+            page,
         )
         points, smallest = caption_points(drawn, inches), smallest_points(drawn, inches)
         less = "the picture holds too much for this width; draw fewer units, or give it more width"
@@ -162,11 +168,16 @@ def picture(
     layer: str | None = None,
     units: int | str | Iterable[int] | None = None,
     show: str | None = None,
+    beside: str | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Figure:
     """Return the picture that `draw` writes, as a figure; see there for what it takes and raises."""
     _check_show(show)
+    if beside is not None and beside not in BESIDE:
+        raise ValueError(f"beside must be one of {', '.join(BESIDE)}, not {beside!r}")
     sources = _sources(result)
+    if beside is not None and len(sources) != 1:
+        raise OutputError("--with is for the folder of one run of netviz patches")
     if len(sources) != 1:
         return _side_by_side(sources, layer, units, show)
     source = sources[0]
@@ -175,6 +186,8 @@ def picture(
         return _side_by_side(sources, layer, units, show)
     one, folder = _opened(source, layer)
     if isinstance(one, DissectionResult):
+        if beside is not None:
+            raise OutputError("--with is for the folder of a run of netviz patches, not for a dissection")
         return dissection_picture(one, folder, units=units, show=show, tell=tell)
     if show is not None:
         raise OutputError(
@@ -182,10 +195,32 @@ def picture(
         )
     if isinstance(one, PatchesResult) and folder is not None and (folder / "images.txt").is_file():
         images = RunImages(folder, one.image[one.image >= 0].tolist())
-        return patches_figure(one, images, units=units, tell=tell)
+        return patches_figure(one, images, units=units, back=_back(one, folder, beside), tell=tell)
+    if beside is not None:
+        raise OutputError(
+            f"--with is for the folder of a run of netviz patches, not for a result of kind {one.kind!r}"
+        )
     if units is not None and not isinstance(one, PatchesResult):
         raise OutputError(f"--units chooses in the folder of a run, not in a result of kind {one.kind!r}")
     return figure(one)
+
+
+BESIDE = {"deconv": "deconvnet", "guided": "guided"}
+"""What `draw` calls the rules by which units were followed back."""
+
+
+def _back(result: PatchesResult, folder: Path, beside: str | None) -> tuple[BackResult, str] | None:
+    """Read what in a layer's patches made units answer."""
+    if beside is None:
+        return None
+    found = read_back(folder, result)
+    rule = BESIDE[beside]
+    if found is None or rule not in found.rules:
+        raise OutputError(
+            f"{folder} does not hold what made units of {result.layer} answer; measure it with: netviz patches MODEL "
+            f"--deconv -o {folder}"
+        )
+    return found, rule
 
 
 def _page(width: int | str | None, font_size: float | None, aspect: str | float | None) -> Page:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import Unpack
 
+from netviz.capture.padding import larger
 from netviz.errors import ImageError, LayerError, ModelError
 from netviz.geometry.field import Field
-from netviz.images import ImageLike, Photo, Values, as_shown, normalize, placement, read_image
+from netviz.images import ImageLike, Photo, Prepared, Values, as_shown, normalize, placement, read_image
 from netviz.interpolation import between, linear_weights, rescaled
 from netviz.models import Layer, ModelSpec, Preprocessing
 from netviz.questions.contrast.normalize import check_window
@@ -184,6 +185,75 @@ class Reader:
         return found
 
 
+class Shown(NamedTuple):
+    """A network, its layers at the size at which it sees an image, and that image.
+
+    Attributes
+    ----------
+    opened : Opened
+    photo : Photo
+        As it was read.
+    prepared : Prepared
+        As the network sees it.
+    multiple : int
+        To multiples of how many pixels its sides must be continued first; 0 if they need not.
+    """
+
+    opened: Opened
+    photo: Photo
+    prepared: Prepared
+    multiple: int
+
+
+def open_shown(
+    image: ImageLike,
+    model: ModelSpec,
+    layer: str = "",
+    *,
+    pad: bool = False,
+    **options: Unpack[ImageOptions],
+) -> Shown:
+    """Open a network, prepare an image for it, and list the layers as they are at that size.
+
+    A padding or pooling that adapts to the input changes the geometry: it is taken at the image's own size.
+
+    Parameters
+    ----------
+    image : str, Path, Photo, PIL image, ndarray or Tensor
+    model : str, Path, nn.Module or Model
+        As for `netviz.load`.
+    layer : str
+        A layer that will be asked for, if any: one that is not there is refused before an image is read.
+    pad : bool
+        Whether networks that take only multiples are opened for images that are to be continued to these.
+    **options
+        As for `netviz.load`; `size` as for `netviz.layers`, `fit` as for `netviz.maps`.
+
+    Raises
+    ------
+    ImageError
+        If the image cannot be read, or the network does not run on it.
+    LayerError
+        If there is no such layer, or it has no maps.
+    ModelError
+        If MODEL cannot be opened or cannot run.
+    """
+    opened = open_model(model, pad=pad, **options)
+    if layer:
+        opened.layer(layer)
+    photo = as_shown(read_image(image), opened.preprocessing.bands)
+    prepared = opened.prepare(photo)
+    seen = prepared.image.shape[0], prepared.image.shape[1]
+    multiple = opened.multiple(seen) if pad else 0
+    shape = larger(seen, multiple)
+    if opened.index.input_shape is None or opened.index.input_shape[1:] != shape:
+        try:
+            opened = replace(opened, index=layers(opened.model, size=shape))
+        except ModelError as error:
+            raise ImageError(does_not_run(opened.model, photo.name, shape, str(error))) from error
+    return Shown(opened, photo, prepared, multiple)
+
+
 def open_layer(
     image: ImageLike,
     layer: str,
@@ -211,17 +281,7 @@ def open_layer(
     ModelError
         If MODEL cannot be opened or cannot run.
     """
-    opened = open_model(model, **options)
-    opened.layer(layer)
-    photo = as_shown(read_image(image), opened.preprocessing.bands)
-    prepared = opened.prepare(photo)
-    shape = prepared.image.shape[0], prepared.image.shape[1]
-    if opened.index.input_shape is None or opened.index.input_shape[1:] != shape:
-        # A padding or pooling that adapts to the input changes the geometry: it is taken at the image's own size.
-        try:
-            opened = replace(opened, index=layers(opened.model, size=shape))
-        except ModelError as error:
-            raise ImageError(does_not_run(opened.model, photo.name, shape, str(error))) from error
+    opened, photo, prepared, _ = open_shown(image, model, layer, **options)
     found = opened.layer(layer)
     field = opened.fields[found]
     require_places(field, f"{found.name} ({found.alias}) of {opened.model.name}")

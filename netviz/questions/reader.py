@@ -1,23 +1,27 @@
 """Saved results and runs: read without torch and pickle, and believed only after a look."""
 
 import json
+import re
 import zipfile
 import zlib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from PIL import Image
 
 from netviz.errors import ResultError
 from netviz.questions import table
-from netviz.results.base import KINDS, Arrays, Result
+from netviz.results.base import BESIDE, KINDS, Arrays, Result
+from netviz.results.levels import ENDS, unpacked
 from netviz.results.runs import told_kind
 from netviz.results.validate import build
 
 R = TypeVar("R", bound=Result)
 
 _PACKED = 100
-"""How many times its size a file may hold, beyond `_SMALL` bytes: netviz itself does not compress results."""
+"""How many times its size a file may hold, beyond `_SMALL` bytes: most numbers are not deflated."""
 _SMALL = 1 << 26
 
 
@@ -88,7 +92,7 @@ def load_kind(
     if not issubclass(cls, kind):
         raise ResultError(f"{path} holds {cls.kind}, not {kind.kind}; {again}")
     try:
-        return build(cls, facts, arrays)
+        return build(cls, facts, _restored(arrays, facts, path))
     except ValueError as error:
         raise ResultError(f"{path} {wrong}: {error}; {again}") from error
 
@@ -114,6 +118,58 @@ def _arrays(path: Path) -> Arrays:
             return arrays
     except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error) as error:
         raise ValueError(str(error)) from error
+
+
+def _restored(arrays: Arrays, facts: dict[str, Any], path: Path) -> Arrays:
+    """Return the arrays that were kept as levels or as a picture beside the file, with all others.
+
+    Raises
+    ------
+    ValueError
+        If one cannot be had.
+    """
+    found = {name: array for name, array in arrays.items() if not name.endswith(ENDS)}
+    for name, ends in arrays.items():
+        of = name.removesuffix(ENDS)
+        if of == name or of not in found:
+            continue
+        try:
+            found[of] = unpacked(found[of], ends)
+        except ValueError as error:
+            raise ValueError(f"{of} {error}") from error
+    beside = facts.pop(BESIDE, {})
+    if not isinstance(beside, dict):
+        raise ValueError(f"{BESIDE} is no list of files")
+    for name, file in beside.items():
+        # A file that came from elsewhere must not show any picture that there is.
+        if not isinstance(file, str) or not _PICTURE.fullmatch(file) or name in found:
+            raise ValueError(f"{name!r:.60} lies in no picture beside it")
+        found[name] = _picture(path.parent / file, *_state(path.parent / file))
+    return found
+
+
+_PICTURE = re.compile(r"(?:\.\./){1,3}images/\w[\w.-]*\.png")
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """Return what changes when another file takes a path."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
+@lru_cache(maxsize=16)
+def _picture(path: Path, *_: int) -> np.ndarray[Any, Any]:
+    """Read a picture that many results share; whatever follows the path tells one content from another."""
+    try:
+        with Image.open(path) as opened:
+            pixels = np.array(opened.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} is missing or no picture") from error
+    pixels.flags.writeable = False
+    return pixels
 
 
 def _class(facts: Any) -> type[Result] | None:

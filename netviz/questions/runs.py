@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 
 from netviz._version import __version__
 from netviz.capture.trace import require_values
-from netviz.engines import Accumulator, Files, Job, Progress, Save, Tally, run_local
+from netviz.engines import Accumulator, Files, Job, Progress, Relevance, Save, Tally, run_local
 from netviz.engines.batches import Source
 from netviz.engines.runner import check_device
 from netviz.errors import ImageError
@@ -97,6 +97,7 @@ def make_job(
     dtype: str = "float32",
     source: Source | None = None,
     sources: Sequence[str | Path | Photo] = (),
+    relevance: Relevance | None = None,
 ) -> Job:
     """Return the job of running a network on images and feeding an accumulator.
 
@@ -114,6 +115,8 @@ def make_job(
         Where the images come from with more than their pixels; by default they are read.
     sources : sequence of str, Path or Photo, optional
         What is read, where it is not by their names.
+    relevance : Relevance, optional
+        What is looked at in place of the layers' outputs.
     """
     return Job(
         network=opened.network,
@@ -127,6 +130,7 @@ def make_job(
         batch=batch or usual_batch(opened, device),
         device=device,
         dtype=dtype,
+        relevance=relevance,
     )
 
 

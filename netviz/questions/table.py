@@ -62,6 +62,15 @@ QUESTIONS = (
         {"occlusion": "OcclusionResult draw.occlusion_figure"},
     ),
     Question(
+        f"{_Q}.attribute",
+        "attribute",
+        {"attribute": "measure", "attribute_check": "check"},
+        {
+            "attribute": "AttributeResult draw.attribute_figure",
+            "attribute-check": "CheckResult draw_check.check_figure",
+        },
+    ),
+    Question(
         f"{_Q}.votes",
         "votes",
         {"votes": "measure", "votes_set": "over"},
@@ -88,7 +97,7 @@ QUESTIONS = (
         f"{_Q}.patches",
         "patches",
         {"patches": "measure"},
-        {"patches": "PatchesResult draw.patches_figure"},
+        {"patches": "PatchesResult draw.patches_figure", "back": "BackResult"},
         {"patches": "run.open_run"},
     ),
     Question(

@@ -2,13 +2,17 @@
 
 Array fields become arrays of the file under their own names, the arrays of a field of type `Arrays` under their
 keys; everything else becomes JSON text in the array ``facts``. Results and runs show themselves in a notebook.
+
+Where much is kept of which only pictures are made, a file may hold arrays as levels (`netviz.results.levels`) and
+name a picture beside it in place of an array. Whoever reads it gets arrays as ever, and is told which are coarse.
 """
 
 import dataclasses
 import io
 import json
+import os
 import zipfile
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias, TypeVar
@@ -17,6 +21,7 @@ import numpy as np
 
 from netviz._version import __version__
 from netviz.results.files import write_bytes
+from netviz.results.levels import ENDS, packed
 
 
 class Displayed:
@@ -53,6 +58,15 @@ Arrays: TypeAlias = dict[str, np.ndarray[Any, Any]]
 
 KINDS: dict[str, type["Result"]] = {}
 
+BESIDE = "beside"
+"""The entry of a file's facts that says, by the name of an array, which picture beside the file holds it."""
+
+_PLAIN = 4096
+"""Bytes of an array up to which deflating it is not worth the time."""
+
+_LEVELS = (1, 3)
+"""Of deflating, exact and coarse files: 3 takes twice as long for a twentieth fewer bytes, but not for levels."""
+
 _ARRAYS = 12
 """How many arrays a result names where it shows itself in one line."""
 
@@ -72,6 +86,8 @@ class Result(Displayed):
 
     `netviz.results.validate.build` holds what was read from a file to that.
 
+    `bits` names the arrays that a coarse file holds as levels, and of how many bits (8 or 16).
+
     Attributes
     ----------
     origin : str
@@ -84,17 +100,22 @@ class Result(Displayed):
         The layer as it was asked for: a name, an alias, a glob or a number; empty where no one layer was.
     doubts : tuple of str
         What speaks against the answer: untrained weights, an assumed preprocessing.
+    coarse : tuple of str
+        The arrays that were read from levels: within half a level, 1/500 or 1/130,000 of what lies between the
+        smallest and the largest value; less fine where values stand out.
     """
 
     kind: ClassVar[str] = ""
     axes: ClassVar[dict[str, str]] = {}
     ranges: ClassVar[dict[str, str]] = {}
+    bits: ClassVar[dict[str, int]] = {}
 
     origin: str = dataclasses.field(default="", kw_only=True)
     input: str = dataclasses.field(default="", kw_only=True)
     image_path: str = dataclasses.field(default="", kw_only=True)
     layer_asked: str = dataclasses.field(default="", kw_only=True)
     doubts: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
+    coarse: tuple[str, ...] = dataclasses.field(default=(), kw_only=True)
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -131,26 +152,86 @@ class Result(Displayed):
         for field in dataclasses.fields(self):
             if field.name not in arrays and field.type != Arrays:
                 facts[field.name] = getattr(self, field.name)
+        if not self.coarse:
+            del facts["coarse"]
         return facts
+
+    def pictured(self: R) -> R:
+        """Return the result without what its picture does not show, where that is much."""
+        return self
 
     def summary(self) -> dict[str, Any]:
         """Return the facts with each array's shape: what ``netviz report`` prints."""
         return {**self.facts(), "arrays": {name: list(a.shape) for name, a in self.arrays().items()}}
 
-    def save(self, path: str | Path) -> Path:
+    def save(
+        self,
+        path: str | Path,
+        *,
+        coarse: bool = False,
+        fine: Mapping[str, np.ndarray[Any, Any]] | None = None,
+        pictures: Mapping[Path, np.ndarray[Any, Any]] | None = None,
+    ) -> Path:
         """Write the result as NPZ, in one step; the same result gives the same bytes.
+
+        Parameters
+        ----------
+        path : str or Path
+        coarse : bool
+            Whether the arrays that :attr:`bits` names are kept as levels, and everything is deflated. Otherwise
+            only whole numbers and those of half precision are.
+        fine : mapping of str to ndarray of shape (K,), optional
+            By the name of an array, up to which absolute value its levels are fine; see `netviz.results.levels`.
+        pictures : mapping of Path to ndarray of uint8, optional
+            PNG files in ``images/`` of a folder around it, and what they hold: an array that is one of these is not
+            written again.
 
         Raises
         ------
         OutputError
             If the file cannot be written.
         """
-        buffer = io.BytesIO()
+        facts = self.facts()
         entries = dict(self.arrays())
-        entries["facts"] = np.array(json.dumps(self.facts(), sort_keys=True, ensure_ascii=False))
-        # numpy.savez stamps the clock into the archive; entries made here carry ZIP's fixed first date.
-        with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in list(entries.items()):
+            file = next(
+                (file for file, held in (pictures or {}).items() if np.array_equal(held, array)), None
+            )
+            if file is not None:
+                facts.setdefault(BESIDE, {})[name] = os.path.relpath(file, Path(path).parent).replace(
+                    os.sep, "/"
+                )
+                del entries[name]
+        if coarse:
+            kept = {}
+            for name, bits in self._kept().items():
+                both = packed(entries[name], bits, (fine or {}).get(name)) if name in entries else None
+                if both is not None:
+                    kept[name] = both
+            facts["coarse"] = sorted({*self.coarse, *kept})
+            for name, (levels, ends) in kept.items():
+                entries |= {name: levels, f"{name}{ENDS}": ends}
+        entries["facts"] = np.array(json.dumps(facts, sort_keys=True, ensure_ascii=False))
+        buffer = io.BytesIO()
+        # numpy.savez stamps the clock into the archive; entries opened by a name carry ZIP's fixed first date.
+        with zipfile.ZipFile(buffer, "w", compresslevel=_LEVELS[coarse]) as archive:
             for name, array in entries.items():
-                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as stream:
+                deflated = array.nbytes > _PLAIN and (coarse or _sparse(array))
+                archive.compression = zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
                     np.lib.format.write_array(stream, np.ascontiguousarray(array).reshape(array.shape))
         return write_bytes(path, buffer.getvalue())
+
+    def _kept(self) -> dict[str, int]:
+        """Return by the name that arrays have in the file which may be kept as levels, and of how many bits."""
+        named: dict[str, int] = {}
+        for field in dataclasses.fields(self):
+            if field.name in self.bits:
+                names = getattr(self, field.name) if field.type == Arrays else (field.name,)
+                named |= dict.fromkeys(names, self.bits[field.name])
+        return named
+
+
+def _sparse(array: np.ndarray[Any, Any]) -> bool:
+    """Return whether an array holds whole numbers, most of whose bytes are 0, or half precision; not pixels."""
+    return array.itemsize > 1 and (array.dtype.kind in "iu" or array.dtype == np.float16)

@@ -15,6 +15,8 @@
     RUN/minimal/NAME.npz                  a MinimalResult
     RUN/hypercolumns/NAME.npz             a HypercolumnResult
     RUN/fcn/NAME-WHAT.npz                 a StreamsResult, DenseResult or CompareResult
+
+Maps, filters, fields and whatever is larger than a page may offer are kept coarse: see `netviz.results.levels`.
 """
 
 import json
@@ -46,6 +48,9 @@ Form: TypeAlias = Literal["quick", "standard", "full"]
 
 SHOWN_UNITS = 16
 """How many units of each layer are shown on every photograph, where not all are."""
+
+OFFERED = 2_000_000
+"""Bytes of arrays up to which a result is kept exactly and its file offered on a page; larger ones are coarse."""
 
 MOST_UNITS = 1 << 17
 """Units that no layer in use comes near."""

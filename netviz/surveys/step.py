@@ -6,13 +6,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
 from netviz.engines import Progress
 from netviz.errors import NetvizError, OutputError
 from netviz.images import Photo, Prepared, prepare, read_image
 from netviz.models import Layer, LayerIndex, Model, Preprocessing
 from netviz.questions.opening import layer_slugs
 from netviz.results.base import Result
-from netviz.results.survey import Form, ImageRecord
+from netviz.results.survey import OFFERED, Form, ImageRecord
 
 PAIR = 2
 """On how many photographs components, minimal images and hypercolumns are shown: the first ones."""
@@ -65,6 +69,8 @@ class Scope:
         Images given as arrays, and the files of the survey in which they are kept.
     made : dict of str to record
         What each finished step has noted, by its name.
+    peaks : dict of Layer to ndarray of float32, shape (units,)
+        Each unit's largest value on all images, where this process has searched them for patches.
     """
 
     given: Model
@@ -84,6 +90,8 @@ class Scope:
     out: Path
     arrays: Mapping[Path, Photo] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict)
+    peaks: dict[Layer, NDArray[np.float32]] = field(default_factory=dict)
+    _pixels: dict[Path, NDArray[np.uint8]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def full(self) -> bool:
@@ -100,6 +108,17 @@ class Scope:
         """What the first step has noted of the photographs; nothing before."""
         found: tuple[ImageRecord, ...] = self.made.get("images", ())
         return found
+
+    @property
+    def pictures(self) -> dict[Path, NDArray[np.uint8]]:
+        """The photographs as the network sees them, by the file that holds each; of those whose file is there."""
+        if not self._pixels:
+            for image in self.images:
+                if not image.file.is_file():
+                    continue
+                with Image.open(image.file) as opened:
+                    self._pixels[image.file] = np.array(opened.convert("RGB"))
+        return self._pixels
 
     @property
     def units(self) -> dict[Layer, tuple[int, ...]]:
@@ -158,12 +177,15 @@ class Step:
 
 
 def made(
-    make: Callable[[], Result], file: Path, *, beyond: tuple[type[NetvizError], ...] = ()
+    scope: Scope, make: Callable[[], Result], file: Path, *, beyond: tuple[type[NetvizError], ...] = ()
 ) -> tuple[Path | None, str]:
     """Make a result and save it, unless its file is there: an earlier run of the survey wrote it in one step.
 
+    A result that is too large for a page to offer it is kept coarse.
+
     Parameters
     ----------
+    scope : Scope
     make : callable
         Makes the result.
     file : Path
@@ -185,7 +207,10 @@ def made(
     """
     try:
         if not file.is_file():
-            make().save(file)
+            result = make()
+            size = sum(array.nbytes for array in result.arrays().values())
+            coarse = size > OFFERED
+            (result.pictured() if coarse else result).save(file, coarse=coarse, pictures=scope.pictures)
     except NetvizError as error:
         if isinstance(error, (OutputError, *beyond)):
             raise

@@ -171,10 +171,17 @@ def test_layers_are_captured_on_the_way(awkward_pair):
     twin.relus[1].register_forward_hook(lambda module, args, output: kept.update(relu=output))
     with backward_rule(twin, "deconvnet"):
         (expected,) = torch.autograd.grad(twin(image)[:, 3].sum(), kept["relu"])
-    with backward_rule(network, "deconvnet"), capture(network, [relu], grad=True) as run:
-        (gradient,) = torch.autograd.grad(run(image)[:, 3].sum(), run[relu])
+    with capture(network, [relu], grad=True, rule="deconvnet") as run:
+        (gradient,) = torch.autograd.grad(run(image.requires_grad_())[:, 3].sum(), run[relu])
     assert torch.equal(run[relu], kept["relu"])
     torch.testing.assert_close(gradient, expected)
+    assert run.met.rectifiers == {"relu": 5}
+    third = layers.resolve("relu_3")
+    assert third.function == "relu"
+    with capture(network, [third], grad=True, rule="guided") as run, torch.no_grad():
+        output = run(image)
+    assert torch.equal(output, network(image))
+    assert run[third].shape == (2, 6, 3, 3)
 
 
 def test_without_gradients_nothing_is_replaced():

@@ -135,3 +135,32 @@ def test_a_run_is_drawn_and_told_without_torch(tmp_path):
     for args in (["draw", "run", "-l", "conv1", "-o", "a.png"], ["report", "run", "--json"]):
         subprocess.run([sys.executable, "-c", code, *args], cwd=tmp_path, check=True, capture_output=True)
     assert (tmp_path / "a.png").exists()
+
+
+def test_what_made_units_answer_is_measured_and_drawn(netviz, photo, tmp_path):
+    network = (
+        "squeezenet1_1",
+        "--weights",
+        "none",
+        "--size",
+        "64",
+        "-i",
+        photo,
+        "-l",
+        "conv1",
+        "--workers",
+        0,
+    )
+    done = netviz("patches", *network, "--deconv", "--deconv-units", "0:2", "-o", tmp_path / "run")
+    assert done.status == 0
+    assert "--layer conv1 --with deconv -o patches.png" in done.err
+    for rule in ("deconv", "guided"):
+        assert netviz("draw", tmp_path / "run", "--with", rule, "-o", tmp_path / f"{rule}.png").status == 0
+    assert (tmp_path / "deconv.png").read_bytes() != (tmp_path / "guided.png").read_bytes()
+    done = netviz("draw", tmp_path / "run", "--with", "deconv", "--units", "5", "-o", tmp_path / "a.png")
+    assert (done.status, done.err.count("\n")) == (1, 1)
+    assert "what made unit 5 answer was not measured" in done.err
+    for wrong in (("--deconv-units", "3"), ("--class", "3"), ("--by", "relevance", "--dtype", "bfloat16")):
+        assert netviz("patches", *network, *wrong, "-o", tmp_path / "other").status == 2
+    done = netviz("patches", *network, "--by", "relevance", "--class", "7", "-o", tmp_path / "relevant")
+    assert done.status == 0

@@ -22,9 +22,11 @@ from netviz.results.choose import several
 
 WRONG: dict[str, Any] = {
     "class_": "no such thing",
+    "deconv_units": 999,
     "images": "nosuch.png",
     "layer": "nosuch",
     "layers": "nosuch",
+    "method": "nosuch",
     "nonlinearity": "nosuch",
     "only": "nosuch",
     "pool": "nosuch",

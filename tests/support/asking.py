@@ -73,6 +73,8 @@ def labelled_images(folder: Path) -> Path:
 
 
 MORE = {
+    "attribute_check": {"layer": "conv2"},
+    "attribute": {"method": "gradcam,guided,deconvnet,integrated", "unit": None, "steps": 3},
     "dense": {"short_side": 232},
     "dense_compare": {"short_side": 232, "regions": 2},
     "fcn.FCN": {"strides": 2},

@@ -39,6 +39,9 @@ def small_results(folder: Path) -> dict[str, Path]:
         "field_known": netviz.field(made, layer="conv2"),
         "measured": measured(),
         "occlusion": netviz.occlusion(photo, model=classifier, patch=10, stride=8),
+        "attribute": netviz.attribute(photo, model=classifier, method="gradcam,gradient,guided"),
+        "attribute-check": netviz.attribute_check(photo, model=classifier, method="gradcam,gradient"),
+        "attribute_unit": netviz.attribute(photo, model=made, layer="conv1", unit=1, method="deconvnet"),
         "votes": netviz.votes(photo, layer="relu2", model=classifier, top=2),
         "contrast": netviz.contrast(photo, layer="conv1", model=made),
         "contrast_batch": netviz.contrast(photo, layer="conv1", model=made, method="batch"),
@@ -63,10 +66,11 @@ def small_results(folder: Path) -> dict[str, Path]:
     files = {name: result.save(folder / f"{name}.npz") for name, result in found.items()}
     # These two are drawn from the folder of their run.
     voted = netviz.votes_set(classifier, folder / "v", images=some, layer="relu1", workers=0, device="cpu")
-    kept = netviz.patches(made, folder / "p", images=some, layer=["relu2"], top=2)
+    kept = netviz.patches(made, folder / "p", images=some, layer=["relu2"], top=2, deconv=True)
     seen = netviz.dissect(made, folder / "d", data=scenes, layer="relu1", top=1)
     for name, run in (("patches", kept), ("dissection", seen), ("votes_set", voted)):
         (files[name],) = (run / "layers").glob("*.npz")
+    (files["back"],) = (kept / "back").glob("*.npz")
     return files
 
 

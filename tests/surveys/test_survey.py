@@ -23,6 +23,14 @@ from support.scenes import make_scenes
 from support.scenes import model as labelled_model
 
 
+def near(kept, exact):
+    """Return whether an array is what levels leave: half of one of 190 between its ends, 1/60 where it stands out."""
+    rows, read = (one.reshape(len(one), -1).astype(np.float64) for one in (exact, kept))
+    low, high = np.minimum(rows.min(axis=1), 0), np.maximum(rows.max(axis=1), 0)
+    away = np.abs(rows - read) / (high - low)[:, None]
+    return away.max() < 1 / 60 and np.quantile(away, 0.95) < 1 / 370
+
+
 def test_run_folder_holds_what_maps_and_filters_give(tmp_path):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 20, 3, stride=2), nn.ReLU(), nn.Conv2d(20, 4, 3))
@@ -40,9 +48,11 @@ def test_run_folder_holds_what_maps_and_filters_give(tmp_path):
         stem = image["file"].removeprefix("images/").removesuffix(".png")
         stored = load_result(run / "maps" / "0" / f"{stem}.npz")
         assert list(stored.units) == sorted(strongest.tolist())
-        assert np.array_equal(stored.maps, maps[np.sort(strongest)])
+        assert stored.coarse == ("maps",)
+        assert near(stored.maps, maps[np.sort(strongest)])
+        assert np.array_equal(stored.image, netviz.maps(image["source"], layer="0", model=network).image)
     weight = load_result(run / "filters" / "2.npz").weight
-    assert np.array_equal(weight, network[2].weight.detach().numpy())
+    assert near(weight, network[2].weight.detach().numpy())
 
 
 def plain(network, **preprocessing):

@@ -78,6 +78,8 @@ class StreamsResult(Result):
         "image": "height width 3",
         "truth": "height width",
     }
+    # Of 16 bits, as the largest class of a pixel is looked for.
+    bits: ClassVar[dict[str, int]] = {"streams": 16}
     ranges: ClassVar[dict[str, str]] = {
         "streams": "any",
         "truth": "-1:classes",

@@ -66,6 +66,14 @@ class ContrastResult(Result):
         "image": "* * 3",
         "units": "*",
     }
+    bits: ClassVar[dict[str, int]] = {
+        "before": 8,
+        "after": 8,
+        "local_mean_before": 16,
+        "local_std_before": 16,
+        "local_mean_after": 16,
+        "local_std_after": 16,
+    }
     ranges: ClassVar[dict[str, str]] = {
         "before": "any",
         "after": "any",

@@ -96,6 +96,7 @@ class FieldResult(Result):
         "empirical": "empirical_units * *",
         "empirical_sizes": "empirical_units?",
     }
+    bits: ClassVar[dict[str, int]] = {"effective": 16}
     ranges: ClassVar[dict[str, str]] = {
         "theoretical": "… or NaN",
         "chart_sizes": "0… or NaN",

@@ -44,6 +44,7 @@ class FiltersResult(Result):
         "weight": "* * * *",
         "units": "*",
     }
+    bits: ClassVar[dict[str, int]] = {"weight": 8}
     ranges: ClassVar[dict[str, str]] = {
         "weight": "any",
         "units": "0…",

@@ -53,6 +53,7 @@ class MapsResult(Result):
         "index": "stored",
         "units": "*",
     }
+    bits: ClassVar[dict[str, int]] = {"maps": 8}
     ranges: ClassVar[dict[str, str]] = {
         "maps": "any",
         "index": "0:channels",

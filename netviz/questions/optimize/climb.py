@@ -140,7 +140,9 @@ def climb(
     leaves = basis.leaves.requires_grad_(True)
     adam = torch.optim.Adam([leaves], lr=RATE[way.basis])
     led = torch.zeros(len(wishes), dtype=torch.bool, device=device)
-    redirected = _REDIRECTED
+    # The functions of TorchScript cannot be made to follow a rule.
+    scripted = any(isinstance(one, torch.jit.ScriptModule) for one in network.modules())
+    redirected = 0 if scripted else _REDIRECTED
     for step in range(way.steps):
         rule = "redirected" if step < redirected else "gradient"
         with backward_rule(network, rule), torch.enable_grad():
@@ -150,7 +152,7 @@ def climb(
             (gradient,) = torch.autograd.grad(worth.sum(), leaves)
         leads = gradient.flatten(1).any(1)
         led |= leads
-        if rule == "gradient" and not bool(leads.all()):
+        if rule == "gradient" and not scripted and not bool(leads.all()):
             redirected = step + 1 + _REDIRECTED
         leaves.grad = -gradient
         adam.step()

@@ -11,7 +11,7 @@ from netviz.errors import OutputError
 from netviz.paper import page, style, words
 from netviz.paper.layout import MARGIN, Box, Canvas, Head, layer_name
 from netviz.paper.words import TIMES
-from netviz.questions.patches.result import PatchesResult
+from netviz.questions.patches.result import BackResult, PatchesResult
 from netviz.questions.patches.tiles import (
     LEVEL,
     SHARE,
@@ -24,8 +24,6 @@ from netviz.questions.patches.tiles import (
 )
 from netviz.results.choose import choose_units
 
-DEFAULT: Final = 16
-"""How many units are drawn if none is asked for."""
 _SIDES: Final = (160, 128, 112, 96, 80, 64, 56, 48, 40)
 _NARROWEST: Final = 48
 _NAMED: Final = 112
@@ -50,10 +48,16 @@ class _Grid:
     abreast: int
     named: bool
     steps: int
+    twice: bool = False
 
     @property
     def cell(self) -> int:
-        return self.side + _LINE * (2 if self.named else 1)
+        return self.shown + _LINE * (2 if self.named else 1)
+
+    @property
+    def shown(self) -> int:
+        """Pixels of a patch, and of what stands below it."""
+        return 2 * self.side + _GAP if self.twice else self.side
 
     @property
     def height(self) -> int:
@@ -78,6 +82,7 @@ def patches_figure(
     images: Images | None = None,
     *,
     units: int | str | Iterable[int] | None = None,
+    back: tuple[BackResult, str] | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Figure:
     """Draw a row for each unit: its patches, their mean, and how often which values occur.
@@ -88,7 +93,9 @@ def patches_figure(
     images : callable
         Gives the pixels of an image by its number, such as `RunImages`.
     units : int, str or iterable of int, optional
-        Which units, in this order; by default the first 16 that are not dead.
+        Which units, in this order; by default the first 16 that are not dead, or those that `back` has.
+    back : (BackResult, str), optional
+        What in the patches made units answer, and by which rule: drawn below each.
     tell : callable, optional
         Called with a line that counts the images that could not be read.
 
@@ -110,17 +117,22 @@ def patches_figure(
         )
     chosen = choose_units(units, result.channels, result.layer)
     if chosen is None:
-        dead = set(result.dead)
-        chosen = [unit for unit in range(result.channels) if unit not in dead][:DEFAULT]
-        chosen = chosen or list(range(result.channels))[:DEFAULT]
-    grid = _arrange(len(chosen), result.image.shape[1], result.histogram.shape[1])
+        chosen = result.usual_units() if back is None else back[0].drawn_units.tolist()
+    elif back is not None:
+        lost = sorted(set(chosen) - set(back[0].drawn_units.tolist()))
+        if lost:
+            raise OutputError(
+                f"what made unit {lost[0]} answer was not measured; run netviz patches --deconv again with "
+                f"--deconv-units {','.join(map(str, sorted(chosen)))}"
+            )
+    grid = _arrange(len(chosen), result.image.shape[1], result.histogram.shape[1], back is not None)
     tiles = cut_tiles(result, images, chosen, grid.side)
     tell_unread(tiles.reasons, tiles.read, tell)
     with style.style():
-        return _draw(result, tiles, grid, asked=units is not None)
+        return _draw(result, tiles, grid, units is not None, back)
 
 
-def _arrange(count: int, top: int, steps: int) -> _Grid:
+def _arrange(count: int, top: int, steps: int, twice: bool) -> _Grid:
     """Choose the largest tiles with which all units fit on the paper."""
     most = 0
     held = (page.widest() - 2 * MARGIN - _FACTS - 2 * _BETWEEN - 3 * steps) // (_NARROWEST + _GAP) - 1
@@ -130,45 +142,48 @@ def _arrange(count: int, top: int, steps: int) -> _Grid:
     for side in _SIDES:
         if side > largest:
             continue
-        grid = _Grid(side, 1, count, lines, abreast, side >= _NAMED, steps)
+        grid = _Grid(side, 1, count, lines, abreast, side >= _NAMED, steps, twice)
         across = (page.widest() - 2 * MARGIN + _APART) // (grid.width + _APART)
         down = (page.highest() - _ROOM) // grid.height
         most = max(most, across * down)
         if count <= across * down:
             columns = -(-count // down)
             rows = -(-count // columns)
-            return _Grid(side, -(-count // rows), rows, lines, abreast, grid.named, steps)
+            return _Grid(side, -(-count // rows), rows, lines, abreast, grid.named, steps, twice)
     raise OutputError(
         f"one picture holds at most {most} units of this layer ({top} patches each), not {count}; choose some with "
         f"--units, such as 0:{most}"
     )
 
 
-def _draw(result: PatchesResult, tiles: Tiles, grid: _Grid, asked: bool) -> Figure:
+def _draw(
+    result: PatchesResult, tiles: Tiles, grid: _Grid, asked: bool, back: tuple[BackResult, str] | None
+) -> Figure:
     paper = 2 * MARGIN + grid.columns * (grid.width + _APART) - _APART
     paper = max(paper, page.least(640))
-    head = _head(result, tiles, asked, paper)
+    head = _head(result, tiles, asked, back, paper)
     canvas = Canvas(paper, head.height + _HEADINGS + grid.rows * grid.height + MARGIN - 8)
     head.draw(canvas)
     frames: list[Box] = []
     for column in range(grid.columns):
         left = MARGIN + column * (grid.width + _APART)
-        _headings(canvas, grid, left, head.height + 11)
+        _headings(canvas, grid, left, head.height + 11, result.by)
         for row in range(grid.rows):
             number = column * grid.rows + row
             if number < len(tiles.units):
                 top = head.height + _HEADINGS + row * grid.height
-                frames += _unit(canvas, result, tiles, grid, number, left, top)
+                frames += _unit(canvas, result, tiles, grid, number, left, top, back)
     canvas.frames(frames)
     return canvas.figure
 
 
-def _headings(canvas: Canvas, grid: _Grid, left: int, y: int) -> None:
+def _headings(canvas: Canvas, grid: _Grid, left: int, y: int, by: str) -> None:
+    which = ("most relevant", "its relevance") if by == "relevance" else ("strongest", "the unit's value")
     mean = _FACTS + grid.abreast * (grid.side + _GAP) - _GAP + _BETWEEN
     patches = mean - _BETWEEN - _FACTS
     for x, room, text in (
         (0, _FACTS - 4, "unit"),
-        (_FACTS, patches, "strongest patches, best first; below: the unit's value there"),
+        (_FACTS, patches, f"{which[0]} patches, best first; below: {which[1]} there"),
         (mean, grid.side + _BETWEEN - 2, "mean"),
         (mean + grid.side + _BETWEEN, grid.bars + 10, "values"),
     ):
@@ -176,7 +191,14 @@ def _headings(canvas: Canvas, grid: _Grid, left: int, y: int) -> None:
 
 
 def _unit(
-    canvas: Canvas, result: PatchesResult, tiles: Tiles, grid: _Grid, number: int, left: int, top: int
+    canvas: Canvas,
+    result: PatchesResult,
+    tiles: Tiles,
+    grid: _Grid,
+    number: int,
+    left: int,
+    top: int,
+    back: tuple[BackResult, str] | None,
 ) -> list[Box]:
     """Draw one unit; return the boxes to be framed."""
     unit = tiles.units[number]
@@ -189,11 +211,13 @@ def _unit(
         line, at = divmod(place, grid.abreast)
         x, y = left + _FACTS + at * (side + _GAP), top + line * (grid.cell + _GAP)
         frames.append(draw_tile(canvas, tiles, number, place, (x, y), 0, side))
+        if back is not None:
+            frames += _draw_back(canvas, tiles, back, number, place, (x, y + side + _GAP))
         score = words.number(float(result.score[unit, place]))
-        canvas.text(x, y + side + 10, score, style.SMALL, style.MUTED)
+        canvas.text(x, y + grid.shown + 10, score, style.SMALL, style.MUTED)
         if grid.named:
             name = tiles.names[number][place]
-            canvas.text(x, y + side + 10 + _LINE, name, style.SMALL, style.FAINT, room=side)
+            canvas.text(x, y + grid.shown + 10 + _LINE, name, style.SMALL, style.FAINT, room=side)
     if not tiles.filled[number].any():
         what = "dead: 0 at every position" if unit in result.dead else "no patch"
         canvas.text(left + _FACTS, top + side / 2, what, style.LABEL, style.MUTED)
@@ -208,6 +232,25 @@ def _unit(
     canvas.text(x, y, low, style.SMALL, style.MUTED)
     canvas.text(x + grid.bars, y, high, style.SMALL, style.MUTED, ha="right")
     return frames
+
+
+def _draw_back(
+    canvas: Canvas,
+    tiles: Tiles,
+    back: tuple[BackResult, str],
+    number: int,
+    place: int,
+    corner: tuple[float, float],
+) -> list[Box]:
+    """Draw what in a patch made the unit answer, as large as what the patch shows of its image; return its box."""
+    result, rule = back
+    pixels = result.of(rule, tiles.units[number], place)
+    if pixels is None:
+        return []
+    top, left, bottom, right = tiles.inner[number, place].tolist()
+    box = (corner[0] + left, corner[1] + top, right - left, bottom - top)
+    canvas.image(pixels, box)
+    return [box]
 
 
 def draw_tile(
@@ -258,12 +301,14 @@ def _facts(canvas: Canvas, result: PatchesResult, unit: int, left: int, top: int
         )
 
 
-def _head(result: PatchesResult, tiles: Tiles, asked: bool, paper: int) -> Head:
+def _head(
+    result: PatchesResult, tiles: Tiles, asked: bool, back: tuple[BackResult, str] | None, paper: int
+) -> Head:
     top = result.image.shape[1]
     title = [
         result.network,
         layer_name(result.layer, result.alias, result.layer_kind, asked=result.layer_asked),
-        "the strongest patch" if top == 1 else f"the {top} strongest patches",
+        _which(result, top),
     ]
     each = f", at most {result.per_image} from an image" if result.per_image < top else ""
     if result.apart:
@@ -277,7 +322,12 @@ def _head(result: PatchesResult, tiles: Tiles, asked: bool, paper: int) -> Head:
         dead = f"{words.counted(len(result.dead), 'dead unit')} (0 everywhere)"
         always = f", {len(result.always_on) or 'none'} always on (never 0)" if result.rectified else ""
         caption.append(dead + always)
-    notes: list[str] = []
+    if result.by == "relevance":
+        caption.append(
+            f"all values are relevance: the unit's value times the gradient of the score of {result.by_class} with "
+            "respect to it"
+        )
+    notes: list[str] = [] if back is None else _said_back(*back)
     if tiles.outlined:
         level = words.number(LEVEL)
         note = f"bright, outlined: the unit's map is above its {level} quantile"
@@ -298,6 +348,28 @@ def _head(result: PatchesResult, tiles: Tiles, asked: bool, paper: int) -> Head:
         f"on a logarithmic scale; line: {words.number(LEVEL)} quantile"
     )
     return Head.of(title, [*caption, *notes], paper, warnings=result.doubts)
+
+
+def _which(result: PatchesResult, top: int) -> str:
+    """Say which patches these are, for a title."""
+    if result.by == "relevance":
+        first = "the patch" if top == 1 else f"the {top} patches"
+        return f"{first} most relevant to {result.by_class}"
+    return "the strongest patch" if top == 1 else f"the {top} strongest patches"
+
+
+def _said_back(back: BackResult, rule: str) -> list[str]:
+    """Say what stands below the patches."""
+    how = {"deconvnet": "a deconvnet", "guided": "guided backpropagation"}[rule]
+    acts = ", ".join(f"{count} {name}" for name, count in back.rectifiers.items())
+    left = ", ".join(f"{count} {name}" for name, count in back.others.items())
+    acts = f" on {acts}" if acts else " (no rectifier runs before this layer, so by the plain gradient)"
+    return [
+        f"below each patch: what in it made the unit answer, by {how}{acts}"
+        + (f" ({left} keep their derivative)" if left else ""),
+        "mid-grey is 0, brighter raises the unit, each by its own largest value; such pictures look much the same "
+        "when weights are random (Adebayo et al., 2018)",
+    ]
 
 
 def _inside(result: PatchesResult, tiles: Tiles) -> list[str]:

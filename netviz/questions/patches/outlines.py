@@ -1,6 +1,7 @@
 """Where a unit's map is high in a tile: the rest darkened, the border a line. Machine code, where Numba is there."""
 
 import itertools
+import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any, Final, NamedTuple
@@ -19,6 +20,9 @@ _FLAT: Final = 1e-9
 
 MANY: Final = 5000
 """Tiles that NumPy outlines: importing Numba takes as long as it spares on so many."""
+
+SOON: Final = 300
+"""Likewise where something else has imported Numba: only what was compiled has to be read."""
 
 Floats = NDArray[np.float64]
 
@@ -73,7 +77,7 @@ def outline(tile: Pixels, inner: tuple[int, int, int, int], above: Floats, known
     above : ndarray of float64, shape (side, side)
     known : ndarray of bool, shape (side, side)
     """
-    made = machine_code() if next(_outlined) >= MANY else None
+    made = machine_code() if next(_outlined) >= (SOON if "numba" in sys.modules else MANY) else None
     (made or shade)(tile, inner, above, known, np.array(style.rgb(style.OUTLINE), dtype=np.float32))
 
 

@@ -5,12 +5,14 @@ A file may come from anywhere: whether its arrays fit together is looked at when
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from netviz.results.base import Result
+
+_USUAL: Final = 16
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class PatchesResult(Result):
     size : ndarray of int32, shape (units, top, 2)
         Height and width of the original.
     maps : ndarray of float16, shape (units, top, rows, columns)
-        The unit's map around the position, as shares of the score.
+        The unit's map around the position, as shares of the score, in 256ths.
     maps_box : ndarray of int64, shape (units, top, 4)
         Where the first cell of `maps` begins and its last ends, in pixels of the original: top, left, bottom, right.
     mean, max, nonzero : ndarray of float32, shape (units,)
@@ -81,6 +83,11 @@ class PatchesResult(Result):
     outside : float or None
         Share of all `shown` patches whose field does not lie inside the image; None where no field is known, or it
         is the whole image.
+    by : str
+        What is ordered, and what all values are of: ``"activation"``, what the layer gives, or ``"relevance"``, that
+        times the gradient of a class's score with respect to it.
+    by_class : str
+        Of which class; empty for activation.
     """
 
     kind: ClassVar[str] = "patches"
@@ -128,6 +135,7 @@ class PatchesResult(Result):
         "always_on": "0:channels",
         "per_image": "0…",
         "outside": "0…1",
+        "by": "activation | relevance",
     }
 
     score: NDArray[np.float32]
@@ -170,6 +178,8 @@ class PatchesResult(Result):
     apart: bool = False
     inside: bool | None = False
     outside: float | None = None
+    by: str = "activation"
+    by_class: str = ""
 
     @property
     def shown(self) -> NDArray[np.bool_]:
@@ -177,6 +187,12 @@ class PatchesResult(Result):
         filled: NDArray[np.bool_] = self.image >= 0
         filled[list(self.dead)] = False
         return filled & (self.score != 0) if self.rectified else filled
+
+    def usual_units(self) -> list[int]:
+        """Return which units are shown if no one says: the first 16 that are not dead."""
+        dead = set(self.dead)
+        living = [unit for unit in range(self.channels) if unit not in dead][:_USUAL]
+        return living or list(range(self.channels))[:_USUAL]
 
     def beyond(self, units: Sequence[int] | None = None) -> tuple[int, int] | None:
         """Return of how many shown patches the field does not lie inside the image, and how many there are.
@@ -211,3 +227,70 @@ class PatchesResult(Result):
         if not (ends[:, :2] <= ends[:, 2:]).all():
             return "maps_box ends before it begins"
         return ""
+
+
+RULES: Final = ("deconvnet", "guided")
+"""How gradients were followed back from units to their patches."""
+
+
+@dataclass(frozen=True)
+class BackResult(Result):
+    """What in each of some units' patches made the unit answer: its gradient there, followed back by a rule.
+
+    Attributes
+    ----------
+    tiles : ndarray of uint8, shape (rules, units, top, side, side, 3)
+        Over the patch's box, whatever its aspect: 128 is 0, brighter raises the unit; each tile by its own largest
+        absolute value. Three bands are red, green and blue; others are summed up to greys.
+    ends : ndarray of float32, shape (rules, units, top)
+        That value, per unit of the network's own input; 0 where no gradient reaches the image, or there is no patch.
+    drawn_units : ndarray of int64, shape (units,)
+        Which units of the layer.
+    score : ndarray of float32, shape (units, top)
+        Their values in the run's patches: what tells that these are the patches meant.
+    rules : tuple of str
+        Of `RULES`.
+    network, layer : str
+        What they are called.
+    rectifiers, others : dict of str to int
+        Calls of functions that followed the rule before the layer, and of other non-linearities, which keep their own
+        derivative.
+    """
+
+    kind: ClassVar[str] = "back"
+    axes: ClassVar[dict[str, str]] = {
+        "tiles": "rules units top side side 3",
+        "ends": "rules units top",
+        "drawn_units": "units",
+        "score": "units top",
+    }
+    ranges: ClassVar[dict[str, str]] = {
+        "ends": "any",
+        "drawn_units": "0…",
+        "score": "any",
+        "rectifiers": "0…",
+        "others": "0…",
+    }
+
+    tiles: NDArray[np.uint8]
+    ends: NDArray[np.float32]
+    drawn_units: NDArray[np.int64]
+    score: NDArray[np.float32]
+    rules: tuple[str, ...]
+    network: str
+    layer: str
+    rectifiers: dict[str, int]
+    others: dict[str, int]
+
+    def fault(self) -> str:
+        """Return which rule is unknown."""
+        odd = [one for one in self.rules if one not in RULES]
+        return f"rules holds {odd[0]!r:.60}, none of {', '.join(RULES)}" if odd else ""
+
+    def of(self, rule: str, unit: int, place: int) -> NDArray[np.uint8] | None:
+        """Return the tile, (side, side, 3), of a unit's patch; None if it was not measured."""
+        rows = np.flatnonzero(self.drawn_units == unit)
+        if not len(rows) or rule not in self.rules or place >= self.score.shape[1]:
+            return None
+        found: NDArray[np.uint8] = self.tiles[self.rules.index(rule), rows[0], place]
+        return found

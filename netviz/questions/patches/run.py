@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from netviz.errors import ResultError
-from netviz.questions.patches.result import PatchesResult
+from netviz.questions.patches.result import BackResult, PatchesResult
 from netviz.questions.reader import load_kind
 from netviz.results.ledger import RUN
 from netviz.results.runs import Run, RunLayer, read_run
@@ -84,6 +84,38 @@ def read_patches(path: str | Path) -> PatchesResult:
         If it does not.
     """
     return load_kind(path, PatchesResult, again="run netviz patches again")
+
+
+BACK = "back"
+"""The folder of a run in which lies what in patches made units answer."""
+
+
+def read_back(folder: str | Path, result: PatchesResult) -> BackResult | None:
+    """Read what in the patches of a layer made its units answer; None if the run has not measured it.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The run's.
+    result : PatchesResult
+        The layer's.
+
+    Raises
+    ------
+    ResultError
+        If the file is damaged, or belongs to other patches.
+    """
+    run = open_run(folder)
+    file = next((one.file for one in run.layers if one.name == result.layer), "")
+    path = Path(folder) / BACK / Path(file).name
+    if not file or not path.is_file():
+        return None
+    found = load_kind(path, BackResult, again="run netviz patches --deconv again")
+    units, top = found.drawn_units, found.score.shape[1]
+    fits = found.layer == result.layer and units.max() < result.channels and top == result.score.shape[1]
+    if not fits or not np.array_equal(found.score, result.score[units]):
+        raise ResultError(f"{path} belongs to other patches; run netviz patches --deconv again")
+    return found
 
 
 def bands_shown(folder: str | Path) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from netviz.paper import style
 from netviz.paper.scales import Pixels
 from netviz.paper.tiles import TileSheet, lay_out
 from netviz.questions.patches.result import PatchesResult
-from netviz.questions.patches.tiles import Images, cut_tiles
+from netviz.questions.patches.tiles import Cuts, Images, cut_tiles
 from netviz.results.choose import choose_units
 
 
@@ -51,6 +51,7 @@ def patch_sheet(
     size: int = 96,
     gap: int = 3,
     columns: int | None = None,
+    cuts: Cuts | None = None,
 ) -> PatchSheet:
     """Draw the patches of a layer's units as a sheet of tiles.
 
@@ -67,6 +68,8 @@ def patch_sheet(
         Pixels between tiles.
     columns : int, optional
         Tiles in a row; by default a row for each unit. 3 makes a square of a single unit's nine.
+    cuts : dict, optional
+        As for `netviz.questions.patches.tiles.cut_tiles`.
 
     Returns
     -------
@@ -78,7 +81,7 @@ def patch_sheet(
         If a unit does not exist.
     """
     chosen = choose_units(units, result.channels, result.layer) or list(range(result.channels))
-    tiles = cut_tiles(result, images, chosen, size, mean=False)
+    tiles = cut_tiles(result, images, chosen, size, mean=False, cuts=cuts)
     top = result.image.shape[1]
     flat = tiles.pixels.reshape(-1, size, size, 3)
     missing = np.flatnonzero(tiles.missing)

@@ -114,23 +114,31 @@ class Frame:
             inner=(inner_top, inner_left, inner_bottom, inner_right),
         )
 
-    def draw(self, image: Pixels, tile: Pixels) -> None:
-        """Draw into a tile of paper, shape (side, side, 3)."""
+    def draw(self, image: Pixels, tile: Pixels, cuts: "Cuts | None" = None, number: int = 0) -> None:
+        """Draw into a tile of paper, shape (side, side, 3); `cuts` keeps what many tiles show of image `number`."""
         if self.beyond:
             top, left, bottom, right = self.drawn
             tile[top:bottom, left:right] = hatching(self.side)[top:bottom, left:right]
+        top, left, bottom, right = self.inner
+        key = (number, *self.box, bottom - top, right - left)
+        scaled = None if cuts is None or self.zoom >= _WHOLE else cuts.get(key)
+        if scaled is None:
+            scaled = self._scaled(image, (right - left, bottom - top))
+            if cuts is not None and len(cuts) < MOST_CUTS and self.zoom < _WHOLE:
+                cuts[key] = scaled
+        tile[top:bottom, left:right] = scaled
+
+    def _scaled(self, image: Pixels, size: tuple[int, int]) -> Pixels:
+        """Return what the tile shows of an image, in its own width and height."""
         first, begin, last, end = self.box
         cut = image[first:last, begin:end]
-        top, left, bottom, right = self.inner
-        size = (right - left, bottom - top)
         if self.zoom >= _WHOLE:
             rows = np.arange(size[1]) * cut.shape[0] // size[1]
             columns = np.arange(size[0]) * cut.shape[1] // size[0]
-            scaled = cut[rows][:, columns]
-        else:
-            # Pillow widens the filter when it reduces: every pixel of the original counts.
-            scaled = np.asarray(Image.fromarray(cut).resize(size, Image.Resampling.BICUBIC))
-        tile[top:bottom, left:right] = scaled
+            enlarged: Pixels = cut[rows][:, columns]
+            return enlarged
+        # Pillow widens the filter when it reduces: every pixel of the original counts.
+        return np.asarray(Image.fromarray(cut).resize(size, Image.Resampling.BICUBIC))
 
     def map_values(
         self, result: PatchesResult, unit: int, place: int
@@ -142,8 +150,10 @@ class Frame:
         cells = result.maps[unit, place]
         ends = result.maps_box[unit, place].tolist()
         rows, columns = (
-            Reading.of(
-                self.origin[axis] + (np.arange(self.side) + 0.5) / self.zoom,
+            _reading(
+                self.origin[axis],
+                self.zoom,
+                self.side,
                 float(ends[axis]),
                 float(ends[axis + 2]),
                 cells.shape[axis],
@@ -151,6 +161,19 @@ class Frame:
             for axis in range(2)
         )
         return read_cells(cells, rows, columns), rows.known[:, None] & columns.known
+
+
+@lru_cache(maxsize=1024)
+def _reading(origin: float, zoom: float, side: int, first: float, last: float, cells: int) -> Reading:
+    """Return how a tile reads a map along an axis: of units that see the same part of an image it is the same."""
+    return Reading.of(origin + (np.arange(side) + 0.5) / zoom, first, last, cells)
+
+
+Cuts = dict[tuple[int, ...], Pixels]
+"""What tiles show of images, by image, box and size: deep units, of all layers, see the same large parts."""
+
+MOST_CUTS: Final = 4096
+"""Most of them that are kept: 64 MB, of tiles of 72 pixels."""
 
 
 @lru_cache(maxsize=8)
@@ -224,6 +247,8 @@ class Tiles:
         Whether there is a patch that excites the unit.
     drawn : ndarray of int64, shape (units, top, 4)
         Top, left, bottom, right of what is not paper, in the tile.
+    inner : ndarray of int64, shape (units, top, 4)
+        The same of what is of the image.
     names : tuple of tuple of str
         What the image of each patch is called, by unit and place.
     reasons : tuple of str
@@ -242,6 +267,7 @@ class Tiles:
     missing: NDArray[np.bool_]
     filled: NDArray[np.bool_]
     drawn: NDArray[np.int64]
+    inner: NDArray[np.int64]
     names: tuple[tuple[str, ...], ...]
     reasons: tuple[str, ...]
     read: int
@@ -264,6 +290,7 @@ def cut_tiles(
     top: int | None = None,
     mean: bool = True,
     thresholds: NDArray[np.float64] | None = None,
+    cuts: Cuts | None = None,
 ) -> Tiles:
     """Cut the patches of some units out of their images; each image is asked for once, and none is kept.
 
@@ -283,6 +310,8 @@ def cut_tiles(
         Outlined is where a unit's map, interpolated linearly between positions, is above its own threshold. By
         default, above its 0.995 quantile, or half of the score where that tells nothing apart. With those of a
         dissection it is the dissection's mask, to half a pixel of the image, in which the run keeps where maps lie.
+    cuts : dict, optional
+        What earlier calls with the same images have scaled, and this one adds to.
 
     Returns
     -------
@@ -293,6 +322,7 @@ def cut_tiles(
     missing = np.zeros((count, top), dtype=np.bool_)
     drawn = np.zeros((count, top, 4), dtype=np.int64)
     drawn[..., 2:] = side
+    inner = drawn.copy()
     total = np.zeros((count if mean else 0, side, side, 3))
     seen = np.zeros(total.shape[:-1], dtype=np.int64)
     chosen = np.where(result.shown, result.image, -1)[list(units), :top]
@@ -309,12 +339,12 @@ def cut_tiles(
             unit = units[row]
             frame = Frame.of(result.box[unit, place], result.margin[unit, place] * kept, side)
             tile = pixels[row, place]
-            frame.draw(image, tile)
+            frame.draw(image, tile, cuts, int(result.image[unit, place]))
             if mean:
                 first, left, bottom, right = frame.inner
-                inner = slice(first, bottom), slice(left, right)
-                total[row][inner] += tile[inner]
-                seen[row][inner] += 1
+                part = slice(first, bottom), slice(left, right)
+                total[row][part] += tile[part]
+                seen[row][part] += 1
             limit = None if thresholds is not None else threshold(result, unit, place)
             if thresholds is not None:
                 outline(tile, frame.inner, *_above(result, frame, unit, place, float(thresholds[unit])))
@@ -325,7 +355,7 @@ def cut_tiles(
                 outlined += 1
                 halved += limit[1]
             margins += frame.beyond
-            drawn[row, place] = frame.drawn
+            drawn[row, place], inner[row, place] = frame.drawn, frame.inner
     return Tiles(
         units=tuple(units),
         pixels=pixels,
@@ -333,6 +363,7 @@ def cut_tiles(
         missing=missing,
         filled=chosen >= 0,
         drawn=drawn,
+        inner=inner,
         names=tuple(tuple(_name(images, number) for number in row) for row in chosen.tolist()),
         reasons=tuple(reasons),
         read=read,

@@ -71,6 +71,10 @@ def quantile_of_run(run: str | Path, reader: Reader, unit: int, level: float) ->
             f"the run in {run} has {result.channels} units of {result.layer}, the network {reader.layer.channels}; "
             f"name a run of this network"
         )
+    if result.by != "activation":
+        raise ResultError(
+            f"the run in {run} holds {result.by}, not activations; name another run, or give --images"
+        )
     levels = result.quantile_levels.tolist()
     if level not in levels:
         known = ", ".join(f"{one:g}" for one in levels)

@@ -83,6 +83,7 @@ class SiftResult(Result):
         "stage_maps": "shown * *",
         "stage_normalized": "shown * *",
     }
+    bits: ClassVar[dict[str, int]] = {"stage_maps": 8, "stage_normalized": 8}
     ranges: ClassVar[dict[str, str]] = {
         "scales": "0…1e9",
         "descriptors": "0…",

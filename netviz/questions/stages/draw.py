@@ -169,7 +169,7 @@ def _draw(result: StagesResult) -> Figure:
     if page.narrow():
         left, down = MARGIN + _LABEL, picture[1] + 4 * 16 + 8
     blocks, side, least = _blocks(result, len(units), page.widest() - left - MARGIN)
-    maps = [_column(result, column, units, side) for column in result.columns]
+    maps = [_column(result, column, side) for column in result.columns]
     filters = filter_tiles(result, min(side, max(_LEAST_FILTER, *(one.tile[1] for one in maps))))
     widths = [max(least, width) for width in (filters.pixels[0].shape[1], *(one.tile[0] for one in maps))]
     apart = [one.column.what_if for one in maps]
@@ -298,12 +298,12 @@ def _drawn(side: int, room: int) -> tuple[int, float, int]:
     return reduction, zoom, blocks * zoom
 
 
-def _column(result: StagesResult, column: Column, units: list[int], side: int) -> _Maps:
-    raw = result.maps[column.key]
+def _column(result: StagesResult, column: Column, side: int) -> _Maps:
+    raw = result.drawn(column.key)
     reduction, zoom, _ = _drawn(max(raw.shape[1:]), side)
-    values = reduce_blocks(raw[units], reduction)
+    values = reduce_blocks(raw, reduction)
     # The scale is that of what is drawn: the peak of a thin line would leave its block means all but white.
-    ranges, drawn = ([finite_range(one) for one in maps] for maps in (raw[units], values))
+    ranges, drawn = ([finite_range(one) for one in maps] for maps in (raw, values))
     return _Maps(
         column=column,
         size=(raw.shape[1], raw.shape[2]),
@@ -313,7 +313,7 @@ def _column(result: StagesResult, column: Column, units: list[int], side: int) -
         signed=any(low < 0 for low, _ in ranges),
         reduction=reduction,
         zoom=zoom,
-        bad=int(np.count_nonzero(~np.isfinite(raw[units]))),
+        bad=int(np.count_nonzero(~np.isfinite(raw))),
     )
 
 

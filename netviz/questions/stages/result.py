@@ -1,6 +1,6 @@
 """What becomes of a convolution's maps on their way to the next layer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -59,7 +59,9 @@ class StagesResult(Result):
         The units that are drawn, in drawing order.
     maps : dict of str to ndarray of float32, shape (C, h, w)
         The whole layer after each stage, by column key: the convolution's own output first, then what follows, then
-        the what-ifs.
+        the what-ifs. Of a survey's large layers only the units that are drawn.
+    index : ndarray of int, shape (C,), or None
+        Which unit each map belongs to; None where that are all of them.
     columns : tuple of Column
         In drawing order.
     also_read_by : tuple of (str, str)
@@ -84,11 +86,14 @@ class StagesResult(Result):
         "filters": "drawn * * *",
         "image": "* * 3",
         "units": "drawn",
-        "maps": "channels * *",
+        "maps": "stored * *",
+        "index": "stored",
     }
+    bits: ClassVar[dict[str, int]] = {"maps": 8}
     ranges: ClassVar[dict[str, str]] = {
         "filters": "any",
         "units": "0:channels",
+        "index": "0:channels",
         "maps": "any",
         "groups": "1…",
         "channel_order": "RGB | BGR | L | bands",
@@ -116,7 +121,31 @@ class StagesResult(Result):
     sort: str
     window: int
     step: int
+    index: NDArray[np.int64] | None = None
 
     def fault(self) -> str:
-        """Return which column has no maps."""
-        return next((f"{one.key!r:.60} is missing" for one in self.columns if one.key not in self.maps), "")
+        """Return which column or unit has no maps."""
+        for one in self.columns:
+            if one.key not in self.maps:
+                return f"{one.key!r:.60} is missing"
+            if self.index is None and len(self.maps[one.key]) != self.channels:
+                return (
+                    f"{one.key!r:.60} has {len(self.maps[one.key])} maps, but there are {self.channels} units"
+                )
+        lost = np.setdiff1d(self.units, self._stored)
+        return f"units tells of unit {lost[0]}, which has no map" if len(lost) else ""
+
+    @property
+    def _stored(self) -> NDArray[np.int64]:
+        return np.arange(self.channels) if self.index is None else self.index
+
+    def drawn(self, key: str) -> NDArray[np.float32]:
+        """Return the maps of :attr:`units` in a column, shape (K, h, w), in drawing order."""
+        where = {int(unit): row for row, unit in enumerate(self._stored)}
+        found: NDArray[np.float32] = self.maps[key][[where[int(unit)] for unit in self.units]]
+        return found
+
+    def pictured(self) -> "StagesResult":
+        """Return the same picture's result without the maps of all other units."""
+        maps = {key: self.drawn(key) for key in self.maps}
+        return replace(self, maps=maps, index=self.units)

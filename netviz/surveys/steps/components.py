@@ -122,6 +122,7 @@ def survey_components(scope: Scope, report: Progress) -> ComponentsRecord:
             )
             for verb, make in verbs:
                 file, missing = made(
+                    scope,
                     partial(make, photo, layer=layer.name, model=model, size=size),
                     scope.out / f"components/{names[layer]}/{stem}-{verb}.npz",
                 )

@@ -79,7 +79,7 @@ def _streams(scope: Scope, report: Progress) -> FcnRecord:
     images = scope.images[:STREAMED]
     for place, image in enumerate(images):
         report(f"{scope.given.name}: streams on {image.name}", place, len(images))
-        file, missing = made(partial(_stream, scope, place), _file(scope, place, "streams"))
+        file, missing = made(scope, partial(_stream, scope, place), _file(scope, place, "streams"))
         form, views = "", 0
         if file is not None:
             found = load_result(file)
@@ -97,7 +97,7 @@ def _dense(scope: Scope, report: Progress) -> FcnRecord | Missing:
     shown = []
     for place, image in enumerate(images):
         report(f"{model.name}: dense heat maps of {image.name}", place, steps)
-        heat = made(partial(_heat, scope, place), _file(scope, place, "dense"))
+        heat = made(scope, partial(_heat, scope, place), _file(scope, place, "dense"))
         shown.append(OnImage(place, *heat))
     first = next((one.image for one in shown if one.file is not None), None)
     if first is None:
@@ -105,7 +105,7 @@ def _dense(scope: Scope, report: Progress) -> FcnRecord | Missing:
     compare = None
     if scope.full:
         report(f"{model.name}: sliding window and regions over {images[first].name}", steps - 1, steps)
-        compared = made(partial(_compared, scope, first), _file(scope, first, "compare"))
+        compared = made(scope, partial(_compared, scope, first), _file(scope, first, "compare"))
         compare = OnImage(first, *compared)
     return FcnRecord(streams=(), dense=tuple(shown), compare=compare)
 

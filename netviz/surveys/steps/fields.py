@@ -35,7 +35,7 @@ def survey_fields(scope: Scope, report: Progress) -> FieldsRecord | Missing:
         return record
     try:
         for layer, result in _fields(scope, record.photos, report).items():
-            result.save(files[layer])
+            result.save(files[layer], coarse=True, pictures=scope.pictures)
     except OutputError:
         raise
     except NetvizError as error:

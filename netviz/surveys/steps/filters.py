@@ -9,4 +9,4 @@ def survey_filters(scope: Scope, _: Progress) -> None:
     """Save the filters of each convolution, ``filters/SLUG.npz``."""
     for layer, slug in scope.slugs.items():
         if layer.kernel is not None:
-            layer_filters(scope.model, layer).save(scope.out / "filters" / f"{slug}.npz")
+            layer_filters(scope.model, layer).save(scope.out / "filters" / f"{slug}.npz", coarse=True)

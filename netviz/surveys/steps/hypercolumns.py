@@ -59,5 +59,5 @@ def survey_hypercolumns(scope: Scope, report: Progress) -> HypercolumnsRecord | 
     for photo, place, stem, size in photos:
         report(f"{model.name}: hypercolumns of {photo.name}", place, len(photos))
         make = partial(hypercolumn, photo, layers=names, model=model, size=size)
-        shown.append(OnImage(place, *made(make, scope.out / f"hypercolumns/{stem}.npz")))
+        shown.append(OnImage(place, *made(scope, make, scope.out / f"hypercolumns/{stem}.npz")))
     return HypercolumnsRecord(names, tuple(shown))

@@ -11,6 +11,7 @@ from torch import Tensor
 from netviz.engines import Progress
 from netviz.images import Photo
 from netviz.models import Layer
+from netviz.paper.scales import peak, peak_inside
 from netviz.questions.maps.measure import scale_end
 from netviz.questions.maps.result import MapsResult
 from netviz.questions.opening import provenance, run_layers
@@ -32,7 +33,7 @@ def pick_units(scope: Scope, report: Progress) -> tuple[Picked | None, ...]:
     # Where every image is of one size, the search for patches has seen the same pixels.
     one_size = scope.size is not None or scope.model.preprocessing.crop is not None
     if isinstance(patches, PatchesRecord) and one_size:
-        peaks = _patch_peaks(patches.folder, scope.chosen)
+        peaks = scope.peaks or _patch_peaks(patches.folder, scope.chosen)
     else:
         peaks = _peaks(scope, report)
     return tuple(
@@ -60,7 +61,19 @@ def survey_maps(scope: Scope, report: Progress) -> None:
         photo, prepared = scope.read(number)
         values = run_layers(scope.model, list(units), prepared.tensor, photo.name, chosen)
         for layer, maps in values.items():
-            _maps_result(scope, layer, photo, prepared.image, maps, units[layer]).save(files[layer])
+            result = _maps_result(scope, layer, photo, prepared.image, maps, units[layer])
+            result.save(
+                files[layer],
+                coarse=True,
+                fine={"maps": _scale_ends(result)},
+                pictures={image.file: prepared.image},
+            )
+
+
+def _scale_ends(result: MapsResult) -> NDArray[np.float64]:
+    """Return where the scale of each map ends: what lies beyond takes one colour."""
+    within = result.percentile / 100
+    return np.array([peak_inside(one) if within == 1 else peak(one, within) for one in result.maps])
 
 
 def _patch_peaks(folder: Path, layers: Sequence[Layer]) -> dict[Layer, NDArray[np.float32]]:

@@ -28,7 +28,7 @@ def survey_minimal(scope: Scope, report: Progress) -> MinimalRecord | Missing:
         report(f"{model.name}: minimal image of {photo.name}", place, len(photos))
         make = partial(minimal, photo, model=model, segments=segments, size=size)
         try:
-            file, missing = made(make, scope.out / f"minimal/{stem}.npz", beyond=(ModelError,))
+            file, missing = made(scope, make, scope.out / f"minimal/{stem}.npz", beyond=(ModelError,))
         except ModelError as error:
             return Missing(str(error))
         shown.append(OnImage(place, file, missing))

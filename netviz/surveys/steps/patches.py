@@ -46,7 +46,7 @@ def survey_patches(scope: Scope, report: Progress) -> PatchesRecord | Missing:
                 device=scope.device,
                 resume=True,
                 progress=report,
-                look=partial(save_neighbours, folder=units),
+                look=partial(_looked, scope, units),
             )
     except OutputError:
         raise
@@ -55,6 +55,13 @@ def survey_patches(scope: Scope, report: Progress) -> PatchesRecord | Missing:
             shutil.rmtree(some, ignore_errors=True)
         return Missing(str(error))
     return PatchesRecord(folder, scope.typed, open_run(folder).facts["images"]["counted"])
+
+
+def _looked(scope: Scope, folder: Path, found: Units, opened: Opened) -> None:
+    """Take from a search what other steps would read from its files again, and save neighbours."""
+    own = dict(zip((one.name for one in scope.chosen), scope.chosen, strict=True))
+    scope.peaks.update({own[one.name]: found.layers[one].peak for one in opened.layers if one.name in own})
+    save_neighbours(found, opened, folder)
 
 
 def save_neighbours(found: Units, opened: Opened, folder: Path) -> None:

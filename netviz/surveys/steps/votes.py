@@ -28,7 +28,7 @@ def survey_votes(scope: Scope, report: Progress) -> VotesRecord | Missing:
         report(f"{model.name}: votes on {photo.name}", place, len(photos))
         make = partial(votes, photo, model=model, top=TOP, size=size)
         try:
-            file, missing = made(make, scope.out / f"votes/{stem}.npz", beyond=(ModelError,))
+            file, missing = made(scope, make, scope.out / f"votes/{stem}.npz", beyond=(ModelError,))
         except ModelError as error:
             return Missing(str(error))
         shown.append(OnImage(place, file, missing))
