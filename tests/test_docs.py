@@ -23,13 +23,14 @@ SMALLER = {
     "field": [*SIZE, "--images", "skimage:coins"],
     "occlusion": ["--stride", "32", "--patch", "32"],
     "dense": ["--short-side", "232"],
+    "optimize": ["--side", "64", "--steps", "2"],
     "gallery": ["--images", "skimage:coins", "--layers", "conv1", "--size", "64x64", "--quick"],
 }
 
 
 def test_readmes_commands(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert len(COMMANDS) == 19
+    assert len(COMMANDS) == 21
     for command in COMMANDS:
         args = shlex.split(command)[1:]
         with pytest.raises(SystemExit) as stop:
