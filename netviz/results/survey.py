@@ -6,7 +6,7 @@
     RUN/images/NAME.png                   each image as the network saw it
     RUN/filters/SLUG.npz                  a FiltersResult for a layer
     RUN/maps/SLUG/NAME.npz                a MapsResult for a layer and each image
-    RUN/patches/                          what netviz patches found for the same layers
+    RUN/patches/                          what netviz patches found for the same layers, of some with back/SLUG.npz
     RUN/units/SLUG.npz                    a NearestResult: which units of a layer act alike
     RUN/fields/SLUG.npz                   a FieldResult with the effective field of a layer
     RUN/measured/SLUG.npz                 a MeasuredResult: what changes each unit of a layer
@@ -367,6 +367,25 @@ class VotesRecord:
 
 
 @dataclass(frozen=True)
+class DeconvRecord:
+    """What in the best patches of the shown units made them answer: a `BackResult` for each of some layers.
+
+    Attributes
+    ----------
+    folder : Path
+        Inside the run of patches; its files are called as those of the layers.
+    layers : tuple of int
+        Places among the survey's layers.
+    patches : int
+        Of how many of a unit's patches.
+    """
+
+    folder: Path
+    layers: tuple[Count, ...]
+    patches: Count
+
+
+@dataclass(frozen=True)
 class OptionsRecord:
     """What a command would have to be given besides the images, the labelled images and the size."""
 
@@ -409,7 +428,7 @@ class SurveyRecord:
         The photographs that the network is shown on.
     layers : tuple of LayerRecord
         In the order in which they run.
-    patches, components, minimal, hypercolumns, concepts, fields, measured, fcn, votes
+    patches, components, minimal, hypercolumns, concepts, fields, measured, fcn, votes, deconv
         The parts, or why there is none.
     """
 
@@ -435,6 +454,7 @@ class SurveyRecord:
     measured: MeasuredRecord | Missing
     fcn: FcnRecord | Missing
     votes: VotesRecord | Missing = Missing("this run was made before there were any")
+    deconv: DeconvRecord | Missing = Missing("this run was made before there were any")
 
     def __post_init__(self) -> None:
         if isinstance(self.components, ComponentsRecord):
@@ -450,10 +470,15 @@ class SurveyRecord:
         if isinstance(self.fcn, FcnRecord):
             for some in (self.fcn.streams, self.fcn.dense, (self.fcn.compare,) if self.fcn.compare else ()):
                 self._require_images(some)
+        if isinstance(self.deconv, DeconvRecord):
+            self._require_pages(self.deconv.layers, "patches that are followed back")
         if isinstance(self.concepts, ConceptsRecord):
-            for masks in self.concepts.masks:
-                if masks.layer >= len(self.layers) or self.layers[masks.layer].slug is None:
-                    raise ValueError(f"there is no layer {masks.layer} with a page, to have concepts")
+            self._require_pages([masks.layer for masks in self.concepts.masks], "concepts")
+
+    def _require_pages(self, layers: Iterable[int], what: str) -> None:
+        for layer in layers:
+            if layer >= len(self.layers) or self.layers[layer].slug is None:
+                raise ValueError(f"there is no layer {layer} with a page, to have {what}")
 
     def _require_images(self, some: Sequence[OnImage]) -> None:
         for one in some:

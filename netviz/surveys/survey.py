@@ -33,6 +33,7 @@ from netviz.results.ledger import RUN, Ledger, bytes_of, digest, full_name
 from netviz.results.survey import (
     ComponentsRecord,
     ConceptsRecord,
+    DeconvRecord,
     FcnRecord,
     FieldRecord,
     FieldsRecord,
@@ -52,6 +53,7 @@ from netviz.results.survey import (
 from netviz.surveys.step import PAIR, Scope, Step, Work
 from netviz.surveys.steps.components import survey_components
 from netviz.surveys.steps.concepts import survey_concepts
+from netviz.surveys.steps.deconv import survey_deconv
 from netviz.surveys.steps.fcn import survey_fcn
 from netviz.surveys.steps.fields import survey_fields
 from netviz.surveys.steps.filters import survey_filters
@@ -94,6 +96,12 @@ STEPS = (
         survey_measured,
     ),
     Step("votes", VotesRecord | Missing, lambda of: 20 * _pair(of) if of.model.labels else 0, survey_votes),
+    Step(
+        "deconv",
+        DeconvRecord | Missing,
+        lambda of: (100 if of.full else 30) * (len(of.chosen) if of.full else 1 + len(of.chosen) // 4),
+        survey_deconv,
+    ),
     Step("fcn", FcnRecord | Missing, lambda of: 400 if of.full else 100, survey_fcn),
 )
 """The steps of a survey, in their order: each may read what earlier ones have noted."""
@@ -125,8 +133,9 @@ def survey(
     if there are any, in all layers; else they are colours, measured on the images shown, and of more than eight
     layers only every fourth (and those with components) is dissected. Of the first two images there are hypercolumns
     and, for a classifier, the minimal images, the units that vote for its prediction and dense heat maps; of a
-    network with streams, those on the first four images; of each layer there is the effective field. What cannot be
-    made is left out, and ``run.json`` says why.
+    network with streams, those on the first four images; of each layer there is the effective field. What in the
+    best patch of each shown unit made it answer is followed back by a deconvnet and by guided backpropagation, of
+    more than eight layers in every fourth. What cannot be made is left out, and ``run.json`` says why.
 
     Each step is noted when it is done (``steps.json``, gone in the end): a survey that is killed goes on with
     `resume`, and leaves the same bytes. Images that all have one size are run through the network once for the
@@ -151,10 +160,10 @@ def survey(
     fit : {"crop", "resize", "full"}
         As for `netviz.maps`; ``"full"`` excludes a `size`, to which all images are brought.
     form : {"standard", "quick", "full"}
-        The quick form has filters, patches, neighbours, and maps of the first four images: what a forward pass gives.
-        The full form shows all units, dissects all layers, cuts photographs for minimal images into
-        100 segments and not 40, averages the effective field over nine photographs and not two, and measures what
-        dense evaluation saves.
+        The quick form has filters, patches, neighbours, and maps of the first four images: what a forward pass
+        gives. The full form shows all units, dissects all layers, cuts photographs for minimal images into 100
+        segments and not 40, averages the effective field over nine photographs and not two, follows three patches
+        back in all layers, and measures what dense evaluation saves.
     resume : bool
         Go on with an unfinished survey in `out`.
     progress : callable, optional

@@ -12,6 +12,7 @@ from netviz.results.survey import (
     ComponentRecord,
     ComponentsRecord,
     ConceptsRecord,
+    DeconvRecord,
     FcnRecord,
     FieldRecord,
     ImageRecord,
@@ -69,7 +70,11 @@ def test_a_record_is_read_as_it_was_written(record, tmp_path):
     shown = (OnImage(0, tmp_path / "minimal/a.npz"), OnImage(1, missing="too small"))
     streams = (StreamsOnImage(1, tmp_path / "fcn/b.npz", form="edges", views=3),)
     full = replace(
-        record, minimal=MinimalRecord(40, shown), fcn=FcnRecord(streams, ()), votes=VotesRecord(shown)
+        record,
+        minimal=MinimalRecord(40, shown),
+        fcn=FcnRecord(streams, ()),
+        votes=VotesRecord(shown),
+        deconv=DeconvRecord(tmp_path / "patches/back", (0,), 1),
     )
     write_survey(tmp_path, full)
     assert read_survey(tmp_path) == full
@@ -94,6 +99,7 @@ def verb(name, image=0):
         ({"fcn": FcnRecord((), (), OnImage(5, "a"))}, "there is no image 5"),
         ({"concepts": replace(CONCEPTS, masks=(replace(MASKS, layer=1),))}, "no layer 1 with a page"),
         ({"concepts": replace(CONCEPTS, masks=(replace(MASKS, layer=2),))}, "no layer 2 with a page"),
+        ({"deconv": DeconvRecord("back", (0, 1), 1)}, "no layer 1 with a page, to have patches"),
         ({"components": ComponentsRecord((ComponentRecord(2, "first", ()),), ())}, "no layer 2 to have"),
         (
             {"components": ComponentsRecord((ComponentRecord(0, "first", ()),) * 2, ())},

@@ -14,7 +14,7 @@ from netviz.errors import ImageError
 from netviz.gallery.build import build
 from netviz.images import Photo
 from netviz.questions.dissect.run import open_dissection
-from netviz.questions.patches.run import open_run
+from netviz.questions.patches.run import open_run, read_back
 from netviz.questions.reader import load_result
 from netviz.surveys.steps.components import choose_pair
 from netviz.surveys.steps.concepts import choose_layers, pick_units
@@ -146,6 +146,44 @@ def test_components_and_patches_are_what_the_commands_give(tmp_path):
     peaks = [netviz.maps(image, layer="0", model=model, size=tuple(entry["size"])).maps.max(axis=(1, 2))
              for image, entry in zip(images, facts["images"], strict=True)]  # fmt: skip
     np.testing.assert_allclose(result.max, np.max(peaks, axis=0), rtol=1e-5)
+
+
+def test_patches_followed_back_are_those_of_the_command(tmp_path):
+    torch.manual_seed(0)
+    model = plain(followed("r", "r", "r"), resize=48, crop=(40, 40))
+    images = ["skimage:chelsea", "skimage:coffee", "skimage:rocket"]
+    run = netviz.survey(model, tmp_path / "run", images=images)
+    told = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    noted = told["deconv"]
+    assert (noted["folder"], noted["patches"]) == ("patches/back", 1)
+    assert [told["layers"][place]["name"] for place in noted["layers"]] == ["0", "2", "4"]
+    typed = netviz.patches(
+        model, tmp_path / "p", images=images, top=3, deconv=True, deconv_units="0:8", workers=0, device="cpu"
+    )
+    found = open_run(run / "patches")
+    for layer in found.layers:
+        back = read_back(run / "patches", found.result(layer))
+        asked = load_result(typed / "back" / f"{layer.name}.npz")
+        np.testing.assert_array_equal(back.drawn_units, range(8))
+        np.testing.assert_array_equal(back.score, asked.score[:, :1])
+        np.testing.assert_allclose(back.ends, asked.ends[:, :, :1], rtol=1e-5)
+        assert back.rectifiers == asked.rectifiers
+        for rule in ("deconvnet", "guided"):
+            for unit in range(8):
+                tile = back.of(rule, unit, 0).astype(int)
+                assert np.abs(tile - asked.of(rule, unit, 0)).max() <= 1
+                assert back.of(rule, unit, 1) is None
+        assert (back.ends > 0).any()
+
+
+def test_without_rectifiers_no_patch_is_followed_back(tmp_path):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU(), nn.Conv2d(4, 4, 3))
+    run = netviz.survey(plain(network, resize=40, crop=(40, 40)), tmp_path / "run", images=["skimage:coins"])
+    missing = json.loads((run / "run.json").read_text(encoding="utf-8"))["deconv"]["missing"]
+    assert missing.startswith("a deconvnet has nothing to act on")
+    assert missing.endswith("meet no ReLU")
+    assert not (run / "patches" / "back").exists()
 
 
 def test_what_cannot_be_made_says_why(tmp_path):

@@ -1,9 +1,11 @@
 """What in a unit's patches made it answer: its value there, followed back to the image by a rule for rectifiers."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -26,8 +28,43 @@ SIDE = 96
 """Pixels of a tile at most."""
 
 AT_ONCE = 8
+"""Images of a pass at most; on a CPU it is one, where more save no time and some have no patch left to follow."""
+
+REMEDY = "; leave --deconv out"
+"""How a message ends that says why there is none."""
+
+TOGETHER = 8
+"""Layers that a forward pass serves at most: of as many tiles are held."""
 
 Maps = NDArray[np.float32]
+
+Met: TypeAlias = tuple[Counter[str], Counter[str], bool]
+"""Calls of rectifiers and of other non-linearities before a layer, and whether the network has any rectifier."""
+
+
+class _Sought(NamedTuple):
+    """What is asked of a layer: its place among the opened ones, what the run has of it, and which of its units."""
+
+    at: int
+    held: RunLayer
+    result: PatchesResult
+    units: list[int]
+    top: int
+
+
+class _Entry(NamedTuple):
+    """A patch that is followed back: its layer's place in a group, its unit's among those asked for, and its own."""
+
+    layer: int
+    row: int
+    place: int
+
+
+class _Tile(NamedTuple):
+    """A gradient under a patch's box as bytes, and the largest absolute value, which they are shares of."""
+
+    pixels: NDArray[np.uint8]
+    end: float
 
 
 def write_back(
@@ -35,13 +72,16 @@ def write_back(
     opened: Opened,
     device: str,
     *,
-    units: int | str | Iterable[int] | None = None,
+    units: int | str | Iterable[int] | Mapping[str, Sequence[int]] | None = None,
     rules: Sequence[str] = RULES,
+    top: int | None = None,
+    side: int = SIDE,
     progress: Progress | None = None,
 ) -> list[Path]:
     """Measure it for some units of every layer of a finished run, and write it beside the run's results.
 
-    Images are read again. A backward pass follows one patch of one unit for each image in it; several go together.
+    Images are read again. A forward pass serves some images and all patches in them of several layers; a backward
+    pass follows one patch in each image.
 
     Parameters
     ----------
@@ -50,10 +90,15 @@ def write_back(
     opened : Opened
         The network and the layers, as the run had them.
     device : str
-    units : int, str or iterable of int, optional
-        Of each layer; by default the first 16 that are not dead.
+    units : int, str, iterable of int, or mapping of str to sequence of int, optional
+        Of each layer; by default the first 16 that are not dead. By dotted names those of some layers, and then no
+        others.
     rules : sequence of str
         Of `RULES`.
+    top : int, optional
+        Of how many of a unit's patches, the best first; by default of all.
+    side : int
+        Pixels of a tile at most.
     progress : callable, optional
         Called with what is being done, how many patches are done, and of how many.
 
@@ -69,96 +114,111 @@ def write_back(
     if torch.device(device) != opened.device:
         opened = replace(opened, network=duplicate(opened.network).to(device))
     run = open_run(folder)
-    results = {layer.name: run.result(layer) for layer in run.layers}
-    chosen = {
-        name: choose_units(units, one.channels, one.layer) or one.usual_units()
-        for name, one in results.items()
-    }
-    total = sum(int(one.shown[chosen[name]].sum()) for name, one in results.items()) * len(rules)
-    done = 0
-    written = []
+    sought = []
     for at, layer in enumerate(opened.layers):
-        result = results[layer.name]
+        if isinstance(units, Mapping) and layer.name not in units:
+            continue
         held = next(one for one in run.layers if one.name == layer.name)
+        result = run.result(held)
+        asked = units[layer.name] if isinstance(units, Mapping) else units
+        some = choose_units(asked, result.channels, result.layer) or result.usual_units()
+        most = result.image.shape[1]
+        sought.append(_Sought(at, held, result, some, most if top is None else min(top, most)))
+    total = sum(int(one.result.shown[one.units, : one.top].sum()) for one in sought) * len(rules)
+    done = 0
 
-        def told(more: int, name: str = layer.name, before: int = 0) -> None:
-            if progress is not None:
-                progress(f"back from {name}", before + more, total)
+    def told(name: str, more: int) -> None:
+        nonlocal done
+        done += more
+        if progress is not None:
+            progress(f"back from {name}", done, total)
 
-        back = _layer(folder, result, chosen[layer.name], opened, at, rules, told)
-        done += int(result.shown[chosen[layer.name]].sum()) * len(rules)
-        told(0, before=done)
-        written.append(back.save(folder / BACK / _file(held)))
+    written = []
+    for first in range(0, len(sought), TOGETHER):
+        group = sought[first : first + TOGETHER]
+        for one, back in zip(group, _group(folder, group, opened, rules, side, told), strict=True):
+            # Most of a tile is often grey: deflated it takes a part of the bytes.
+            written.append(back.save(folder / BACK / Path(one.held.file).name, coarse=True))
     return written
 
 
-def _file(layer: RunLayer) -> str:
-    return Path(layer.file).name
-
-
-def _layer(
+def _group(
     folder: Path,
-    result: PatchesResult,
-    units: list[int],
+    group: Sequence[_Sought],
     opened: Opened,
-    at: int,
     rules: Sequence[str],
-    told: Callable[[int], None],
-) -> BackResult:
-    """Follow the shown patches of some units of one layer back."""
-    top = result.image.shape[1]
-    entries = sorted(
-        (int(result.image[units[row], place]), row, place)
-        for row, place in np.argwhere(result.shown[units]).tolist()
-    )
-    names = image_names(folder, {number for number, _, _ in entries})
-    found: dict[tuple[int, int, int], Maps] = {}
-    rectifiers, others, acts = Counter[str](), Counter[str](), False
-    photos: dict[int, tuple[Photo, torch.Tensor]] = {}
-    for begin in range(0, len(entries), AT_ONCE):
-        some = entries[begin : begin + AT_ONCE]
-        needed = {number for number, _, _ in some}
-        photos = {number: one for number, one in photos.items() if number in needed}
-        for number in sorted(needed - photos.keys()):
-            photo = read_image(names[number])
-            photos[number] = photo, prepare(photo, opened.preprocessing).tensor
-        by_size: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
-        for entry in some:
-            height, width = photos[entry[0]][1].shape[-2:]
-            by_size.setdefault((int(height), int(width)), []).append(entry)
-        for size, mine in by_size.items():
-            layer, _ = opened.at(size)[at]
-            images = torch.cat([photos[number][1] for number, _, _ in mine])
-            places = [
-                (units[row], int(result.row[units[row], place]), int(result.col[units[row], place]))
-                for _, row, place in mine
-            ]
+    side: int,
+    told: Callable[[str, int], None],
+) -> list[BackResult]:
+    """Follow the shown patches of some units of some layers back."""
+    by_image: dict[int, list[_Entry]] = {}
+    for layer, one in enumerate(group):
+        for row, place in np.argwhere(one.result.shown[one.units, : one.top]).tolist():
+            number = int(one.result.image[one.units[row], place])
+            by_image.setdefault(number, []).append(_Entry(layer, row, place))
+    names = image_names(folder, by_image)
+    found: list[dict[tuple[int, int, int], _Tile]] = [{} for _ in group]
+    met: dict[int, Met] = {}
+    # Images with as many patches go together: each backward pass is of all of them.
+    order = sorted(by_image, key=lambda number: (len(by_image[number]), number))
+    count = 1 if opened.device.type == "cpu" else AT_ONCE
+    for begin in range(0, len(order), count):
+        photos = {number: read_image(names[number]) for number in order[begin : begin + count]}
+        by_size: dict[tuple[int, int], dict[int, torch.Tensor]] = {}
+        for number, photo in photos.items():
+            tensor = prepare(photo, opened.preprocessing).tensor
+            height, width = tensor.shape[-2:]
+            by_size.setdefault((int(height), int(width)), {})[number] = tensor
+        for size, tensors in by_size.items():
+            layers = [opened.at(size)[one.at][0] for one in group]
+            entries = [by_image[number] for number in tensors]
+            images = torch.cat(list(tensors.values())).to(opened.device)
             for rule_at, rule in enumerate(rules):
-                told(len(found))
-                slopes, met = _followed(opened, layer, images.to(opened.device), places, rule)
-                rectifiers, others, acts = met
-                for (number, row, place), slope in zip(mine, slopes, strict=True):
-                    found[rule_at, row, place] = _cut(
-                        slope, result.box[units[row], place], photos[number][0], opened
-                    )
-    if entries and not acts:
+                # However this ends, the network is left as it was found.
+                with closing(_followed(opened, layers, group, images, entries, rule)) as turns:
+                    for some, slopes, seen in turns:
+                        met |= seen
+                        told(group[some[0][1].layer].result.layer, len(some))
+                        for (image, entry), slope in zip(some, slopes, strict=True):
+                            one = group[entry.layer]
+                            box = one.result.box[one.units[entry.row], entry.place]
+                            cut = _cut(slope, box, photos[list(tensors)[image]], opened, side)
+                            end = float(np.abs(cut).max())
+                            tile = _Tile(_in_bytes(cut, end or 1.0), end)
+                            found[entry.layer][rule_at, entry.row, entry.place] = tile
+    return [
+        _result(opened, one, rules, tiles, met.get(layer))
+        for layer, (one, tiles) in enumerate(zip(group, found, strict=True))
+    ]
+
+
+def _result(
+    opened: Opened,
+    sought: _Sought,
+    rules: Sequence[str],
+    found: Mapping[tuple[int, int, int], _Tile],
+    met: Met | None,
+) -> BackResult:
+    result, units = sought.result, sought.units
+    rectifiers, others, acts = (Counter[str](), Counter[str](), True) if met is None else met
+    if not acts:
         left = f" (but {', '.join(others)}, which keep their own derivative)" if others else ""
         raise ModelError(
             f"a deconvnet has nothing to act on in {opened.model.name}: gradients from {result.layer} meet no ReLU"
-            f"{left}; leave --deconv out"
+            f"{left}{REMEDY}"
         )
-    side = max((max(one.shape[:2]) for one in found.values()), default=1)
-    tiles = np.full((len(rules), len(units), top, side, side, 3), 128, dtype=np.uint8)
+    side = max((max(one.pixels.shape[:2]) for one in found.values()), default=1)
+    tiles = np.full((len(rules), len(units), sought.top, side, side, 3), 128, dtype=np.uint8)
     ends = np.zeros(tiles.shape[:3], dtype=np.float32)
-    for where, one in found.items():
-        ends[where] = end = float(np.abs(one).max())
+    for where, (pixels, end) in found.items():
+        ends[where] = end
         if end:
-            tiles[where] = _in_bytes(_resized(one, side), end)
+            tiles[where] = _resized(pixels, side)
     return BackResult(
         tiles=tiles,
         ends=ends,
         drawn_units=np.array(units, dtype=np.int64),
-        score=result.score[units],
+        score=result.score[units][:, : sought.top],
         rules=tuple(rules),
         network=result.network,
         layer=result.layer,
@@ -172,16 +232,21 @@ def _layer(
 
 
 def _followed(
-    opened: Opened, layer: Layer, images: torch.Tensor, places: Sequence[tuple[int, int, int]], rule: str
-) -> tuple[Maps, tuple[Counter[str], Counter[str], bool]]:
-    """Follow one unit at one place of each image back; return gradients, (N, H, W, C), and what they met.
+    opened: Opened,
+    layers: Sequence[Layer],
+    group: Sequence[_Sought],
+    images: torch.Tensor,
+    entries: Sequence[Sequence[_Entry]],
+    rule: str,
+) -> Generator[tuple[list[tuple[int, _Entry]], Maps, dict[int, Met]], None, None]:
+    """Follow the patches of each image back, one of each at a time.
 
-    That is: calls of rectifiers and of other non-linearities before the layer, and whether the network has any.
+    Yields which image's which patch, their gradients, (N, H, W, C), and what those of each layer met.
     """
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
-        capture(opened.network, [layer], grad=True, any_size=True, rule=rule) as run,
+        capture(opened.network, layers, grad=True, any_size=True, rule=rule) as run,
     ):
         images = images.detach().clone().requires_grad_(True)
         try:
@@ -190,23 +255,31 @@ def _followed(
             raise ImageError(
                 f"{opened.model.name} does not run on {len(images)} images: {brief(error)}"
             ) from error
-        maps = channels_first(layer, run[layer])
-        value = torch.stack(
-            [maps[number, unit, row, col] for number, (unit, row, col) in enumerate(places)]
-        ).sum()
-        slopes = None
-        if value.requires_grad:
-            (slopes,) = torch.autograd.grad(value, images, allow_unused=True)
-        if slopes is None:
-            raise ModelError(
-                f"no gradient flows from {layer.name} to the image in {opened.model.name}; leave --deconv out"
-            )
-        before = run.met_before(layer)
-        met = before.rectifiers, before.others, bool(run.met.rectifiers)
-    return slopes.permute(0, 2, 3, 1).float().cpu().numpy(), met
+        needed = sorted({entry.layer for some in entries for entry in some})
+        maps = {at: channels_first(layers[at], run[layers[at]]) for at in needed}
+        before = {at: run.met_before(layers[at]) for at in needed}
+        met = {at: (one.rectifiers, one.others, bool(run.met.rectifiers)) for at, one in before.items()}
+        for turn in range(max(map(len, entries))):
+            some = [(image, mine[turn]) for image, mine in enumerate(entries) if turn < len(mine)]
+            values = []
+            for image, (at, row, place) in some:
+                unit, result = group[at].units[row], group[at].result
+                values.append(
+                    maps[at][image, unit, int(result.row[unit, place]), int(result.col[unit, place])]
+                )
+            value, slopes = torch.stack(values).sum(), None
+            if all(one.requires_grad for one in values):
+                (slopes,) = torch.autograd.grad(value, images, retain_graph=True, allow_unused=True)
+            if slopes is None:
+                lost = next((at for at in needed if not maps[at].requires_grad), some[0][1].layer)
+                raise ModelError(
+                    f"no gradient flows from {layers[lost].name} to the image in {opened.model.name}{REMEDY}"
+                )
+            mine = slopes[[image for image, _ in some]]
+            yield some, mine.permute(0, 2, 3, 1).float().cpu().numpy(), met
 
 
-def _cut(slope: Maps, box: NDArray[np.int64], photo: Photo, opened: Opened) -> Maps:
+def _cut(slope: Maps, box: NDArray[np.int64], photo: Photo, opened: Opened, most: int) -> Maps:
     """Return the part of a gradient, (H, W, C), that lies under a patch's box, (h, w, 3), red, green and blue.
 
     The box is in pixels of the original, the gradient in those of the network's input: it is read between these.
@@ -231,23 +304,21 @@ def _cut(slope: Maps, box: NDArray[np.int64], photo: Photo, opened: Opened) -> M
         image = np.moveaxis(image, axis, 0)
         parts = share.reshape(-1, *[1] * (image.ndim - 1))
         image = np.moveaxis(image[low] * (1 - parts) + image[low + 1] * parts, 0, axis)
-    if max(image.shape[:2]) > SIDE:
-        zoom = SIDE / max(image.shape[:2])
-        image = _scaled(image, [max(1, round(side * zoom)) for side in image.shape[:2]], Image.Resampling.BOX)
+    if max(image.shape[:2]) > most:
+        zoom = most / max(image.shape[:2])
+        image = _reduced(image, [max(1, round(side * zoom)) for side in image.shape[:2]])
     return image.astype(np.float32)
 
 
-def _resized(image: Maps, side: int) -> Maps:
-    return (
-        image if image.shape[:2] == (side, side) else _scaled(image, (side, side), Image.Resampling.NEAREST)
-    )
+def _resized(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST))
 
 
-def _scaled(image: Maps, size: Sequence[int], method: Image.Resampling) -> Maps:
+def _reduced(image: Maps, size: Sequence[int]) -> Maps:
     bands = [
         np.asarray(
             Image.fromarray(np.ascontiguousarray(image[..., band], dtype=np.float32)).resize(
-                (size[1], size[0]), method
+                (size[1], size[0]), Image.Resampling.BOX
             )
         )
         for band in range(3)

@@ -247,7 +247,8 @@ class BackResult(Result):
     drawn_units : ndarray of int64, shape (units,)
         Which units of the layer.
     score : ndarray of float32, shape (units, top)
-        Their values in the run's patches: what tells that these are the patches meant.
+        Their values in the run's patches, the best first and as many as were measured: what tells that these are the
+        patches meant.
     rules : tuple of str
         Of `RULES`.
     network, layer : str

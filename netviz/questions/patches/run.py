@@ -112,8 +112,8 @@ def read_back(folder: str | Path, result: PatchesResult) -> BackResult | None:
         return None
     found = load_kind(path, BackResult, again="run netviz patches --deconv again")
     units, top = found.drawn_units, found.score.shape[1]
-    fits = found.layer == result.layer and units.max() < result.channels and top == result.score.shape[1]
-    if not fits or not np.array_equal(found.score, result.score[units]):
+    fits = found.layer == result.layer and units.max() < result.channels and top <= result.score.shape[1]
+    if not fits or not np.array_equal(found.score, result.score[units][:, :top]):
         raise ResultError(f"{path} belongs to other patches; run netviz patches --deconv again")
     return found
 
