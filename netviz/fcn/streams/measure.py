@@ -264,7 +264,8 @@ def _streams(
     with evaluation(network), torch.no_grad():
         try:
             found, added = _outputs(network, image.to(network_device(network)), grid)
-        except (RuntimeError, ValueError, IndexError) as error:
+        except (RuntimeError, ValueError, IndexError, AssertionError) as error:
+            # The last is how a vision transformer of torchvision refuses a size.
             raise ImageError(
                 f"{model.name} does not run on {name} at {size} pixels ({brief(error)}); give another image, "
                 f"or --short-side N"
