@@ -132,7 +132,12 @@ QUESTIONS = (
         {"units": "measure"},
         {"nearest": "NearestResult", "units": "UnitsResult draw.units_figure"},
     ),
-    Question(f"{_Q}.links", "links", {"links": "measure"}, {"links": "LinksResult draw.links_figure"}),
+    Question(
+        f"{_Q}.links",
+        "links",
+        {"links": "measure"},
+        {"links": "LinksResult draw.links_figure", "links_table": "LinksTableResult"},
+    ),
     Question(
         f"{_Q}.hypercolumn",
         "hypercolumn",

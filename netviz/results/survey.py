@@ -12,6 +12,7 @@
     RUN/measured/SLUG.npz                 a MeasuredResult: what changes each unit of a layer
     RUN/components/SLUG/NAME-VERB.npz     a StagesResult, ContrastResult or SiftResult
     RUN/concepts/                         what netviz dissect found, and masks/SLUG.png
+    RUN/links/SLUG.npz                    a LinksTableResult: links of the shown units of a layer
     RUN/minimal/NAME.npz                  a MinimalResult
     RUN/hypercolumns/NAME.npz             a HypercolumnResult
     RUN/fcn/NAME-WHAT.npz                 a StreamsResult, DenseResult or CompareResult
@@ -386,6 +387,27 @@ class DeconvRecord:
 
 
 @dataclass(frozen=True)
+class OfLayer:
+    """A result of one layer, by its place among the survey's, or why there is none."""
+
+    layer: Count
+    file: Path | None = None
+    missing: str = ""
+
+    def __post_init__(self) -> None:
+        if self.file is None and not self.missing:
+            raise ValueError("there is neither a file nor a reason why not")
+
+
+@dataclass(frozen=True)
+class LinksRecord:
+    """Links of the shown units, of each layer with maps: a `LinksTableResult`, of so many links of a kind at most."""
+
+    top: Count
+    layers: tuple[OfLayer, ...]
+
+
+@dataclass(frozen=True)
 class OptionsRecord:
     """What a command would have to be given besides the images, the labelled images and the size."""
 
@@ -428,7 +450,7 @@ class SurveyRecord:
         The photographs that the network is shown on.
     layers : tuple of LayerRecord
         In the order in which they run.
-    patches, components, minimal, hypercolumns, concepts, fields, measured, fcn, votes, deconv
+    patches, components, minimal, hypercolumns, concepts, fields, measured, fcn, votes, deconv, links
         The parts, or why there is none.
     """
 
@@ -455,6 +477,7 @@ class SurveyRecord:
     fcn: FcnRecord | Missing
     votes: VotesRecord | Missing = Missing("this run was made before there were any")
     deconv: DeconvRecord | Missing = Missing("this run was made before there were any")
+    links: LinksRecord | Missing = Missing("this run was made before there were any")
 
     def __post_init__(self) -> None:
         if isinstance(self.components, ComponentsRecord):
@@ -472,6 +495,9 @@ class SurveyRecord:
                 self._require_images(some)
         if isinstance(self.deconv, DeconvRecord):
             self._require_pages(self.deconv.layers, "patches that are followed back")
+        if isinstance(self.links, LinksRecord):
+            self._require_pages([one.layer for one in self.links.layers], "links")
+            _once((one.layer for one in self.links.layers), "a layer has links twice")
         if isinstance(self.concepts, ConceptsRecord):
             self._require_pages([masks.layer for masks in self.concepts.masks], "concepts")
 

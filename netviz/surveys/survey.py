@@ -41,6 +41,7 @@ from netviz.results.survey import (
     HypercolumnsRecord,
     ImageRecord,
     LayerRecord,
+    LinksRecord,
     MeasuredRecord,
     MinimalRecord,
     Missing,
@@ -59,6 +60,7 @@ from netviz.surveys.steps.fields import survey_fields
 from netviz.surveys.steps.filters import survey_filters
 from netviz.surveys.steps.hypercolumns import survey_hypercolumns
 from netviz.surveys.steps.images import survey_images
+from netviz.surveys.steps.links import survey_links
 from netviz.surveys.steps.maps import Picked, pick_units, survey_maps
 from netviz.surveys.steps.measured import survey_measured
 from netviz.surveys.steps.minimal import survey_minimal
@@ -102,6 +104,7 @@ STEPS = (
         lambda of: (100 if of.full else 30) * (len(of.chosen) if of.full else 1 + len(of.chosen) // 4),
         survey_deconv,
     ),
+    Step("links", LinksRecord | Missing, lambda of: 8 * len(of.chosen), survey_links),
     Step("fcn", FcnRecord | Missing, lambda of: 400 if of.full else 100, survey_fcn),
 )
 """The steps of a survey, in their order: each may read what earlier ones have noted."""

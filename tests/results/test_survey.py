@@ -17,9 +17,11 @@ from netviz.results.survey import (
     FieldRecord,
     ImageRecord,
     LayerRecord,
+    LinksRecord,
     MasksRecord,
     MinimalRecord,
     Missing,
+    OfLayer,
     OnImage,
     OptionsRecord,
     SeenRecord,
@@ -74,6 +76,7 @@ def test_a_record_is_read_as_it_was_written(record, tmp_path):
         minimal=MinimalRecord(40, shown),
         fcn=FcnRecord(streams, ()),
         votes=VotesRecord(shown),
+        links=LinksRecord(8, (OfLayer(0, tmp_path / "links/0.npz"),)),
         deconv=DeconvRecord(tmp_path / "patches/back", (0,), 1),
     )
     write_survey(tmp_path, full)
@@ -99,6 +102,8 @@ def verb(name, image=0):
         ({"fcn": FcnRecord((), (), OnImage(5, "a"))}, "there is no image 5"),
         ({"concepts": replace(CONCEPTS, masks=(replace(MASKS, layer=1),))}, "no layer 1 with a page"),
         ({"concepts": replace(CONCEPTS, masks=(replace(MASKS, layer=2),))}, "no layer 2 with a page"),
+        ({"links": LinksRecord(8, (OfLayer(1, "a"),))}, "no layer 1 with a page, to have links"),
+        ({"links": LinksRecord(8, (OfLayer(0, "a"), OfLayer(0, "b")))}, "a layer has links twice"),
         ({"deconv": DeconvRecord("back", (0, 1), 1)}, "no layer 1 with a page, to have patches"),
         ({"components": ComponentsRecord((ComponentRecord(2, "first", ()),), ())}, "no layer 2 to have"),
         (

@@ -11,6 +11,9 @@ import netviz
 from netviz.fcn.evaluation.result import SegmentationResult
 from netviz.fcn.streams.result import StreamsResult
 from netviz.images import Photo
+from netviz.questions.links.network import Network
+from netviz.questions.links.table import links_table
+from netviz.questions.opening import open_model
 from netviz.questions.units.result import NearestResult
 from netviz.results.base import Result
 from support.fields import measured
@@ -32,6 +35,7 @@ def small_results(folder: Path) -> dict[str, Path]:
     some = sorted((scenes / "images").iterdir())[:4]
     by_class = {"classes": ("x", "y"), "class_means": np.array([[1.0, 0.5]] * 5)}
     units = replace(netviz.units(made, "relu2", images=some), **by_class)
+    network = Network(open_model(classifier), 0)
     found: dict[str, Result] = {
         "filters": netviz.filters(model=made, layer="conv1"),
         "maps": netviz.maps(photo, layer="conv2", model=made),
@@ -54,6 +58,7 @@ def small_results(folder: Path) -> dict[str, Path]:
         "nearest": nearest(),
         "units": units,
         "links": netviz.links(classifier, layer="relu2", unit=1),
+        "links_table": links_table(network, network.opened.layer("relu2"), [1, 3]),
         "hypercolumn": netviz.hypercolumn(photo, layers=("relu1", "relu2"), model=made),
         "dense": make_dense("scene", ("sky", "road")),
         "dense-compare": make_compare("scene", "sky"),

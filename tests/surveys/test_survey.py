@@ -13,6 +13,7 @@ import netviz
 from netviz.errors import ImageError
 from netviz.gallery.build import build
 from netviz.images import Photo
+from netviz.models.torchvision_import import import_torchvision
 from netviz.questions.dissect.run import open_dissection
 from netviz.questions.patches.run import open_run, read_back
 from netviz.questions.reader import load_result
@@ -174,6 +175,40 @@ def test_patches_followed_back_are_those_of_the_command(tmp_path):
                 assert np.abs(tile - asked.of(rule, unit, 0)).max() <= 1
                 assert back.of(rule, unit, 1) is None
         assert (back.ends > 0).any()
+
+
+def test_links_of_the_shown_units_are_those_of_the_command(tmp_path):
+    torch.manual_seed(0)
+    model = plain(followed("r", "nr", "r"), resize=48, crop=(40, 40))
+    run = netviz.survey(model, tmp_path / "run", images=["skimage:chelsea"])
+    told = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    assert told["links"]["top"] == 8
+    files = {told["layers"][one["layer"]]["name"]: one["file"] for one in told["links"]["layers"]}
+    assert files == {name: f"links/{name}.npz" for name in ("0", "2", "5")}
+    found = load_result(run / files["2"])
+    np.testing.assert_array_equal(found.table_units, range(8))
+    alone = netviz.links(model, layer="2", unit=5, top=8)
+    np.testing.assert_array_equal(found.before_units[5], alone.before_by_weight)
+    np.testing.assert_array_equal(found.after_units[5], alone.after_by_weight)
+    np.testing.assert_allclose(
+        np.abs(found.after_shares[5]), alone.shares("after")[alone.after_by_weight], rtol=1e-6
+    )
+
+
+def test_tokens_have_no_links_and_no_patches_followed_back(tmp_path):
+    torch.manual_seed(0)
+    network = import_torchvision().models.VisionTransformer(
+        32, 8, num_layers=2, num_heads=1, hidden_dim=8, mlp_dim=8, num_classes=3
+    )
+    model = replace(plain(network, resize=32, crop=(32, 32)), labels=("a", "b", "c"))
+    run = netviz.survey(model, tmp_path / "run", images=["skimage:coins"])
+    told = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    noted = {told["layers"][one["layer"]]["kind"]: one for one in told["links"]["layers"]}
+    assert noted["conv"]["file"] == "links/conv_proj.npz"
+    (other,) = [one for kind, one in noted.items() if kind != "conv"]
+    assert "has tokens: attention joins them" in other["missing"]
+    assert "file" not in other
+    assert "gradients from conv_proj meet no ReLU" in told["deconv"]["missing"]
 
 
 def test_without_rectifiers_no_patch_is_followed_back(tmp_path):

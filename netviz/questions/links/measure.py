@@ -93,8 +93,8 @@ def links(
     known = None if folder is None else RunUnits(folder, network.flow, network.numbers())
     value = network.value(found)
     sides = {
-        "before": _told(network.before, found, value, unit, before),
-        "after": _told(network.after, found, value, unit, after),
+        "before": told(network.before, found, value, unit, before),
+        "after": told(network.after, found, value, unit, after),
     }
     classes = network.classes(found, value, unit)
     if all(isinstance(one, str) for one in sides.values()) and classes is None:
@@ -102,7 +102,7 @@ def links(
     return _result(network, (found, unit, layer), sides, classes, known, top)
 
 
-def _told(
+def told(
     look: Callable[[Layer, int, int, str | None], Linked],
     layer: Layer,
     value: int,
@@ -128,7 +128,7 @@ def _opened(run: "str | Path | PatchesRun", opened: Opened) -> PatchesRun:
     return found
 
 
-def _largest(values: Floats, top: int) -> NDArray[np.int64]:
+def largest(values: Floats, top: int) -> NDArray[np.int64]:
     """Return where the largest values are, largest first, of equals the first; none that is 0."""
     ranked = np.nan_to_num(values, nan=-1.0, posinf=np.finfo(np.float64).max)
     order = np.argsort(-ranked, kind="stable")[:top]
@@ -162,7 +162,7 @@ def _result(
     labels = opened.model.labels
     named = weights is not None and len(labels) == len(weights)
     raised, lowered = (
-        tuple(ClassLink(one, labels[one] if named else "") for one in _extreme(weights, sign, top))
+        tuple(ClassLink(one, labels[one] if named else "") for one in extreme(weights, sign, top))
         for sign in (1.0, -1.0)
     )
     channels, height, width = opened.index.input_shape or (0, 0, 0)
@@ -195,13 +195,13 @@ def _side(found: Linked | None, known: RunUnits | None, top: int, name: str) -> 
     if found is None:
         return told
     norms = np.sqrt((found.kernels**2).sum(axis=(1, 2)))
-    by_weight = by_any = _largest(norms, top)
+    by_weight = by_any = largest(norms, top)
     side = found.side
     units = None if known is None else known.tell(found.place.value)
     if units is not None:
         side = side._replace(typical_of=units.layers)
     if name == "before" and units is not None and np.isfinite(units.typical).any():
-        by_typical = _largest(norms * np.nan_to_num(units.typical, nan=0.0), top)
+        by_typical = largest(norms * np.nan_to_num(units.typical, nan=0.0), top)
         told |= {"typical": units.typical, "by_typical": by_typical}
         by_any = np.concatenate([by_weight, by_typical[~np.isin(by_typical, by_weight)]])
     told |= {
@@ -218,7 +218,7 @@ def _side(found: Linked | None, known: RunUnits | None, top: int, name: str) -> 
     return told
 
 
-def _extreme(weights: Floats | None, sign: float, top: int) -> list[int]:
+def extreme(weights: Floats | None, sign: float, top: int) -> list[int]:
     """Return where the largest weights of a sign are, largest first."""
     if weights is None:
         return []

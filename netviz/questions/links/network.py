@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,9 @@ from netviz.questions.opening import Opened, require_memory
 Floats = NDArray[np.float64]
 
 _THE_IMAGE = "the image"
+
+_KEPT = 4
+"""Of how many ways the steps are kept that the next unit of a layer may take too."""
 
 _MOVES = names("permutation", "transposition", "moving")
 
@@ -53,6 +57,7 @@ class Network:
 
     def __init__(self, opened: Opened, through: int) -> None:
         self.opened, self.through = opened, through
+        self._followed: dict[tuple[Any, ...], Steps] = {}
         self.name = opened.model.name
         require_values(opened.network)
         shape = opened.index.input_shape
@@ -188,7 +193,14 @@ class Network:
 
     def _steps(self, cone: Cone, ends: tuple[int, int], axes: tuple[int, int]) -> Steps:
         opened = frozenset(node.index for node in cone.opened)
-        return Steps(self.tape, self.flow.between(cone, *ends), *ends, axes, opened)
+        nodes = self.flow.between(cone, *ends)
+        key = (tuple(node.index for node in nodes), ends, axes, opened)
+        if key not in self._followed:
+            # Units of one layer share their steps, and with them the weights in double precision; others go.
+            while len(self._followed) >= _KEPT:
+                del self._followed[next(iter(self._followed))]
+            self._followed[key] = Steps(self.tape, nodes, *ends, axes, opened)
+        return self._followed[key]
 
     def _links(self, place: Place, steps: Steps, kernels: Kernels, ends: Sequence[int]) -> Linked:
         opened = [self.called(node.outputs[0]) for node in steps.nodes if node.index in steps.opened]

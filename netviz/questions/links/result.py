@@ -288,5 +288,178 @@ class LinksResult(Result):
         ]
 
 
+_LEVELS = 127
+
+_TABLE = ("units", "shares", "kernels", "peaks", "sizes", "of")
+
+
+@dataclass(frozen=True)
+class LinksTableResult(Result):
+    """The strongest links of several units of a layer, small: kernels in 255 levels, and no patches.
+
+    What was not found of any unit is None, and absent from the NPZ.
+
+    Attributes
+    ----------
+    table_units : ndarray of int64, shape (units,)
+        Whose links these are.
+    before_units : ndarray of int64, shape (units, K), or None
+        For each the units of the layer before with the largest kernels, by L2 norm, largest first; -1 where no more
+        have any weight.
+    before_shares : ndarray of float32, shape (units, K), or None
+        A kernel's norm over the sum of those of all of that layer's units, with the sign of the kernel's sum.
+    before_kernels : ndarray of int8, shape (units, K, kh, kw), or None
+        Expanded weights, in 127ths of `before_peaks`; those that are smaller than others fill the top left corner.
+    before_peaks : ndarray of float32, shape (units,), or None
+        The largest absolute weight of a unit's kernels.
+    before_sizes : ndarray of int64, shape (units, 2), or None
+        Rows and columns of a unit's kernels.
+    before_of : ndarray of int64, shape (units,), or None
+        Which of `before` the links are to; -1 where there is none.
+    after_units, after_shares, after_kernels, after_peaks, after_sizes, after_of
+        The same of the layer after: what its units' values change by with this unit.
+    raised, lowered : ndarray of int64, shape (units, R), or None
+        The classes whose scores a unit raises, and lowers, most, where linear steps lead to these; -1 where no more
+        are.
+    raised_weights, lowered_weights : ndarray of float32, shape (units, R), or None
+        What such a score gains if the unit is larger by 1 at every position of its map.
+    network, layer, alias, layer_kind : str
+    channels : int
+        Units of the layer.
+    before, after : tuple of Side
+        The layers at the other ends.
+    before_missing, after_missing : str
+        Why there is none for some unit; "" where all have one.
+    classes : tuple of ClassLink
+        Those that are raised or lowered.
+    called : str
+        As in `LinksResult`.
+    """
+
+    kind: ClassVar[str] = "links_table"
+    axes: ClassVar[dict[str, str]] = {
+        "table_units": "units",
+        "raised": "units strongest",
+        "lowered": "units strongest",
+        "raised_weights": "units strongest",
+        "lowered_weights": "units strongest",
+        **{
+            f"{side}_{name}": axes
+            for side in ("before", "after")
+            for name, axes in zip(
+                _TABLE,
+                (
+                    f"units {side}_top",
+                    f"units {side}_top",
+                    f"units {side}_top * *",
+                    "units",
+                    "units 2",
+                    "units",
+                ),
+                strict=True,
+            )
+        },
+    }
+    ranges: ClassVar[dict[str, str]] = {
+        "table_units": "0:channels",
+        "raised": "-1…",
+        "lowered": "-1…",
+        "raised_weights": "any",
+        "lowered_weights": "any",
+        **{
+            f"{side}_{name}": range_
+            for side in ("before", "after")
+            for name, range_ in (
+                ("units", "-1…"),
+                ("shares", "any"),
+                ("kernels", "any"),
+                ("peaks", "any"),
+                ("sizes", "1…"),
+                ("of", "-1…"),
+            )
+        },
+        "channels": "1…",
+        "called": "class | channel",
+    }
+
+    table_units: NDArray[np.int64]
+    before_units: NDArray[np.int64] | None
+    before_shares: NDArray[np.float32] | None
+    before_kernels: NDArray[np.int8] | None
+    before_peaks: NDArray[np.float32] | None
+    before_sizes: NDArray[np.int64] | None
+    before_of: NDArray[np.int64] | None
+    after_units: NDArray[np.int64] | None
+    after_shares: NDArray[np.float32] | None
+    after_kernels: NDArray[np.int8] | None
+    after_peaks: NDArray[np.float32] | None
+    after_sizes: NDArray[np.int64] | None
+    after_of: NDArray[np.int64] | None
+    raised: NDArray[np.int64] | None
+    lowered: NDArray[np.int64] | None
+    raised_weights: NDArray[np.float32] | None
+    lowered_weights: NDArray[np.float32] | None
+    network: str
+    layer: str
+    alias: str
+    layer_kind: str
+    channels: int
+    before: tuple[Side, ...]
+    after: tuple[Side, ...]
+    before_missing: str
+    after_missing: str
+    classes: tuple[ClassLink, ...]
+    called: str
+
+    def fault(self) -> str:
+        """Return which of its parts do not belong together."""
+        for name in ("before", "after"):
+            problem = self._side_fault(name)
+            if problem:
+                return problem
+        some = (self.raised, self.lowered, self.raised_weights, self.lowered_weights)
+        if len({one is None for one in some}) > 1:
+            return "of raised, lowered and their weights some are missing"
+        named = [-1, *(one.number for one in self.classes)]
+        if any(one is not None and not np.isin(one, named).all() for one in (self.raised, self.lowered)):
+            return "raised or lowered holds a class without a name"
+        return ""
+
+    def _side_fault(self, name: str) -> str:
+        sides: tuple[Side, ...] = getattr(self, name)
+        arrays = {one: getattr(self, f"{name}_{one}") for one in _TABLE}
+        lost = [f"{name}_{one}" for one, array in arrays.items() if (array is None) == bool(sides)]
+        if lost:
+            return f"{lost[0]} is {'missing' if sides else 'there without ' + name}"
+        if not sides:
+            return ""
+        if arrays["of"].max() >= len(sides):
+            return f"{name}_of names no layer of {name}"
+        counts = np.array([*(one.channels for one in sides), 0])
+        if (arrays["units"] >= counts[arrays["of"]][:, None]).any():
+            return f"{name}_units names a unit that the layer has not"
+        if (arrays["sizes"] > arrays["kernels"].shape[2:]).any():
+            return f"{name}_sizes is larger than {name}_kernels"
+        return ""
+
+    def kernels(self, side: str, row: int) -> Floats:
+        """Return the kernels of a unit by its place, (K, kh, kw); `side` is ``"before"`` or ``"after"``."""
+        found, peaks, sizes = (getattr(self, f"{side}_{one}") for one in ("kernels", "peaks", "sizes"))
+        if found is None:
+            return np.zeros((0, 1, 1))
+        height, width = sizes[row].tolist()
+        values: Floats = found[row, :, :height, :width] * (float(peaks[row]) / _LEVELS)
+        return values
+
+
+def in_levels(kernels: Floats) -> tuple[NDArray[np.int8], np.float32]:
+    """Return kernels as levels of -127 to 127, and what the outermost is worth; NaN counts as 0."""
+    most = float(np.finfo(np.float32).max)
+    known = np.clip(np.nan_to_num(kernels, nan=0.0), -most, most)
+    peak = float(np.abs(known).max(initial=0.0))
+    levels: NDArray[np.int8] = np.rint(known / (peak or 1.0) * _LEVELS).astype(np.int8)
+    return levels, np.float32(peak)
+
+
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
