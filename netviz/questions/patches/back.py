@@ -27,8 +27,11 @@ from netviz.results.runs import RunLayer
 SIDE = 96
 """Pixels of a tile at most."""
 
-AT_ONCE = 8
-"""Images of a pass at most; on a CPU it is one, where more save no time and some have no patch left to follow."""
+AT_ONCE = {"cpu": 1}
+"""Images of a pass at most, by device; on a CPU more save no time, and some have no patch left to follow."""
+
+ELSEWHERE = 8
+"""On any other device."""
 
 REMEDY = "; leave --deconv out"
 """How a message ends that says why there is none."""
@@ -161,7 +164,7 @@ def _group(
     met: dict[int, Met] = {}
     # Images with as many patches go together: each backward pass is of all of them.
     order = sorted(by_image, key=lambda number: (len(by_image[number]), number))
-    count = 1 if opened.device.type == "cpu" else AT_ONCE
+    count = AT_ONCE.get(opened.device.type, ELSEWHERE)
     for begin in range(0, len(order), count):
         photos = {number: read_image(names[number]) for number in order[begin : begin + count]}
         by_size: dict[tuple[int, int], dict[int, torch.Tensor]] = {}

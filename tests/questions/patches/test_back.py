@@ -13,6 +13,7 @@ from netviz.images import prepare, read_image
 from netviz.models.model import Model
 from netviz.models.preprocessing import Preprocessing
 from netviz.questions.drawing import draw, picture
+from netviz.questions.patches import back as back_of_patches
 from netviz.questions.patches.run import open_run, read_back
 from support.pictures import texts
 
@@ -102,6 +103,17 @@ def test_a_finished_run_gets_it_afterwards_with_the_same_bytes(run, photos, tmp_
         netviz.patches(opened(other), out, deconv=True, device="cpu")
     with pytest.raises(ResultError, match=r"saw images as: .*give the same --fit and --size"):
         netviz.patches(opened(Small()), out, deconv=True, device="cpu", fit="full")
+
+
+def test_images_that_share_a_pass_give_the_same_tiles(run, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(back_of_patches, "AT_ONCE", {})
+    out = netviz.patches(
+        opened(Small()), tmp_path / "r", images=[photos], layer=["2"], top=3, inside=True, deconv=True,
+        deconv_units="3,0", workers=0, device="cpu",
+    )  # fmt: skip
+    alone, shared = (netviz.load_result(folder / "back" / "2.npz") for folder in (run, out))
+    np.testing.assert_allclose(shared.ends, alone.ends, rtol=1e-5)
+    assert np.abs(shared.tiles.astype(int) - alone.tiles).max() <= 1
 
 
 def test_below_each_patch_stands_its_tile(run, tmp_path):
