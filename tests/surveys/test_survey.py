@@ -15,11 +15,13 @@ from netviz.gallery.build import build
 from netviz.images import Photo
 from netviz.models.torchvision_import import import_torchvision
 from netviz.questions.dissect.run import open_dissection
+from netviz.questions.drawing import picture
 from netviz.questions.patches.run import open_run, read_back
 from netviz.questions.reader import load_result
 from netviz.surveys.steps.components import choose_pair
 from netviz.surveys.steps.concepts import choose_layers, pick_units
 from support.concepts import make_dissection
+from support.pictures import texts
 from support.scenes import make_scenes
 from support.scenes import model as labelled_model
 
@@ -175,6 +177,8 @@ def test_patches_followed_back_are_those_of_the_command(tmp_path):
                 assert np.abs(tile - asked.of(rule, unit, 0)).max() <= 1
                 assert back.of(rule, unit, 1) is None
         assert (back.ends > 0).any()
+    drawn = texts(picture(run / "patches", layer="2", beside="guided"))
+    assert "below the best patch: what in it made the unit answer, by guided" in drawn
 
 
 def test_links_of_the_shown_units_are_those_of_the_command(tmp_path):

@@ -327,7 +327,7 @@ def _head(
             f"all values are relevance: the unit's value times the gradient of the score of {result.by_class} with "
             "respect to it"
         )
-    notes: list[str] = [] if back is None else _said_back(*back)
+    notes: list[str] = [] if back is None else _said_back(*back, result.image.shape[1])
     if tiles.outlined:
         level = words.number(LEVEL)
         note = f"bright, outlined: the unit's map is above its {level} quantile"
@@ -358,14 +358,16 @@ def _which(result: PatchesResult, top: int) -> str:
     return "the strongest patch" if top == 1 else f"the {top} strongest patches"
 
 
-def _said_back(back: BackResult, rule: str) -> list[str]:
+def _said_back(back: BackResult, rule: str, top: int) -> list[str]:
     """Say what stands below the patches."""
     how = {"deconvnet": "a deconvnet", "guided": "guided backpropagation"}[rule]
     acts = ", ".join(f"{count} {name}" for name, count in back.rectifiers.items())
     left = ", ".join(f"{count} {name}" for name, count in back.others.items())
     acts = f" on {acts}" if acts else " (no rectifier runs before this layer, so by the plain gradient)"
+    few = back.score.shape[1]
+    which = "each patch" if few == top else "the best patch" if few == 1 else f"the best {few} patches"
     return [
-        f"below each patch: what in it made the unit answer, by {how}{acts}"
+        f"below {which}: what in it made the unit answer, by {how}{acts}"
         + (f" ({left} keep their derivative)" if left else ""),
         "mid-grey is 0, brighter raises the unit, each by its own largest value; such pictures look much the same "
         "when weights are random (Adebayo et al., 2018)",
