@@ -3,9 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from netviz.errors import LayerError, OutputError
 from netviz.paper import words
 from netviz.paper.page import Page, lay_out, smallest_points
-from netviz.questions.drawing import figure
+from netviz.questions.drawing import figure, picture
 from netviz.questions.votes.draw import contributions
 from netviz.questions.votes.draw_set import chosen_classes
 from netviz.questions.votes.result import VotesResult, VotesSetResult
@@ -208,6 +209,26 @@ def test_the_matrix_of_units_and_classes():
         f"kind {strongest[0]} ",
     ):
         assert claim in said, claim
+
+
+def test_units_of_the_matrix_are_those_asked_for():
+    result = make_set(200, 60)
+    drawn = picture(result, units="7,3,-1")
+    (image,) = drawn.axes[0].images
+    classes = chosen_classes(result, np.array([7, 3, 199]))
+    np.testing.assert_allclose(image.get_array(), -result.change[[7, 3, 199]][:, classes])
+    assert {int(result.change[unit].argmin()) for unit in (7, 3, 199)} <= set(classes.tolist())
+    said = texts(drawn)
+    assert "3 of 200 units " in said
+    assert "without which some score falls most" not in said
+    assert texts(picture(result)) == texts(figure(result))
+    narrow, _ = lay_out(lambda: picture(result, units="7,3,-1"), Page(3.5))
+    np.testing.assert_allclose(narrow.axes[0].images[0].get_array(), image.get_array())
+    check_apart(narrow, narrow.axes[0].images)
+    with pytest.raises(LayerError, match="no unit 200"):
+        picture(result, units=200)
+    with pytest.raises(OutputError, match="at most 100 units, not 200"):
+        picture(result, units=":")
 
 
 def test_a_layer_of_one_unit_that_changes_nothing():
