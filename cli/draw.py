@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.option(
     "--units",
     help="Which units of a run's layer: 0:16 (a range as in Python) or 3,7.  [default: the first 16 not dead; of a "
-    "dissection the best]",
+    "dissection the best; of votes those without which some class falls most]",
 )
 @click.option(
     "--show",

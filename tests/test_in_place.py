@@ -26,6 +26,7 @@ from netviz.models.model import Model
 from netviz.models.preprocessing import Preprocessing
 from netviz.questions.dissect.run import open_dissection
 from netviz.questions.patches.run import open_run
+from netviz.questions.votes.draw import contributions
 
 SIDE = 64
 """The short side of what the network sees, in pixels; images are smaller, larger, and of other aspects."""
@@ -132,6 +133,16 @@ class TokenMean(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x[:, 3:].mean(1)
+
+
+def classifier(kind: str) -> Classifier:
+    """Tell bright from dark by maps of a kind, layer ``features.maps``."""
+    network = Classifier()
+    network.features = brightness(kind)
+    if kind == "tokens":
+        network.pool = nn.Identity()
+        network.head = nn.Sequential(nn.Unflatten(1, (-1, 1)), TokenMean(), network.head)
+    return network
 
 
 def model(network: nn.Module, crop: int | None = None, labels: tuple[str, ...] = ()) -> Model:
@@ -247,19 +258,28 @@ def attributed(kind: str, crop: int | None = None) -> Look:
     """Maps of brightness, weighed."""
 
     def look(scene: Scene, path: Path) -> Places:
-        network = Classifier()
-        network.features = brightness(kind)
-        if kind == "tokens":
-            network.pool = nn.Identity()
-            network.head = nn.Sequential(nn.Unflatten(1, (-1, 1)), TokenMean(), network.head)
         found = netviz.attribute(
             scene.photo,
-            model=model(network, crop),
+            model=model(classifier(kind), crop),
             class_=0,
             layer="features.maps",
             method="gradcam,layercam",
         )
         return [original(center(one), scene, crop) for one in found.attribution]
+
+    return look
+
+
+def voted(kind: str, crop: int | None = None) -> Look:
+    """Where the unit of brightness votes, and the part of the image that belongs to its strongest position."""
+
+    def look(scene: Scene, path: Path) -> Places:
+        found = netviz.votes(
+            scene.photo, model=model(classifier(kind), crop), class_=0, layer="features.maps", top=1
+        )
+        over = contributions(found, found.image.shape[1::-1])[0]
+        corners = found.boxes[0].reshape(2, 2)
+        return [original(place, scene, crop) for place in (center(over), corners.mean(axis=0) - 0.5)]
 
     return look
 
@@ -358,6 +378,8 @@ LOOKS: dict[str, Look] = {
     "occlusion": occluded,
     "attribute": attributed("fixed", 48),
     "attribute, pixels": attributed_pixels,
+    "votes": voted("fixed", 48),
+    **{f"votes, {kind}": voted(kind) for kind in KINDS},
     **{f"attribute, {kind}": attributed(kind) for kind in KINDS},
     "dense": dense_scores(brightness()),
     "dense, pyramid": dense_scores(brightness(), pyramid=(1, 0.5)),

@@ -58,9 +58,7 @@ class Checkpoint:
             If it cannot be written.
         """
         facts = {"fingerprint": self.fingerprint, "skipped": sorted(tally.skipped.items())}
-        # Of a run that has just begun only whose it is has to be known.
-        state = accumulator.state() if tally.done.any() else {}
-        arrays: dict[str, Any] = {f"state/{name}": value for name, value in state.items()}
+        arrays: dict[str, Any] = {f"state/{name}": value for name, value in accumulator.state().items()}
         # Straight to the file: the state of many units is not to lie in memory once more.
         with written(self.path) as stream:
             np.savez(stream, facts=np.array(json.dumps(facts)), done=tally.done, **arrays)
@@ -87,8 +85,7 @@ class Checkpoint:
         require_same(self.path.parent, theirs, self.fingerprint)
         tally.done[:] = arrays.pop("done")
         tally.skipped.update({int(number): str(reason) for number, reason in facts["skipped"]})
-        if tally.done.any():
-            accumulator.restore({name.removeprefix("state/"): value for name, value in arrays.items()})
+        accumulator.restore({name.removeprefix("state/"): value for name, value in arrays.items()})
         return True
 
     def remove(self) -> None:

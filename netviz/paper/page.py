@@ -61,6 +61,8 @@ class _Room:
     share: float = 1.0
     bound: bool = False
     """Whether the picture is for a page at all."""
+    fixed: bool = False
+    """Whether it may be no higher."""
 
 
 _NONE: Final = _Room()
@@ -90,6 +92,11 @@ def least(usual: int) -> int:
 def given() -> bool:
     """Tell whether a picture is to fill a page, not to be as large as it needs."""
     return _ROOM.get().bound
+
+
+def endless() -> bool:
+    """Tell whether a picture may be higher than its page, as only a width or the size of letters was asked for."""
+    return given() and not _ROOM.get().fixed
 
 
 def narrow() -> bool:
@@ -166,7 +173,7 @@ def lay_out(draw: Callable[[], "Figure"], page: Page) -> tuple["Figure", float]:
     width = page.width
     if width is None:
         width = _SLIDE * page.aspect if page.aspect else wide / DPI
-    room = _Room(width=width * DPI * CAPTION / size, bound=True)
+    room = _Room(width=width * DPI * CAPTION / size, bound=True, fixed=page.aspect is not None)
     tallest = 1 / page.aspect if page.aspect else max(_TALLEST, high / wide, _SHEET / width)
     room = replace(room, height=room.width * tallest)
     try:

@@ -105,6 +105,17 @@ def number(value: float, digits: int = 3) -> str:
     return text.replace("-", MINUS)
 
 
+def number_within(value: float, room: float, size: float) -> str:
+    """Write a number with as many of three significant digits as fit into so many pixels, else as a power of ten."""
+    for digits in (3, 2, 1):
+        if width(number(value, digits), size) <= room:
+            return number(value, digits)
+    if not math.isfinite(value):
+        return number(value)
+    mantissa, exponent = f"{value:.0e}".split("e")
+    return f"{mantissa}e{int(exponent)}".replace("-", MINUS)
+
+
 def percent(share: float) -> str:
     """Write a share so that only none reads 0 % and only all reads 100 %."""
     if 0 < share < 0.001 or 0.999 < share < 1:

@@ -34,6 +34,8 @@ from netviz.questions.patches.result import BackResult, PatchesResult
 from netviz.questions.patches.run import read_back
 from netviz.questions.patches.tiles import RunImages
 from netviz.questions.reader import load_result, open_folder
+from netviz.questions.votes.draw_set import votes_set_figure
+from netviz.questions.votes.result import VotesSetResult
 from netviz.results.base import Result
 from netviz.results.choose import several
 from netviz.results.runs import Run
@@ -200,6 +202,8 @@ def picture(
         raise OutputError(
             f"--with is for the folder of a run of netviz patches, not for a result of kind {one.kind!r}"
         )
+    if isinstance(one, VotesSetResult):
+        return votes_set_figure(one, units=units)
     if units is not None and not isinstance(one, PatchesResult):
         raise OutputError(f"--units chooses in the folder of a run, not in a result of kind {one.kind!r}")
     return figure(one)

@@ -18,8 +18,12 @@ OWN = {
     "sift": {"as_json", "out", "match"},
     "patches": set(),
     "dissect": set(),
+    "attribute": {"as_json", "out", "check"},
 }
 """Options that are the command's own, or another function's that it calls too."""
+
+ALSO = {"attribute": ("attribute_check",), "votes": ("votes_set",)}
+"""Other functions that a command calls."""
 
 
 def keywords(function):
@@ -31,7 +35,8 @@ def keywords(function):
 @pytest.mark.parametrize("verb", sorted({*commands()} - {"fcn"}))
 def test_every_option_is_a_keyword_of_the_function(verb):
     asked = {option.name for option in group.commands[verb].params if option.expose_value}
-    assert asked - OWN.get(verb, {"as_json", "out"}) <= keywords(getattr(netviz, verb))
+    taken = set().union(*(keywords(getattr(netviz, name)) for name in (verb, *ALSO.get(verb, ()))))
+    assert asked - OWN.get(verb, {"as_json", "out"}) <= taken
 
 
 def test_how_large_a_picture_is(netviz, tmp_path):

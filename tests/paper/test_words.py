@@ -2,7 +2,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from netviz.paper import words
-from netviz.paper.style import style
+from netviz.paper.style import SMALL, style
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,15 @@ def test_shares_are_whole_only_where_they_are():
         ">99.9 %",
         "100 %",
     ]
+
+
+def test_numbers_that_fit_keep_as_many_digits_as_they_can():
+    said = {
+        value: words.number_within(value, 38, SMALL)
+        for value in (0.0254, -8.061e-4, 3.2e-12, 12.34, 0.0, 1e30)
+    }
+    assert said == {
+        0.0254: "0.0254", -8.061e-4: "\u22128e\u22124", 3.2e-12: "3e\u221212", 12.34: "12.3", 0.0: "0", 1e30: "1e30",
+    }  # fmt: skip
+    assert words.number_within(0.004863, 44, SMALL) == "0.0049"
+    assert words.number_within(float("nan"), 1, SMALL) == "nan"

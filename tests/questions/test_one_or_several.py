@@ -75,6 +75,8 @@ def asked(function: Callable[..., Any], folder: Path, **given: Any) -> str:
         possible["model"] = nn.Conv2d(3, 2, 3, padding=1)
         nn.init.constant_(possible["model"].weight, 0.1)
         nn.init.constant_(possible["model"].bias, 0.1)
+    if function is netviz.optimize and "class_" in given:
+        del possible["layer"]
     if function is show and "void" in given:
         possible["truth"] = folder / "labels/a.png"
     arguments = {name: value for name, value in {**possible, **given}.items() if name in wanted}

@@ -43,6 +43,7 @@ def small_results(folder: Path) -> dict[str, Path]:
         "field_known": netviz.field(made, layer="conv2"),
         "measured": measured(),
         "occlusion": netviz.occlusion(photo, model=classifier, patch=10, stride=8),
+        "optimize": netviz.optimize(classifier, layer="conv1", units="0,1", sign="both", side=24, steps=1),
         "attribute": netviz.attribute(photo, model=classifier, method="gradcam,gradient,guided"),
         "attribute-check": netviz.attribute_check(photo, model=classifier, method="gradcam,gradient"),
         "attribute_unit": netviz.attribute(photo, model=made, layer="conv1", unit=1, method="deconvnet"),

@@ -128,9 +128,10 @@ def optimize(
     ----------
     Olah, Mordvintsev and Schubert, "Feature Visualization", Distill 2017.
     """
-    objective = _checked(layer, class_, sign, objective, diverse, steps, side, basis, units)
+    _check_numbers(sign, objective, diverse, steps, side, basis)
     seed = options.get("seed", 0)
     opened = _opened(model, side, **options)
+    objective = _objective(layer, class_, sign, objective, diverse, units)
     chosen = _Chosen.of(opened, layer, units, class_, objective, run, output)
     signs = {"+": (1,), "-": (-1,), "both": (1, -1)}[sign]
     columns = tuple(1 for _ in range(diverse - 1) if 1 in signs)
@@ -184,23 +185,15 @@ def optimize(
     )
 
 
-def _checked(
-    layer: str | None,
-    class_: str | int | Sequence[str | int] | None,
-    sign: str,
-    objective: str | None,
-    diverse: int,
-    steps: int,
-    side: int | None,
-    basis: str,
-    units: object,
-) -> str:
-    """Return the objective, if the options go together.
+def _check_numbers(
+    sign: str, objective: str | None, diverse: int, steps: int, side: int | None, basis: str
+) -> None:
+    """Refuse options that are none of their values.
 
     Raises
     ------
     ValueError
-        If they do not, or one is none of its values.
+        Naming the option.
     """
     if sign not in SIGNS:
         raise ValueError(f"sign must be '+', '-' or 'both', not {sign!r}")
@@ -211,6 +204,23 @@ def _checked(
     for name, value, least in (("diverse", diverse, 1), ("steps", steps, 1), ("side", side, 16)):
         if value is not None and value < least:
             raise ValueError(f"{name} must be at least {least}, not {value}")
+
+
+def _objective(
+    layer: str | None,
+    class_: str | int | Sequence[str | int] | None,
+    sign: str,
+    objective: str | None,
+    diverse: int,
+    units: object,
+) -> str:
+    """Return what is to grow, if the options go together.
+
+    Raises
+    ------
+    ValueError
+        If they do not.
+    """
     if (layer is None) == (class_ is None):
         raise ValueError("give either a layer, for its units, or a class")
     if class_ is not None and objective not in (None, "class"):

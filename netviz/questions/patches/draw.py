@@ -1,7 +1,6 @@
 """The contact sheet of a layer: for each unit the patches that excite it most."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -11,6 +10,7 @@ from netviz.errors import OutputError
 from netviz.paper import page, style, words
 from netviz.paper.layout import MARGIN, Box, Canvas, Head, layer_name
 from netviz.paper.words import TIMES
+from netviz.questions.patches.grid import APART, BETWEEN, BROKEN, FACTS, FAIR, GAP, LINE, Grid, arrange
 from netviz.questions.patches.result import BackResult, PatchesResult
 from netviz.questions.patches.tiles import (
     LEVEL,
@@ -24,57 +24,7 @@ from netviz.questions.patches.tiles import (
 )
 from netviz.results.choose import choose_units
 
-_SIDES: Final = (160, 128, 112, 96, 80, 64, 56, 48, 40)
-_NARROWEST: Final = 48
-_NAMED: Final = 112
-_ABREAST: Final = 12
-_FACTS: Final = 104
-_GAP: Final = 4
-_BETWEEN: Final = 14
-_APART: Final = 36
-_LINE: Final = 13
 _HEADINGS: Final = 20
-_ROOM: Final = 260
-
-
-@dataclass(frozen=True)
-class _Grid:
-    """How units stand on the paper: `columns` of blocks, each with the unit's patches in `lines`."""
-
-    side: int
-    columns: int
-    rows: int
-    lines: int
-    abreast: int
-    named: bool
-    steps: int
-    twice: bool = False
-
-    @property
-    def cell(self) -> int:
-        return self.shown + _LINE * (2 if self.named else 1)
-
-    @property
-    def shown(self) -> int:
-        """Pixels of a patch, and of what stands below it."""
-        return 2 * self.side + _GAP if self.twice else self.side
-
-    @property
-    def height(self) -> int:
-        return max(self.lines * (self.cell + _GAP), 5 * _LINE) + 8
-
-    @property
-    def bar(self) -> int:
-        return 3 if self.side >= 80 else 2
-
-    @property
-    def bars(self) -> int:
-        return self.steps * self.bar
-
-    @property
-    def width(self) -> int:
-        patches = self.abreast * (self.side + _GAP) - _GAP
-        return _FACTS + patches + _BETWEEN + self.side + _BETWEEN + self.bars
 
 
 def patches_figure(
@@ -110,6 +60,11 @@ def patches_figure(
         If there are no images, none of them can be read, or the paper does not hold the units.
     LayerError
         If a unit does not exist.
+
+    Notes
+    -----
+    On a narrow page a unit's facts stand above its patches, mean and histogram below them; where these would leave
+    the patches too small they are left out.
     """
     if images is None:
         raise OutputError(
@@ -125,48 +80,25 @@ def patches_figure(
                 f"what made unit {lost[0]} answer was not measured; run netviz patches --deconv again with "
                 f"--deconv-units {','.join(map(str, sorted(chosen)))}"
             )
-    grid = _arrange(len(chosen), result.image.shape[1], result.histogram.shape[1], back is not None)
-    tiles = cut_tiles(result, images, chosen, grid.side)
+    top, steps = result.image.shape[1], result.histogram.shape[1]
+    grid = arrange(len(chosen), top, steps, back is not None)
+    tiles = cut_tiles(result, images, chosen, grid.side, mean=grid.means)
     tell_unread(tiles.reasons, tiles.read, tell)
     with style.style():
         return _draw(result, tiles, grid, units is not None, back)
 
 
-def _arrange(count: int, top: int, steps: int, twice: bool) -> _Grid:
-    """Choose the largest tiles with which all units fit on the paper."""
-    most = 0
-    held = (page.widest() - 2 * MARGIN - _FACTS - 2 * _BETWEEN - 3 * steps) // (_NARROWEST + _GAP) - 1
-    lines = -(-top // min(_ABREAST, max(1, held)))
-    abreast = -(-top // lines)
-    largest = page.side(160 if count <= 2 else 128 if count <= 6 else 96)
-    for side in _SIDES:
-        if side > largest:
-            continue
-        grid = _Grid(side, 1, count, lines, abreast, side >= _NAMED, steps, twice)
-        across = (page.widest() - 2 * MARGIN + _APART) // (grid.width + _APART)
-        down = (page.highest() - _ROOM) // grid.height
-        most = max(most, across * down)
-        if count <= across * down:
-            columns = -(-count // down)
-            rows = -(-count // columns)
-            return _Grid(side, -(-count // rows), rows, lines, abreast, grid.named, steps, twice)
-    raise OutputError(
-        f"one picture holds at most {most} units of this layer ({top} patches each), not {count}; choose some with "
-        f"--units, such as 0:{most}"
-    )
-
-
 def _draw(
-    result: PatchesResult, tiles: Tiles, grid: _Grid, asked: bool, back: tuple[BackResult, str] | None
+    result: PatchesResult, tiles: Tiles, grid: Grid, asked: bool, back: tuple[BackResult, str] | None
 ) -> Figure:
-    paper = 2 * MARGIN + grid.columns * (grid.width + _APART) - _APART
+    paper = 2 * MARGIN + grid.columns * (grid.width + APART) - APART
     paper = max(paper, page.least(640))
-    head = _head(result, tiles, asked, back, paper)
+    head = _head(result, tiles, grid, asked, back, paper)
     canvas = Canvas(paper, head.height + _HEADINGS + grid.rows * grid.height + MARGIN - 8)
     head.draw(canvas)
     frames: list[Box] = []
     for column in range(grid.columns):
-        left = MARGIN + column * (grid.width + _APART)
+        left = MARGIN + column * (grid.width + APART)
         _headings(canvas, grid, left, head.height + 11, result.by)
         for row in range(grid.rows):
             number = column * grid.rows + row
@@ -177,16 +109,20 @@ def _draw(
     return canvas.figure
 
 
-def _headings(canvas: Canvas, grid: _Grid, left: int, y: int, by: str) -> None:
+def _headings(canvas: Canvas, grid: Grid, left: int, y: int, by: str) -> None:
     which = ("most relevant", "its relevance") if by == "relevance" else ("strongest", "the unit's value")
-    mean = _FACTS + grid.abreast * (grid.side + _GAP) - _GAP + _BETWEEN
-    patches = mean - _BETWEEN - _FACTS
-    for x, room, text in (
-        (0, _FACTS - 4, "unit"),
-        (_FACTS, patches, f"{which[0]} patches, best first; below: {which[1]} there"),
-        (mean, grid.side + _BETWEEN - 2, "mean"),
-        (mean + grid.side + _BETWEEN, grid.bars + 10, "values"),
-    ):
+    said = f"{which[0]} patches, best first; below: {which[1]} there"
+    mean, _ = grid.mean(0, 0)
+    parts: tuple[tuple[int, int, str], ...] = (
+        (0, FACTS - 4, "unit"),
+        (FACTS, grid.patches, said),
+        (mean, grid.side + BETWEEN - 2, "mean"),
+        (mean + grid.side + BETWEEN, grid.bars + 10, "values"),
+    )
+    if grid.above:
+        room = page.widest() - 2 * MARGIN
+        parts = ((0, room, said if room >= BROKEN else f"best first; below: {which[1]} there"),)
+    for x, room, text in parts:
         canvas.text(left + x, y, text, style.LABEL, style.MUTED, room=room)
 
 
@@ -194,7 +130,7 @@ def _unit(
     canvas: Canvas,
     result: PatchesResult,
     tiles: Tiles,
-    grid: _Grid,
+    grid: Grid,
     number: int,
     left: int,
     top: int,
@@ -202,34 +138,45 @@ def _unit(
 ) -> list[Box]:
     """Draw one unit; return the boxes to be framed."""
     unit = tiles.units[number]
-    _facts(canvas, result, unit, left, top)
-    side = grid.side
+    (_facts_above if grid.above else _facts)(canvas, result, unit, left, top)
+    side, mean = grid.side, grid.mean(left, top)
+    left, top = left + grid.left, top + grid.above
     frames: list[Box] = []
     for place in range(result.image.shape[1]):
         if not tiles.filled[number, place]:
             continue
         line, at = divmod(place, grid.abreast)
-        x, y = left + _FACTS + at * (side + _GAP), top + line * (grid.cell + _GAP)
+        x, y = left + at * (side + GAP), top + line * (grid.cell + GAP)
         frames.append(draw_tile(canvas, tiles, number, place, (x, y), 0, side))
         if back is not None:
-            frames += _draw_back(canvas, tiles, back, number, place, (x, y + side + _GAP))
-        score = words.number(float(result.score[unit, place]))
+            frames += _draw_back(canvas, tiles, back, number, place, (x, y + side + GAP))
+        score = words.number_within(float(result.score[unit, place]), side + GAP - 3, style.SMALL)
         canvas.text(x, y + grid.shown + 10, score, style.SMALL, style.MUTED)
         if grid.named:
             name = tiles.names[number][place]
-            canvas.text(x, y + grid.shown + 10 + _LINE, name, style.SMALL, style.FAINT, room=side)
+            canvas.text(x, y + grid.shown + 10 + LINE, name, style.SMALL, style.FAINT, room=side)
     if not tiles.filled[number].any():
         what = "dead: 0 at every position" if unit in result.dead else "no patch"
-        canvas.text(left + _FACTS, top + side / 2, what, style.LABEL, style.MUTED)
-    x = left + _FACTS + grid.abreast * (side + _GAP) - _GAP + _BETWEEN
+        canvas.text(left, top + side / 2, what, style.LABEL, style.MUTED)
+    if not grid.means:
+        return frames
+    x, top = mean
     if (tiles.filled[number] & ~tiles.missing[number]).any():
         canvas.image(tiles.mean[number], (x, top, side, side))
         frames.append((x, top, side, side))
-    x += side + _BETWEEN
+        if grid.above:
+            canvas.text(x, top + side + 10, "mean", style.SMALL, style.MUTED)
+    x += side + BETWEEN
     canvas.image(histogram(result, unit, side, grid.bar), (x, top, grid.bars, side))
     low, high = (words.number(float(result.quantiles[unit, at])) for at in (0, -1))
+    if grid.above:
+        for row, said in enumerate(("values", f"{low} … {high}")):
+            canvas.text(x + grid.bars + 8, top + 12 + row * LINE, said, style.SMALL, style.MUTED)
+        return frames
     y = top + side + 10
-    canvas.text(x, y, low, style.SMALL, style.MUTED)
+    # Nothing stands below the mean: two long numbers reach to there, not over each other.
+    both = words.width(low, style.SMALL) + 6 + words.width(high, style.SMALL)
+    canvas.text(x - max(0.0, both - grid.bars), y, low, style.SMALL, style.MUTED)
     canvas.text(x + grid.bars, y, high, style.SMALL, style.MUTED, ha="right")
     return frames
 
@@ -269,8 +216,9 @@ def draw_tile(
     """
     left, top = corner
     if tiles.missing[number, place]:
-        for row, word in enumerate(("image", "not found")):
-            where = (left + tiles.side / 2, top + tall / 2 - 3 + 11 * row)
+        said = ("image", "not found") if tiles.side >= FAIR else ("image", "not", "found")
+        for row, word in enumerate(said):
+            where = (left + tiles.side / 2, top + tall / 2 + 8 + 11 * (row - len(said) / 2))
             canvas.text(*where, word, style.SMALL, style.MUTED, ha="center")
     else:
         canvas.image(tiles.pixels[number, place, cut : cut + tall], (left, top, tiles.side, tall))
@@ -281,28 +229,45 @@ def draw_tile(
 def _facts(canvas: Canvas, result: PatchesResult, unit: int, left: int, top: int) -> None:
     """Write a unit's number, and beside its patches what it does over all images."""
     canvas.heading(left, top + 9, str(unit))
-    nonzero = float(result.nonzero[unit])
+    lines, state = _told(result, unit)
+    for row, line in enumerate(lines):
+        canvas.text(left, top + 22 + row * LINE, line, style.SMALL, style.MUTED)
+    if state:
+        where = (left, top + 22 + len(lines) * LINE)
+        canvas.text(*where, state, style.SMALL, style.DUPLICATE, weight="bold")
+
+
+def _facts_above(canvas: Canvas, result: PatchesResult, unit: int, left: int, top: int) -> None:
+    """Write a unit's number above its patches, and beside it, or below, what it does over all images."""
+    canvas.heading(left, top + 9, str(unit))
+    lines, state = _told(result, unit)
+    x = left + words.width(str(unit), style.CAPTION, bold=True) + 10
+    if state:
+        canvas.text(x, top + 9, state, style.SMALL, style.DUPLICATE, weight="bold")
+        x += words.width(state, style.SMALL, bold=True) + 10
+    y = top + 9
+    if page.widest() - 2 * MARGIN < BROKEN:
+        x, y = left, y + LINE
+    canvas.text(x, y, " · ".join(lines), style.SMALL, style.MUTED)
+
+
+def _told(result: PatchesResult, unit: int) -> tuple[list[str], str]:
+    """Return what a unit does over all images, and whether it is dead or always on."""
     lines = [
         f"max {words.number(float(result.max[unit]))}",
         f"mean {words.number(float(result.mean[unit]))}",
-        f"{words.percent(nonzero)} non-zero",
+        f"{words.percent(float(result.nonzero[unit]))} non-zero",
     ]
-    if unit in result.dead or unit in result.always_on:
-        lines.append("dead" if unit in result.dead else "always on")
-    for row, line in enumerate(lines):
-        word = row == 3
-        canvas.text(
-            left,
-            top + 22 + row * _LINE,
-            line,
-            style.SMALL,
-            style.DUPLICATE if word else style.MUTED,
-            weight="bold" if word else "normal",
-        )
+    return lines, "dead" if unit in result.dead else "always on" if unit in result.always_on else ""
 
 
 def _head(
-    result: PatchesResult, tiles: Tiles, asked: bool, back: tuple[BackResult, str] | None, paper: int
+    result: PatchesResult,
+    tiles: Tiles,
+    grid: Grid,
+    asked: bool,
+    back: tuple[BackResult, str] | None,
+    paper: int,
 ) -> Head:
     top = result.image.shape[1]
     title = [
@@ -341,6 +306,9 @@ def _head(
         notes.append("an empty place: no further patch in which the unit is not 0")
     if tiles.margins:
         notes.append("hatched: the field goes on where the network saw no image")
+    if not grid.means:
+        notes.append("on a page so narrow the mean of the patches and the histogram of values are left out")
+        return Head.of(title, [*caption, *notes], paper, warnings=result.doubts)
     notes.append("mean: of the patches shown, pixel by pixel")
     sampled = "all" if result.quantile_samples >= result.positions else f"{result.quantile_samples:,} sampled"
     notes.append(

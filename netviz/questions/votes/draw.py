@@ -32,6 +32,10 @@ _BETWEEN: Final = 18
 _ABREAST: Final = 3
 _HEADING: Final = 26
 _UNDER: Final = 3 * 14 + 8
+_READ: Final = 160
+"""Pixels of a line below a unit on a narrow page."""
+_CLOSE: Final = (8, 2 * 14 + 6)
+"""Pixels above and below a unit there."""
 _OPACITY: Final = 0.65
 
 
@@ -54,34 +58,46 @@ def votes_figure(result: VotesResult) -> Figure:
 
 def _draw(result: VotesResult) -> Figure:
     shape = result.image.shape
-    wide, tall = fit(shape, _IMAGE)
-    tile = fit(shape, _TILE, whole=False)
     parts = _parts(result)
     narrow = page.narrow()
-    left = MARGIN if narrow else MARGIN + max(wide, _LEAST) + 30
-    pair = tile[0] + _GAP + max(tile)
-    panels = Panels((pair, max(tile)), _ABREAST, max(pair, _LEAST), _BETWEEN, below=_UNDER, left=left)
-    paper = max(page.least(640), panels.paper)
+    wide, tall = fit(shape, _IMAGE)
+    named = max(wide, _LEAST)
+    if narrow:
+        # Two abreast that fill the page: twice the usual sides, as no height makes these shorter than half.
+        paper = page.widest()
+        named = paper - 2 * MARGIN
+        abreast = 2 if named >= 2 * _READ + _BETWEEN else 1
+        room = (named - (abreast - 1) * _BETWEEN) // abreast
+        wide, tall = fit(shape, 2 * _IMAGE, room=room)
+        longest = int((room - _GAP) / (1 + shape[1] / max(shape[:2])))
+        tile = fit(shape, 2 * _TILE, whole=False, room=min(longest, _TILE))
+        above, below = _CLOSE
+        panels = Panels((room, max(tile)), abreast, room, _BETWEEN, above=above, below=below)
+    else:
+        tile = fit(shape, _TILE, whole=False)
+        left = MARGIN + named + 30
+        pair = tile[0] + _GAP + max(tile)
+        panels = Panels((pair, max(tile)), _ABREAST, max(pair, _LEAST), _BETWEEN, below=_UNDER, left=left)
+        paper = max(page.least(640), panels.paper)
+    left = panels.left
     values = contributions(result, tile)
     scale = Scale(-1.0, 1.0, "diverging", per_tile=True)
     head = _header(result, scale, paper)
     image_height = tall + 2 * 14 + 12
-    begin = head.height - 4 + (image_height + 8 if narrow else 0)
+    begin = head.height - 4 + (image_height + 6 if narrow else 0)
     heights = [_HEADING + panels.height(len(numbers)) for _, numbers in parts]
     bottom = max(begin + sum(heights), head.height + image_height)
     canvas = Canvas(paper, bottom + MARGIN - 8)
     head.draw(canvas)
     box = (MARGIN, head.height, wide, tall)
     canvas.image(result.image, box)
-    canvas.text(MARGIN, head.height + tall + 16, result.image_name, style.CAPTION, room=max(wide, _LEAST))
-    canvas.paragraph(
-        MARGIN, head.height + tall + 31, [seen_size(result.image)], style.LABEL, max(wide, _LEAST)
-    )
+    canvas.text(MARGIN, head.height + tall + 16, result.image_name, style.CAPTION, room=named)
+    canvas.paragraph(MARGIN, head.height + tall + 31, [seen_size(result.image)], style.LABEL, named)
     frames: list[Box] = [box]
     pale = grey(result.image)
     top = begin
     for (title, numbers), height in zip(parts, heights, strict=True):
-        canvas.heading(left, top + 16, title, paper - left - MARGIN)
+        canvas.heading(left, top + 16 + panels.above, title, paper - left - MARGIN)
         for at, number in enumerate(numbers):
             frames += _unit(
                 canvas, result, panels, panels.box(at, top + _HEADING), number, pale, values[number], scale
@@ -153,7 +169,17 @@ def _unit(
     patch: Box = (left + width + _GAP, top, across, high)
     canvas.image(cut, patch)
     unit = int(result.units[number])
-    panels.write_below(canvas, box, f"unit {unit}", said_of(result, unit), 2)
+    share, becomes = said_of(result, unit)
+    if panels.below >= _UNDER:
+        panels.write_below(canvas, box, f"unit {unit}", [share, becomes], 2)
+    else:
+        room = panels.column + _BETWEEN - 6
+        for y, line, sizes, colour in (
+            (15, f"unit {unit}: {share}", (style.CAPTION, style.LABEL), style.INK),
+            (29, becomes, (style.LABEL, style.SMALL), style.MUTED),
+        ):
+            size = sizes[words.width(line, sizes[0]) > room]
+            canvas.text(left, top + side + y, line, size, colour, room=room)
     return [over, patch]
 
 
@@ -166,7 +192,7 @@ def said_of(result: VotesResult, unit: int) -> list[str]:
         becomes = f"score the same {without}" if not drop else f"score not finite {without}"
     else:
         falls = "falls by" if drop > 0 else "rises by"
-        becomes = f"{without} the score {falls} {words.number(abs(drop))}"
+        becomes = f"score {falls} {words.number(abs(drop))} {without}"
     return [f"share {sign}{words.number(share)}", becomes]
 
 

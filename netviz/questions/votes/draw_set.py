@@ -1,18 +1,23 @@
 """The picture of votes over many images: the strongest units, and the classes that fall without each, as a matrix."""
 
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from netviz.errors import OutputError
 from netviz.paper import page, style, words
 from netviz.paper.layout import MARGIN, Canvas, Head, bad_values, layer_name
 from netviz.paper.scales import peak, scale_for
 from netviz.questions.votes.result import LEADING, STRONGEST, VotesSetResult
+from netviz.results.choose import choose_units
 
 COLUMNS: Final = 28
 """How many classes are drawn at most."""
+ROWS: Final = 100
+"""How many units may be asked for."""
 _ROW: Final = 16
 _COLUMN: Final = 18
 _NUMBER: Final = 44
@@ -38,40 +43,55 @@ def chosen_classes(result: VotesSetResult, units: NDArray[np.int64]) -> NDArray[
     return np.array(sorted(some, key=lambda number: (rank.get(number, len(units)), number)), dtype=np.int64)
 
 
-def votes_set_figure(result: VotesSetResult) -> Figure:
-    """Draw how far class scores fall without each of the strongest units, and name the classes that fall most.
+def votes_set_figure(result: VotesSetResult, *, units: int | str | Iterable[int] | None = None) -> Figure:
+    """Draw how far class scores fall without each of some units, and name the classes that fall most.
 
     Parameters
     ----------
     result : VotesSetResult
+    units : int, str or iterable of int, optional
+        Which units, in this order, at most 100; by default those without which some class falls most.
 
     Returns
     -------
     matplotlib.figure.Figure
         The first Axes is the paper in pixels and holds the matrix as its only image; the Axes labelled ``"scale"`` is
         the colour bar.
+
+    Raises
+    ------
+    LayerError
+        If a unit does not exist.
+    OutputError
+        If there are too many.
     """
+    chosen = choose_units(units, result.channels, result.layer)
+    if chosen is not None and len(chosen) > ROWS:
+        raise OutputError(
+            f"one picture holds at most {ROWS} units, not {len(chosen)}; choose some with --units, such as 0:{ROWS}"
+        )
     with style.style():
-        return _draw(result)
+        return _draw(result, chosen)
 
 
-def _draw(result: VotesSetResult) -> Figure:
-    units = result.order()[:STRONGEST]
+def _draw(result: VotesSetResult, chosen: list[int] | None) -> Figure:
+    units = result.order()[:STRONGEST] if chosen is None else np.array(chosen, dtype=np.int64)
     classes = chosen_classes(result, units)
     values = -result.change[units][:, classes].astype(np.float64)
     limit = peak(values) or 1.0
     scale = scale_for(-limit, limit)
     narrow = page.narrow()
-    across = max(8 if narrow else _COLUMN, min(40, 504 // len(classes)))
+    room = page.widest() - 2 * MARGIN - _NUMBER if narrow else 504
+    across = max(_COLUMN, min(40, room // len(classes)))
     told = 0 if narrow else _TOLD
     if narrow:
-        classes = classes[: max(1, (page.widest() - 2 * MARGIN - _NUMBER) // across)]
+        classes = classes[: max(1, room // across)]
         values = values[:, : len(classes)]
     wide, tall = across * len(classes), _ROW * len(units)
     paper = max(page.least(_PAPER), 2 * MARGIN + _NUMBER + wide + told)
     names = [result.name(number) for number in classes.tolist()]
     label = min(_LABEL, int(max(words.width(words.clean(name), style.LABEL) for name in names)) + 4)
-    title, caption = _words(result, len(units), len(classes), values)
+    title, caption = _words(result, len(units), chosen is not None, len(classes), values)
     notes = ["fall of the mean score without the unit", "red: the class falls", "blue: it rises"]
     head = Head.of(title, caption, paper, (scale, notes), warnings=result.doubts)
     left, top = MARGIN + _NUMBER, head.height + label + 12
@@ -100,7 +120,7 @@ def _draw(result: VotesSetResult) -> Figure:
 
 
 def _words(
-    result: VotesSetResult, units: int, classes: int, values: NDArray[np.float64]
+    result: VotesSetResult, units: int, asked: bool, classes: int, values: NDArray[np.float64]
 ) -> tuple[list[str], list[str]]:
     """Return title and caption."""
     title = [
@@ -115,7 +135,11 @@ def _words(
         f"{result.score_of}",
         f"without it: the unit is {'0' if result.to == 'zero' else 'the mean of its map'} everywhere",
         *(["the last layer whose maps are larger than 1×1"] if result.chosen else []),
-        *([f"the {drawn} without which some score falls most"] if units < result.channels else [drawn]),
+        *(
+            [f"the {drawn} without which some score falls most"]
+            if units < result.channels and not asked
+            else [drawn]
+        ),
         f"{classes} of {len(result.score)} {kinds}, those that fall most",
         "exact: scores are linear in the layer's output" if result.exact else "measured on every image",
         *bad_values(int(np.count_nonzero(~np.isfinite(values)))),

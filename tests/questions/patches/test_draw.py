@@ -2,14 +2,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from netviz.errors import ImageError, LayerError, OutputError
+from netviz.paper.page import Page, lay_out, smallest_points
 from netviz.questions.drawing import draw, figure
 from netviz.questions.patches.draw import patches_figure
 from netviz.questions.patches.sheet import patch_sheet
 from netviz.questions.patches.tiles import RunImages, cut_tiles, histogram, threshold
 from support.patches import coordinates, make_patches, make_run
+from support.pictures import check_apart
 
 PAPER, BEYOND, HATCH = (255, 255, 255), (0xE7, 0xEA, 0xEE), (0xC9, 0xD0, 0xD8)
 
@@ -219,16 +220,73 @@ def test_nothing_leaves_the_paper_or_overlaps():
     for count, top in ((1, 1), (2, 9), (5, 30), (40, 9)):
         result = make_patches(np.tile([10, 20, 40, 50], (count, top, 1)), image=np.zeros((count, top), int))
         drawn = patches_figure(result, coordinates, units=f"0:{count}")
-        canvas = FigureCanvasAgg(drawn)
-        canvas.draw()
-        width, height = canvas.get_width_height()
-        boxes = [text.get_window_extent(canvas.get_renderer()) for text in drawn.axes[0].texts]
-        assert all(box.x0 >= 0 and box.x1 <= width and box.y0 >= 0 and box.y1 <= height for box in boxes)
-        boxes += [image.get_window_extent().padded(-0.5) for image in drawn.axes[0].images]
-        edges = np.array([box.extents for box in boxes])
-        low, high = edges[:, None, :2], edges[:, None, 2:]
-        over = (low < high.swapaxes(0, 1)).all(-1) & (low.swapaxes(0, 1) < high).all(-1)
-        assert not (over & ~np.eye(len(edges), dtype=bool)).any()
+        check_apart(drawn, drawn.axes[0].images)
+
+
+@pytest.mark.parametrize(
+    ("inches", "points", "count", "top", "means"),
+    [
+        (3.5, None, 16, 9, False),
+        (3.5, None, 2, 9, True),
+        (3.5, None, 2, 1, True),
+        (3.5, None, 7, 3, False),
+        (3.5, 11, 3, 9, False),
+        (7.0, None, 16, 9, True),
+    ],
+)
+def test_a_narrow_page_holds_all_patches(inches, points, count, top, means):
+    score = np.tile(np.linspace(3e-4, -8.061e-4, top, dtype=np.float32), (count, 1))
+    result = make_patches(
+        np.tile([10, 20, 40, 50], (count, top, 1)),
+        image=np.zeros((count, top), int),
+        score=score,
+        always_on=(0,),
+    )
+    drawn, wide = lay_out(
+        lambda: patches_figure(result, coordinates, units=f"0:{count}"), Page(inches, points)
+    )
+    assert smallest_points(drawn, wide) == pytest.approx(6 if points is None else points * 7 / 9)
+    said = " ".join(texts(drawn))
+    assert ("histogram of values are left out" in said) != means
+    assert ("mean: of the patches shown" in said) == means
+    # Of each unit, its patches, and its mean and histogram where there are any.
+    each = top + 2 * means
+    images = drawn.axes[0].images
+    assert len(images) == count * each
+    side = images[0].get_extent()[1] - images[0].get_extent()[0]
+    assert side >= 36
+    for unit in range(count):
+        shown = cut_tiles(result, coordinates, [unit], int(side)).pixels[0]
+        for image, pixels in zip(images[unit * each :], shown, strict=False):
+            np.testing.assert_array_equal(image.get_array(), pixels)
+    assert said.count(" non-zero") == count
+    assert said.count("always on") >= 1
+    check_apart(drawn, images)
+
+
+def test_a_page_of_a_given_height_holds_no_more_than_it_does():
+    result = plain(np.tile([10, 20, 40, 50], (80, 3, 1)))
+    for page, count, said in (
+        (Page(3.5, aspect=0.4), 80, r"at most [1-9] units? of this layer \(3 patches each\), not 80"),
+        (Page(3.5, aspect=1.0), 1, "of this size does not hold 3 patches of a unit"),
+        (Page(aspect=2.0), 80, r"at most \d\d units of this layer"),
+    ):
+        with pytest.raises(OutputError, match=said):
+            lay_out(lambda count=count: patches_figure(result, coordinates, units=f"0:{count}"), page)
+
+
+def test_a_narrow_page_tells_of_dead_units_and_images_that_have_gone():
+    result = make_patches(
+        np.tile([10, 20, 40, 50], (16, 9, 1)), image=np.tile(np.arange(9), (16, 1)), dead=(3,),
+        score=np.where(np.arange(16) == 3, 0, 1)[:, None] * np.ones((16, 9), np.float32),
+    )  # fmt: skip
+    images = lambda number: gone(number) if number == 2 else coordinates(number)  # noqa: E731
+    drawn, _ = lay_out(lambda: patches_figure(result, images, units=":"), Page(3.5))
+    said = texts(drawn)
+    assert said.count("dead: 0 at every position") == 1
+    assert said.count("dead") == 1
+    assert said.count("found") == 15
+    check_apart(drawn, drawn.axes[0].images)
 
 
 def test_empty_places_stay_empty():

@@ -3,11 +3,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from netviz.questions.drawing import figure
+from netviz.errors import LayerError, OutputError
+from netviz.paper import words
+from netviz.paper.page import Page, lay_out, smallest_points
+from netviz.questions.drawing import figure, picture
 from netviz.questions.votes.draw import contributions
 from netviz.questions.votes.draw_set import chosen_classes
 from netviz.questions.votes.result import VotesResult, VotesSetResult
-from support.pictures import texts
+from support.pictures import check_apart, texts
 
 
 def make(supporting: int = 2, against: int = 1, height: int = 60, width: int = 80, **facts) -> VotesResult:
@@ -79,10 +82,39 @@ def test_image_maps_and_patches():
         "against tabby",
         "unit 2",
         "share +2",
-        "without it the score falls by 2",
-        "without it the score rises by 1",
+        "score falls by 2 without it",
+        "score rises by 1 without it",
     ):
         assert claim in said, claim
+
+
+@pytest.mark.parametrize(
+    ("points", "abreast", "size"),
+    [(None, 2, (60, 80)), (8, 2, (224, 224)), (8, 2, (300, 90)), (11, 1, (60, 80))],
+)
+def test_a_narrow_page_is_filled(points, abreast, size):
+    result = make(
+        3, 2, *size, share=np.array([0.0123, 0.0111, 0.01, -0.0102, -0.0101, 0, 0, 0, 0], np.float32)
+    )
+    drawn, wide = lay_out(lambda: figure(result), Page(3.5, points))
+    assert smallest_points(drawn, wide) == pytest.approx(6 if points is None else points * 7 / 9)
+    image, *units = drawn.axes[0].images
+    assert len(units) == 5 * 3
+    paper = drawn.get_size_inches()[0] * 100
+    overs, patches = units[1::3], units[2::3]
+    lefts = {over.get_extent()[0] for over in overs}
+    assert len(lefts) == abreast
+    for over, patch in zip(overs, patches, strict=True):
+        left, right, low, high = over.get_extent()
+        # As long as two abreast may be, and no longer than usual.
+        assert max(right - left, low - high) >= min(112, 0.18 * paper)
+        assert right < patch.get_extent()[0]
+        assert patch.get_extent()[1] <= paper - 20
+    said = texts(drawn)
+    for unit in range(5):
+        assert f"unit {unit}: share {words.number(float(result.share[unit]))} " in said.replace("+", "")
+    assert "…" not in said
+    check_apart(drawn, [image, *overs, *patches])
 
 
 def test_a_map_lies_where_its_positions_look():
@@ -177,6 +209,26 @@ def test_the_matrix_of_units_and_classes():
         f"kind {strongest[0]} ",
     ):
         assert claim in said, claim
+
+
+def test_units_of_the_matrix_are_those_asked_for():
+    result = make_set(200, 60)
+    drawn = picture(result, units="7,3,-1")
+    (image,) = drawn.axes[0].images
+    classes = chosen_classes(result, np.array([7, 3, 199]))
+    np.testing.assert_allclose(image.get_array(), -result.change[[7, 3, 199]][:, classes])
+    assert {int(result.change[unit].argmin()) for unit in (7, 3, 199)} <= set(classes.tolist())
+    said = texts(drawn)
+    assert "3 of 200 units " in said
+    assert "without which some score falls most" not in said
+    assert texts(picture(result)) == texts(figure(result))
+    narrow, _ = lay_out(lambda: picture(result, units="7,3,-1"), Page(3.5))
+    np.testing.assert_allclose(narrow.axes[0].images[0].get_array(), image.get_array())
+    check_apart(narrow, narrow.axes[0].images)
+    with pytest.raises(LayerError, match="no unit 200"):
+        picture(result, units=200)
+    with pytest.raises(OutputError, match="at most 100 units, not 200"):
+        picture(result, units=":")
 
 
 def test_a_layer_of_one_unit_that_changes_nothing():
