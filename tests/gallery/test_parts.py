@@ -91,7 +91,7 @@ def test_data_of_the_pictures_is_the_surveys_own(site: Path, whole_run: Path) ->
 def test_large_data_is_left_to_the_command(
     whole_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("netviz.gallery.loading.DATA", 100)
+    monkeypatch.setattr("netviz.gallery.loading.OFFERED", 100)
     seen: list[tuple[int, int]] = []
     build([whole_run], tmp_path, progress=lambda _, done, total: seen.append((done, total)))
     assert not list(tmp_path.rglob("*.npz"))

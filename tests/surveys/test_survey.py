@@ -107,6 +107,14 @@ def test_the_deeper_convolution(kinds, side, deeper):
     assert len(missing) == (deeper is None)
 
 
+def assert_as_levels(found, expected):
+    """Compare what was kept as levels: each map within a level of 8 bits, but for what stands out."""
+    for mine, other in zip(found, expected, strict=True):
+        off = np.abs(mine.astype(np.float64) - other)
+        assert off.max() <= np.ptp(other) / 30
+        assert np.quantile(off, 0.98) <= np.ptp(other) / 190
+
+
 @pytest.mark.slow
 def test_components_and_patches_are_what_the_commands_give(tmp_path):
     torch.manual_seed(0)
@@ -129,11 +137,15 @@ def test_components_and_patches_are_what_the_commands_give(tmp_path):
         saved = load_result(run / deeper["shown"][place]["file"])
         options = {"units": saved.units} if verb == "contrast" else {}
         typed = getattr(netviz, verb)("skimage:chelsea", layer="2", model=model, size=size, **options)
-        assert saved.facts() == typed.facts()
+        typed = typed.pictured() if saved.coarse else typed
+        assert {**saved.facts(), "coarse": ()} == {**typed.facts(), "coarse": ()}
         for name, array in typed.arrays().items():
-            np.testing.assert_array_equal(saved.arrays()[name], array)
+            if name in saved.coarse:
+                assert_as_levels(saved.arrays()[name], array)
+            else:
+                np.testing.assert_array_equal(saved.arrays()[name], array)
     stem = Path(facts["images"][0]["file"]).stem
-    np.testing.assert_array_equal(
+    assert_as_levels(
         load_result(run / "maps" / "0" / f"{stem}.npz").maps,
         netviz.maps("skimage:chelsea", layer="0", model=model, size=size).maps,
     )
