@@ -101,7 +101,7 @@ STEPS = (
     Step(
         "deconv",
         DeconvRecord | Missing,
-        lambda of: (100 if of.full else 30) * (len(of.chosen) if of.full else 1 + len(of.chosen) // 4),
+        lambda of: (100 if of.full else 8) * (len(of.chosen) if of.full else 1 + len(of.chosen) // 4),
         survey_deconv,
     ),
     Step("links", LinksRecord | Missing, lambda of: 8 * len(of.chosen), survey_links),
@@ -137,8 +137,9 @@ def survey(
     layers only every fourth (and those with components) is dissected. Of the first two images there are hypercolumns
     and, for a classifier, the minimal images, the units that vote for its prediction and dense heat maps; of a
     network with streams, those on the first four images; of each layer there is the effective field. What in the
-    best patch of each shown unit made it answer is followed back by a deconvnet and by guided backpropagation, of
-    more than eight layers in every fourth. What cannot be made is left out, and ``run.json`` says why.
+    best patch of a layer's first four shown units made them answer is followed back by a deconvnet and by guided
+    backpropagation, of more than eight layers in every fourth. What cannot be made is left out, and ``run.json`` says
+    why.
 
     Each step is noted when it is done (``steps.json``, gone in the end): a survey that is killed goes on with
     `resume`, and leaves the same bytes. Images that all have one size are run through the network once for the
@@ -166,7 +167,7 @@ def survey(
         The quick form has filters, patches, neighbours, and maps of the first four images: what a forward pass
         gives. The full form shows all units, dissects all layers, cuts photographs for minimal images into 100
         segments and not 40, averages the effective field over nine photographs and not two, follows three patches
-        back in all layers, and measures what dense evaluation saves.
+        of each unit back in all layers, and measures what dense evaluation saves.
     resume : bool
         Go on with an unfinished survey in `out`.
     progress : callable, optional

@@ -15,12 +15,15 @@ from netviz.surveys.steps.concepts import choose_layers
 PATCHES = {"standard": 1, "full": 3}
 """How many of a unit's patches: a backward pass for each and each rule takes about two forward passes."""
 
+FIRST = 4
+"""Of how many of a layer's shown units, but in the full form: of a large network each pass takes long."""
+
 SIDE = 64
 """Pixels of a tile at most."""
 
 
 def survey_deconv(scope: Scope, report: Progress) -> DeconvRecord | Missing:
-    """Follow the best patches of the shown units back, ``patches/back/SLUG.npz``, as `netviz.patches` does.
+    """Follow the best patches of shown units back, ``patches/back/SLUG.npz``, as `netviz.patches` does.
 
     Of many layers that is done for those that have concepts where nobody gave labels; in the full form for all.
     Files are kept if all are there.
@@ -53,7 +56,7 @@ def survey_deconv(scope: Scope, report: Progress) -> DeconvRecord | Missing:
 
 
 def deconv_units(scope: Scope) -> dict[str, tuple[int, ...]]:
-    """Return the shown units of each layer whose patches are followed back, by its dotted name."""
+    """Return the shown units, or the first of them, of each layer whose patches are followed back, by its name."""
     components = scope.made["components"]
     also = (
         [scope.index[one.layer].name for one in components.layers]
@@ -61,4 +64,5 @@ def deconv_units(scope: Scope) -> dict[str, tuple[int, ...]]:
         else []
     )
     chosen = choose_layers(scope.chosen, labelled=scope.full, also=also)
-    return {layer.name: scope.units[layer] for layer in chosen if layer in scope.units}
+    most = None if scope.full else FIRST
+    return {layer.name: scope.units[layer][:most] for layer in chosen if layer in scope.units}
