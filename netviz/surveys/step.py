@@ -1,8 +1,9 @@
 """What a survey is of, and what one of its steps is: a name, what it costs, and a function that makes a record."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,12 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from netviz.engines import Progress
-from netviz.errors import NetvizError, OutputError
+from netviz.errors import ModelError, NetvizError, OutputError
 from netviz.images import Photo, Prepared, prepare, read_image
 from netviz.models import Layer, LayerIndex, Model, Preprocessing
 from netviz.questions.opening import layer_slugs
 from netviz.results.base import Result
-from netviz.results.survey import OFFERED, Form, ImageRecord
+from netviz.results.survey import OFFERED, Form, ImageRecord, Missing, OnImage
 
 PAIR = 2
 """On how many photographs components, minimal images and hypercolumns are shown: the first ones."""
@@ -249,3 +250,39 @@ class Work:
             self.report(what, self._told, self.total)
 
         return tell
+
+
+def of_predictions(
+    scope: Scope, report: Progress, make: Callable[..., Result], folder: str, what: str, purpose: str
+) -> tuple[OnImage, ...] | Missing:
+    """Make a result about the class predicted of each of the first photographs, ``FOLDER/IMAGE.npz``.
+
+    A network that ends in maps gives a class to every pixel, and has none.
+
+    Parameters
+    ----------
+    scope : Scope
+    report : callable
+        As for every step.
+    make : callable
+        Gets the photograph and, as keywords, the model and the input's size.
+    folder : str
+        Inside the survey's.
+    what, purpose : str
+        For messages: ``minimal image of``; what a class would be for: ``to keep``.
+    """
+    model = scope.model
+    if not model.labels:
+        return Missing(f"the outputs of {model.name} have no names, so there is no class {purpose}")
+    if math.prod((list(scope.index)[-1].shape or ())[1:]) > 1:
+        return Missing(f"{model.name} gives a class to every pixel, not one to the image")
+    shown, photos = [], scope.photos()
+    for photo, place, stem, size in photos:
+        report(f"{model.name}: {what} {photo.name}", place, len(photos))
+        one = partial(make, photo, model=model, size=size)
+        try:
+            file, missing = made(scope, one, scope.out / f"{folder}/{stem}.npz", beyond=(ModelError,))
+        except ModelError as error:
+            return Missing(str(error))
+        shown.append(OnImage(place, file, missing))
+    return tuple(shown)
