@@ -29,6 +29,8 @@ class Addresses:
         A safe name per layer of the run; none where it has no page.
     units : tuple of tuple of int
         The units that get a page, for each layer of the run.
+    others : tuple of tuple of int
+        The other units of the layers whose units get pages: they only stand on the layer's wall.
     """
 
     run: SurveyRecord
@@ -36,6 +38,7 @@ class Addresses:
     photos: tuple[str, ...]
     slugs: tuple[str, ...]
     units: tuple[tuple[int, ...], ...]
+    others: tuple[tuple[int, ...], ...]
 
     @property
     def paged(self) -> list[int]:
@@ -53,6 +56,12 @@ class Addresses:
     def unit(self, layer: int, unit: int) -> str:
         """Return the address of a unit's page: it depends on nothing but the names of network and layer."""
         return self.beside(layer, f"{unit}.html")
+
+    def leads(self, layer: int, unit: int) -> str | None:
+        """Return where a link to a unit leads: to its page, or its place on the wall; None if it has neither."""
+        if unit in self.units[layer]:
+            return self.unit(layer, unit)
+        return f"{self.page(layer)}#u{unit}" if unit in self.others[layer] else None
 
 
 def make_addresses(runs: Sequence[SurveyRecord], reserved: Iterable[str]) -> list[Addresses]:
@@ -73,6 +82,7 @@ def make_addresses(runs: Sequence[SurveyRecord], reserved: Iterable[str]) -> lis
     reserved = list(reserved)
     found = []
     for run, folder in zip(runs, folders, strict=True):
+        units = tuple(choose_units(run, place) for place in range(len(run.layers)))
         slugs = iter(safe_names((layer.slug for layer in run.layers if layer.slug is not None), reserved))
         found.append(
             Addresses(
@@ -80,7 +90,11 @@ def make_addresses(runs: Sequence[SurveyRecord], reserved: Iterable[str]) -> lis
                 folder=folder,
                 photos=tuple(safe_names(image.name for image in run.images)),
                 slugs=tuple("" if layer.slug is None else next(slugs) for layer in run.layers),
-                units=tuple(choose_units(run, place) for place in range(len(run.layers))),
+                units=units,
+                others=tuple(
+                    tuple(sorted({*range(layer.channels or 0)} - {*paged})) if paged else ()
+                    for layer, paged in zip(run.layers, units, strict=True)
+                ),
             )
         )
     return found

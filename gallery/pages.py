@@ -144,7 +144,6 @@ def _units(layer: Layer) -> Iterator[dict[str, Any]]:
         return
     concepts = {} if layer.concepts is None else layer.concepts.by_unit()
     shown = [(maps, {tile.unit: tile for tile in maps.sheet.tiles}) for maps in layer.maps]
-    paged = {unit.unit for unit in wall.units}
     for at, unit in enumerate(wall.units):
         yield {
             "wall": wall,
@@ -154,7 +153,6 @@ def _units(layer: Layer) -> Iterator[dict[str, Any]]:
             "following": wall.units[at + 1] if at + 1 < len(wall.units) else None,
             "concept": concepts.get(unit.unit),
             "maps": [(maps, tiles[unit.unit]) for maps, tiles in shown if unit.unit in tiles],
-            "near": [(other, alike, other in paged) for other, alike in unit.nearest],
         }
 
 

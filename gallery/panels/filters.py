@@ -70,6 +70,9 @@ def files(addresses: Addresses) -> Iterator[str]:
             yield _sheet(addresses, place)
             for number in sprite_sheets(addresses.units[place]):
                 yield _small(addresses, place, number)
+            if not addresses.run.layers[place].patches:
+                for number in sprite_sheets(addresses.others[place]):
+                    yield _beside(addresses, place, number)
 
 
 def _sheet(addresses: Addresses, place: int) -> str:
@@ -78,6 +81,10 @@ def _sheet(addresses: Addresses, place: int) -> str:
 
 def _small(addresses: Addresses, place: int, sheet: int) -> str:
     return addresses.beside(place, f"filters-{sheet}.png")
+
+
+def _beside(addresses: Addresses, place: int, sheet: int) -> str:
+    return addresses.beside(place, f"filters-others-{sheet}.png")
 
 
 def draw_filters(
@@ -120,9 +127,14 @@ def draw_filters(
 
 
 def draw_small(
-    result: FiltersResult, addresses: Addresses, place: int, write: Write
+    result: FiltersResult, addresses: Addresses, place: int, write: Write, others: bool = False
 ) -> tuple[tuple[Sprites, ...], int]:
     """Draw the filter of each of a layer's units as a small square, one sheet after the other.
+
+    Parameters
+    ----------
+    others : bool
+        Of the units that have no page.
 
     Returns
     -------
@@ -131,10 +143,11 @@ def draw_small(
         How many input channels of a filter are drawn.
     """
     sheets, inputs = [], 0
-    for number, chosen in enumerate(chunks(addresses.units[place])):
+    units, named = (addresses.others[place], _beside) if others else (addresses.units[place], _small)
+    for number, chosen in enumerate(chunks(units)):
         tiles, inputs = filter_tiles(result, chosen)
         pixels = side_by_side(tiles)
-        path = _small(addresses, place, number)
+        path = named(addresses, place, number)
         write(path, encode_png(pixels))
         side = tiles.shape[1]
         sheets.append(Sprites(Picture(path, pixels.shape[1], pixels.shape[0]), (side, side)))

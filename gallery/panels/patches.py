@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +13,24 @@ from netviz.paper.raster import encode_jpeg, encode_png
 from netviz.paper.tiles import fill
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.patches.run import read_patches
-from netviz.questions.patches.sheet import PatchSheet, patch_sheet
-from netviz.questions.patches.tiles import Cuts, Images, RunImages
+from netviz.questions.patches.sheet import PatchSheet, crossed, patch_sheet
+from netviz.questions.patches.tiles import Cuts, Images, RunImages, cut_tiles
 from netviz.results.survey import Missing
 
 from ..addresses import Addresses
-from ..drawing import SMALL_QUALITY, Pixels, Write, chunks, side_by_side, sprite_sheets, write_copy
+from ..drawing import (
+    COLUMNS,
+    COUNT,
+    SMALL_QUALITY,
+    Pixels,
+    Write,
+    chunks,
+    side_by_side,
+    sprite_sheets,
+    write_copy,
+)
 from ..loading import is_small
-from ..manifest import Picture, Sprites
+from ..manifest import Picture, Sprites, Tile
 from ..panel import Panel, Recipe
 from ..words import command, counted, listed, number, sized
 
@@ -34,6 +45,9 @@ GAP = 3
 
 SHOWN = 4
 """Patches of each unit on a wall."""
+
+BESIDE = 1
+"""Of each unit that has no page: a network has tens of thousands, and cutting patches takes most of a build."""
 
 MEMORY = 1 << 28
 """Bytes of photographs that are kept from one layer to the next."""
@@ -160,8 +174,8 @@ class Drawn:
     ----------
     patches : Patches
         What the pages say.
-    previews : tuple of Sprites
-        The strongest of each unit, small.
+    previews, others : tuple of Sprites
+        The strongest of each unit, small: of those that have pages, and of those that have none.
     result : PatchesResult
         What they were drawn from.
     data : str or None
@@ -172,6 +186,7 @@ class Drawn:
 
     patches: Patches
     previews: tuple[Sprites, ...]
+    others: tuple[Sprites, ...]
     result: PatchesResult
     data: str | None
     bytes: int
@@ -185,6 +200,8 @@ def files(addresses: Addresses) -> Iterator[str]:
             for number in sprite_sheets(addresses.units[place]):
                 yield _sheet(addresses, place, number)
                 yield _small(addresses, place, number)
+            for number in sprite_sheets(addresses.others[place]):
+                yield _beside(addresses, place, number)
             if is_small(found):
                 yield _numbers(addresses, place)
 
@@ -195,6 +212,10 @@ def _sheet(addresses: Addresses, place: int, number: int) -> str:
 
 def _small(addresses: Addresses, place: int, number: int) -> str:
     return addresses.beside(place, f"wall-{number}.{_suffix(addresses, place)}")
+
+
+def _beside(addresses: Addresses, place: int, number: int) -> str:
+    return addresses.beside(place, f"others-{number}.{_suffix(addresses, place)}")
 
 
 def _suffix(addresses: Addresses, place: int) -> str:
@@ -239,6 +260,7 @@ def draw_patches(addresses: Addresses, place: int, memory: Memory, write: Write)
         outlined += sheet.outlined
         halved += sheet.halved
         margins += sheet.margins
+    others = draw_others(result, addresses, place, memory, run.patches.folder, write)
     asked = [word for one in run.patches.images for word in ("--images", one)]
     named = ("--layer", layer.name)
     drawn = [] if len(units) == result.channels else ["--units", ",".join(map(str, units))]
@@ -260,7 +282,7 @@ def draw_patches(addresses: Addresses, place: int, memory: Memory, write: Write)
         draw=command("draw", "RUN", *named, *drawn, "-o", "patches.png"),
     )
     data = write_copy(layer.patches, _numbers(addresses, place), write)
-    return Drawn(patches, tuple(previews), result, data, layer.patches.stat().st_size)
+    return Drawn(patches, tuple(previews), others, result, data, layer.patches.stat().st_size)
 
 
 def _write(pixels: Pixels, path: str, write: Write) -> Picture:
@@ -273,6 +295,11 @@ def _write(pixels: Pixels, path: str, write: Write) -> Picture:
     return Picture(path, pixels.shape[1], pixels.shape[0])
 
 
+def unit_mark(result: PatchesResult, unit: int) -> str:
+    """Return whether a unit is dead or always on, or neither: an empty text."""
+    return "dead" if unit in result.dead else "always on" if unit in result.always_on else ""
+
+
 def _unit(
     unit: int, sheet: int, corner: tuple[int, int], result: PatchesResult, names: Mapping[int, str]
 ) -> UnitPatches:
@@ -280,7 +307,7 @@ def _unit(
     found = [
         (int(n), float(s)) for n, s in zip(result.image[unit][there], result.score[unit][there], strict=True)
     ]
-    mark = "dead" if unit in result.dead else "always on" if unit in result.always_on else ""
+    mark = unit_mark(result, unit)
     return UnitPatches(
         unit,
         sheet,
@@ -290,6 +317,52 @@ def _unit(
         float(result.max[unit]),
         mark,
     )
+
+
+def draw_others(
+    result: PatchesResult, addresses: Addresses, place: int, memory: Memory, folder: Path, write: Write
+) -> tuple[Sprites, ...]:
+    """Draw the strongest patches of the units that have no page, at the size of a wall."""
+    most = min(BESIDE, result.image.shape[1])
+    sheets = []
+    for at, chosen in enumerate(chunks(addresses.others[place])):
+        units = [unit for unit in chosen if unit < result.channels]
+        asked = result.image[units, :most]
+        images = RunImages(folder, sorted({int(image) for image in asked.ravel() if image >= 0}))
+        found = cut_tiles(
+            result, memory.through(images), units, SMALL, top=most, mean=False, cuts=memory.cuts
+        )
+        found.pixels[found.missing] = crossed(SMALL)
+        tiles = _in_rows(found.pixels)
+        picture = _write(side_by_side(tiles), _beside(addresses, place, at), write)
+        sheets.append(Sprites(picture, (tiles.shape[2], tiles.shape[1])))
+    return tuple(sheets)
+
+
+def thumbnail(addresses: Addresses, place: int, unit: int, top: int) -> tuple[Tile, Sprites] | None:
+    """Return where on which sheet a unit's strongest patches are, small; None where the run has none of its layer.
+
+    It depends on nothing that is drawn: any page may show any unit. The run has `top` patches of each.
+    """
+    layer = addresses.run.layers[place]
+    if layer.patches is None or isinstance(addresses.run.patches, Missing):
+        return None
+    for units, most, path in (
+        (addresses.units[place], SHOWN, _small),
+        (addresses.others[place], BESIDE, _beside),
+    ):
+        if unit not in units:
+            continue
+        sheet, at = divmod(units.index(unit), COUNT)
+        count = len(units[sheet * COUNT : (sheet + 1) * COUNT])
+        side, shown = SMALL + 2, min(most, top)
+        across = min(2, shown)
+        width, height = across * side, math.ceil(shown / across) * side
+        row, column = divmod(at, COLUMNS)
+        size = COLUMNS * width, math.ceil(count / COLUMNS) * height
+        sprites = Sprites(Picture(path(addresses, place, sheet), *size), (width, height))
+        return Tile(unit, column * width, row * height), sprites
+    return None
 
 
 def preview_tiles(sheet: PatchSheet) -> Pixels:
@@ -306,16 +379,22 @@ def preview_tiles(sheet: PatchSheet) -> Pixels:
         for place in range(shown):
             left, top = sheet.corner(at * sheet.top + place)
             cut[at, place] = sheet.pixels[top : top + side, left : left + side]
-    small = _shrink(cut)
+    return _in_rows(_shrink(cut))
+
+
+def _in_rows(small: Pixels) -> Pixels:
+    """Lay each unit's patches (K, P, S, S, 3) out two abreast, a pixel of paper around each."""
+    count, shown, side = small.shape[:3]
+    side += 2
     across = min(2, shown)
     down = math.ceil(shown / across)
-    tiles = np.empty((len(cut), down * across, SMALL + 2, SMALL + 2, 3), dtype=np.uint8)
+    tiles = np.empty((count, down * across, side, side, 3), dtype=np.uint8)
     fill(tiles, style.rgb(style.PAPER))
     tiles[:, :shown, 1:-1, 1:-1] = small
     joined: Pixels = (
-        tiles.reshape(len(cut), down, across, SMALL + 2, SMALL + 2, 3)
+        tiles.reshape(count, down, across, side, side, 3)
         .swapaxes(2, 3)
-        .reshape(len(cut), down * (SMALL + 2), across * (SMALL + 2), 3)
+        .reshape(count, down * side, across * side, 3)
     )
     return joined
 
@@ -342,9 +421,10 @@ def patches_lead(patches: Patches) -> str:
     if patches.total == 1:
         text = "Its only unit, with the parts of the photographs that excite it most, the strongest first."
     else:
-        shown = len(patches.units)
-        units = f"{shown:,} of {patches.total:,} units" if shown < patches.total else f"All {shown:,} units"
-        text = f"{units}, each with the parts of the photographs that excite it most, the strongest first."
+        text = (
+            f"All {patches.total:,} units, each with the parts of the photographs that excite it most, the "
+            "strongest first."
+        )
     out_of = counted(patches.images, "photograph")
     if patches.images <= patches.top and patches.per_image == 1:
         who = "it has" if patches.total == 1 else "every unit has"

@@ -13,6 +13,7 @@ from netviz.questions.units.result import NearestResult
 from netviz.results.survey import LayerRecord
 
 from ..loading import load_kind
+from ..manifest import Sprites, Tile
 from ..panel import Panel
 from ..words import number
 from .fields import Spot, UnitFields
@@ -21,8 +22,9 @@ from .patches import UnitPatches
 NEAREST = 5
 """How many of the nearest units a page names."""
 
-MARKS = ("dead", "always on", "dead filter", "near-duplicate", "detects", "at the border")
-"""What may be remarkable of a unit; on a wall a bit each, in this order. Its concept tells that it detects."""
+MARKS = ("dead", "always on", "dead filter", "near-duplicate", "detects", "at the border", "has a page")
+"""What may be remarkable of a unit; on a wall a bit each, in this order. The concept of one that
+detects tells of it, and a link of a page."""
 
 Floats = NDArray[np.float64]
 
@@ -66,6 +68,27 @@ class Numbers:
 
 
 @dataclass(frozen=True)
+class Near:
+    """A unit whose activity is like another's.
+
+    Attributes
+    ----------
+    unit : int
+    alike : float
+        How much, 1 at most.
+    page : str or None
+        Where a link to it leads.
+    seen : (Tile, Sprites) or None
+        Its patches, small.
+    """
+
+    unit: int
+    alike: float
+    page: str | None
+    seen: tuple[Tile, Sprites] | None
+
+
+@dataclass(frozen=True)
 class Unit:
     """One unit.
 
@@ -74,7 +97,9 @@ class Unit:
     unit : int
         Its number.
     page : str
-        Its address.
+        Where a link to it leads: its page, or its place on the wall.
+    paged : bool
+        Whether it has a page.
     marks : tuple of str
         Some of `MARKS`.
     repeats : int or None
@@ -85,8 +110,8 @@ class Unit:
         What excites it.
     spot : Spot or None
         Where it is strongest; None where its field is not known.
-    nearest : tuple of (int, float)
-        Units of the layer whose activity is most like its own, and how alike.
+    nearest : tuple of Near
+        Units of the layer whose activity is most like its own.
     fields : UnitFields or None
         Its three fields on one picture; None where the run has one of them only.
     """
@@ -98,8 +123,9 @@ class Unit:
     numbers: Numbers | None = None
     patches: UnitPatches | None = None
     spot: Spot | None = None
-    nearest: tuple[tuple[int, float], ...] = ()
+    nearest: tuple[Near, ...] = ()
     fields: UnitFields | None = None
+    paged: bool = True
 
 
 def histogram_sparsity(result: PatchesResult) -> Floats:

@@ -1,8 +1,8 @@
-"""The wall of a layer's units: a small tile for each that has a page, to be sorted, filtered and searched."""
+"""The wall of a layer's units: a small tile for each, to be sorted, filtered and searched."""
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -16,22 +16,22 @@ from ..addresses import Addresses
 from ..drawing import COLUMNS, COUNT, Write
 from ..manifest import Photo, Sprites, Tile
 from ..panel import Panel
-from ..words import number
+from ..words import counted, number, share_text, tied
 from .concepts import LayerConcepts
 from .fields import LayerFields, find_spot, read_fields
 from .filters import Filters, draw_small
-from .patches import Drawn, Patches, patches_lead
-from .unit import MARKS, Unit, find_alike, histogram_sparsity, read_nearest, tell_numbers
+from .patches import Drawn, Patches, patches_lead, thumbnail, unit_mark
+from .unit import MARKS, Near, Unit, find_alike, histogram_sparsity, read_nearest, tell_numbers
 
 
 @dataclass(frozen=True)
 class Wall:
-    """The units of a layer that have pages.
+    """The units of a layer.
 
     Attributes
     ----------
-    units : tuple of Unit
-        In the order of their numbers; `count` of them share a sheet.
+    units, others : tuple of Unit
+        Those that have pages, and those that have none, by their numbers; `count` of either share a sheet.
     total : int
         How many units the layer has.
     count, columns : int
@@ -40,6 +40,8 @@ class Wall:
         Their strongest patches, small; there is nothing between two tiles.
     filters : tuple of Sprites
         Their filters, in the same way.
+    beside, weights : tuple of Sprites
+        The same two of the units that have no pages: fewer patches, and filters only where there are no patches.
     inputs : int
         How many input channels of a filter are drawn.
     levels : tuple of float
@@ -57,11 +59,14 @@ class Wall:
     """
 
     units: tuple[Unit, ...]
+    others: tuple[Unit, ...]
     total: int
     count: int
     columns: int
     previews: tuple[Sprites, ...] = ()
     filters: tuple[Sprites, ...] = ()
+    beside: tuple[Sprites, ...] = ()
+    weights: tuple[Sprites, ...] = ()
     inputs: int = 0
     levels: tuple[float, ...] = ()
     samples: int = 0
@@ -75,6 +80,17 @@ class Wall:
         width, height = self.filters[at // self.count].tile
         row, column = divmod(at % self.count, self.columns)
         return Tile(self.units[at].unit, column * width, row * height)
+
+    @property
+    def standing(self) -> list[tuple[Unit, int, int]]:
+        """All units in the order of their numbers, each with the number of its sheet and its place there."""
+        before = math.ceil(len(self.units) / self.count)
+        placed = [
+            (unit, first + at // self.count, at % self.count)
+            for first, units in ((0, self.units), (before, self.others))
+            for at, unit in enumerate(units)
+        ]
+        return sorted(placed, key=lambda one: one[0].unit)
 
 
 def files(addresses: Addresses) -> Iterator[str]:
@@ -118,10 +134,9 @@ def draw_wall(
         (layer.filters, None if filters is None else len(filters.filters)),
         (layer.patches, None if found is None else found.channels),
     ):
-        if count is not None and units[-1] >= count:
-            raise ResultError(
-                f"{what} has {count} units, but unit {units[-1]} is asked for; run the survey again"
-            )
+        last = max(units + addresses.others[place])
+        if count is not None and last >= count:
+            raise ResultError(f"{what} has {count} units, but unit {last} is asked for; run the survey again")
     nearest = read_nearest(layer)
     sparsity = None
     if found is not None:
@@ -129,36 +144,60 @@ def draw_wall(
     edge = None if found is None else found.only_at_edge
     repeats = {} if filters is None else dict(filters.duplicates)
     patches = {} if drawn is None else {one.unit: one for one in drawn.patches.units}
-    told = []
     fields = read_fields(addresses, place, write)
-    for unit in units:
-        mine = patches.get(unit)
-        spot = None if found is None else find_spot(found, unit, layer.receptive_field, photos, shapes)
-        marks = [mine.mark] if mine is not None and mine.mark else []
+
+    def tell(unit: int, paged: bool) -> Unit:
+        marks = [] if found is None else [unit_mark(found, unit)]
         marks += ["dead filter"] if filters is not None and unit in filters.dead else []
         marks += ["near-duplicate"] if unit in repeats else []
         marks += ["at the border"] if edge is not None and edge[unit] else []
+        return Unit(
+            unit=unit,
+            page=addresses.leads(place, unit) or "",
+            paged=paged,
+            marks=tuple(filter(None, marks)),
+            repeats=repeats.get(unit),
+            numbers=None if found is None or sparsity is None else tell_numbers(found, unit, sparsity),
+        )
+
+    told = []
+    for unit in units:
+        spot = None if found is None else find_spot(found, unit, layer.receptive_field, photos, shapes)
+        near = [
+            Near(
+                other,
+                alike,
+                addresses.leads(place, other),
+                None if found is None else thumbnail(addresses, place, other, found.image.shape[1]),
+            )
+            for other, alike in find_alike(nearest, unit)
+        ]
         told.append(
-            Unit(
-                unit=unit,
-                page=addresses.unit(place, unit),
-                marks=tuple(marks),
-                repeats=repeats.get(unit),
-                numbers=None if found is None or sparsity is None else tell_numbers(found, unit, sparsity),
-                patches=mine,
+            replace(
+                tell(unit, paged=True),
+                patches=patches.get(unit),
                 spot=spot,
-                nearest=find_alike(nearest, unit),
+                nearest=tuple(near),
                 fields=None if fields is None else fields.unit(unit, spot),
             )
         )
-    sheets, inputs = ((), 0) if filters is None else draw_small(filters, addresses, place, write)
+    sheets: tuple[Sprites, ...] = ()
+    weights: tuple[Sprites, ...] = ()
+    inputs = 0
+    if filters is not None:
+        sheets, inputs = draw_small(filters, addresses, place, write)
+        if drawn is None:
+            weights, _ = draw_small(filters, addresses, place, write, others=True)
     return Wall(
         units=tuple(told),
+        others=tuple(tell(unit, paged=False) for unit in addresses.others[place]),
         total=total,
         count=COUNT,
         columns=COLUMNS,
         previews=() if drawn is None else drawn.previews,
         filters=sheets,
+        beside=() if drawn is None else drawn.others,
+        weights=weights,
         inputs=inputs,
         levels=() if found is None else tuple(found.quantile_levels.tolist()),
         samples=0 if found is None else found.quantile_samples,
@@ -171,20 +210,27 @@ def draw_wall(
 
 def wall_lead(wall: Wall, patches: Patches | None, concepts: LayerConcepts | None) -> str:
     """Say which units a wall shows, and what a tile holds."""
-    shown = len(wall.units)
     if patches is not None:
         text = patches_lead(patches)
-    elif wall.total == 1:
-        text = "Its only unit."
     else:
-        text = f"All {shown:,} units." if shown == wall.total else f"{shown:,} of {wall.total:,} units."
+        text = "Its only unit." if wall.total == 1 else f"All {wall.total:,} units."
     parts = ["its strongest patches"] if wall.previews else []
     parts += ["its filter"] if wall.filters else []
     parts += ["its number"]
     parts += ["its largest value"] if patches is not None else []
     parts += ["the concept that it fits best"] if concepts is not None else []
     held = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
-    return f"{text} A tile shows {held}, and leads to the page of the unit."
+    if not wall.others:
+        return f"{text} A tile shows {held}, and leads to the page of the unit."
+    few = (
+        " Those of the others show the strongest patch alone, and tell more numbers."
+        if patches is not None
+        else ""
+    )
+    return (
+        f"{text} A tile shows {held}. {counted(len(wall.units), 'unit has', 'units have')} a page of "
+        f"{'its' if len(wall.units) == 1 else 'their'} own, to which the framed tiles lead.{few}"
+    )
 
 
 def wall_tiles(wall: Wall, concepts: LayerConcepts | None, network: str) -> list[tuple[str, str, int, str]]:
@@ -192,25 +238,29 @@ def wall_tiles(wall: Wall, concepts: LayerConcepts | None, network: str) -> list
     fits = {} if concepts is None else concepts.by_unit()
     folder = len(network) + 1
     told = []
-    for at, unit in enumerate(wall.units):
+    for unit, sheet, at in wall.standing:
         parts = [] if unit.numbers is None else [number(unit.numbers.largest)]
+        if unit.numbers is not None and not unit.paged:
+            parts = [f"{parts[0]} mean {number(unit.numbers.mean)} {share_text(unit.numbers.zeros)} zeros"]
         concept = fits.get(unit.unit)
         if concept is not None and concept.detects:
             parts.append(concept.concept)
         elif unit.marks:
             parts.append(unit.marks[0])
-        sprite = f"g{at // wall.count} t{at % wall.count}"
-        told.append((sprite, unit.page[folder:], unit.unit, " ".join(parts)))
+        sprite = f"g{sheet} t{at}{'' if unit.paged else ' bare'}"
+        address = unit.page[folder:] if unit.paged else f"#u{unit.unit}"
+        told.append((sprite, address, unit.unit, tied(" ".join(parts))))
     return told
 
 
 def wall_style(wall: Wall) -> str:
     """Return the sizes of a wall's pictures for CSS."""
-    parts = [f"--row:{wall.columns}"]
-    if wall.previews:
-        width, height = wall.previews[0].tile
-        parts += [f"--pw:{width}px", f"--ph:{height}px"]
-    return ";".join(parts)
+    return ";".join([f"--row:{wall.columns}", *(_sized(wall.previews[0]) if wall.previews else ())])
+
+
+def _sized(sheet: Sprites) -> tuple[str, str]:
+    width, height = sheet.tile
+    return f"--pw:{width}px", f"--ph:{height}px"
 
 
 def wall_sheets(wall: Wall, network: str) -> Markup:
@@ -221,14 +271,17 @@ def wall_sheets(wall: Wall, network: str) -> Markup:
     """
     folder = len(network) + 1
     rules = []
-    for at, pair in enumerate(zip_longest(wall.previews, wall.filters)):
-        named = (
+    pairs = [*zip_longest(wall.previews, wall.filters), *zip_longest(wall.beside, wall.weights)]
+    for at, pair in enumerate(pairs):
+        named = [
             f"--{name}:url({one.picture.path[folder:]})"
             for name, one in zip("ab", pair, strict=True)
             if one is not None
-        )
+        ]
+        if pair[0] is not None and pair[0].tile != wall.previews[0].tile:
+            named += _sized(pair[0])
         rules.append(f".g{at}{{{';'.join(named)}}}")
-    for at in range(min(wall.count, len(wall.units))):
+    for at in range(min(wall.count, max(len(wall.units), len(wall.others)))):
         row, column = divmod(at, wall.columns)
         rules.append(f".t{at}{{--x:{column};--y:{row}}}")
     return Markup("\n").join(map(Markup, rules))
@@ -243,14 +296,19 @@ def wall_data(wall: Wall, concepts: LayerConcepts | None) -> dict[str, Any]:
     """Return what the wall sorts and filters by: a list for each, in the order of the tiles; null where unknown."""
     fits = {} if concepts is None else concepts.by_unit()
     met = {unit: one for unit, one in fits.items() if one.concept and one.iou > 0}
-    mine = [met.get(unit.unit) for unit in wall.units]
+    units = [unit for unit, _, _ in wall.standing]
+    mine = [met.get(unit.unit) for unit in units]
     names = sorted({one.concept for one in mine if one is not None})
     place = {name: at for at, name in enumerate(names)}
-    numbers = [unit.numbers for unit in wall.units]
+    numbers = [unit.numbers for unit in units]
     data: dict[str, Any] = {
         "marks": [
-            mark_bits(*unit.marks, *(("detects",) if one is not None and one.detects else ()))
-            for unit, one in zip(wall.units, mine, strict=True)
+            mark_bits(
+                *unit.marks,
+                *(("detects",) if one is not None and one.detects else ()),
+                *(("has a page",) if wall.others and unit.paged else ()),
+            )
+            for unit, one in zip(units, mine, strict=True)
         ]
     }
     if any(one is not None for one in numbers):

@@ -36,6 +36,14 @@
   };
 
   let sorted = "";
+  let chosen = null;
+
+  // A unit without a page stands for itself: a link to it, from wherever, picks it out.
+  const choose = (item) => {
+    if (chosen) chosen.classList.remove("chosen");
+    chosen = item && item.parentElement === wall ? item : null;
+    if (chosen) chosen.classList.add("chosen");
+  };
 
   const read = (name) => (control[name] ? control[name].value : "");
 
@@ -71,7 +79,9 @@
       if (!field.value) continue;
       state.set(name, name === "concept" ? data.names[Number(field.value)] : field.value);
     }
-    const address = state.size ?? [...state].length ? `#${state}` : "#units";
+    const some = [...state].length > 0;
+    if (some && chosen) state.set("unit", chosen.id.slice(1));
+    const address = some ? `#${state}` : `#${chosen ? chosen.id : "units"}`;
     history.replaceState(null, "", address);
     apply();
   };
@@ -85,7 +95,9 @@
       // An address may be typed by hand: what is not on offer is not asked for.
       if (field.value !== String(place)) field.value = "";
     }
+    choose(document.getElementById(state.has("unit") ? `u${state.get("unit")}` : location.hash.slice(1)));
     apply();
+    if (state.has("unit") && chosen) chosen.scrollIntoView({ block: "center" });
     if (state.has("seek")) {
       wall.parentElement.scrollIntoView();
       control.seek.focus();
@@ -120,6 +132,13 @@
     control.seek.value = "";
     keep();
     control.seek.blur();
+  });
+  wall.addEventListener("click", (event) => {
+    const link = event.target.closest('a[href^="#"]');
+    if (!link) return;
+    event.preventDefault();
+    choose(link.parentElement);
+    keep();
   });
   window.addEventListener("hashchange", restore);
   restore();

@@ -315,6 +315,13 @@ def linked_pages(full_site: Path) -> dict[str, Page]:
             assert target.netloc == "site", (path, link)
             assert (full_site / unquote(target.path[1:])).is_file(), (path, link)
             waiting.append(unquote(target.path[1:]))
+    # A link to a part of a page leads to one that is there.
+    ids = {path: {one["id"] for _, one in page.elements if "id" in one} for path, page in found.items()}
+    for path, page in found.items():
+        for link in page.all("a"):
+            target = urlsplit(urljoin(f"https://site/{path}", link["href"]))
+            if target.fragment:
+                assert target.fragment in ids[unquote(target.path[1:])], (path, link)
     return found
 
 

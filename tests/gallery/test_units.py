@@ -140,8 +140,31 @@ def test_sparsity_is_reckoned_from_the_histogram_where_it_was_not_measured(site:
 def test_neighbours_are_linked(site: Path) -> None:
     page = Page(site / "toy/layer1/7.html")
     assert "unit 0 0.75 unit 1 0.5 Correlation" in page.text
-    assert {"0.html", "1.html"} <= {link["href"] for link in page.all("a")}
+    assert {"../../toy/layer1/0.html", "../../toy/layer1/1.html"} <= {link["href"] for link in page.all("a")}
     assert "act alike" not in Page(site / "toy/layer2/7.html").text
+
+
+def test_a_unit_without_a_page_stands_on_the_wall(full_run: Path, tmp_path: Path) -> None:
+    # Only six units of a layer have maps, and so pages; of the first layer also two that have masks.
+    folder = changed(full_run, tmp_path / "run", lambda facts: facts.update(form="standard"))
+    build([folder], tmp_path / "site")
+    wall = Page(tmp_path / "site/toy/layer4.html")
+    items = [item for item in wall.all("li") if "id" in item]
+    assert [item["id"] for item in items] == [f"u{unit}" for unit in range(70)]
+    assert ["bare" in item["class"] for item in items] == [False] * 6 + [True] * 64
+    rows = (tmp_path / "site/toy/layer4.html").read_text(encoding="utf-8")
+    # After the sheet of those with pages comes that of the others: unit 69 is the last of the fourth.
+    assert '<li class="g4 t15 bare" id="u69"><a href="#u69">69' in rows
+    assert ".g4{--a:url(layer4/others-3.jpg);--pw:50px;--ph:50px}" in rows
+    result = load_result(folder / "patches" / "layers" / "layer4.npz")
+    assert isinstance(result, PatchesResult)
+    with Image.open(tmp_path / "site/toy/layer4/others-3.jpg") as sheet:
+        # A patch of 48 pixels, and one of paper around, for each of 16 units, eight in a row.
+        assert sheet.size == (8 * 50, 2 * 50)
+    assert f"{result.max[69]:.3g} mean {result.mean[69]:.3g}" in rows
+    # Units alike lead there, with their patches.
+    page = Page(tmp_path / "site/toy/layer1/5.html")
+    assert {"../../toy/layer1/6.html", "../../toy/layer1/7.html"} <= {link["href"] for link in page.all("a")}
 
 
 def test_units_are_turned_like_pages(site: Path) -> None:
@@ -156,7 +179,7 @@ def test_units_are_turned_like_pages(site: Path) -> None:
 def test_where_a_unit_looks(site: Path) -> None:
     # Position (2, 7) sees the rows 5 to 14 and columns 25 to 34 of 48 by 64 pixels.
     page = Page(site / "toy/layer1/7.html")
-    (frame,) = [span["style"] for span in page.all("span") if "style" in span]
+    (frame,) = [span["style"] for span in page.all("span") if "left" in span.get("style", "")]
     shares = {k: float(v.rstrip("%")) for k, v in (one.split(":") for one in frame.split(";"))}
     assert shares == pytest.approx(
         {"left": 2500 / 64, "top": 500 / 48, "width": 900 / 64, "height": 900 / 48}, abs=1e-3
@@ -199,7 +222,7 @@ def test_a_wall_tile_shows_its_patch_and_its_filter(site: Path, full_run: Path) 
         red, _, blue = tile[2 + 20 * row + 10, 2 + 20 * column + 10]
         assert (red > blue) == (weight > 0)
     rows = (site / "toy/layer4.html").read_text(encoding="utf-8")
-    assert '<li class="g4 t5"><a href="layer4/69.html">69' in rows
+    assert '<li class="g4 t5" id="u69"><a href="layer4/69.html">69' in rows
     assert ";--b:url(layer4/filters-4.png)}" in rows
 
 

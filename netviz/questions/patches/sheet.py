@@ -86,7 +86,7 @@ def patch_sheet(
     flat = tiles.pixels.reshape(-1, size, size, 3)
     missing = np.flatnonzero(tiles.missing)
     if len(missing):
-        flat[missing] = _crossed(size)
+        flat[missing] = crossed(size)
     columns = columns or top
     return PatchSheet(
         pixels=lay_out(flat, columns, gap, style.rgb(style.PAPER), style.rgb(style.FRAME)),
@@ -105,8 +105,8 @@ def patch_sheet(
     )
 
 
-def _crossed(size: int) -> Pixels:
-    """Return the tile of an image that is not there."""
+def crossed(size: int) -> Pixels:
+    """Return the tile of an image that is not there, ndarray of uint8, shape (size, size, 3)."""
     tile = np.empty((size, size, 3), dtype=np.uint8)
     tile[:] = style.rgb(style.PAPER)
     y, x = np.mgrid[:size, :size]

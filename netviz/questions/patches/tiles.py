@@ -138,7 +138,9 @@ class Frame:
             enlarged: Pixels = cut[rows][:, columns]
             return enlarged
         # Pillow widens the filter when it reduces: every pixel of the original counts.
-        return np.asarray(Image.fromarray(cut).resize(size, Image.Resampling.BICUBIC))
+        # What is reduced a lot is first halved, thirded, … as a whole, which takes a part of the time.
+        resized = Image.fromarray(cut).resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+        return np.asarray(resized)
 
     def map_values(
         self, result: PatchesResult, unit: int, place: int
