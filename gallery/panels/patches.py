@@ -34,11 +34,11 @@ from ..manifest import Picture, Sprites, Tile
 from ..panel import Panel, Recipe
 from ..words import command, counted, listed, number, sized
 
-SIDE = 72
-"""Pixels of a patch along one side; a multiple of 3."""
+SMALL = 48
+"""Pixels of a patch along one side, on a wall."""
 
-SMALL = 2 * SIDE // 3
-"""The same on a wall."""
+SIDE = {"quick": 4 * SMALL, "standard": 4 * SMALL, "full": 2 * SMALL}
+"""The same on a unit's page, by the form of the survey: in the full one all units have pages."""
 
 GAP = 3
 """Pixels between two patches."""
@@ -197,8 +197,9 @@ def files(addresses: Addresses) -> Iterator[str]:
     for place in addresses.paged:
         found = addresses.run.layers[place].patches
         if found and addresses.units[place]:
+            for unit in addresses.units[place]:
+                yield _sheet(addresses, place, unit)
             for number in sprite_sheets(addresses.units[place]):
-                yield _sheet(addresses, place, number)
                 yield _small(addresses, place, number)
             for number in sprite_sheets(addresses.others[place]):
                 yield _beside(addresses, place, number)
@@ -206,8 +207,8 @@ def files(addresses: Addresses) -> Iterator[str]:
                 yield _numbers(addresses, place)
 
 
-def _sheet(addresses: Addresses, place: int, number: int) -> str:
-    return addresses.beside(place, f"patches-{number}.{_suffix(addresses, place)}")
+def _sheet(addresses: Addresses, place: int, unit: int) -> str:
+    return addresses.beside(place, f"patches-{unit}.{_suffix(addresses, place)}")
 
 
 def _small(addresses: Addresses, place: int, number: int) -> str:
@@ -238,24 +239,25 @@ def draw_patches(addresses: Addresses, place: int, memory: Memory, write: Write)
     units = [unit for unit in addresses.units[place] if unit < result.channels]
     top: int = result.image.shape[1]
     across = _ACROSS.get(top, top)
-    block = across * (SIDE + GAP) - GAP, top // across * (SIDE + GAP) - GAP
+    side = SIDE[run.form]
+    block = across * (side + GAP) - GAP, top // across * (side + GAP) - GAP
     sheets, previews, told = [], [], []
     missing = outlined = halved = margins = 0
     for at, chosen in enumerate(chunks(units)):
         shown = sorted({int(image) for image in result.image[list(chosen)].ravel() if image >= 0})
         images = RunImages(run.patches.folder, shown)
         reader = memory.through(images)
-        sheet = patch_sheet(result, reader, chosen, size=SIDE, gap=GAP, columns=across, cuts=memory.cuts)
-        # These sheets make up most of a site, and of what a unit's page weighs.
-        picture = _write(sheet.pixels, _sheet(addresses, place, at), write)
-        sheets.append(Sprites(picture, block))
+        sheet = patch_sheet(result, reader, chosen, size=side, gap=GAP, columns=across, cuts=memory.cuts)
+        # These make up most of a site, and of what a unit's page weighs: each page has its own.
+        for row, unit in enumerate(sheet.units):
+            left, first = sheet.corner(row * top)
+            own = sheet.pixels[first : first + block[1], left : left + block[0]]
+            sheets.append(Sprites(_write(own, _sheet(addresses, place, unit), write), block))
         tiles = preview_tiles(sheet)
         small = _write(side_by_side(tiles), _small(addresses, place, at), write)
         previews.append(Sprites(small, (tiles.shape[2], tiles.shape[1])))
         names = {one: run.images[one].name if one < len(run.images) else images.name(one) for one in shown}
-        told += [
-            _unit(unit, at, sheet.corner(row * top), result, names) for row, unit in enumerate(sheet.units)
-        ]
+        told += [_unit(unit, at * COUNT + row, (0, 0), result, names) for row, unit in enumerate(sheet.units)]
         missing += len(sheet.missing)
         outlined += sheet.outlined
         halved += sheet.halved
@@ -400,20 +402,14 @@ def _in_rows(small: Pixels) -> Pixels:
 
 
 def _shrink(tiles: Pixels) -> Pixels:
-    """Shrink tiles (K, P, H, W, 3) to two thirds, every pixel the mean of what it covers."""
+    """Shrink tiles (K, P, H, W, 3) to a wall's, every pixel the mean of the square that it covers."""
     count, places, side, _, _ = tiles.shape
-    # Of three pixels the first two thirds of the way belong to one, the rest to the other.
-    rows = np.empty((count, places, side // 3, 2, side, 3), dtype=np.uint16)
-    threes = tiles.reshape(count, places, side // 3, 3, side, 3)
-    np.add(threes[:, :, :, 0] * np.uint16(2), threes[:, :, :, 1], out=rows[:, :, :, 0])
-    np.add(threes[:, :, :, 2] * np.uint16(2), threes[:, :, :, 1], out=rows[:, :, :, 1])
-    threes = rows.reshape(count, places, 2 * side // 3, side // 3, 3, 3)
-    both = np.empty((count, places, 2 * side // 3, side // 3, 2, 3), dtype=np.uint16)
-    np.add(threes[..., 0, :] * np.uint16(2), threes[..., 1, :], out=both[..., 0, :])
-    np.add(threes[..., 2, :] * np.uint16(2), threes[..., 1, :], out=both[..., 1, :])
-    # Weights of nine: no mean lies halfway between two numbers.
-    shrunk: Pixels = ((both + np.uint16(4)) // np.uint16(9)).astype(np.uint8)
-    return shrunk.reshape(count, places, 2 * side // 3, 2 * side // 3, 3)
+    step = side // SMALL
+    blocks = tiles.reshape(count, places, SMALL, step, SMALL, step, 3)
+    # A half goes up.
+    sums = blocks.sum(axis=(3, 5), dtype=np.uint32) + np.uint32(step * step // 2)
+    shrunk: Pixels = (sums // np.uint32(step * step)).astype(np.uint8)
+    return shrunk
 
 
 def patches_lead(patches: Patches) -> str:

@@ -15,8 +15,10 @@ from netviz.results.survey import LayerRecord
 from ..loading import load_kind
 from ..manifest import Sprites, Tile
 from ..panel import Panel
-from ..words import number
+from ..words import joined, number
+from .concepts import UnitConcept
 from .fields import Spot, UnitFields
+from .links import Back, UnitLinks
 from .patches import UnitPatches
 
 NEAREST = 5
@@ -114,6 +116,10 @@ class Unit:
         Units of the layer whose activity is most like its own.
     fields : UnitFields or None
         Its three fields on one picture; None where the run has one of them only.
+    links : UnitLinks or None
+        What it is built from, and what it feeds.
+    back : Back or None
+        What in its best patch made it answer.
     """
 
     unit: int
@@ -126,6 +132,8 @@ class Unit:
     nearest: tuple[Near, ...] = ()
     fields: UnitFields | None = None
     paged: bool = True
+    links: UnitLinks | None = None
+    back: Back | None = None
 
 
 def histogram_sparsity(result: PatchesResult) -> Floats:
@@ -208,6 +216,26 @@ def unit_marks(unit: Unit) -> str:
     return " ".join(told)
 
 
+def known(unit: Unit, concept: UnitConcept | None) -> str:
+    """Say in one line what is known of a unit: what it detects, and what it votes for."""
+    told = []
+    if concept is not None:
+        told.append(f"detects {concept.concept}" if concept.detects else "no concept fits")
+    links = unit.links
+    if links is not None and links.raised:
+        told.append(f"votes for {joined([one.text for one in links.raised[:2]])}")
+    if links is not None and links.lowered:
+        told.append(f"against {links.lowered[0].text}")
+    text = "; ".join(told)
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def zero_at(numbers: Numbers) -> float | None:
+    """Return where on the histogram's axis zero is, in bins; None if it is not inside."""
+    low, high = numbers.quantiles[0], numbers.quantiles[-1]
+    return len(numbers.histogram) * -low / (high - low) if low < 0 < high else None
+
+
 def _share(share: float) -> str:
     return f"{number(100 * share)} %"
 
@@ -232,5 +260,5 @@ def histogram_frame(numbers: Numbers) -> str:
 
 
 PANEL = Panel(
-    words=(unit_facts, unit_marks, quantiles_text, histogram_path, histogram_frame),
+    words=(unit_facts, unit_marks, quantiles_text, histogram_path, histogram_frame, known, zero_at),
 )

@@ -20,6 +20,7 @@ from ..words import counted, number, share_text, tied
 from .concepts import LayerConcepts
 from .fields import LayerFields, find_spot, read_fields
 from .filters import Filters, draw_small
+from .links import draw_back, find_links, read_links
 from .patches import Drawn, Patches, patches_lead, thumbnail, unit_mark
 from .unit import MARKS, Near, Unit, find_alike, histogram_sparsity, read_nearest, tell_numbers
 
@@ -160,6 +161,8 @@ def draw_wall(
             numbers=None if found is None or sparsity is None else tell_numbers(found, unit, sparsity),
         )
 
+    links = read_links(addresses, place)
+    back = draw_back(addresses, place, found, write)
     told = []
     for unit in units:
         spot = None if found is None else find_spot(found, unit, layer.receptive_field, photos, shapes)
@@ -179,6 +182,8 @@ def draw_wall(
                 spot=spot,
                 nearest=tuple(near),
                 fields=None if fields is None else fields.unit(unit, spot),
+                links=find_links(links, addresses, place, unit, 1 if found is None else found.image.shape[1]),
+                back=back.get(unit),
             )
         )
     sheets: tuple[Sprites, ...] = ()

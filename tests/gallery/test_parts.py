@@ -101,7 +101,8 @@ def test_large_data_is_left_to_the_command(
 
 def test_units_with_their_patches(site: Path, whole_run: Path) -> None:
     page = Page(site / "toy" / "layer3.html")
-    assert "6 of 8 units, each with the parts of the photographs that excite it most" in page.text
+    assert "All 8 units, each with the parts of the photographs that excite it most" in page.text
+    assert "6 units have a page of their own" in page.text
     assert (
         "With only 2 photographs these are not the best of many: every unit has one patch from each"
         in page.text
@@ -110,7 +111,7 @@ def test_units_with_their_patches(site: Path, whole_run: Path) -> None:
     assert "netviz draw RUN --layer features.2 --units 0,1,2,3,4,5 -o patches.png" in page.text
     # The units are those of the maps.
     pages = [Page(path) for path in sorted((site / "toy" / "layer3").glob("*.html"))]
-    blocks = [image["alt"] for one in pages for image in one.all("img") if "patches-0" in image["src"]]
+    blocks = [image["alt"] for one in pages for image in one.all("img") if "patches-" in image["src"]]
     assert blocks == [
         "conv2, unit 2: no patch" if unit == 2 else f"conv2, unit {unit}, patches from cat 2; coffee 1"
         for unit in range(6)
@@ -121,24 +122,22 @@ def test_units_with_their_patches(site: Path, whole_run: Path) -> None:
 
 
 def test_a_block_holds_the_patch_of_its_unit(site: Path, whole_run: Path) -> None:
-    sheet = np.asarray(Image.open(site / "toy/layer3/patches-0.jpg").convert("RGB")).astype(float)
     pages = [Page(site / f"toy/layer3/{unit}.html") for unit in range(6)]
-    blocks = [image for page in pages for image in page.all("img") if "patches-0" in image["src"]]
+    blocks = [image for page in pages for image in page.all("img") if "patches-" in image["src"]]
     result = load_result(whole_run / "patches/layers/layer3.npz")
     photo = np.asarray(Image.open(whole_run / "images/cat.png").convert("RGB")).astype(float)
     for unit, block in enumerate(blocks):
         if unit in result.dead:  # type: ignore[attr-defined]
             continue
-        shares = {
-            k: float(v.rstrip("%")) / 100 for k, v in (one.split(":") for one in block["style"].split(";"))
-        }
-        width, height = sheet.shape[1] / shares["width"], sheet.shape[0] / shares["height"]
-        left, top = int(-shares["left"] * width), int(-shares["top"] * height)
-        tile = sheet[top : top + 72, left : left + 72]
+        assert block["src"].endswith(f"layer3/patches-{unit}.jpg")
+        sheet = np.asarray(Image.open(site / f"toy/layer3/patches-{unit}.jpg").convert("RGB")).astype(float)
+        # Two patches of 192 pixels, and 3 between them.
+        assert sheet.shape == (192, 2 * 192 + 3, 3)
+        tile = sheet[:, :192]
         a, b, c, d = result.box[unit, 0]  # type: ignore[attr-defined]
-        # The patch is wider than high (24 by 20 pixels at 3 pixels each): paper above and below it.
+        # The patch is wider than high (24 by 20 pixels at 8 pixels each): paper above and below it.
         patch = photo[a:c, b:d].mean(axis=2)
-        shown = tile[6 : 6 + 60].reshape(20, 3, 24, 3, 3).mean(axis=(1, 3, 4))
+        shown = tile[16 : 16 + 160].reshape(20, 8, 24, 8, 3).mean(axis=(1, 3, 4))
         assert np.corrcoef(shown.ravel(), patch.ravel())[0, 1] > 0.95
 
 

@@ -1,6 +1,5 @@
 """Where a unit's map is high in a tile: the rest darkened, the border a line. Machine code, where Numba is there."""
 
-import itertools
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -18,10 +17,10 @@ _DIM: Final = 0.65
 _WIDTH: Final = 1.3
 _FLAT: Final = 1e-9
 
-MANY: Final = 5000
-"""Tiles that NumPy outlines: importing Numba takes as long as it spares on so many."""
+MANY: Final = 5000 * 72**2
+"""Pixels of tiles that NumPy outlines: importing Numba takes as long as it spares on so many."""
 
-SOON: Final = 300
+SOON: Final = 300 * 72**2
 """Likewise where something else has imported Numba: only what was compiled has to be read."""
 
 Floats = NDArray[np.float64]
@@ -77,7 +76,8 @@ def outline(tile: Pixels, inner: tuple[int, int, int, int], above: Floats, known
     above : ndarray of float64, shape (side, side)
     known : ndarray of bool, shape (side, side)
     """
-    made = machine_code() if next(_outlined) >= (SOON if "numba" in sys.modules else MANY) else None
+    _outlined[0] += above.size
+    made = machine_code() if _outlined[0] >= (SOON if "numba" in sys.modules else MANY) else None
     (made or shade)(tile, inner, above, known, np.array(style.rgb(style.OUTLINE), dtype=np.float32))
 
 
@@ -106,7 +106,7 @@ def _slope(values: Floats) -> Floats:
     return slope
 
 
-_outlined = itertools.count()
+_outlined = [0]
 
 
 @cache

@@ -124,7 +124,7 @@ class Frame:
         scaled = None if cuts is None or self.zoom >= _WHOLE else cuts.get(key)
         if scaled is None:
             scaled = self._scaled(image, (right - left, bottom - top))
-            if cuts is not None and len(cuts) < MOST_CUTS and self.zoom < _WHOLE:
+            if cuts is not None and len(cuts) * scaled.nbytes < MOST_CUTS and self.zoom < _WHOLE:
                 cuts[key] = scaled
         tile[top:bottom, left:right] = scaled
 
@@ -174,8 +174,8 @@ def _reading(origin: float, zoom: float, side: int, first: float, last: float, c
 Cuts = dict[tuple[int, ...], Pixels]
 """What tiles show of images, by image, box and size: deep units, of all layers, see the same large parts."""
 
-MOST_CUTS: Final = 4096
-"""Most of them that are kept: 64 MB, of tiles of 72 pixels."""
+MOST_CUTS: Final = 1 << 27
+"""Bytes of them that are kept, about."""
 
 
 @lru_cache(maxsize=8)
