@@ -61,4 +61,9 @@ def previewed(network: Network) -> str | None:
     return next((layer.maps[0].photo.name for layer in network.paged if layer.maps), None)
 
 
-PANEL = Panel(words=(previewed,))
+def photo_page(network: Network, photo: Photo) -> str | None:
+    """Return the address of a photograph's page; None where it has none."""
+    return next((one.page for one in network.images if one.photo == photo), None)
+
+
+PANEL = Panel(words=(previewed, photo_page))

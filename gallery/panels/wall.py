@@ -246,7 +246,9 @@ def wall_tiles(wall: Wall, concepts: LayerConcepts | None, network: str) -> list
     for unit, sheet, at in wall.standing:
         parts = [] if unit.numbers is None else [number(unit.numbers.largest)]
         if unit.numbers is not None and not unit.paged:
-            parts = [f"{parts[0]} mean {number(unit.numbers.mean)} {share_text(unit.numbers.zeros)} zeros"]
+            parts = [
+                f"{parts[0]} · mean {number(unit.numbers.mean)} · {share_text(unit.numbers.zeros)} zeros"
+            ]
         concept = fits.get(unit.unit)
         if concept is not None and concept.detects:
             parts.append(concept.concept)
@@ -344,6 +346,35 @@ def walled(wall: Wall | None, filters: Filters) -> bool:
     return wall is not None and len(wall.units) == filters.total > len(filters.sheet.tiles)
 
 
+_SHOWS = (
+    ("paged", "with a page", ("has a page",)),
+    ("detectors", "detectors", ("detects",)),
+    ("dead", "dead", ("dead", "dead filter")),
+    ("duplicate", "near-duplicates", ("near-duplicate",)),
+    ("on", "always on", ("always on",)),
+    ("border", "only at the border", ("at the border",)),
+)
+"""What a wall can be narrowed to: its name in an address, its text, and the marks that it asks for."""
+
+
+def mark_options(wall: Wall, concepts: LayerConcepts | None) -> list[tuple[str, str, int, int]]:
+    """Return what narrows a wall, and does not empty it: name, text, the bits asked for, and those barred."""
+    marks = wall_data(wall, concepts)["marks"]
+    told = []
+    for name, text, asked in _SHOWS:
+        bits = mark_bits(*asked)
+        if 0 < sum(bool(one & bits) for one in marks) < len(marks):
+            told.append((name, text, bits, 0))
+            if name == "border":
+                told.append(("inside", "not only at the border", 0, bits))
+    return told
+
+
+def leads(wall: Wall | None) -> dict[int, str]:
+    """Return where links to a layer's units lead, by their numbers."""
+    return {} if wall is None else {unit.unit: unit.page for unit, _, _ in wall.standing}
+
+
 def concept_options(wall: Wall, concepts: LayerConcepts | None) -> list[tuple[int, str, int]]:
     """Return the concepts that a wall can be filtered by: place among the names, name, and how many units."""
     data = wall_data(wall, concepts)
@@ -353,5 +384,15 @@ def concept_options(wall: Wall, concepts: LayerConcepts | None) -> list[tuple[in
 
 PANEL = Panel(
     files=files,
-    words=(wall_lead, wall_tiles, wall_style, wall_sheets, wall_json, mark_bits, walled, concept_options),
+    words=(
+        wall_lead,
+        wall_tiles,
+        wall_style,
+        wall_sheets,
+        wall_json,
+        mark_options,
+        leads,
+        walled,
+        concept_options,
+    ),
 )

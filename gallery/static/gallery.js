@@ -43,6 +43,30 @@
     });
   }
 
+  // The next unit is the next on the wall, as it was sorted and narrowed when it was left.
+  const own = /\/(\d+)\.html$/.exec(window.location.pathname);
+  const layer = document.querySelector('a[rel="up"]');
+  const turns = document.querySelector(".turns");
+  if (own && layer && turns) {
+    let order = [];
+    try {
+      order = JSON.parse(sessionStorage.getItem(new URL(layer.href).pathname)) ?? [];
+    } catch {
+      order = [];
+    }
+    const at = order.indexOf(Number(own[1]));
+    const turn = (unit, rel) => {
+      const link = document.createElement(unit === undefined ? "span" : "a");
+      if (unit === undefined) return link;
+      link.className = "turn";
+      link.rel = rel;
+      link.href = `${unit}.html`;
+      link.textContent = rel === "prev" ? `← unit ${unit}` : `unit ${unit} →`;
+      return link;
+    };
+    if (at >= 0) turns.replaceChildren(turn(order[at - 1], "prev"), turn(order[at + 1], "next"));
+  }
+
   const KEYS = [
     ["← →", "previous and next page"],
     ["u", "up: from a unit to its layer, from a layer to the overview"],

@@ -58,8 +58,8 @@
     const words = read("seek").toLowerCase().split(/\s+/).filter(Boolean);
     const concept = read("concept");
     // What is chosen says of its own which marks it asks for, and which it bars, a bit each.
-    const chosen = control.show.selectedOptions[0]?.dataset ?? {};
-    const [asked, barred] = [Number(chosen.marks ?? 0), Number(chosen.without ?? 0)];
+    const marks = control.show?.selectedOptions[0]?.dataset ?? {};
+    const [asked, barred] = [Number(marks.marks ?? 0), Number(marks.without ?? 0)];
     let found = 0;
     for (const { item, at, number, concept: name } of tiles) {
       const match =
@@ -124,6 +124,7 @@
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const first = [...wall.children].find((item) => !item.hidden);
+    order();
     if (first) window.location.href = first.querySelector("a").href;
   });
   control.seek.addEventListener("keydown", (event) => {
@@ -133,7 +134,20 @@
     keep();
     control.seek.blur();
   });
+  // The units' pages turn in the order in which the wall was left; in that of the numbers there is nothing to keep.
+  const order = () => {
+    const shown = [...wall.children].filter((item) => !item.hidden && !item.classList.contains("bare"));
+    const usual = !sorted && shown.length === tiles.filter(({ item }) => !item.classList.contains("bare")).length;
+    try {
+      if (usual) sessionStorage.removeItem(location.pathname);
+      else sessionStorage.setItem(location.pathname, JSON.stringify(shown.map((item) => Number(item.id.slice(1)))));
+    } catch {
+      // A browser may keep nothing: then pages turn by number.
+    }
+  };
+
   wall.addEventListener("click", (event) => {
+    order();
     const link = event.target.closest('a[href^="#"]');
     if (!link) return;
     event.preventDefault();

@@ -127,6 +127,20 @@ def test_a_wall_asks_for_the_marks_of_its_data(site: Path) -> None:
     assert options[""] is None
 
 
+def test_a_wall_offers_no_filter_that_empties_it(site: Path) -> None:
+    # Of layer 2, which has no filters and no patches, nothing is remarkable.
+    assert "show" not in {one.get("id") for one in Page(site / "toy/layer2.html").all("select")}
+    values = [one["value"] for one in Page(site / "toy/layer1.html").all("option") if "data-marks" in one]
+    assert values == ["detectors", "dead", "duplicate", "on"]
+
+
+def test_tiles_and_dead_filters_lead_to_their_units(site: Path) -> None:
+    links = [link["href"] for link in Page(site / "toy/layer1.html").all("a")]
+    # Six maps on each of two photographs, eight filters, eight tiles of the wall, and unit 1 as a dead filter.
+    counts = [links.count(f"../toy/layer1/{unit}.html") for unit in range(8)]
+    assert counts == [3, 4, 3, 3, 3, 3, 1, 1]
+
+
 def test_sparsity_is_reckoned_from_the_histogram_where_it_was_not_measured(site: Path) -> None:
     # Of every unit n values lie in bin n of 32 between 0 and 2.
     counts, middles = np.arange(32), (np.arange(32) + 0.5) / 16
@@ -162,7 +176,7 @@ def test_a_unit_without_a_page_stands_on_the_wall(full_run: Path, tmp_path: Path
     with Image.open(tmp_path / "site/toy/layer4/others-3.jpg") as sheet:
         # A patch of 48 pixels, and one of paper around, for each of 16 units, eight in a row.
         assert sheet.size == (8 * 50, 2 * 50)
-    assert f"{result.max[69]:.3g} mean {result.mean[69]:.3g}" in rows
+    assert f"{result.max[69]:.3g} · mean {result.mean[69]:.3g}" in rows
     # Units alike lead there, with their patches.
     page = Page(tmp_path / "site/toy/layer1/5.html")
     assert {"../../toy/layer1/6.html", "../../toy/layer1/7.html"} <= {link["href"] for link in page.all("a")}

@@ -197,6 +197,25 @@ def test_arrow_keys_turn_units(page: Any, told: Path) -> None:
     page.wait_for_url("**/toy/layer1.html")
 
 
+def test_units_turn_as_the_wall_was_left(page: Any, told: Path) -> None:
+    page.goto((told / "toy/layer1.html").as_uri())
+    page.locator("#concept").select_option(label="red (7)")
+    page.locator("#sort").select_option("concept")
+    order = shown(page)
+    assert order == [7, 6, 5, 4, 3, 2, 1]
+    page.locator("#wall li a >> visible=true").nth(1).click()
+    page.wait_for_url("**/toy/layer1/6.html")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url("**/toy/layer1/5.html")
+    assert page.locator("a[rel=prev]").inner_text() == "← unit 6"
+    # In the order of the numbers it is the next number again.
+    page.goto((told / "toy/layer1.html").as_uri())
+    page.locator("#wall li a").nth(5).click()
+    page.wait_for_url("**/toy/layer1/5.html")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url("**/toy/layer1/6.html")
+
+
 def test_reading_needs_no_script(browser: Any, told: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
