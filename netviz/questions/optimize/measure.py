@@ -1,10 +1,11 @@
 """What units, classes and layers want to see: pictures made by optimization."""
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,14 @@ from netviz.questions.classes import class_label, class_scores, find_class, scor
 from netviz.questions.opening import Opened, open_model
 from netviz.questions.optimize.basis import BASES
 from netviz.questions.optimize.climb import Way, Wish, climb, reached
+from netviz.questions.optimize.kept import Kept, Stand
 from netviz.questions.optimize.result import OptimizeResult
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.patches.run import open_run
 from netviz.questions.patches.tiles import RunImages, cut_tiles
+from netviz.questions.runs import fingerprint
 from netviz.results.choose import choose_units, several
+from netviz.results.ledger import digest
 
 SIDE = 128
 """Side of a picture in pixels, for a network that takes any size."""
@@ -63,6 +67,8 @@ def optimize(
     image: ImageLike | None = None,
     run: str | Path | None = None,
     output: str | int | None = None,
+    state: str | Path | None = None,
+    every: float = 30.0,
     progress: Progress | None = None,
     **options: Unpack[ModelOptions],
 ) -> OptimizeResult:
@@ -103,8 +109,13 @@ def optimize(
         compared, and its patches stand beside them.
     output : str or int, optional
         Of a network that returns several tensors, the one that holds the scores.
+    state : str or Path, optional
+        A file in which what is done is kept meanwhile; where it is there already, what it holds is gone on with.
+        Delete it when the result is saved. Pictures are the same to the byte as without an interruption.
+    every : float
+        Seconds between two writes of `state`.
     progress : callable, optional
-        Called with what is being done, how many steps are done, and of how many.
+        Called with what is being done, how many pictures are done, and of how many.
     **options
         As for `netviz.load`; `seed` also draws what pictures begin with, and how they are shown.
 
@@ -120,7 +131,7 @@ def optimize(
         If MODEL cannot be opened or does not run at this size, the size is too small for the layer, or there is no
         such class.
     ResultError
-        If `run` is none, or does not have this layer.
+        If `run` is none, or does not have this layer; if `state` is damaged, or of other work.
     ValueError
         If an option is out of range, or options do not go together.
 
@@ -152,7 +163,23 @@ def optimize(
     way = Way(
         basis, steps, (height, width), seed, moved, objective == "position", opened.preprocessing, start
     )
-    pictures, reached, led = _climbed(opened, chosen, wishes, way, len(columns), progress)
+    size = _together(opened, chosen.layer, len(wishes), len(columns))
+    parts = [range(at, min(at + size, len(wishes))) for at in range(0, len(wishes), size)]
+
+    def mark() -> dict[str, str]:
+        # Convolutions of several pictures, or on another device, are rounded otherwise.
+        asked = [chosen.layer.name if chosen.layer else chosen.score_of, objective, *map(astuple, wishes)]
+        how = [basis, steps, height, width, seed, moved, str(opened.preprocessing)]
+        begin = [] if start is None else [hashlib.sha256(start.numpy().tobytes()).hexdigest()]
+        machine = {"number of threads, or device": digest([size, opened.device.type])}
+        return {**fingerprint(opened.model, begin, [asked, how], "optimize"), **machine}
+
+    kept = Kept(None if state is None else Path(state), mark, len(parts), every)
+    _climb(opened, chosen, wishes, way, parts, kept, progress)
+    made = [kept.part(number) or {} for number in range(len(parts))]
+    pictures, reached, led = (
+        torch.cat([one[name] for one in made]) for name in ("pictures", "values", "led")
+    )
     rows = len(chosen.targets) or 1
     found = np.stack([shown(one, opened.preprocessing.bands) for one in pictures.numpy()])
     found = found if found.shape[-1] == 3 else np.repeat(found, 3, axis=-1)
@@ -344,7 +371,7 @@ class _Chosen:
         if start is None:
             return np.full(rows, np.nan, dtype=np.float32)
         with torch.no_grad(), self.on(self.network) as target:
-            answer = target.answers(way.normalized(start.to(opened.device)))[0]
+            answer = target.answers(way.normalized(start.to(opened.device) * 255))[0]
             found = [reached(answer, Wish(one, 1, 0, ()), way.centre) for one in self.targets or (-1,)]
         return np.array([float(one) for one in found], dtype=np.float32)
 
@@ -406,58 +433,77 @@ def _require_room(opened: Opened, layer: Layer) -> None:
         )
 
 
-def _climbed(
+def _together(opened: Opened, layer: Layer | None, pictures: int, columns: int) -> int:
+    """Return how many of so many pictures are optimized at once: those of whole units."""
+    size = columns * max(1, _at_once(opened, layer) // columns)
+    if opened.device.type == "cpu":
+        # Every core has some.
+        size = min(size, columns * -(-pictures // columns // torch.get_num_threads()) or columns)
+    return size
+
+
+class _StoppedError(Exception):
+    """Another thread has failed, or was interrupted."""
+
+
+def _climb(
     opened: Opened,
     chosen: _Chosen,
     wishes: Sequence[Wish],
     way: Way,
-    columns: int,
+    parts: Sequence[range],
+    kept: Kept,
     progress: Progress | None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Optimize all pictures, some at a time, on as many threads as there are cores; return what `climb` does."""
+) -> None:
+    """Optimize what is not done yet, some pictures at a time, on as many threads as there are cores."""
     device = opened.device
-    size = columns * max(1, _at_once(opened, chosen.layer) // columns)
-    if device.type == "cpu":
-        # Every core has some.
-        size = min(size, columns * -(-len(wishes) // columns // torch.get_num_threads()) or columns)
-    parts = [range(at, min(at + size, len(wishes))) for at in range(0, len(wishes), size)]
-    made: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
-    done = 0
+    stood = {number: kept.part(number) for number in range(len(parts))}
+    left = [number for number in stood if not kept.tally.done[number]]
+    begun = {number: 0 if (one := stood[number]) is None else int(one["steps"][0]) for number in left}
+    steps = {number: (way.steps - begun[number]) * len(parts[number]) for number in left}
+    total = -(-sum(steps.values()) // way.steps)
+    what = f"optimizing {len(wishes)} pictures"
+    if total < len(wishes):
+        what += f", {len(wishes) - total} of them done before"
+    done, stopped = 0, False
 
-    def tell(count: int) -> None:
-        nonlocal done
-        done += count
-        if progress is not None:
-            progress(f"optimizing {len(wishes)} pictures", done // way.steps, len(wishes))
+    def make(target: _Answers, network: nn.Module, number: int) -> None:
+        def tell(stand: Callable[[], Stand]) -> None:
+            nonlocal done
+            if stopped:
+                raise _StoppedError
+            kept.under_way(number, stand)
+            done += len(parts[number])
+            if progress is not None:
+                progress(what, done // way.steps, total)
+
+        some = [wishes[at] for at in parts[number]]
+        kept.finish(number, climb(target, network, some, way, device, stood=stood[number], tell=tell))
 
     def alone(number: int) -> None:
         torch.set_num_threads(1)
         own = sibling(chosen.network)
         with chosen.on(own) as target:
-            some = [wishes[at] for at in parts[number]]
-            made[number] = climb(target, own, some, way, device, tell)
+            make(target, own, number)
 
+    if progress is not None and left:
+        progress(what, 0, total)
     with preserved(chosen.network):
         if device.type != "cpu":
             with chosen.on(chosen.network) as target:
-                for number, part in enumerate(parts):
-                    some = [wishes[at] for at in part]
-                    made[number] = climb(target, chosen.network, some, way, device, tell)
-        else:
+                for number in left:
+                    make(target, chosen.network, number)
+        elif left:
             cores = torch.get_num_threads()
-            pool = ThreadPoolExecutor(min(cores, len(parts)))
+            pool = ThreadPoolExecutor(min(cores, len(left)))
             try:
-                for finished in as_completed([pool.submit(alone, number) for number in range(len(parts))]):
+                for finished in as_completed([pool.submit(alone, number) for number in left]):
                     finished.result()
             finally:
+                stopped = True
                 pool.shutdown(cancel_futures=True)
                 torch.set_num_threads(cores)
-    each = [made[number] for number in range(len(parts))]
-    return (
-        torch.cat([one[0] for one in each]),
-        torch.cat([one[1] for one in each]),
-        torch.cat([one[2] for one in each]),
-    )
+    kept.flush()
 
 
 def _at_once(opened: Opened, layer: Layer | None) -> int:

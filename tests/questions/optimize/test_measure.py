@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 from torch import Tensor, nn
 
 import netviz
-from netviz.errors import LayerError, ModelError
+from netviz.cli.main import netviz as group
+from netviz.errors import LayerError, ModelError, ResultError
 from netviz.images import Photo
 from netviz.questions.drawing import figure
 from netviz.questions.optimize.climb import Wish, _worth
@@ -102,6 +104,74 @@ def test_a_unit_does_not_depend_on_the_others_asked_for():
     beside = netviz.optimize(network, layer="conv1", **QUICK).pictures[2]
     # Convolutions of several pictures may be rounded otherwise.
     assert np.abs(alone.astype(int) - beside.astype(int)).max() <= 1
+
+
+class Interrupted(Exception):
+    pass
+
+
+def _killed(network, state, after, **options):
+    told = []
+
+    def progress(what, done, total):
+        told.append((what, done, total))
+        if len(told) > after:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        netviz.optimize(network, state=state, every=0, progress=progress, **options)
+
+
+@pytest.mark.parametrize("basis", ["fourier", "maco"])
+def test_what_was_interrupted_goes_on_to_the_same_bytes(tmp_path, basis):
+    network = Five().eval()
+    options = {"layer": "conv1", "sign": "both", "diverse": 2, "basis": basis, **QUICK}
+    whole = netviz.optimize(network, **options)
+    state = tmp_path / "state.npz"
+    _killed(network, state, 3, **options)
+    # What went on may be interrupted again.
+    _killed(network, state, 4, **options)
+    told = []
+    again = netviz.optimize(network, state=state, progress=lambda *one: told.append(one), **options)
+    whole.save(tmp_path / "whole.npz")
+    again.save(tmp_path / "again.npz")
+    assert (tmp_path / "whole.npz").read_bytes() == (tmp_path / "again.npz").read_bytes()
+    assert told[0][1] == 0
+    assert 0 < told[-1][1] <= told[-1][2] < 12
+    # Finished pictures wait for being saved.
+    told.clear()
+    netviz.optimize(network, state=state, progress=lambda *one: told.append(one), **options)
+    assert told == []
+
+
+def test_a_state_of_other_work_is_refused(tmp_path):
+    network, state = Five().eval(), tmp_path / "state.npz"
+    _killed(network, state, 3, layer="conv1", **QUICK)
+    with pytest.raises(ResultError, match=r"state.npz was begun with other options; .* or delete it"):
+        netviz.optimize(network, layer="conv1", state=state, seed=3, **QUICK)
+    with pytest.raises(ResultError, match="other model"):
+        netviz.optimize(signs(), layer="conv1", state=state, **QUICK)
+    state.write_bytes(state.read_bytes()[:999])
+    with pytest.raises(ResultError, match="is damaged; delete it"):
+        netviz.optimize(network, layer="conv1", state=state, **QUICK)
+
+
+def test_the_command_goes_on_beside_its_output(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "five.py").write_text(
+        "import torch\ndef make():\n    torch.manual_seed(0)\n"
+        "    return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())\n"
+    )
+    asked = ["optimize", "five.py:make", "--layer", "conv1", "--side", "16", "--steps", "2", "-o", "a.npz"]
+    ask = CliRunner().invoke
+    missing = ask(group, [*asked, "--resume"])
+    assert (missing.exit_code, "drop --resume" in str(missing.exception)) == (1, True)
+    netviz.optimize("five.py:make", layer="conv1", side=16, steps=2, state="a.npz.state.npz", every=0)
+    left = ask(group, asked)
+    assert (left.exit_code, "go on with --resume" in str(left.exception)) == (1, True)
+    (tmp_path / ".a.npz.state.npz.x.part").write_bytes(b"half")
+    assert ask(group, [*asked, "--resume"]).exit_code == 0
+    assert sorted(one.name for one in tmp_path.iterdir() if one.suffix != ".py") == ["a.npz"]
 
 
 def test_a_class_gets_a_high_score():
