@@ -73,6 +73,13 @@ _DEFAULT = "optimize.png"
     "patches stand beside them.",
 )
 @click.option(
+    "--with",
+    "beside",
+    type=click.Choice(["deconv", "guided", "none"]),
+    help="Of a run that has it (netviz patches --deconv): what in its patches made units answer, beside them.  "
+    "[default: guided, where it is there]",
+)
+@click.option(
     "--resume", is_flag=True, help="Go on with pictures that were interrupted: what was done lies beside OUT."
 )
 @output_option
@@ -84,7 +91,7 @@ def optimize(class_: tuple[str, ...], out: str | None, as_json: bool, resume: bo
     OUT.state.npz twice a minute, until OUT is written.
 
     The NPZ holds `pictures` (targets, columns, H, W, 3), `activation` (targets, columns), `led`, and of a run
-    `quantile`, `reference` (targets, 2) and `patches`.
+    `quantile`, `reference` (targets, 2), `patches` and `followed`.
     """
     from netviz.questions.optimize.measure import optimize as make
     from netviz.results.ledger import state_beside

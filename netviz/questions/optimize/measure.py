@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
@@ -19,7 +20,7 @@ from netviz.capture import capture, channels_first, preserved, sibling
 from netviz.capture.tensors import main_tensor
 from netviz.capture.watch import evaluation
 from netviz.engines import Progress
-from netviz.errors import LayerError, ModelError
+from netviz.errors import LayerError, ModelError, ResultError
 from netviz.images import ImageLike, read_image
 from netviz.images.bands import shown
 from netviz.models import Layer, ModelOptions, ModelSpec, load
@@ -29,8 +30,8 @@ from netviz.questions.optimize.basis import BASES
 from netviz.questions.optimize.climb import Way, Wish, climb, reached
 from netviz.questions.optimize.kept import Kept, Stand
 from netviz.questions.optimize.result import OptimizeResult
-from netviz.questions.patches.result import PatchesResult
-from netviz.questions.patches.run import open_run
+from netviz.questions.patches.result import RULES_BY, BackResult, PatchesResult
+from netviz.questions.patches.run import open_run, read_back
 from netviz.questions.patches.tiles import RunImages, cut_tiles
 from netviz.questions.runs import fingerprint
 from netviz.results.choose import choose_units, several
@@ -66,6 +67,7 @@ def optimize(
     moved: bool = True,
     image: ImageLike | None = None,
     run: str | Path | None = None,
+    beside: str | None = None,
     output: str | int | None = None,
     state: str | Path | None = None,
     every: float = 30.0,
@@ -107,6 +109,9 @@ def optimize(
     run : str or Path, optional
         Folder of a run of ``netviz patches`` on the same network: with what its images reach there pictures are
         compared, and its patches stand beside them.
+    beside : {"deconv", "guided", "none"}, optional
+        Which of what the run has measured of how its patches made units answer (``netviz patches --deconv``) stands
+        beside them; by default guided backpropagation, or else the deconvnet, where it is there for all units.
     output : str or int, optional
         Of a network that returns several tensors, the one that holds the scores.
     state : str or Path, optional
@@ -140,10 +145,13 @@ def optimize(
     Olah, Mordvintsev and Schubert, "Feature Visualization", Distill 2017.
     """
     _check_numbers(sign, objective, diverse, steps, side, basis)
+    if beside not in (None, "none", *RULES_BY) or (beside is not None and run is None):
+        raise ValueError(f"beside chooses what a run has: one of {', '.join(RULES_BY)}, none; not {beside!r}")
     seed = options.get("seed", 0)
     opened = _opened(model, side, **options)
     objective = _objective(layer, class_, sign, objective, diverse, units)
     chosen = _Chosen.of(opened, layer, units, class_, objective, run, output)
+    found_back = None if run is None else chosen.back(Path(run), beside)
     signs = {"+": (1,), "-": (-1,), "both": (1, -1)}[sign]
     columns = tuple(1 for _ in range(diverse - 1) if 1 in signs)
     columns = (*signs[:1], *columns, *signs[1:])
@@ -181,6 +189,7 @@ def optimize(
         torch.cat([one[name] for one in made]) for name in ("pictures", "values", "led")
     )
     rows = len(chosen.targets) or 1
+    tiles, followed = chosen.patches(run, found_back)
     found = np.stack([shown(one, opened.preprocessing.bands) for one in pictures.numpy()])
     found = found if found.shape[-1] == 3 else np.repeat(found, 3, axis=-1)
     return OptimizeResult(
@@ -190,7 +199,7 @@ def optimize(
         led=led.numpy().reshape(rows, len(columns)),
         quantile=chosen.quantile,
         reference=chosen.reference,
-        patches=chosen.patches(run),
+        patches=tiles,
         network=opened.model.name,
         layer=chosen.layer.name if chosen.layer else "",
         alias=chosen.layer.alias if chosen.layer else "",
@@ -208,6 +217,8 @@ def optimize(
         image_name=photo.name if photo else "",
         run=str(run or ""),
         score_of=chosen.score_of,
+        followed=followed,
+        followed_by="" if found_back is None else found_back[1],
         **opened.provenance(photo, layer or ""),
     )
 
@@ -329,7 +340,7 @@ class _Chosen:
                 f"of layer {found.name} only dead units were asked for: 0 on every image of {run}"
             )
         chosen = chosen[:UNITS] if asked is None else chosen
-        left = tuple(unit for unit in (asked or ()) if unit in dead)
+        left = tuple(unit for unit in (range(chosen[-1]) if asked is None else asked) if unit in dead)
         return cls(opened.network, found, tuple(chosen), channels, dead=left, seen=seen)
 
     @classmethod
@@ -391,12 +402,53 @@ class _Chosen:
         ends = np.stack([self.seen.quantiles[:, 0], self.seen.max], axis=1)
         return ends[list(self.targets)].astype(np.float32)
 
-    def patches(self, run: str | Path | None) -> NDArray[np.uint8] | None:
-        """Return the patches of each unit, from the run."""
-        if self.seen is None or run is None:
+    def back(self, run: Path, beside: str | None) -> tuple[BackResult, str] | None:
+        """Return what the run has measured of how its patches made these units answer, and by which rule.
+
+        Raises
+        ------
+        ResultError
+            If what is asked for is not there.
+        """
+        if self.seen is None or beside == "none":
             return None
+        found = read_back(run, self.seen)
+        rule = RULES_BY.get(beside or "guided", "")
+        if found is not None and beside is None and rule not in found.rules:
+            rule = found.rules[0]
+        if found is not None and rule in found.rules and set(self.targets) <= set(found.drawn_units.tolist()):
+            return found, rule
+        if beside is None:
+            return None
+        units = ",".join(map(str, self.targets))
+        raise ResultError(
+            f"{run} does not hold what made these units of {self.seen.layer} answer; measure it with: netviz patches "
+            f"MODEL --deconv --deconv-units {units} -o {run}"
+        )
+
+    def patches(
+        self, run: str | Path | None, back: tuple[BackResult, str] | None
+    ) -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8] | None]:
+        """Return the patches of each unit, from the run, and what in them made it answer."""
+        if self.seen is None or run is None:
+            return None, None
         images = RunImages(Path(run), np.unique(self.seen.image[self.seen.image >= 0]).tolist())
-        return cut_tiles(self.seen, images, list(self.targets), _PATCH, mean=False).pixels
+        cut = cut_tiles(self.seen, images, list(self.targets), _PATCH, mean=False)
+        if back is None:
+            return cut.pixels, None
+        found, rule = back
+        few = found.score.shape[1]
+        followed = np.full((len(self.targets), few, *cut.pixels.shape[2:]), 128, dtype=np.uint8)
+        for row, unit in enumerate(self.targets):
+            for place in range(few):
+                tile = found.of(rule, unit, place)
+                top, left, bottom, right = cut.inner[row, place].tolist()
+                if tile is not None and bottom > top and right > left:
+                    inner = Image.fromarray(tile).resize(
+                        (right - left, bottom - top), Image.Resampling.NEAREST
+                    )
+                    followed[row, place, top:bottom, left:right] = np.asarray(inner)
+        return cut.pixels, followed
 
 
 @dataclass(frozen=True)

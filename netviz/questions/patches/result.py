@@ -232,6 +232,9 @@ class PatchesResult(Result):
 RULES: Final = ("deconvnet", "guided")
 """How gradients were followed back from units to their patches."""
 
+RULES_BY: Final = {"deconv": "deconvnet", "guided": "guided"}
+"""What commands call these rules."""
+
 
 @dataclass(frozen=True)
 class BackResult(Result):

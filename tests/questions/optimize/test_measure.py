@@ -233,6 +233,21 @@ def test_a_run_gives_references_and_patches(tmp_path):
     assert found.patches.shape[:2] == (1, 4)
     assert found.share(0, 0) == pytest.approx(found.activation[0, 0] / values.max(), rel=1e-4)
     assert len(figure(found).axes[0].images) == 5
+    # A unit sees one pixel: what made it answer has the signs and shares of its weights.
+    with pytest.raises(ResultError, match=r"measure it with: .* --deconv-units 0 -o"):
+        netviz.optimize(
+            network, layer="relu1", units="0", run=tmp_path / "run", beside="guided", **PLAIN, **QUICK
+        )
+    netviz.patches(network, tmp_path / "run", deconv=True, deconv_units="0,2", size=(24, 24), **PLAIN)
+    both = netviz.optimize(network, layer="relu1", units="0:4", run=tmp_path / "run", **PLAIN, **QUICK)
+    assert both.dead == (3,)
+    assert both.followed is None  # unit 1 was not measured
+    some = netviz.optimize(network, layer="relu1", units="0", run=tmp_path / "run", **PLAIN, **QUICK)
+    assert (some.followed.shape, some.followed_by) == (some.patches.shape, "guided")
+    colours = some.followed[0, 0].reshape(-1, 3)
+    assert {tuple(one) for one in colours.tolist()} == {(255, 64, 128)}
+    assert some.of_quantile(0, 0) == pytest.approx(some.activation[0, 0] / some.quantile[0, 1])
+    assert len(figure(some).axes[0].images) == 9
     with pytest.raises(LayerError, match="only dead units"):
         netviz.optimize(network, layer="relu1", units="3", run=tmp_path / "run", **PLAIN, **QUICK)
 
