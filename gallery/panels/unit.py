@@ -16,6 +16,7 @@ from ..loading import load_kind
 from ..panel import Panel
 from ..words import number
 from .fields import Spot, UnitFields
+from .optimized import Wanted
 from .patches import UnitPatches
 
 NEAREST = 5
@@ -88,6 +89,8 @@ class Unit:
         Units of the layer whose activity is most like its own, and how alike.
     fields : UnitFields or None
         Its three fields on one picture; None where the run has one of them only.
+    wanted : Wanted or None
+        What it wants to see.
     """
 
     unit: int
@@ -99,6 +102,7 @@ class Unit:
     spot: Spot | None = None
     nearest: tuple[tuple[int, float], ...] = ()
     fields: UnitFields | None = None
+    wanted: Wanted | None = None
 
 
 def histogram_sparsity(result: PatchesResult) -> Floats:

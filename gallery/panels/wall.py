@@ -20,6 +20,7 @@ from ..words import number
 from .concepts import LayerConcepts
 from .fields import LayerFields, find_spot, read_fields
 from .filters import Filters, draw_small
+from .optimized import draw_wanted
 from .patches import Drawn, Patches, patches_lead
 from .unit import MARKS, Unit, find_alike, histogram_sparsity, read_nearest, tell_numbers
 
@@ -130,6 +131,7 @@ def draw_wall(
     patches = {} if drawn is None else {one.unit: one for one in drawn.patches.units}
     told = []
     fields = read_fields(addresses, place, write)
+    wanted = draw_wanted(addresses, place, write)
     for unit in units:
         mine = patches.get(unit)
         spot = None if found is None else find_spot(found, unit, layer.receptive_field, photos, shapes)
@@ -147,6 +149,7 @@ def draw_wall(
                 spot=spot,
                 nearest=find_alike(nearest, unit),
                 fields=None if fields is None else fields.unit(unit, spot),
+                wanted=wanted.get(unit),
             )
         )
     sheets, inputs = ((), 0) if filters is None else draw_small(filters, addresses, place, write)

@@ -425,6 +425,35 @@ class OptionsRecord:
     bands: str | None = None
     labels: str | None = None
     fit: str | None = None
+    optimize: str | None = None
+
+
+@dataclass(frozen=True)
+class OptimizedLayer(OfLayer):
+    """What some units of a layer want to see: an `OptimizeResult`, or why there is none."""
+
+    units: tuple[Count, ...] = ()
+
+
+@dataclass(frozen=True)
+class OptimizeRecord:
+    """What shown units want to see.
+
+    Attributes
+    ----------
+    layers : tuple of OptimizedLayer
+    seconds : float or None
+        The budget, reckoned for a usual core; None for none.
+    units : int
+        Of how many units there are pictures.
+    candidates : int
+        Of how many of all layers there could be.
+    """
+
+    layers: tuple[OptimizedLayer, ...]
+    seconds: float | None
+    units: Count
+    candidates: Count
 
 
 @dataclass(frozen=True)
@@ -450,7 +479,7 @@ class SurveyRecord:
         The photographs that the network is shown on.
     layers : tuple of LayerRecord
         In the order in which they run.
-    patches, components, minimal, hypercolumns, concepts, fields, measured, fcn, votes, deconv, links
+    patches, components, minimal, hypercolumns, concepts, fields, measured, fcn, votes, deconv, links, optimize
         The parts, or why there is none.
     """
 
@@ -478,6 +507,7 @@ class SurveyRecord:
     votes: VotesRecord | Missing = Missing("this run was made before there were any")
     deconv: DeconvRecord | Missing = Missing("this run was made before there were any")
     links: LinksRecord | Missing = Missing("this run was made before there were any")
+    optimize: OptimizeRecord | Missing = Missing("this run was made before there were any")
 
     def __post_init__(self) -> None:
         if isinstance(self.components, ComponentsRecord):
@@ -498,6 +528,14 @@ class SurveyRecord:
         if isinstance(self.links, LinksRecord):
             self._require_pages([one.layer for one in self.links.layers], "links")
             _once((one.layer for one in self.links.layers), "a layer has links twice")
+        if isinstance(self.optimize, OptimizeRecord):
+            self._require_pages(
+                [one.layer for one in self.optimize.layers], "pictures of what units want to see"
+            )
+            _once(
+                (one.layer for one in self.optimize.layers),
+                "a layer has pictures of what units want to see twice",
+            )
         if isinstance(self.concepts, ConceptsRecord):
             self._require_pages([masks.layer for masks in self.concepts.masks], "concepts")
 
