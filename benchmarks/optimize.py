@@ -31,7 +31,7 @@ from netviz.questions.patches.run import open_run
 
 LAYERS = {"early": "features.2", "middle": "features.10", "late": "features.18.2"}
 SIDE, STEPS, UNITS = 128, 256, 16
-DEPTHS = {"features.4.conv.3": 34, "features.10": 33, "features.18.1": 33, "features.18.2": 33}
+DEPTHS = {"features.4.conv.3": 32, "features.10": 34, "features.18.1": 34, "features.18.2": 34}
 """Of how many units pictures are held against photographs; of the last two the same, before and after ReLU6."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -101,7 +101,7 @@ def against(images: str, model: Any, steps: int, keep: Path | None) -> None:
             held = open_run(run)
             seen = held.result(held.choose(layer))
             alive = np.setdiff1d(np.arange(seen.channels), seen.dead)
-            units = alive[np.linspace(0, len(alive) - 1, count).round().astype(int)].tolist()
+            units = alive[np.linspace(0, len(alive) - 1, min(count, len(alive))).round().astype(int)].tolist()
             began, wall = time.process_time(), time.perf_counter()
             found = netviz.optimize(model, layer=layer, units=units, steps=steps, side=SIDE, run=run)
             took = time.process_time() - began, time.perf_counter() - wall

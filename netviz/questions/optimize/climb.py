@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from netviz.capture import backward_rule
+from netviz.errors import ModelError
 from netviz.images.preparation import normalize_batch
 from netviz.models import Preprocessing
 from netviz.questions.optimize import views
@@ -116,6 +117,7 @@ def climb(
     way: Way,
     device: torch.device,
     *,
+    of: str = "the network",
     stood: Stand | None = None,
     tell: Callable[[Callable[[], Stand]], None] = lambda stand: None,
 ) -> Stand:
@@ -130,6 +132,8 @@ def climb(
         A picture for each.
     way : Way
     device : torch.device
+    of : str
+        What the target is, for messages.
     stood : dict of str to Tensor, optional
         How far they had come, as `tell` was told.
     tell : callable, optional
@@ -142,6 +146,11 @@ def climb(
         these pictures as it stands there, not moved: the largest value of the unit's map (the smallest where it was
         to fall), that at its centre, the score, or of a layer the mean square; ``led``, bool, shape (N,): whether
         anything ever led anywhere, False for a unit whose gradient was 0 in all steps.
+
+    Raises
+    ------
+    ModelError
+        If no gradient flows to the pictures, or the network gives NaN or infinity.
     """
     basis = way.begin(wishes, device)
     leaves = basis.leaves.requires_grad_(True)
@@ -169,6 +178,11 @@ def climb(
             seen = way.shown(basis.pictures(), step)
             answers = target.answers(way.normalized(seen * 255))
             worth = _worth(answers, wishes, len(seen) // len(wishes), way.centre)
+            if not worth.requires_grad:
+                raise ModelError(
+                    f"no gradient flows from {of} to the picture, so nothing tells how to make it; give the "
+                    "network as it was before it was quantized, or without no_grad"
+                )
             (gradient,) = torch.autograd.grad(worth.sum(), leaves)
         leads = gradient.flatten(1).any(1)
         led |= leads
@@ -181,6 +195,8 @@ def climb(
         pictures = basis.pictures().mul(255).round().to(torch.uint8)
         answers = target.answers(way.normalized(pictures))
         values = [reached(answer, wish, way.centre) for answer, wish in zip(answers, wishes, strict=True)]
+    if not all(bool(value.isfinite()) for value in values):
+        raise ModelError(f"{of} gives NaN or infinity; check the network's weights")
     return {
         "pictures": pictures.movedim(1, 3).contiguous().cpu(),
         "values": torch.stack(values).float().cpu(),

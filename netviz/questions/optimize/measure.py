@@ -25,7 +25,7 @@ from netviz.images import ImageLike, read_image
 from netviz.images.bands import shown
 from netviz.models import Layer, ModelOptions, ModelSpec, load
 from netviz.questions.classes import class_label, class_scores, find_class, scores_on
-from netviz.questions.opening import Opened, open_model
+from netviz.questions.opening import Opened, open_model, require_maps
 from netviz.questions.optimize.basis import BASES
 from netviz.questions.optimize.climb import Way, Wish, climb, reached
 from netviz.questions.optimize.kept import Kept, Stand
@@ -81,7 +81,8 @@ def optimize(
     model : str, Path, nn.Module or Model
         As for `netviz.load`.
     layer : str, optional
-        Name, alias, glob, or ``-1`` for the last layer with maps. Not together with `class_`.
+        Name, alias, glob, or ``-1`` for the last layer with maps; or the name of a linear layer. Not together with
+        `class_`.
     units : int, str or iterable of int, optional
         Which units of the layer: ``"0:16"``, ``"3,7"``; by default the first 16, of a `run` those that are not dead.
     class_ : str, int or sequence of these, optional
@@ -150,7 +151,7 @@ def optimize(
     seed = options.get("seed", 0)
     opened = _opened(model, side, **options)
     objective = _objective(layer, class_, sign, objective, diverse, units)
-    chosen = _Chosen.of(opened, layer, units, class_, objective, run, output)
+    chosen = _Chosen.of(opened, layer, units, class_, objective, diverse, run, output)
     found_back = None if run is None else chosen.back(Path(run), beside)
     signs = {"+": (1,), "-": (-1,), "both": (1, -1)}[sign]
     columns = tuple(1 for _ in range(diverse - 1) if 1 in signs)
@@ -311,13 +312,20 @@ class _Chosen:
         units: int | str | Iterable[int] | None,
         class_: str | int | Sequence[str | int] | None,
         objective: str,
+        diverse: int,
         run: str | Path | None,
         output: str | int | None,
     ) -> "_Chosen":
         """Resolve what was asked for."""
         if layer is None:
             return cls._classes(opened, several(class_), output)
-        found = opened.layer(layer)
+        found = opened.index.resolve(layer)
+        if not _is_vector(found):
+            require_maps(opened.model, found)
+        elif diverse > 1:
+            raise LayerError(
+                f"layer {found.name} has no maps, by which several pictures of a unit could differ"
+            )
         assert found.shape is not None
         channels = found.shape[0]
         _require_room(opened, found)
@@ -372,7 +380,7 @@ class _Chosen:
 
             def maps(images: Tensor) -> Tensor:
                 run(images)
-                return channels_first(layer, run[layer])
+                return run[layer] if _is_vector(layer) else channels_first(layer, run[layer])
 
             yield _Answers(maps)
 
@@ -456,6 +464,11 @@ class _Answers:
     answers: Callable[[Tensor], Tensor]
 
 
+def _is_vector(layer: Layer) -> bool:
+    """Return whether a layer gives one value for each unit, such as a linear layer before class scores."""
+    return layer.shape is not None and len(layer.shape) == 1
+
+
 def _tensor(output: Any) -> Tensor:
     found = main_tensor(output)
     if found is None:
@@ -474,7 +487,12 @@ def _require_room(opened: Opened, layer: Layer) -> None:
     field = opened.fields.get(layer)
     assert layer.shape is not None
     assert opened.index.input_shape is not None
-    if field is None or min(layer.shape[1:]) >= _LEAST or not all(map(math.isfinite, field.stride)):
+    if (
+        field is None
+        or _is_vector(layer)
+        or min(layer.shape[1:]) >= _LEAST
+        or not all(map(math.isfinite, field.stride))
+    ):
         return
     least = _LEAST * math.ceil(max(field.stride))
     side = min(opened.index.input_shape[1:])
@@ -514,6 +532,7 @@ def _climb(
     begun = {number: 0 if (one := stood[number]) is None else int(one["steps"][0]) for number in left}
     steps = {number: (way.steps - begun[number]) * len(parts[number]) for number in left}
     total = -(-sum(steps.values()) // way.steps)
+    of = chosen.score_of if chosen.layer is None else f"layer {chosen.layer.name} of {opened.model.name}"
     what = f"optimizing {len(wishes)} pictures"
     if total < len(wishes):
         what += f", {len(wishes) - total} of them done before"
@@ -530,7 +549,7 @@ def _climb(
                 progress(what, done // way.steps, total)
 
         some = [wishes[at] for at in parts[number]]
-        kept.finish(number, climb(target, network, some, way, device, stood=stood[number], tell=tell))
+        kept.finish(number, climb(target, network, some, way, device, of=of, stood=stood[number], tell=tell))
 
     def alone(number: int) -> None:
         torch.set_num_threads(1)

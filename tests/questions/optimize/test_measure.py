@@ -258,6 +258,46 @@ def test_networks_of_other_channels(channels):
     assert found.pictures.shape == (1, 1, 24, 24, 3)
 
 
+class Inside(nn.Module):
+    """A linear layer that is not the last, and a network that takes no gradient."""
+
+    def __init__(self, grad: bool = True) -> None:
+        super().__init__()
+        self.colours = nn.Conv2d(3, 4, 1)
+        self.first, self.last = nn.Linear(4, 5), nn.Linear(5, 2)
+        self.grad = grad
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.set_grad_enabled(self.grad and torch.is_grad_enabled()):
+            return self.last(self.first(self.colours(x).mean((2, 3))))
+
+
+def test_units_of_a_linear_layer_have_pictures():
+    torch.manual_seed(0)
+    network = Inside().eval()
+    found = netviz.optimize(
+        network, layer="first", units="1,4", sign="both", moved=False, side=16, steps=40, **PLAIN
+    )
+    pictures = torch.from_numpy(found.pictures.reshape(4, 16, 16, 3)).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        values = network.first(network.colours(pictures).mean((2, 3)))
+    assert found.activation.ravel() == pytest.approx(
+        [float(values[at, unit]) for at, unit in enumerate((1, 1, 4, 4))], abs=1e-5
+    )
+    assert (found.activation[:, 0] > found.activation[:, 1] + 0.01).all()
+    with pytest.raises(LayerError, match="first has no maps, by which several pictures"):
+        netviz.optimize(network, layer="first", diverse=2, side=16, steps=1)
+
+
+def test_no_gradient_and_nan_are_told():
+    with pytest.raises(ModelError, match=r"no gradient flows from layer colours of Inside .*quantized"):
+        netviz.optimize(Inside(grad=False).eval(), layer="colours", **QUICK)
+    network = Inside().eval()
+    network.colours.bias.data[2] = float("nan")
+    with pytest.raises(ModelError, match="layer colours of Inside gives NaN or infinity"):
+        netviz.optimize(network, layer="colours", units="2", **QUICK)
+
+
 def test_parts_of_phases():
     found = netviz.optimize(Five().eval(), layer="conv1", units="0", basis="maco", side=24, steps=4)
     assert found.led.all()
