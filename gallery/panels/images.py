@@ -34,6 +34,12 @@ TILE = 112
 ACROSS = 8
 """Tiles in a row of that sheet."""
 
+FINE = 64
+"""Width in pixels up to which a photograph is so small that its page shows every pixel as it is, and enlarged."""
+
+_SEEN_QUALITY = 88
+"""Of a photograph as its own page shows it; the exact one, which may be ten times as large, is linked."""
+
 _MOST = 160
 """Positions along a side of a map beyond which it is averaged in blocks before it is brought to a tile's size."""
 
@@ -87,6 +93,8 @@ class ImagePage:
     page : str
         Its address.
     photo : Photo
+    seen : Picture
+        The photograph as the page shows it: no larger a file than it has to be.
     source : str
         What a command calls it.
     command : str
@@ -100,6 +108,7 @@ class ImagePage:
 
     page: str
     photo: Photo
+    seen: Picture
     source: str
     command: str
     glimpses: Glimpses | None
@@ -116,6 +125,8 @@ def files(addresses: Addresses) -> Iterator[str]:
         yield _photo(addresses, place)
         yield _photo(addresses, place, "jpg")
         yield _page(addresses, place)
+        if addresses.run.images[place].width > FINE:
+            yield _seen(addresses, place)
         if _mapped(addresses):
             yield _glimpses_file(addresses, place)
 
@@ -123,6 +134,11 @@ def files(addresses: Addresses) -> Iterator[str]:
 def _photo(addresses: Addresses, place: int, suffix: str = "png") -> str:
     """Return the address of a photograph, or with ``jpg`` of its small copy."""
     return f"{addresses.folder}/images/{addresses.photos[place]}.{suffix}"
+
+
+def _seen(addresses: Addresses, place: int) -> str:
+    """Return the address of a photograph as its own page shows it."""
+    return f"{addresses.folder}/seen/{addresses.photos[place]}.jpg"
 
 
 def _page(addresses: Addresses, place: int) -> str:
@@ -216,6 +232,7 @@ def draw_images(
             ImagePage(
                 page=_page(addresses, place),
                 photo=photo,
+                seen=_draw_seen(addresses, place, photo, write),
                 source=image.source,
                 command=command("maps", *words, run=addresses.run),
                 glimpses=_glimpses(addresses, place, write),
@@ -227,6 +244,17 @@ def draw_images(
             )
         )
     return tuple(pages)
+
+
+def _draw_seen(addresses: Addresses, place: int, photo: Photo, write: Write) -> Picture:
+    """Write a photograph as its page shows it, unless it is so small that the page shows it exactly."""
+    image = addresses.run.images[place]
+    if image.width <= FINE:
+        return photo.picture
+    with Image.open(image.file) as opened:
+        pixels = np.asarray(opened.convert("RGB"))
+    write(_seen(addresses, place), encode_jpeg(pixels, _SEEN_QUALITY, optimize=True))
+    return Picture(_seen(addresses, place), photo.picture.width, photo.picture.height)
 
 
 def _glimpses(addresses: Addresses, place: int, write: Write) -> Glimpses | None:
@@ -291,4 +319,4 @@ def glimpse_alt(glimpse: Glimpse, photo: str) -> str:
     return f"{glimpse.title} on {photo}: unit {glimpse.unit}, {size(glimpse.shape)} positions"
 
 
-PANEL = Panel(folders=("images", "glimpses"), files=files, words=(glimpse_alt,))
+PANEL = Panel(folders=("images", "seen", "glimpses"), files=files, words=(glimpse_alt,))
