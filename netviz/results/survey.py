@@ -112,6 +112,18 @@ class StreamsOnImage(OnImage):
 
 
 @dataclass(frozen=True)
+class AnswerRecord:
+    """A class that a network answers with, and its probability: the softmax of the raw scores, in 0…1."""
+
+    name: str
+    probability: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            raise ValueError(f"a probability is {self.probability}")
+
+
+@dataclass(frozen=True)
 class ImageRecord:
     """A photograph as the network saw it.
 
@@ -127,6 +139,8 @@ class ImageRecord:
         In pixels, as the network saw it.
     size : (int, int) or None
         For which height and width a command must ask to see it so; None if for none.
+    answers : tuple of AnswerRecord
+        The classes that the network finds most likely, of a classifier whose scores are of classes; else none.
     """
 
     name: str
@@ -135,6 +149,7 @@ class ImageRecord:
     height: Count
     width: Count
     size: Size | None
+    answers: tuple[AnswerRecord, ...] = ()
 
     @property
     def stem(self) -> str:
