@@ -13,6 +13,7 @@ from netviz.paper.raster import encode_jpeg
 from netviz.paper.scales import Scale, colourise
 from netviz.questions.maps.result import MapsResult
 from netviz.questions.maps.tiles import view_maps
+from netviz.results.survey import AnswerRecord
 
 from ..addresses import Addresses
 from ..drawing import QUALITY, SMALL_QUALITY, Pixels, Write, bar, png_size
@@ -23,6 +24,7 @@ from ..words import command, size, sized
 from .components import Component, Components, Drawing
 from .fcn import Fcn, Heat, Streams
 from .hypercolumns import Hypercolumn, draw_hypercolumns
+from .journey import Answering, Largest, Places, Votes, find_places, find_strongest, own_scale, tell_votes
 from .minimal import Minimal, Minimals
 
 SMALL = 128
@@ -62,6 +64,12 @@ class Glimpse:
         The tile's first pixel on the sheet.
     shape : (int, int)
         Positions of the map, down and across.
+    unit_page : str
+        The page of that unit.
+    strongest : tuple of Answering
+        The units that answer most, each on its own scale.
+    places : Places
+        Which do at each place.
     """
 
     title: str
@@ -72,6 +80,9 @@ class Glimpse:
     left: int
     top: int
     shape: tuple[int, int]
+    unit_page: str
+    strongest: tuple[Answering, ...]
+    places: Places
 
 
 @dataclass(frozen=True)
@@ -101,8 +112,10 @@ class ImagePage:
         What to type for its maps.
     drawings : tuple of (Component, tuple of Drawing)
         Its pictures of each component.
+    answers : tuple of AnswerRecord
+        The classes that the network finds most likely.
     minimal : Minimal or None
-    glimpses, hypercolumn, heat, streams
+    glimpses, hypercolumn, heat, streams, votes
         What there is of them.
     """
 
@@ -111,12 +124,14 @@ class ImagePage:
     seen: Picture
     source: str
     command: str
+    answers: tuple[AnswerRecord, ...]
     glimpses: Glimpses | None
     drawings: tuple[tuple[Component, tuple[Drawing, ...]], ...]
     minimal: Minimal | None
     hypercolumn: Hypercolumn | None
     heat: Heat | None
     streams: Streams | None
+    votes: Votes | None
 
 
 def files(addresses: Addresses) -> Iterator[str]:
@@ -222,6 +237,7 @@ def draw_images(
         All of the network's.
     """
     columns = draw_hypercolumns(addresses, photos, write)
+    largest = Largest(addresses)
     parts = components.layers if components is not None else ()
     pages = []
     for place, photo in enumerate(photos):
@@ -235,12 +251,14 @@ def draw_images(
                 seen=_draw_seen(addresses, place, photo, write),
                 source=image.source,
                 command=command("maps", *words, run=addresses.run),
-                glimpses=_glimpses(addresses, place, write),
+                answers=image.answers,
+                glimpses=_glimpses(addresses, place, largest, write),
                 drawings=tuple((one, few) for one, few in drawings if few),
                 minimal=next((one for one in (minimal.shown if minimal else ()) if one.photo == photo), None),
                 hypercolumn=columns.get(place),
                 heat=next((one for one in (fcn.heats if fcn else ()) if one.photo == photo), None),
                 streams=next((one for one in (fcn.streams if fcn else ()) if one.photo == photo), None),
+                votes=tell_votes(addresses, place),
             )
         )
     return tuple(pages)
@@ -257,7 +275,7 @@ def _draw_seen(addresses: Addresses, place: int, photo: Photo, write: Write) -> 
     return Picture(_seen(addresses, place), photo.picture.width, photo.picture.height)
 
 
-def _glimpses(addresses: Addresses, place: int, write: Write) -> Glimpses | None:
+def _glimpses(addresses: Addresses, place: int, largest: Largest, write: Write) -> Glimpses | None:
     """Draw of every layer the map of the unit that answers most to this photograph, on one sheet."""
     run = addresses.run
     if not _mapped(addresses):
@@ -277,6 +295,7 @@ def _glimpses(addresses: Addresses, place: int, write: Write) -> Glimpses | None
         drawn, unit, scale = _glimpse(result, tile)
         pixels.append(drawn)
         rows, columns = result.maps.shape[1:]
+        own, units = own_scale(result, largest(at)), result.units.tolist()
         tiles.append(
             Glimpse(
                 title=layer.title,
@@ -287,6 +306,9 @@ def _glimpses(addresses: Addresses, place: int, write: Write) -> Glimpses | None
                 left=number % ACROSS * tile[0],
                 top=number // ACROSS * tile[1],
                 shape=(rows, columns),
+                unit_page=addresses.unit(at, unit),
+                strongest=find_strongest(own, units, addresses, at),
+                places=find_places(own, units),
             )
         )
     wide, high = tile or (TILE, TILE)
