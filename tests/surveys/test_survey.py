@@ -373,6 +373,13 @@ def test_units_picked_for_a_concept():
     assert [concept for concept, _ in picked][-1] == 2
 
 
+def test_units_that_cannot_detect_a_concept_are_not_picked_as_its_nearest():
+    """Areas of 50 and 100 pixels have an IoU of at most 0.5, of 50 and 2,000 one of at most 0.025."""
+    shares = np.array([[0.02, 0.02], [0.03, 0.025]])
+    result = replace(make_dissection(shares, "ab", layer="0", alias=""), concept_area=np.array([100, 2000]))
+    assert pick_units([result]) == [(0, [(0, 1), (0, 0)])]
+
+
 def test_minimal_images_of_a_classifier(tmp_path):
     torch.manual_seed(0)
     network = nn.Sequential(
