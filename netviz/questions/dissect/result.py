@@ -181,7 +181,10 @@ class DissectionResult(Result):
         able = ceiling > self.detect
         best = np.where(able, self.iou, -1.0).argmax(axis=1)
         return tuple(
-            (Detection(unit, *self.concepts[at][::-1], float(self.iou[unit, at])), float(ceiling[unit, at]))
+            (
+                Detection(unit, self.concepts[at][1], self.concepts[at][0], float(self.iou[unit, at])),
+                float(ceiling[unit, at]),
+            )
             if able[unit, at]
             else (Detection(unit, "", "", 0.0), float(ceiling[unit].max(initial=0.0)))
             for unit, at in enumerate(best.tolist())
