@@ -88,6 +88,8 @@ class Unit:
         Units of the layer whose activity is most like its own, and how alike.
     fields : UnitFields or None
         Its three fields on one picture; None where the run has one of them only.
+    label : str
+        The class that it stands for, of a unit that gives a class's score.
     """
 
     unit: int
@@ -99,6 +101,7 @@ class Unit:
     spot: Spot | None = None
     nearest: tuple[tuple[int, float], ...] = ()
     fields: UnitFields | None = None
+    label: str = ""
 
 
 def histogram_sparsity(result: PatchesResult) -> Floats:

@@ -180,6 +180,8 @@ class LayerRecord:
         A folder for maps, else a file.
     arrangement : str
         Of what its maps are put together, ``"tokens +1"`` or ``"windows"``; empty where it gives maps.
+    labels : tuple of str
+        What its units are called, where each is a class.
     """
 
     name: str
@@ -200,10 +202,13 @@ class LayerRecord:
     fields: Path | None
     measured: Path | None
     arrangement: str = ""
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.channels or 0) > MOST_UNITS:
             raise ValueError(f"a layer has {self.channels} units")
+        if len(self.labels) not in (0, self.channels):
+            raise ValueError(f"{self.channels} units of a layer have {len(self.labels)} labels")
 
     @property
     def title(self) -> str:

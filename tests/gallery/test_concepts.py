@@ -137,6 +137,24 @@ def test_units_say_what_they_detect(site: Path) -> None:
     assert "the concept" not in other.text
 
 
+def test_units_that_are_classes_carry_their_names(told_run: Path, tmp_path: Path) -> None:
+    names = ["road", "sky", "<b>", *"abcde"]
+
+    def label(facts: dict[str, Any]) -> None:
+        facts["layers"][1]["labels"] = names
+
+    site = tmp_path / "site"
+    build([changed(told_run, tmp_path / "run", label)], site)
+    assert "layer1" not in Page(site / "toy" / "layer1" / "1.html").text
+    for unit, name in enumerate(names):
+        page = Page(site / "toy" / "layer1" / f"{unit}.html")
+        assert f"conv1, unit {unit}: {name}" in page.text
+        assert f"conv1 unit {unit} ({name}) of toy" in page.text
+    wall = Page(site / "toy" / "layer1.html").text
+    assert all(name in wall for name in names[:3])
+    assert "unit 0:" not in Page(site / "toy" / "layer3" / "0.html").text
+
+
 def test_what_cannot_be_detected_is_no_finding(told_run: Path, tmp_path: Path) -> None:
     """A unit active in 50 pixels has an IoU of at most 0.05 with a concept of 1,000, of 0.0125 with one of 4,000."""
     run = changed(told_run, tmp_path / "run", lambda _: None)

@@ -10,6 +10,7 @@ from scipy.ndimage import map_coordinates
 from torch import nn
 
 import netviz
+from netviz.capture import index_layers
 from netviz.errors import ImageError
 from netviz.gallery.build import build
 from netviz.images import Photo
@@ -20,6 +21,7 @@ from netviz.questions.patches.run import open_run, read_back
 from netviz.questions.reader import load_result
 from netviz.surveys.steps.components import choose_pair
 from netviz.surveys.steps.concepts import choose_layers, pick_units
+from netviz.surveys.survey import class_units
 from support.concepts import make_dissection
 from support.pictures import texts
 from support.scenes import make_scenes
@@ -352,6 +354,22 @@ def test_of_many_layers_every_fourth_is_dissected():
     assert names == ["conv1", "conv5", "conv7", "conv9"]
     assert choose_layers(convolutions, labelled=True, also=[]) == convolutions
     assert choose_layers(convolutions[:8], labelled=False, also=[]) == convolutions[:8]
+
+
+def test_units_are_classes_where_only_such_layers_follow():
+    """As many units as classes are none in the middle of a network."""
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.Conv2d(4, 6, 3),
+        nn.ReLU(),
+        nn.Conv2d(6, 4, 1),
+        nn.ConvTranspose2d(4, 4, 4, 2, groups=4),
+    )
+    index = index_layers(network)
+    labels = ("sky", "road", "tree", "car")
+    told = [class_units(index, layer, labels) for layer in index if layer.kind in ("conv", "deconv")]
+    assert told == [(), (), labels, labels]
+    assert class_units(index, index.resolve("3"), labels[:3]) == ()
 
 
 def test_units_picked_for_a_concept():
