@@ -28,9 +28,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from netviz.capture.memory import kept_memory
 from netviz.engines import Item, Job, Tally, Units, UnitsQuery, compiled, run_local
 from netviz.engines.fast import fast_copy
-from netviz.engines.memory import kept_memory
 from netviz.images import PHOTOGRAPHS, normalize_batch, read_image
 from netviz.models import Layer, Preprocessing
 from netviz.models.builders import build_torchvision

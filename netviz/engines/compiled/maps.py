@@ -64,6 +64,19 @@ def reduced(
 
 
 @compiled
+def scale(
+    x: NDArray[np.float32], factor: NDArray[np.float32], offset: NDArray[np.float32],
+    low: np.float32, high: np.float32,
+) -> None:  # fmt: skip
+    """Multiply each channel of values, (P, C), by a factor, add an offset, keep them between two ends; in place."""
+    for at in range(x.shape[0]):
+        for channel in range(x.shape[1]):
+            value = x[at, channel] * factor[channel] + offset[channel]
+            value = low if value < low else value
+            x[at, channel] = high if value > high else value
+
+
+@compiled
 def _find(
     x: NDArray[np.float32], row: NDArray[np.int32], which: NDArray[np.intp], units: NDArray[np.intp],
     left: int, right: int, score: NDArray[np.float32], col: NDArray[np.int32],
