@@ -21,8 +21,8 @@ from .patches import UnitPatches
 NEAREST = 5
 """How many of the nearest units a page names."""
 
-MARKS = ("dead", "always on", "dead filter", "near-duplicate", "detects")
-"""What may be remarkable of a unit; on a wall a bit each, in this order. The last is told of by its concept."""
+MARKS = ("dead", "always on", "dead filter", "near-duplicate", "detects", "at the border")
+"""What may be remarkable of a unit; on a wall a bit each, in this order. Its concept tells that it detects."""
 
 Floats = NDArray[np.float64]
 
@@ -34,6 +34,7 @@ _MARKS = {
     "dead": "0 everywhere on these photographs",
     "always on": "never 0 on these photographs",
     "dead filter": "its weights are nearly 0",
+    "at the border": "all of its patches lie on the outermost positions of the map, where it sees padding",
 }
 
 

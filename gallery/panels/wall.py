@@ -126,6 +126,7 @@ def draw_wall(
     sparsity = None
     if found is not None:
         sparsity = histogram_sparsity(found) if nearest is None else nearest.sparsity
+    edge = None if found is None else found.only_at_edge
     repeats = {} if filters is None else dict(filters.duplicates)
     patches = {} if drawn is None else {one.unit: one for one in drawn.patches.units}
     told = []
@@ -136,6 +137,7 @@ def draw_wall(
         marks = [mine.mark] if mine is not None and mine.mark else []
         marks += ["dead filter"] if filters is not None and unit in filters.dead else []
         marks += ["near-duplicate"] if unit in repeats else []
+        marks += ["at the border"] if edge is not None and edge[unit] else []
         told.append(
             Unit(
                 unit=unit,

@@ -129,7 +129,8 @@ def survey(
 
     All images are searched for the nine patches that excite each unit most, at most one from each image, and for the
     five units that act most like it. The first 16 images are shown: of each layer the same 16 units are kept for
-    every one of them, those whose largest response on any image is greatest, in order of their number. The components
+    every one of them, in order of their number: those that answer most on their own scale where their field does not
+    leave the image, of different photographs, and few that act alike. The components
     are the stages of two convolutions on the first two images, their maps before and after contrast normalization,
     and SIFT beside them: the convolution that sees the image, and one of about the middle of the network (with maps
     of at least 14×14 positions and a stage after it). The concepts that units detect are measured on labelled images

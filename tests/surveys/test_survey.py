@@ -19,10 +19,13 @@ from netviz.questions.dissect.run import open_dissection
 from netviz.questions.drawing import picture
 from netviz.questions.patches.run import open_run, read_back
 from netviz.questions.reader import load_result
+from netviz.questions.units.result import NearestResult
 from netviz.surveys.steps.components import choose_pair
 from netviz.surveys.steps.concepts import choose_layers, pick_units
+from netviz.surveys.steps.maps import varied_units
 from netviz.surveys.survey import class_units
 from support.concepts import make_dissection
+from support.patches import make_patches
 from support.pictures import texts
 from support.scenes import make_scenes
 from support.scenes import model as labelled_model
@@ -48,13 +51,13 @@ def test_run_folder_holds_what_maps_and_filters_give(tmp_path):
     ]
     assert [row["slug"] for row in facts["layers"]] == ["0", None, "2"]
     whole = [netviz.maps(image, layer="0", model=network).maps for image in images]
-    strongest = np.argsort(-np.max([maps.max(axis=(1, 2)) for maps in whole], axis=0), kind="stable")[:16]
+    picked = np.sort(varied_units(open_run(run / "patches").result(open_run(run / "patches").layers[0]))[:16])
     for image, maps in zip(facts["images"], whole, strict=True):
         stem = image["file"].removeprefix("images/").removesuffix(".png")
         stored = load_result(run / "maps" / "0" / f"{stem}.npz")
-        assert list(stored.units) == sorted(strongest.tolist())
+        assert list(stored.units) == picked.tolist()
         assert stored.coarse == ("maps",)
-        assert near(stored.maps, maps[np.sort(strongest)])
+        assert near(stored.maps, maps[picked])
         assert np.array_equal(stored.image, netviz.maps(image["source"], layer="0", model=network).image)
     weight = load_result(run / "filters" / "2.npz").weight
     assert near(weight, network[2].weight.detach().numpy())
@@ -433,3 +436,42 @@ def test_no_minimal_images_of_a_network_that_scores_every_pixel(tmp_path):
     facts = json.loads((run / "run.json").read_text())
     assert "every pixel" in facts["minimal"]["missing"]
     assert "every pixel" in facts["votes"]["missing"]
+
+
+def test_units_shown_are_strong_inside_on_their_own_scale_and_varied():
+    inside, leaving = [40, 40, 80, 80], [0, 40, 30, 80]
+    box = np.array([[inside] * 2, [inside] * 2, [leaving, inside], [inside] * 2, [leaving] * 2, [inside] * 2])
+    margin = np.zeros_like(box)
+    margin[(box[..., 0] == 0), 0] = 10
+    # The best value of each: on its own scale (high - median) these are 9, 3, 8, 4, 5, and 2 times the spread.
+    quantiles = np.array(
+        [[0, 1, 2, 10], [0, 10, 20, 50], [0, 1, 2, 11], [0, 1, 2, 6], [0, 1, 2, 7], [0, 1, 2, 4]]
+    )
+    best = np.array([10, 40, 9, 5, 6, 3], dtype=np.float32)
+    found = make_patches(
+        box,
+        margin=margin,
+        score=np.stack([best, best - 0.5], axis=1),
+        max=best,
+        quantiles=quantiles.astype(np.float32),
+        image=np.array([[0, 1], [0, 1], [0, 1], [0, 1], [0, 1], [1, 0]]),
+        map_size=(30, 40),
+    )
+    # Photograph 1's only unit has its turn after the first of photograph 0; then those not strongest inside; last the
+    # one without a patch inside.
+    assert varied_units(found) == [0, 5, 3, 1, 2, 4]
+    alike = NearestResult(
+        nearest=np.array([[5], [0], [0], [0], [0], [0]]),
+        similarity=np.array([[0.9], [0], [0], [0], [0], [0.9]], dtype=np.float32),
+        sparsity=np.zeros(6, dtype=np.float32),
+        network="net",
+        layer="features.0",
+        alias="conv1",
+        layer_kind="conv",
+        channels=6,
+        images=2,
+        positions=96,
+        samples=96,
+        input="as it is",
+    )
+    assert varied_units(found, alike) == [0, 3, 1, 5, 2, 4]
