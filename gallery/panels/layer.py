@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from netviz.questions.filters.result import FiltersResult
 from netviz.questions.maps.result import MapsResult
-from netviz.results.survey import FieldRecord
+from netviz.results.survey import FieldRecord, layer_title
 
 from ..addresses import Addresses
 from ..drawing import Write
@@ -43,8 +43,8 @@ class Layer:
 
     @property
     def title(self) -> str:
-        """The alias, or the dotted name of a layer that has none."""
-        return self.alias or self.name or "(the network)"
+        """What pages call it."""
+        return layer_title(self.name, self.alias, self.kind)
 
 
 def files(addresses: Addresses) -> Iterator[str]:
