@@ -22,6 +22,7 @@ def fast_copy(
     *,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
+    grad: bool = False,
 ) -> nn.Module:
     """Return a copy in evaluation mode, channels last, with batch normalization folded where nobody looks.
 
@@ -39,17 +40,19 @@ def fast_copy(
         (C, H, W) of an image that it runs on.
     device, dtype : torch.device, torch.dtype
         Where and with which numbers it is to run.
+    grad : bool
+        Whether gradients go back through it: then nothing is written over what they need.
     """
     network = unwrap(network)
     fast = duplicate(network).eval()
     looked_at = {layer.module for layer in wanted}
-    in_memory = torch.device(device).type == "cpu" and dtype == torch.float32
+    in_place = torch.device(device).type == "cpu" and dtype == torch.float32 and not grad
     for conv, norm, rectifier in _pairs(network, shape):
         # In place: either may be registered, or held, under several names.
         convolution = cast(nn.Conv2d, fast.get_submodule(conv))
         normalization = cast(nn.BatchNorm2d, fast.get_submodule(norm))
         if conv in looked_at:
-            if in_memory:
+            if in_place:
                 seen = any(f"{norm}.".startswith(f"{name}.") for name in looked_at)
                 behind = fast.get_submodule(rectifier) if rectifier and not seen else None
                 normalization.forward = _Scaled(normalization, *_ends(behind))  # type: ignore[assignment, method-assign]

@@ -154,7 +154,7 @@ def _copy(opened: Opened, layers: Sequence[Layer], device: str) -> nn.Module:
     Batch normalizations take a third of the time of a way back, unless they are folded.
     """
     shape, dtype = opened.index.input_shape or (), network_dtype(opened.network)
-    return fast_copy(opened.network, layers, shape, device=device, dtype=dtype).requires_grad_(False)
+    return fast_copy(opened.network, layers, shape, device=device, dtype=dtype, grad=True).requires_grad_(False)
 
 
 def _group(
