@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netviz.questions.maps.result import MapsResult
-from netviz.questions.patches.result import PatchesResult
 from netviz.questions.votes.result import VotesResult
 from netviz.results.survey import Missing
 
@@ -114,23 +113,7 @@ class Votes:
     to_zero: bool
 
 
-class Largest:
-    """The largest value of every unit over all photographs that were searched, of one layer after the other."""
-
-    def __init__(self, addresses: Addresses) -> None:
-        self._layers = addresses.run.layers
-        self._kept: dict[int, NDArray[np.float64] | None] = {}
-
-    def __call__(self, layer: int) -> NDArray[np.float64] | None:
-        """Return those of a layer's units, by its place among the run's; None where nothing was searched."""
-        if layer not in self._kept:
-            known = self._layers[layer]
-            found = None if known.patches is None else load_kind(known.patches, PatchesResult, known)
-            self._kept[layer] = None if found is None else found.max.astype(np.float64)
-        return self._kept[layer]
-
-
-def own_scale(result: MapsResult, largest: NDArray[np.float64] | None) -> NDArray[np.float64]:
+def own_scale(result: MapsResult, largest: NDArray[np.float32] | None) -> NDArray[np.float64]:
     """Bring maps to their units' own scales: 1 is a unit's largest value, at least that on this photograph.
 
     Returns

@@ -149,6 +149,7 @@ def draw_wall(
                 spot=spot,
                 nearest=find_alike(nearest, unit),
                 fields=None if fields is None else fields.unit(unit, spot),
+                label=layer.labels[unit] if layer.labels else "",
             )
         )
     sheets, inputs = ((), 0) if filters is None else draw_small(filters, addresses, place, write)
@@ -195,7 +196,9 @@ def wall_tiles(wall: Wall, concepts: LayerConcepts | None, network: str) -> list
     for at, unit in enumerate(wall.units):
         parts = [] if unit.numbers is None else [number(unit.numbers.largest)]
         concept = fits.get(unit.unit)
-        if concept is not None and concept.detects:
+        if unit.label:
+            parts.append(unit.label)
+        elif concept is not None and concept.detects:
             parts.append(concept.concept)
         elif unit.marks:
             parts.append(unit.marks[0])

@@ -16,7 +16,7 @@ from netviz.engines import Progress
 from netviz.geometry.field import Field
 from netviz.images import PHOTOGRAPHS, Images, array_files, each_source, list_images, write_arrays
 from netviz.images.labelled.folder import open_labelled
-from netviz.models import Layer, Model, ModelOptions, ModelSpec, load
+from netviz.models import Layer, LayerIndex, Model, ModelOptions, ModelSpec, load
 from netviz.models.preprocessing import check_fit
 from netviz.questions.opening import (
     SHORT_SIDE,
@@ -381,9 +381,23 @@ def _layers(scope: Scope) -> tuple[LayerRecord, ...]:
             fields=there(f"fields/{slug}.npz"),
             measured=there(f"measured/{slug}.npz"),
             arrangement=str(layer.arrangement or ""),
+            labels=() if slug is None else class_units(scope.index, layer, scope.model.labels),
         )
 
     return tuple(map(record, scope.index))
+
+
+def class_units(index: LayerIndex, layer: Layer, labels: Sequence[str]) -> tuple[str, ...]:
+    """Return what the units of a layer are called if each is a class of the network, else nothing.
+
+    They are where it has one for each class, and so has every layer with weights that runs after it.
+    """
+    if len(labels) < 2 or layer.channels != len(labels):
+        return ()
+    every = list(index)
+    after = every[every.index(layer) + 1 :]
+    one_each = all(one.channels == layer.channels for one in after if one.parameters)
+    return tuple(labels) if one_each else ()
 
 
 def _field(field: Field) -> FieldRecord:
