@@ -22,8 +22,8 @@ from .patches import UnitPatches
 NEAREST = 5
 """How many of the nearest units a page names."""
 
-MARKS = ("dead", "always on", "dead filter", "near-duplicate", "detects")
-"""What may be remarkable of a unit; on a wall a bit each, in this order. The last is told of by its concept."""
+MARKS = ("dead", "always on", "dead filter", "near-duplicate", "detects", "at the border")
+"""What may be remarkable of a unit; on a wall a bit each, in this order. Its concept tells that it detects."""
 
 Floats = NDArray[np.float64]
 
@@ -35,6 +35,7 @@ _MARKS = {
     "dead": "0 everywhere on these photographs",
     "always on": "never 0 on these photographs",
     "dead filter": "its weights are nearly 0",
+    "at the border": "all of its patches lie on the outermost positions of the map, where it sees padding",
 }
 
 
@@ -91,6 +92,8 @@ class Unit:
         Its three fields on one picture; None where the run has one of them only.
     wanted : Wanted or None
         What it wants to see.
+    label : str
+        The class that it stands for, of a unit that gives a class's score.
     """
 
     unit: int
@@ -103,6 +106,7 @@ class Unit:
     nearest: tuple[tuple[int, float], ...] = ()
     fields: UnitFields | None = None
     wanted: Wanted | None = None
+    label: str = ""
 
 
 def histogram_sparsity(result: PatchesResult) -> Floats:
@@ -199,15 +203,52 @@ def quantiles_text(numbers: Numbers, levels: Sequence[float]) -> str:
 def histogram_path(numbers: Numbers) -> str:
     """Draw a histogram as an outline: one unit wide for each bin, logarithmic."""
     peak = math.log1p(max(numbers.histogram, default=0)) or 1.0
+    beyond = _beyond(numbers)
     steps = (f"V{_HIGH - _HIGH * math.log1p(max(count, 0)) / peak:.3g}h1" for count in numbers.histogram)
-    return f"M0 {_HIGH}{''.join(steps)}V{_HIGH}z"
+    path = f"M0 {_HIGH}{''.join(steps)}V{_HIGH}z"
+    if not beyond:
+        return path
+    end = len(numbers.histogram) + beyond
+    once, wide = _HIGH - _HIGH * math.log1p(1) / peak, end / 200
+    return f"{path}M{end - wide:.6g} {_HIGH}V{once:.3g}h{wide:.3g}V{_HIGH}z"
 
 
 def histogram_frame(numbers: Numbers) -> str:
     """Return the frame of that outline as SVG takes it."""
-    return f"0 0 {len(numbers.histogram)} {_HIGH}"
+    return f"0 0 {len(numbers.histogram) + _beyond(numbers):.6g} {_HIGH}"
+
+
+def _beyond(numbers: Numbers) -> float:
+    """Return how many bins lie between the end of the sample and the largest value, which may not be in it."""
+    low, high = numbers.quantiles[0], numbers.quantiles[-1]
+    if not all(map(math.isfinite, (low, high, numbers.largest))) or not low < high < numbers.largest:
+        return 0.0
+    return len(numbers.histogram) * (numbers.largest - high) / (high - low)
+
+
+def histogram_end(numbers: Numbers) -> str:
+    """Say of a sample that ends before the largest value where it does."""
+    if not _beyond(numbers):
+        return ""
+    return (
+        f" The sample ends at {number(numbers.quantiles[-1])}; the bar at the right end is the largest value of all "
+        "positions."
+    )
+
+
+def histogram_last(numbers: Numbers) -> float:
+    """Return the value at the right end."""
+    return numbers.largest if _beyond(numbers) else numbers.quantiles[-1]
 
 
 PANEL = Panel(
-    words=(unit_facts, unit_marks, quantiles_text, histogram_path, histogram_frame),
+    words=(
+        unit_facts,
+        unit_marks,
+        quantiles_text,
+        histogram_path,
+        histogram_frame,
+        histogram_end,
+        histogram_last,
+    ),
 )

@@ -127,6 +127,7 @@ def draw_wall(
     sparsity = None
     if found is not None:
         sparsity = histogram_sparsity(found) if nearest is None else nearest.sparsity
+    edge = None if found is None else found.only_at_edge
     repeats = {} if filters is None else dict(filters.duplicates)
     patches = {} if drawn is None else {one.unit: one for one in drawn.patches.units}
     told = []
@@ -138,6 +139,7 @@ def draw_wall(
         marks = [mine.mark] if mine is not None and mine.mark else []
         marks += ["dead filter"] if filters is not None and unit in filters.dead else []
         marks += ["near-duplicate"] if unit in repeats else []
+        marks += ["at the border"] if edge is not None and edge[unit] else []
         told.append(
             Unit(
                 unit=unit,
@@ -150,6 +152,7 @@ def draw_wall(
                 nearest=find_alike(nearest, unit),
                 fields=None if fields is None else fields.unit(unit, spot),
                 wanted=wanted.get(unit),
+                label=layer.labels[unit] if layer.labels else "",
             )
         )
     sheets, inputs = ((), 0) if filters is None else draw_small(filters, addresses, place, write)
@@ -196,7 +199,9 @@ def wall_tiles(wall: Wall, concepts: LayerConcepts | None, network: str) -> list
     for at, unit in enumerate(wall.units):
         parts = [] if unit.numbers is None else [number(unit.numbers.largest)]
         concept = fits.get(unit.unit)
-        if concept is not None and concept.detects:
+        if unit.label:
+            parts.append(unit.label)
+        elif concept is not None and concept.detects:
             parts.append(concept.concept)
         elif unit.marks:
             parts.append(unit.marks[0])

@@ -49,12 +49,14 @@
     }
     const words = read("seek").toLowerCase().split(/\s+/).filter(Boolean);
     const concept = read("concept");
-    // What is chosen says of its own which marks it asks for, a bit each.
-    const asked = Number(control.show.selectedOptions[0]?.dataset.marks ?? 0);
+    // What is chosen says of its own which marks it asks for, and which it bars, a bit each.
+    const chosen = control.show.selectedOptions[0]?.dataset ?? {};
+    const [asked, barred] = [Number(chosen.marks ?? 0), Number(chosen.without ?? 0)];
     let found = 0;
     for (const { item, at, number, concept: name } of tiles) {
       const match =
         (!asked || data.marks[at] & asked) &&
+        !(data.marks[at] & barred) &&
         (concept === "" || data.concept[at] === Number(concept)) &&
         words.every((word) => (/^\d+$/.test(word) ? String(number) === word : name.toLowerCase().includes(word)));
       item.hidden = !match;

@@ -21,6 +21,7 @@ Maps, filters, fields and whatever is larger than a page may offer are kept coar
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -112,6 +113,18 @@ class StreamsOnImage(OnImage):
 
 
 @dataclass(frozen=True)
+class AnswerRecord:
+    """A class that a network answers with, and its probability: the softmax of the raw scores, in 0…1."""
+
+    name: str
+    probability: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            raise ValueError(f"a probability is {self.probability}")
+
+
+@dataclass(frozen=True)
 class ImageRecord:
     """A photograph as the network saw it.
 
@@ -127,6 +140,8 @@ class ImageRecord:
         In pixels, as the network saw it.
     size : (int, int) or None
         For which height and width a command must ask to see it so; None if for none.
+    answers : tuple of AnswerRecord
+        The classes that the network finds most likely, of a classifier whose scores are of classes; else none.
     """
 
     name: str
@@ -135,6 +150,7 @@ class ImageRecord:
     height: Count
     width: Count
     size: Size | None
+    answers: tuple[AnswerRecord, ...] = ()
 
     @property
     def stem(self) -> str:
@@ -179,6 +195,8 @@ class LayerRecord:
         A folder for maps, else a file.
     arrangement : str
         Of what its maps are put together, ``"tokens +1"`` or ``"windows"``; empty where it gives maps.
+    labels : tuple of str
+        What its units are called, where each is a class.
     """
 
     name: str
@@ -199,15 +217,43 @@ class LayerRecord:
     fields: Path | None
     measured: Path | None
     arrangement: str = ""
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.channels or 0) > MOST_UNITS:
             raise ValueError(f"a layer has {self.channels} units")
+        if len(self.labels) not in (0, self.channels):
+            raise ValueError(f"{self.channels} units of a layer have {len(self.labels)} labels")
 
     @property
     def title(self) -> str:
-        """The alias, or the dotted name of a layer that has none."""
-        return self.alias or self.name or "(the network)"
+        """What pages call it: see `layer_title`."""
+        return layer_title(self.name, self.alias, self.kind)
+
+
+_PLAIN = r"(?:conv|deconv|convs?_?bn|conv_?\dx\d|fc|linear|proj|layer|block|stage|features?|classifier|head)?[\d_.]*"
+
+
+def layer_title(name: str, alias: str, kind: str) -> str:
+    """Return what pages call a layer: its alias, or a convolution's own name where that says what it is for.
+
+    A short name does that is no word for any convolution: ``side3`` and ``score.8s`` say more than ``conv16`` and
+    ``conv56``, ``features.18.0`` and ``conv5_3`` do not.
+
+    Parameters
+    ----------
+    name, alias : str
+        Dotted name and classic alias.
+    kind : str
+
+    Examples
+    --------
+    >>> layer_title("side3", "conv16", "conv"), layer_title("features.18.0", "conv52", "conv")
+    ('side3', 'conv52')
+    """
+    parts = name.split(".")
+    telling = len(parts) <= 2 and not any(re.fullmatch(_PLAIN, one, re.IGNORECASE) for one in parts)
+    return name if kind == "conv" and telling else alias or name or "(the network)"
 
 
 @dataclass(frozen=True)

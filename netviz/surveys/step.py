@@ -72,8 +72,6 @@ class Scope:
         Images given as arrays, and the files of the survey in which they are kept.
     made : dict of str to record
         What each finished step has noted, by its name.
-    peaks : dict of Layer to ndarray of float32, shape (units,)
-        Each unit's largest value on all images, where this process has searched them for patches.
     """
 
     given: Model
@@ -94,7 +92,6 @@ class Scope:
     optimize: float | None = 0.0
     arrays: Mapping[Path, Photo] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict)
-    peaks: dict[Layer, NDArray[np.float32]] = field(default_factory=dict)
     _pixels: dict[Path, NDArray[np.uint8]] = field(default_factory=dict, init=False, repr=False)
 
     @property

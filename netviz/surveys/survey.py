@@ -16,7 +16,7 @@ from netviz.engines import Progress
 from netviz.geometry.field import Field
 from netviz.images import PHOTOGRAPHS, Images, array_files, each_source, list_images, write_arrays
 from netviz.images.labelled.folder import open_labelled
-from netviz.models import Layer, Model, ModelOptions, ModelSpec, load
+from netviz.models import Layer, LayerIndex, Model, ModelOptions, ModelSpec, load
 from netviz.models.preprocessing import check_fit
 from netviz.questions.opening import (
     SHORT_SIDE,
@@ -139,7 +139,8 @@ def survey(
 
     All images are searched for the nine patches that excite each unit most, at most one from each image, and for the
     five units that act most like it. The first 16 images are shown: of each layer the same 16 units are kept for
-    every one of them, those whose largest response on any image is greatest, in order of their number. The components
+    every one of them, in order of their number: those that answer most on their own scale where their field does not
+    leave the image, of different photographs, and few that act alike. The components
     are the stages of two convolutions on the first two images, their maps before and after contrast normalization,
     and SIFT beside them: the convolution that sees the image, and one of about the middle of the network (with maps
     of at least 14×14 positions and a stage after it). The concepts that units detect are measured on labelled images
@@ -399,9 +400,23 @@ def _layers(scope: Scope) -> tuple[LayerRecord, ...]:
             fields=there(f"fields/{slug}.npz"),
             measured=there(f"measured/{slug}.npz"),
             arrangement=str(layer.arrangement or ""),
+            labels=() if slug is None else class_units(scope.index, layer, scope.model.labels),
         )
 
     return tuple(map(record, scope.index))
+
+
+def class_units(index: LayerIndex, layer: Layer, labels: Sequence[str]) -> tuple[str, ...]:
+    """Return what the units of a layer are called if each is a class of the network, else nothing.
+
+    They are where it has one for each class, and so has every layer with weights that runs after it.
+    """
+    if len(labels) < 2 or layer.channels != len(labels):
+        return ()
+    every = list(index)
+    after = every[every.index(layer) + 1 :]
+    one_each = all(one.channels == layer.channels for one in after if one.parameters)
+    return tuple(labels) if one_each else ()
 
 
 def _field(field: Field) -> FieldRecord:

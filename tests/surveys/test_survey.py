@@ -10,6 +10,7 @@ from scipy.ndimage import map_coordinates
 from torch import nn
 
 import netviz
+from netviz.capture import index_layers
 from netviz.errors import ImageError
 from netviz.gallery.build import build
 from netviz.images import Photo
@@ -18,9 +19,13 @@ from netviz.questions.dissect.run import open_dissection
 from netviz.questions.drawing import picture
 from netviz.questions.patches.run import open_run, read_back
 from netviz.questions.reader import load_result
+from netviz.questions.units.result import NearestResult
 from netviz.surveys.steps.components import choose_pair
 from netviz.surveys.steps.concepts import choose_layers, pick_units
+from netviz.surveys.steps.maps import varied_units
+from netviz.surveys.survey import class_units
 from support.concepts import make_dissection
+from support.patches import make_patches
 from support.pictures import texts
 from support.scenes import make_scenes
 from support.scenes import model as labelled_model
@@ -46,13 +51,13 @@ def test_run_folder_holds_what_maps_and_filters_give(tmp_path):
     ]
     assert [row["slug"] for row in facts["layers"]] == ["0", None, "2"]
     whole = [netviz.maps(image, layer="0", model=network).maps for image in images]
-    strongest = np.argsort(-np.max([maps.max(axis=(1, 2)) for maps in whole], axis=0), kind="stable")[:16]
+    picked = np.sort(varied_units(open_run(run / "patches").result(open_run(run / "patches").layers[0]))[:16])
     for image, maps in zip(facts["images"], whole, strict=True):
         stem = image["file"].removeprefix("images/").removesuffix(".png")
         stored = load_result(run / "maps" / "0" / f"{stem}.npz")
-        assert list(stored.units) == sorted(strongest.tolist())
+        assert list(stored.units) == picked.tolist()
         assert stored.coarse == ("maps",)
-        assert near(stored.maps, maps[np.sort(strongest)])
+        assert near(stored.maps, maps[picked])
         assert np.array_equal(stored.image, netviz.maps(image["source"], layer="0", model=network).image)
     weight = load_result(run / "filters" / "2.npz").weight
     assert near(weight, network[2].weight.detach().numpy())
@@ -354,6 +359,22 @@ def test_of_many_layers_every_fourth_is_dissected():
     assert choose_layers(convolutions[:8], labelled=False, also=[]) == convolutions[:8]
 
 
+def test_units_are_classes_where_only_such_layers_follow():
+    """As many units as classes are none in the middle of a network."""
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.Conv2d(4, 6, 3),
+        nn.ReLU(),
+        nn.Conv2d(6, 4, 1),
+        nn.ConvTranspose2d(4, 4, 4, 2, groups=4),
+    )
+    index = index_layers(network)
+    labels = ("sky", "road", "tree", "car")
+    told = [class_units(index, layer, labels) for layer in index if layer.kind in ("conv", "deconv")]
+    assert told == [(), (), labels, labels]
+    assert class_units(index, index.resolve("3"), labels[:3]) == ()
+
+
 def test_units_picked_for_a_concept():
     rng = np.random.default_rng(5)
     shares = [rng.random((30, 4)) * 0.06, rng.random((20, 4)) * 0.06]
@@ -371,6 +392,13 @@ def test_units_picked_for_a_concept():
     picked = pick_units(results)
     assert dict(picked) == wanted
     assert [concept for concept, _ in picked][-1] == 2
+
+
+def test_units_that_cannot_detect_a_concept_are_not_picked_as_its_nearest():
+    """Areas of 50 and 100 pixels have an IoU of at most 0.5, of 50 and 2,000 one of at most 0.025."""
+    shares = np.array([[0.02, 0.02], [0.03, 0.025]])
+    result = replace(make_dissection(shares, "ab", layer="0", alias=""), concept_area=np.array([100, 2000]))
+    assert pick_units([result]) == [(0, [(0, 1), (0, 0)])]
 
 
 def test_minimal_images_of_a_classifier(tmp_path):
@@ -408,3 +436,42 @@ def test_no_minimal_images_of_a_network_that_scores_every_pixel(tmp_path):
     facts = json.loads((run / "run.json").read_text())
     assert "every pixel" in facts["minimal"]["missing"]
     assert "every pixel" in facts["votes"]["missing"]
+
+
+def test_units_shown_are_strong_inside_on_their_own_scale_and_varied():
+    inside, leaving = [40, 40, 80, 80], [0, 40, 30, 80]
+    box = np.array([[inside] * 2, [inside] * 2, [leaving, inside], [inside] * 2, [leaving] * 2, [inside] * 2])
+    margin = np.zeros_like(box)
+    margin[(box[..., 0] == 0), 0] = 10
+    # The best value of each: on its own scale (high - median) these are 9, 3, 8, 4, 5, and 2 times the spread.
+    quantiles = np.array(
+        [[0, 1, 2, 10], [0, 10, 20, 50], [0, 1, 2, 11], [0, 1, 2, 6], [0, 1, 2, 7], [0, 1, 2, 4]]
+    )
+    best = np.array([10, 40, 9, 5, 6, 3], dtype=np.float32)
+    found = make_patches(
+        box,
+        margin=margin,
+        score=np.stack([best, best - 0.5], axis=1),
+        max=best,
+        quantiles=quantiles.astype(np.float32),
+        image=np.array([[0, 1], [0, 1], [0, 1], [0, 1], [0, 1], [1, 0]]),
+        map_size=(30, 40),
+    )
+    # Photograph 1's only unit has its turn after the first of photograph 0; then those not strongest inside; last the
+    # one without a patch inside.
+    assert varied_units(found) == [0, 5, 3, 1, 2, 4]
+    alike = NearestResult(
+        nearest=np.array([[5], [0], [0], [0], [0], [0]]),
+        similarity=np.array([[0.9], [0], [0], [0], [0], [0.9]], dtype=np.float32),
+        sparsity=np.zeros(6, dtype=np.float32),
+        network="net",
+        layer="features.0",
+        alias="conv1",
+        layer_kind="conv",
+        channels=6,
+        images=2,
+        positions=96,
+        samples=96,
+        input="as it is",
+    )
+    assert varied_units(found, alike) == [0, 3, 1, 5, 2, 4]

@@ -188,6 +188,56 @@ class PatchesResult(Result):
         filled[list(self.dead)] = False
         return filled & (self.score != 0) if self.rectified else filled
 
+    @property
+    def at_edge(self) -> NDArray[np.bool_]:
+        """Which patches lie on the outermost ring of positions of their map and see padding, shape (units, top).
+
+        Its share in what a unit sees is largest there. A map of one or two rows, or columns, has no ring; without a
+        field every position of the ring counts.
+        """
+        found: NDArray[np.bool_] = np.zeros(self.image.shape, dtype=bool)
+        for axis, position in enumerate((self.row, self.col)):
+            low, high = self.box[..., axis], self.box[..., axis + 2]
+            before, after = self.margin[..., axis], self.margin[..., axis + 2]
+            if self.map_size[axis] < 3:
+                continue
+            if self.field_status in ("exact", "upper_bound") and self.field_size and self.field_stride:
+                # Images may differ in size, and their maps with them: the field's centre tells how far its end is.
+                extent = high + after - (low - before)
+                step = extent * self.field_stride[axis] / self.field_size[axis]
+                centre = (high + after + low - before) / 2
+                near = (before > 0) & (centre - low < step) | (after > 0) & (high - centre < step)
+            else:
+                near = (position == 0) | (position == self.map_size[axis] - 1)
+            np.logical_or(found, near, out=found)
+        filled: NDArray[np.bool_] = found & (self.image >= 0)
+        return filled
+
+    @property
+    def only_at_edge(self) -> NDArray[np.bool_]:
+        """Which units have patches, all of them `at_edge`, shape (units,)."""
+        shown = self.shown
+        found: NDArray[np.bool_] = np.any(shown, axis=1) & ~np.any(shown & ~self.at_edge, axis=1)
+        return found
+
+    @property
+    def leaves(self) -> NDArray[np.bool_]:
+        """Of which patches the field reaches beyond the image, shape (units, top).
+
+        Along an axis where it is longer than half of the image, so that it would at most positions, or where it is
+        not known, those `at_edge` count: most of what moves a unit lies in the middle of its field.
+        """
+        if self.field_status not in ("exact", "upper_bound") or not self.field_size or not self.field_stride:
+            return self.at_edge
+        sizes = zip(self.field_size, self.map_size, self.field_stride, strict=True)
+        longer = [2 * size > count * stride for size, count, stride in sizes]
+        beyond = self.margin > 0
+        found = np.zeros(self.image.shape, dtype=bool)
+        for axis in (0, 1):
+            if not longer[axis]:
+                found |= beyond[..., axis] | beyond[..., axis + 2]
+        return found | self.at_edge if any(longer) else found
+
     def usual_units(self) -> list[int]:
         """Return which units are shown if no one says: the first 16 that are not dead."""
         dead = set(self.dead)

@@ -46,7 +46,7 @@ def survey_patches(scope: Scope, report: Progress) -> PatchesRecord | Missing:
                 device=scope.device,
                 resume=True,
                 progress=report,
-                look=partial(_looked, scope, units),
+                look=partial(save_neighbours, units),
             )
     except OutputError:
         raise
@@ -57,25 +57,18 @@ def survey_patches(scope: Scope, report: Progress) -> PatchesRecord | Missing:
     return PatchesRecord(folder, scope.typed, open_run(folder).facts["images"]["counted"])
 
 
-def _looked(scope: Scope, folder: Path, found: Units, opened: Opened) -> None:
-    """Take from a search what other steps would read from its files again, and save neighbours."""
-    own = dict(zip((one.name for one in scope.chosen), scope.chosen, strict=True))
-    scope.peaks.update({own[one.name]: found.layers[one].peak for one in opened.layers if one.name in own})
-    save_neighbours(found, opened, folder)
-
-
-def save_neighbours(found: Units, opened: Opened, folder: Path) -> None:
+def save_neighbours(folder: Path, found: Units, opened: Opened) -> None:
     """Save for each layer which units are nearest to each; the network does not run.
 
     A layer of which fewer than two positions were seen has none.
 
     Parameters
     ----------
+    folder : Path
     found : Units
         What the search for patches has accumulated: its sample holds all units at the same positions.
     opened : Opened
         The network that it searched.
-    folder : Path
     """
     for at, one in enumerate(opened.layers):
         values = found.layers[one].sample.sorted()[1]
