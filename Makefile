@@ -3,7 +3,7 @@
 # make slow      every torchvision builder and other long checks
 # make lint      style, types, import rules and the wheel, on a built wheel
 # make docs      the generated part of docs/
-# make bench     docs/benchmarks.md; ONLY=patches: that section of it
+# make bench     docs/benchmarks.md; ONLY=patches: that section of it (families only so)
 
 PYTHON ?= python3
 BIN := .venv/bin

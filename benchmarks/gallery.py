@@ -5,10 +5,10 @@ over the time of bare forward passes of the same photographs (batches of 16, ima
 of channels first and channels last); building again where nothing has changed; the size of the site and of what
 was measured. For the quick form also what each further photograph takes, from this number of them to more: the
 least of several rounds of both, survey and building together, over a bare forward pass of one photograph; and the
-rest, which any number takes, after start-up (imports, and loading the network). Where the time of a quick survey goes
-is told in processor time, step by step. For the first page and the largest
-wall, what Chromium has received before anything is scrolled from a server on this machine, and when the page is
-interactive: its scripts have run and the main thread is idle.
+rest, which any number takes, after start-up (imports, and loading the network). Where the time of a quick and of a
+full gallery goes is told in processor time, step by step, over that of the bare passes on one thread. For the first
+page and the largest wall, what Chromium has received before anything is scrolled from a server on this machine, and
+when the page is interactive: its scripts have run and the main thread is idle.
 Another number of photographs, and forms, may follow on the command line.
 """
 
@@ -70,8 +70,8 @@ def write_crops(folder: Path, count: int) -> None:
         crop.resize((224, 224)).save(folder / f"{number:03d}.png")
 
 
-def bare_seconds(model: "Model", folder: Path) -> float:
-    """Return how long the bare forward passes of a folder of photographs take."""
+def bare_seconds(model: "Model", folder: Path, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Return how long the bare forward passes of a folder of photographs take, by a clock."""
     import torch
 
     from netviz.images import prepare
@@ -87,10 +87,10 @@ def bare_seconds(model: "Model", folder: Path) -> float:
         with torch.inference_mode():
             network(laid[0])
             for _ in range(ROUNDS):
-                start = time.perf_counter()
+                start = clock()
                 for batch in laid:
                     network(batch)
-                best = min(best, time.perf_counter() - start)
+                best = min(best, clock() - start)
     return best
 
 
@@ -220,8 +220,8 @@ def spent() -> float:
     )
 
 
-def parts(photos: Path, folder: Path) -> list[str]:
-    """Measure the processor time of each step of a quick survey, and of its site; return the lines of a table."""
+def parts(photos: Path, folder: Path, form: Form, bare: float) -> list[str]:
+    """Measure the processor time of each step of a survey, and of its site; return the lines of a table."""
     from netviz.surveys import survey as surveys
 
     own, seconds = surveys.STEPS, defaultdict[str, float](float)
@@ -240,18 +240,35 @@ def parts(photos: Path, folder: Path) -> list[str]:
     start = spent()
     try:
         surveys.STEPS = tuple(map(watched, own))
-        run = netviz.survey(model, folder / "run", images=[photos], form="quick")
+        run = netviz.survey(model, folder / "run", images=[photos], form=form)
     finally:
         surveys.STEPS = own
     seconds["the rest of the survey"] = spent() - start - sum(seconds.values())
     start = spent()
     build([run], folder / "site", workers=0)
     seconds["site, in one process"] = spent() - start
-    lines = ["| part of a quick gallery | processor time | MB kept |", "|---|---|---|"]
-    for name, took in seconds.items():
+    lines = [
+        f"| part of a {form} gallery | processor time | over bare passes | MB kept |",
+        "|---|---|---|---|",
+    ]
+    for name, took in (*seconds.items(), ("all", sum(seconds.values()))):
+        if name in {step.name for step in own if form == "quick" and not step.quick}:
+            continue
         kept = f"{megabytes(run / name):.1f}" if (run / name).is_dir() else ""
-        lines.append(f"| {name} | {took:.1f} s | {kept} |")
+        lines.append(f"| {name} | {took:.1f} s | {took / bare:.1f}× | {kept} |")
     return lines
+
+
+def bare_spent(photos: Path) -> float:
+    """Return the processor time of the bare forward passes on one thread."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return bare_seconds(netviz.load("mobilenet_v2"), photos, time.process_time)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def table(count: int, forms: Sequence[Form]) -> str:
@@ -263,7 +280,7 @@ def table(count: int, forms: Sequence[Form]) -> str:
         rows = [
             f"{count} photographs; bare forward passes: {bare:.2f} s.",
             "",
-            "| form | survey | building | both over bare passes (goal: quick 3) | building again "
+            "| form | survey | building | both over bare passes (goals: quick 3, full 60) | building again "
             "| files | site | measured |",
             "|---|---|---|---|---|---|---|---|",
         ]
@@ -271,8 +288,12 @@ def table(count: int, forms: Sequence[Form]) -> str:
             (folder / form).mkdir()
             rows.append(row(form, folder / "photos", folder / form, bare))
             print(rows[-1], file=sys.stderr)
+        alone = bare_spent(folder / "photos")
+        rows += ["", f"Bare forward passes on one thread: {alone:.2f} s of processor time."]
+        for form in forms:
+            if form != "standard":
+                rows += ["", *parts(folder / "photos", folder / f"parts-{form}", form, alone)]
         if "quick" in forms:
-            rows += ["", *parts(folder / "photos", folder / "parts")]
             rows += ["", *further(folder, count, max(MORE, 2 * count))]
         measured = pages(folder / forms[-1] / "site", folder / forms[-1] / "run")
     if measured:

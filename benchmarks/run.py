@@ -1,6 +1,8 @@
 """Run every benchmark and write docs/benchmarks.md: ``python benchmarks/run.py docs/benchmarks.md [--only NAME]``.
 
-With ``--only`` one script is run, and its section of the page is written anew.
+With ``--only`` one script is run, and its section of the page is written anew. The scripts of `LONG`, which take more
+than some minutes, run only so; else their sections stay as they are. A script that fails leaves its section, too, and
+the others go on. How long each takes is told on the way.
 
 Each script in this folder measures netviz and its peers alternately and prints a Markdown table of ratios; it runs in
 a process of its own, since some peers change torch when they are imported. Absolute times depend on the machine;
@@ -11,11 +13,19 @@ import ast
 import platform
 import subprocess
 import sys
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
 HERE = Path(__file__).resolve().parent
+
+SHARED = ("run", "goals")
+"""Files of this folder that measure nothing."""
+
+LONG = ("families",)
+"""Scripts that run only when they are asked for."""
 
 
 def machine() -> str:
@@ -26,40 +36,62 @@ def machine() -> str:
     )
 
 
-def section(script: Path) -> list[str]:
+def said(script: Path) -> tuple[str, str]:
+    """Return the title of a script's section, and what it says before its tables."""
+    text = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or script.stem
+    title, _, note = text.partition("\n\n")
+    return title.rstrip("."), note.strip()
+
+
+def section(script: Path) -> str:
     """Run a script and return its section of the page."""
-    print(f"{script.stem} …", file=sys.stderr)
-    said = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or script.stem
-    title, _, note = said.partition("\n\n")
+    title, note = said(script)
     done = subprocess.run([sys.executable, str(script)], check=True, stdout=subprocess.PIPE, text=True)
-    return [f"## {title.rstrip('.')}", "", note.strip(), "", done.stdout.strip(), ""]
+    return f"## {title}\n\n{note}\n\n{done.stdout.strip()}\n"
 
 
-def main(path: Path, only: str | None) -> None:
-    """Run all scripts in order, or one of them, and write the page."""
-    scripts = [script for script in sorted(HERE.glob("*.py")) if script.name != Path(__file__).name]
-    if only is not None:
-        (script,) = (one for one in scripts if one.stem == only)
-        page = path.read_text(encoding="utf-8")
-        new = "\n".join(section(script))
-        heading = new.partition("\n")[0]
-        before, found, rest = page.partition(f"{heading}\n")
-        following = rest.find("\n## ")
-        after = rest[following + 1 :] if found and following >= 0 else ""
-        text = f"{before.rstrip()}\n\n{new}\n{after}"
+def sections(page: str) -> dict[str, str]:
+    """Return the sections of a page by their titles."""
+    parts = f"\n{page}".split("\n## ")[1:]
+    return {part.partition("\n")[0]: f"## {part.rstrip()}\n" for part in parts}
+
+
+def written(scripts: Iterable[Path], made: dict[str, str]) -> str:
+    """Return the page: the sections that there are, in the order of the scripts."""
+    head = (
+        "# Benchmarks\n\n"
+        "Written by `make bench`, one section by `make bench ONLY=NAME`. What is compared takes turns, in one\n"
+        "process or, for whole commands, as processes. Read the ratios: times depend on the machine.\n\n"
+        f"Measured on: {machine()}\n"
+    )
+    titles = [said(script)[0] for script in scripts]
+    return "\n".join([head, *(made[title] for title in titles if title in made)])
+
+
+def main(path: Path, only: str | None) -> int:
+    """Run all scripts in order, or one of them, and write the page after each; return how many failed."""
+    scripts = [script for script in sorted(HERE.glob("*.py")) if script.stem not in SHARED]
+    if only is None:
+        chosen = [script for script in scripts if script.stem not in LONG]
     else:
-        parts = [
-            "# Benchmarks",
-            "",
-            "Written by `make bench`; medians of alternating runs in the same process or, for whole commands, of",
-            "alternating commands. Read the ratios: times depend on the machine.",
-            "",
-            f"Measured on: {machine()}",
-            "",
-        ]
-        text = "\n".join([*parts, *(line for script in scripts for line in section(script))])
-    path.write_text(text.rstrip() + "\n", encoding="utf-8")
+        chosen = [script for script in scripts if script.stem == only]
+        if not chosen:
+            raise SystemExit(f"no script {only!r}; there are {', '.join(one.stem for one in scripts)}")
+    made = sections(path.read_text(encoding="utf-8")) if path.exists() else {}
+    failed = 0
+    for script in chosen:
+        print(f"{script.stem} …", file=sys.stderr, flush=True)
+        begin = time.perf_counter()
+        try:
+            made[said(script)[0]] = section(script)
+        except subprocess.CalledProcessError as error:
+            failed += 1
+            print(f"{script.stem} failed: {error}", file=sys.stderr)
+            continue
+        path.write_text(written(scripts, made), encoding="utf-8")
+        print(f"{script.stem}: {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
+    return failed
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[3] if sys.argv[2:3] == ["--only"] else None)
+    sys.exit(main(Path(sys.argv[1]), sys.argv[3] if sys.argv[2:3] == ["--only"] else None))

@@ -1,8 +1,8 @@
 """What a long run is made of.
 
-MobileNetV2, all convolutions, top 9, 224 px, batches of 16, on JPEG files of 500×375 pixels (crops of scikit-image's
-photographs): the rates from which docs/scale.md reckons the time of a run of any size. One core: one thread that
-reads and computes. The parts are those that workers of the engine `ray` send.
+MobileNetV2, all convolutions, top 9, 224 px, netviz's batches, on JPEG files of 500×375 pixels (crops of
+scikit-image's photographs): the rates from which docs/scale.md reckons the time of a run of any size. One core: one
+thread that reads and computes. The parts are those that workers of the engine `ray` send.
 """
 
 import functools
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from patches import PREPROCESSING
+from patches import PREPROCESSING, usual
 from PIL import Image
 
 from netviz.engines import Files, Job, Tally, Units, UnitsQuery, run_local
@@ -42,7 +42,8 @@ def write(folder: Path, count: int) -> list[str]:
 
 def job_of(names: list[str]) -> Job:
     network = build_torchvision("mobilenet_v2", seed=0).eval()
-    chosen = tuple(layer for layer in layers(network) if layer.kind == "conv" and layer.spatial)
+    index = layers(network)
+    chosen = tuple(layer for layer in index if layer.kind == "conv" and layer.spatial)
     windows = tuple((min(7, layer.shape[1]), min(7, layer.shape[2])) for layer in chosen if layer.shape)
     return Job(
         network=network,
@@ -53,7 +54,7 @@ def job_of(names: list[str]) -> Job:
         source=Files(tuple(names), PREPROCESSING),
         names=tuple(names),
         start=functools.partial(Units, UnitsQuery(chosen, windows, sample=1 << 10)),
-        batch=16,
+        batch=usual(index),
     )
 
 

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from netviz.gallery.build import BuildReport
     from netviz.results.survey import Form
 
-SURVEYING = ("images", "only", "data", "form", "resume", "size", "fit", *MODEL_OPTIONS)
+SURVEYING = ("images", "only", "data", "form", "optimize", "resume", "size", "fit", *MODEL_OPTIONS)
 """Options that say how runs are made: they mean nothing where only the site is built."""
+
+_OPTIMIZE: "dict[Form, float | None]" = {"quick": 0.0, "standard": 40.0, "full": None}
+"""How many seconds pictures of what units want to see may take, by the form."""
 
 
 @click.command()
@@ -59,6 +62,13 @@ SURVEYING = ("images", "only", "data", "form", "resume", "size", "fit", *MODEL_O
     "images, average fields over more images, and measure what dense evaluation saves.",
 )
 @click.option(
+    "--optimize",
+    type=click.FloatRange(min=0, max=1e6),
+    metavar="SECONDS",
+    help="How long one core may make pictures of what units want to see, as reckoned beforehand: the same SECONDS "
+    "give the same pictures. 0 for none.  [default: 40; in the full form as long as it takes]",
+)
+@click.option(
     "--resume", is_flag=True, help="Go on with an interrupted gallery of the same SITE and options."
 )
 @click.option(
@@ -95,6 +105,7 @@ def gallery(
     only: tuple[str, ...],
     data: str | None,
     form: "Form | None",
+    optimize: float | None,
     resume: bool,
     runs: tuple[str, ...],
     added: tuple[str, ...],
@@ -156,6 +167,7 @@ def gallery(
                 size=size,
                 fit=fit,
                 form=form or "standard",
+                optimize=_OPTIMIZE[form or "standard"] if optimize is None else optimize,
                 resume=resume,
                 **options,
                 progress=progress.part(number),

@@ -7,6 +7,8 @@ import click
 from .options import output_option, result_options
 from .output import Progress, deliver
 
+_DEFAULT = "optimize.png"
+
 
 @click.command()
 @click.argument("model", default="mobilenet_v2")
@@ -70,19 +72,33 @@ from .output import Progress, deliver
     help="A run of netviz patches on the same network: pictures are compared with what its images reach, and its "
     "patches stand beside them.",
 )
+@click.option(
+    "--with",
+    "beside",
+    type=click.Choice(["deconv", "guided", "none"]),
+    help="Of a run that has it (netviz patches --deconv): what in its patches made units answer, beside them.  "
+    "[default: guided, where it is there]",
+)
+@click.option(
+    "--resume", is_flag=True, help="Go on with pictures that were interrupted: what was done lies beside OUT."
+)
 @output_option
-@result_options("optimize.png")
-def optimize(class_: tuple[str, ...], out: str | None, as_json: bool, **options: Any) -> None:
+@result_options(_DEFAULT)
+def optimize(class_: tuple[str, ...], out: str | None, as_json: bool, resume: bool, **options: Any) -> None:
     """Make pictures to which units, classes or a whole layer of MODEL answer most.
 
-    It needs no photographs: the network's weights alone say what it looks for.
+    It needs no photographs: the network's weights alone say what it looks for. What is done is kept in
+    OUT.state.npz twice a minute, until OUT is written.
 
     The NPZ holds `pictures` (targets, columns, H, W, 3), `activation` (targets, columns), `led`, and of a run
-    `quantile`, `reference` (targets, 2) and `patches`.
+    `quantile`, `reference` (targets, 2), `patches` and `followed`.
     """
     from netviz.questions.optimize.measure import optimize as make
+    from netviz.results.ledger import state_beside
 
     if bool(class_) == (options["layer"] is not None):
         raise click.UsageError("give either --layer, for its units, or --class")
-    result = make(class_=class_ or None, **options, progress=Progress())
-    deliver(result, out, "optimize.png", as_json)
+    state = state_beside(out or _DEFAULT, resume)
+    result = make(class_=class_ or None, **options, state=state, progress=Progress())
+    deliver(result, out, _DEFAULT, as_json)
+    state.unlink(missing_ok=True)

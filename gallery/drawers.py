@@ -18,7 +18,7 @@ from .pages import Setting, unit_pages
 from .panels.components import draw_components
 from .panels.concepts import LayerConcepts, draw_concepts
 from .panels.fcn import draw_fcn
-from .panels.images import draw_images, draw_photo
+from .panels.images import Spot, draw_images, draw_photo
 from .panels.layer import Layer, draw_layer
 from .panels.minimal import draw_minimal
 from .panels.origin import tell_origin, without
@@ -28,8 +28,8 @@ from .panels.patches import Memory
 Job = tuple[int, LayerConcepts | None]
 """A layer to draw, by its place among the run's, and what its units detect."""
 
-Drawn = tuple[Layer, list[tuple[str, bytes]]]
-"""A layer's share of the manifest, and its files: path inside the site, and bytes."""
+Drawn = tuple[Layer, tuple[Spot, ...], list[tuple[str, bytes]]]
+"""A layer's share of the manifest, what photographs' pages show of it, and its files: path in the site, and bytes."""
 
 MANY = 500
 """Units whose pages take longer than it takes to start processes for them."""
@@ -75,8 +75,10 @@ def draw_network(
         workers = 0
     layers: list[Layer] = []
     jobs = [(place, detects.get(place)) for place in range(len(run.layers))]
-    for drawn, files in draw_layers(Drawer(addresses, photos, setting), jobs, workers):
+    spots: list[tuple[Spot, ...]] = []
+    for drawn, some, files in draw_layers(Drawer(addresses, photos, setting), jobs, workers):
         layers.append(drawn)
+        spots.append(some)
         for path, data in files:
             write(path, data)
     components = draw_components(addresses, photos, write)
@@ -94,7 +96,7 @@ def draw_network(
         concepts=concepts,
         minimal=minimal,
         without=without(run),
-        images=draw_images(addresses, photos, components, minimal, fcn, write),
+        images=draw_images(addresses, photos, components, minimal, fcn, dict(enumerate(spots)), write),
         fcn=fcn,
         made=tell_origin(run),
         searched=run.patches.searched if isinstance(run.patches, PatchesRecord) else 0,
@@ -120,9 +122,9 @@ class Drawer:
         def write(path: str, data: bytes) -> None:
             files.append((path, data))
 
-        layer = draw_layer(self.addresses, place, self.photos, detects, self._memory, write)
+        layer, spots = draw_layer(self.addresses, place, self.photos, detects, self._memory, write)
         files += ((path, html.encode("utf-8", "replace")) for path, html in unit_pages(layer, self.setting))
-        return layer, files
+        return layer, spots, files
 
 
 def draw_layers(drawer: Drawer, jobs: Iterable[Job], workers: int) -> Iterator[Drawn]:
@@ -137,7 +139,7 @@ def draw_layers(drawer: Drawer, jobs: Iterable[Job], workers: int) -> Iterator[D
 
     Yields
     ------
-    Layer, list of (str, bytes)
+    Drawn
         In the order of `jobs`, the same for any number of workers.
 
     Raises

@@ -36,7 +36,7 @@ class Tiled(Protocol):
         """Width and height of a tile in pixels."""
 
 
-_OF_A_SURVEY = ("layers", "quick", "full")
+_OF_A_SURVEY = ("layers", "quick", "full", "optimize")
 _WITHOUT_FIT = ("filters", "draw", "dense", "fcn", "dissect")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..panel import Recipe
-from . import components, concepts, fcn, fields, filters, hypercolumns, maps, minimal, patches
+from . import components, concepts, fcn, fields, filters, hypercolumns, maps, minimal, optimized, patches
 from .overview import Manifest, Network
 
 
@@ -37,6 +37,12 @@ _RECIPES: tuple[tuple[Recipe, Callable[[Network], bool]], ...] = (
     (maps.RECIPE, lambda network: any(layer.maps for layer in network.layers)),
     (fields.RECIPE, lambda network: any(layer.field is not None for layer in network.layers)),
     (patches.RECIPE, lambda network: any(layer.patches is not None for layer in network.layers)),
+    (
+        optimized.RECIPE,
+        lambda network: any(
+            layer.wall and any(unit.wanted for unit in layer.wall.units) for layer in network.layers
+        ),
+    ),
     (concepts.RECIPE, lambda network: network.concepts is not None),
     (components.RECIPE, lambda network: network.components is not None),
     (minimal.RECIPE, lambda network: network.minimal is not None),

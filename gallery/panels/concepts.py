@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from netviz.errors import ResultError
 from netviz.questions.dissect.result import Detection, DissectionResult
@@ -35,15 +37,27 @@ RECIPE = Recipe(
 
 @dataclass(frozen=True)
 class UnitConcept:
-    """A unit and a concept: intersection over union, whether the unit detects it, and the unit's mask, if any.
+    """A unit and a concept that it detects, or else its nearest one of those that it could detect.
 
-    `segment` is the command that draws the mask.
+    Attributes
+    ----------
+    unit : int
+    concept, category : str
+        Both "" where the unit is active in too few pixels, or too many, to detect any.
+    iou, ceiling : float
+        Intersection over union, and the highest that areas of these sizes could have.
+    detects : bool
+    mask : Mask or None
+        Where the unit is active.
+    segment : str
+        The command that draws the mask.
     """
 
     unit: int
     concept: str
     category: str
     iou: float
+    ceiling: float
     detects: bool
     mask: Mask | None
     segment: str = ""
@@ -214,16 +228,18 @@ def draw_concepts(addresses: Addresses, write: Write) -> tuple[Concepts | None, 
         masks.append(draw_masks(one, images, addresses, write))
         write(_table(addresses, one), _read_table(run, layer.file))
     detections = [result.detections() for result in results]
+    ceilings = [result.ceiling() for result in results]
     layers = tuple(
-        _layer(one, addresses, result, told, drawn)
-        for one, result, told, drawn in zip(found.masks, results, detections, masks, strict=True)
+        _layer(one, addresses, result, drawn)
+        for one, result, drawn in zip(found.masks, results, masks, strict=True)
     )
-    told = tuple(_concept(one, found, addresses, results, detections, masks) for one in found.best)
+    picked = [_concept(one, found, addresses, results, detections, ceilings, masks) for one in found.best]
+    told = tuple(one for one in picked if one.units)
     detected = {
         (one.category, one.label) for each in detections for one in each if one.score > results[0].detect
     }
     names = [layer.name for layer in run.layers]
-    best = {one.concept for one in found.best}
+    best = {one.concept for one, seen in zip(found.best, picked, strict=True) if seen.units}
     concepts = Concepts(
         page=_page(addresses),
         concepts=told,
@@ -276,24 +292,25 @@ def _layer(
     masks: MasksRecord,
     addresses: Addresses,
     result: DissectionResult,
-    detections: Sequence[Detection],
     drawn: dict[int, Mask],
 ) -> LayerConcepts:
     counts = result.counts()
     name = addresses.run.layers[masks.layer].name
     images = dict(zip(masks.units, masks.images, strict=True))
     shown = [unit for unit in addresses.units[masks.layer] if unit < result.channels]
+    nearest = result.nearest()
     units = tuple(
         UnitConcept(
             unit,
             one.label,
             one.category,
             one.score,
+            ceiling,
             one.score > result.detect,
             drawn.get(unit),
             _segment(addresses, name, unit, images[unit]) if unit in drawn else "",
         )
-        for unit, one in ((unit, detections[unit]) for unit in shown)
+        for unit, (one, ceiling) in ((unit, nearest[unit]) for unit in shown)
     )
     return LayerConcepts(
         title=addresses.run.layers[masks.layer].title,
@@ -315,6 +332,7 @@ def _concept(
     addresses: Addresses,
     results: Sequence[DissectionResult],
     detections: Sequence[Sequence[Detection]],
+    ceilings: Sequence[NDArray[np.float64]],
     masks: Sequence[dict[int, Mask]],
 ) -> Concept:
     first = results[0]
@@ -332,7 +350,10 @@ def _concept(
         layer, best = places[at], detections[at][unit]
         iou = float(results[at].iou[unit, one.concept])
         detects = iou > first.detect and (best.category, best.label) == (category, name)
-        shown = UnitConcept(unit, name, category, iou, detects, masks[at].get(unit))
+        ceiling = float(ceilings[at][unit, one.concept])
+        if ceiling <= first.detect:  # picked by an earlier survey: it could not detect the concept anywhere
+            continue
+        shown = UnitConcept(unit, name, category, iou, ceiling, detects, masks[at].get(unit))
         units.append(Detector(layers[layer].title, _unit(addresses, layer, unit), shown))
     area = int(first.category_area[first.categories.index(category)])
     return Concept(
@@ -404,7 +425,8 @@ def concepts_lead(concepts: Concepts) -> str:
         f"Which units answer to which concept: {what} of {counted(concepts.images, _image(concepts))}. A unit is "
         f"active where its map, brought to the image, is among the highest {share_text(1 - concepts.quantile)} of "
         f"its values, and detects the concept that its active pixels overlap best, if their intersection over union "
-        f"(IoU) is above {concepts.detect:g}."
+        f"(IoU) is above {concepts.detect:g}. The highest IoU that is possible is the smaller of both areas over the "
+        f"larger; a unit for which that is no higher cannot detect the concept, and nothing is told of the two."
     )
 
 
@@ -484,10 +506,22 @@ def mask_alt(unit: UnitConcept, title: str) -> str:
 
 def unit_text(unit: UnitConcept) -> Markup:
     """Say what a unit's best concept is."""
-    if not unit.concept or unit.iou <= 0:
-        return Markup("meets no concept")
+    if not unit.concept:
+        return Markup("could detect none: with its share of active pixels no IoU could be above {}").format(
+            number(unit.ceiling)
+        )
+    if unit.iou <= 0:
+        return Markup("meets no concept that it could detect")
     what = Markup("<strong>{}</strong>").format(unit.concept)
-    return Markup("{} {}, IoU {}").format("detects" if unit.detects else "nearest to", what, number(unit.iou))
+    fit = Markup("{}, IoU {} of at most {}").format(what, number(unit.iou), number(unit.ceiling))
+    return Markup("detects {}").format(fit) if unit.detects else Markup("nearest to {}").format(fit)
+
+
+def concept_heading(unit: UnitConcept) -> str:
+    """Head what there is to say of a unit's concept."""
+    if unit.detects:
+        return "What it detects"
+    return "Nearest colour" if unit.category == "colour" else "Nearest concept"
 
 
 def layer_concepts(told: LayerConcepts) -> str:
@@ -550,6 +584,7 @@ PANEL = Panel(
         detector_alt,
         mask_alt,
         unit_text,
+        concept_heading,
         layer_concepts,
         commands_lead,
         concepts_text,

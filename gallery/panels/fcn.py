@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from netviz.errors import ResultError
 from netviz.fcn.dense.result import CompareResult, DenseResult
 from netviz.fcn.streams.draw import Raster, held_classes, stream_map, stream_rasters, stream_scale
@@ -21,6 +23,9 @@ from ..loading import is_small, load_kind
 from ..manifest import Made, Photo, Picture
 from ..panel import Panel, Recipe
 from ..words import command, counted, joined, number, percent_of
+
+LARGEST = 5
+"""Of how many classes a photograph's page tells the share of pixels."""
 
 _LONG = "Long, Shelhamer and Darrell, Fully convolutional networks for semantic segmentation, CVPR 2015"
 
@@ -164,6 +169,8 @@ class Streams(Made):
         The classes that occur.
     more : int
         How many more do.
+    shares : tuple of (Swatch, float)
+        Of the finest stream: the classes and their shares of the pixels, the largest first.
     what : str
         Of an edge detector: what it detects.
     low, high : float
@@ -176,6 +183,7 @@ class Streams(Made):
     form: str = "classes"
     swatches: tuple[Swatch, ...] = ()
     more: int = 0
+    shares: tuple[tuple[Swatch, float], ...] = ()
     what: str = ""
     low: float = 0.0
     high: float = 1.0
@@ -293,10 +301,21 @@ def _streams(one: StreamsOnImage, addresses: Addresses, photo: Photo, write: Wri
         form=result.form,
         swatches=tuple(Swatch(result.classes[code], class_colour(code)) for code in kept),
         more=more,
+        shares=_shares(result) if result.form == "classes" else (),
         what=result.classes[0] if result.form == "edges" and result.classes else "",
         low=scale.low if scale is not None else 0.0,
         high=scale.high if scale is not None else 1.0,
         bar=None if scale is None else bar(scale.colours),
+    )
+
+
+def _shares(result: StreamsResult) -> tuple[tuple[Swatch, float], ...]:
+    """Return the classes that the finest stream gives to most pixels, with their shares."""
+    counts = np.bincount(result.predicted(result.names[-1]).ravel(), minlength=len(result.classes))
+    first = [code for code in np.argsort(-counts, kind="stable").tolist() if counts[code]][:LARGEST]
+    return tuple(
+        (Swatch(result.classes[code], class_colour(code)), float(counts[code] / counts.sum()))
+        for code in first
     )
 
 
@@ -396,6 +415,15 @@ def streams_note(streams: Streams) -> str:
     )
 
 
+def edges_text(streams: Streams) -> str:
+    """Say what an edge detector answers with."""
+    last = streams.streams[-1]
+    return (
+        f"It names nothing: it answers with {streams.what or 'edge'}s. {percent_of(last.share or 0.0)} of the pixels "
+        f"are above 0.5 in {last.name}, its last output."
+    )
+
+
 def view_title(view: View) -> str:
     """Name a picture that can be compared."""
     if view.key == "image":
@@ -462,6 +490,7 @@ PANEL = Panel(
     words=(
         heat_note,
         streams_note,
+        edges_text,
         view_title,
         view_note,
         view_alt,

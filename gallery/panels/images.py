@@ -1,11 +1,12 @@
 """Everything about single photographs: each with a page of its own, and small among the others."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from netviz.errors import ResultError
@@ -13,16 +14,17 @@ from netviz.paper.raster import encode_jpeg
 from netviz.paper.scales import Scale, colourise
 from netviz.questions.maps.result import MapsResult
 from netviz.questions.maps.tiles import view_maps
+from netviz.results.survey import AnswerRecord
 
 from ..addresses import Addresses
 from ..drawing import QUALITY, SMALL_QUALITY, Pixels, Write, bar, png_size
-from ..loading import load_kind
 from ..manifest import Photo, Picture
 from ..panel import Panel
 from ..words import command, size, sized
 from .components import Component, Components, Drawing
 from .fcn import Fcn, Heat, Streams
 from .hypercolumns import Hypercolumn, draw_hypercolumns
+from .journey import Answering, Places, Votes, find_places, find_strongest, own_scale, tell_votes
 from .minimal import Minimal, Minimals
 
 SMALL = 128
@@ -33,6 +35,12 @@ TILE = 112
 
 ACROSS = 8
 """Tiles in a row of that sheet."""
+
+FINE = 64
+"""Width in pixels up to which a photograph is so small that its page shows every pixel as it is, and enlarged."""
+
+_SEEN_QUALITY = 88
+"""Of a photograph as its own page shows it; the exact one, which may be ten times as large, is linked."""
 
 _MOST = 160
 """Positions along a side of a map beyond which it is averaged in blocks before it is brought to a tile's size."""
@@ -56,6 +64,12 @@ class Glimpse:
         The tile's first pixel on the sheet.
     shape : (int, int)
         Positions of the map, down and across.
+    unit_page : str
+        The page of that unit.
+    strongest : tuple of Answering
+        The units that answer most, each on its own scale.
+    places : Places
+        Which do at each place.
     """
 
     title: str
@@ -66,6 +80,20 @@ class Glimpse:
     left: int
     top: int
     shape: tuple[int, int]
+    unit_page: str
+    strongest: tuple[Answering, ...]
+    places: Places
+
+
+class Spot(NamedTuple):
+    """What a glimpse is made of, before it has a place on a sheet: the tile, its unit, the map's shape and scale."""
+
+    pixels: Pixels
+    unit: int
+    shape: tuple[int, int]
+    scale: Scale
+    strongest: tuple[Answering, ...]
+    places: Places
 
 
 @dataclass(frozen=True)
@@ -87,27 +115,34 @@ class ImagePage:
     page : str
         Its address.
     photo : Photo
+    seen : Picture
+        The photograph as the page shows it: no larger a file than it has to be.
     source : str
         What a command calls it.
     command : str
         What to type for its maps.
     drawings : tuple of (Component, tuple of Drawing)
         Its pictures of each component.
+    answers : tuple of AnswerRecord
+        The classes that the network finds most likely.
     minimal : Minimal or None
-    glimpses, hypercolumn, heat, streams
+    glimpses, hypercolumn, heat, streams, votes
         What there is of them.
     """
 
     page: str
     photo: Photo
+    seen: Picture
     source: str
     command: str
+    answers: tuple[AnswerRecord, ...]
     glimpses: Glimpses | None
     drawings: tuple[tuple[Component, tuple[Drawing, ...]], ...]
     minimal: Minimal | None
     hypercolumn: Hypercolumn | None
     heat: Heat | None
     streams: Streams | None
+    votes: Votes | None
 
 
 def files(addresses: Addresses) -> Iterator[str]:
@@ -116,6 +151,8 @@ def files(addresses: Addresses) -> Iterator[str]:
         yield _photo(addresses, place)
         yield _photo(addresses, place, "jpg")
         yield _page(addresses, place)
+        if addresses.run.images[place].width > FINE:
+            yield _seen(addresses, place)
         if _mapped(addresses):
             yield _glimpses_file(addresses, place)
 
@@ -123,6 +160,11 @@ def files(addresses: Addresses) -> Iterator[str]:
 def _photo(addresses: Addresses, place: int, suffix: str = "png") -> str:
     """Return the address of a photograph, or with ``jpg`` of its small copy."""
     return f"{addresses.folder}/images/{addresses.photos[place]}.{suffix}"
+
+
+def _seen(addresses: Addresses, place: int) -> str:
+    """Return the address of a photograph as its own page shows it."""
+    return f"{addresses.folder}/seen/{addresses.photos[place]}.jpg"
 
 
 def _page(addresses: Addresses, place: int) -> str:
@@ -133,10 +175,9 @@ def _glimpses_file(addresses: Addresses, place: int) -> str:
     return f"{addresses.folder}/glimpses/{addresses.photos[place]}.jpg"
 
 
-def _mapped(addresses: Addresses) -> list[tuple[int, Path]]:
-    """Return the places of the layers with pages that have maps, and where those lie."""
-    folders = [(place, addresses.run.layers[place].maps) for place in addresses.paged]
-    return [(place, folder) for place, folder in folders if folder is not None]
+def _mapped(addresses: Addresses) -> list[int]:
+    """Return the places of the layers with pages that have maps."""
+    return [place for place in addresses.paged if addresses.run.layers[place].maps is not None]
 
 
 def draw_photo(addresses: Addresses, place: int, write: Write) -> Photo:
@@ -196,6 +237,7 @@ def draw_images(
     components: Components | None,
     minimal: Minimals | None,
     fcn: Fcn | None,
+    spots: Mapping[int, Sequence[Spot]],
     write: Write,
 ) -> tuple[ImagePage, ...]:
     """Draw what only the photographs' pages show, and gather what there is already.
@@ -204,6 +246,8 @@ def draw_images(
     ----------
     components, minimal, fcn
         All of the network's.
+    spots : mapping of int to sequence of Spot
+        By a layer's place what `draw_spot` has drawn of it on each photograph.
     """
     columns = draw_hypercolumns(addresses, photos, write)
     parts = components.layers if components is not None else ()
@@ -216,65 +260,85 @@ def draw_images(
             ImagePage(
                 page=_page(addresses, place),
                 photo=photo,
+                seen=_draw_seen(addresses, place, photo, write),
                 source=image.source,
                 command=command("maps", *words, run=addresses.run),
-                glimpses=_glimpses(addresses, place, write),
+                answers=image.answers,
+                glimpses=_glimpses(addresses, place, spots, write),
                 drawings=tuple((one, few) for one, few in drawings if few),
                 minimal=next((one for one in (minimal.shown if minimal else ()) if one.photo == photo), None),
                 hypercolumn=columns.get(place),
                 heat=next((one for one in (fcn.heats if fcn else ()) if one.photo == photo), None),
                 streams=next((one for one in (fcn.streams if fcn else ()) if one.photo == photo), None),
+                votes=tell_votes(addresses, place),
             )
         )
     return tuple(pages)
 
 
-def _glimpses(addresses: Addresses, place: int, write: Write) -> Glimpses | None:
-    """Draw of every layer the map of the unit that answers most to this photograph, on one sheet."""
+def _draw_seen(addresses: Addresses, place: int, photo: Photo, write: Write) -> Picture:
+    """Write a photograph as its page shows it, unless it is so small that the page shows it exactly."""
+    image = addresses.run.images[place]
+    if image.width <= FINE:
+        return photo.picture
+    with Image.open(image.file) as opened:
+        pixels = np.asarray(opened.convert("RGB"))
+    write(_seen(addresses, place), encode_jpeg(pixels, _SEEN_QUALITY, optimize=True))
+    return Picture(_seen(addresses, place), photo.picture.width, photo.picture.height)
+
+
+def _glimpses(
+    addresses: Addresses, place: int, spots: Mapping[int, Sequence[Spot]], write: Write
+) -> Glimpses | None:
+    """Lay out of every layer the map of the unit that answers most to this photograph, on one sheet."""
     run = addresses.run
-    if not _mapped(addresses):
+    mapped = [(at, spots[at][place]) for at in _mapped(addresses)]
+    if not mapped:
         return None
-    tile: tuple[int, int] | None = None
-    tiles: list[Glimpse] = []
-    pixels: list[Pixels] = []
-    for number, (at, folder) in enumerate(_mapped(addresses)):
-        layer = run.layers[at]
-        result = load_kind(folder / f"{run.images[place].stem}.npz", MapsResult)
-        if tile is None:
-            high, wide = result.image.shape[:2]
-            tile = (
-                max(1, round(TILE * wide / max(high, wide))),
-                max(1, round(TILE * high / max(high, wide))),
-            )
-        drawn, unit, scale = _glimpse(result, tile)
-        pixels.append(drawn)
-        rows, columns = result.maps.shape[1:]
-        tiles.append(
-            Glimpse(
-                title=layer.title,
-                page=addresses.page(at),
-                unit=unit,
-                high=scale.high,
-                signed=scale.colours == "diverging",
-                left=number % ACROSS * tile[0],
-                top=number // ACROSS * tile[1],
-                shape=(rows, columns),
-            )
+    high, wide = mapped[0][1].pixels.shape[:2]
+    tiles = tuple(
+        Glimpse(
+            title=run.layers[at].title,
+            page=addresses.page(at),
+            unit=spot.unit,
+            high=spot.scale.high,
+            signed=spot.scale.colours == "diverging",
+            left=number % ACROSS * wide,
+            top=number // ACROSS * high,
+            shape=spot.shape,
+            unit_page=addresses.unit(at, spot.unit),
+            strongest=spot.strongest,
+            places=spot.places,
         )
-    wide, high = tile or (TILE, TILE)
+        for number, (at, spot) in enumerate(mapped)
+    )
     rows = -(-len(tiles) // ACROSS)
     sheet = np.zeros((rows * high, min(len(tiles), ACROSS) * wide, 3), dtype=np.uint8)
-    for one, drawn in zip(tiles, pixels, strict=True):
-        sheet[one.top : one.top + high, one.left : one.left + wide] = drawn
+    for one, (_, spot) in zip(tiles, mapped, strict=True):
+        sheet[one.top : one.top + high, one.left : one.left + wide] = spot.pixels
     picture = Picture(_glimpses_file(addresses, place), sheet.shape[1], sheet.shape[0])
     write(picture.path, encode_jpeg(sheet, QUALITY, optimize=True))
     kinds = (("sequential", False), ("diverging", True))
     bars = tuple((kind, bar(kind)) for kind, signed in kinds if any(one.signed == signed for one in tiles))
-    return Glimpses(picture, (wide, high), tuple(tiles), bars)
+    return Glimpses(picture, (wide, high), tiles, bars)
 
 
-def _glimpse(result: MapsResult, tile: tuple[int, int]) -> tuple[Pixels, int, Scale]:
-    """Draw the map with the largest value in the size of a tile; return its unit and its own scale too."""
+def draw_spot(
+    result: MapsResult, addresses: Addresses, layer: int, largest: NDArray[np.float32] | None
+) -> Spot:
+    """Draw the map with the largest value, by its own scale, in the proportions of its photograph.
+
+    Parameters
+    ----------
+    result : MapsResult
+    addresses : Addresses
+    layer : int
+        The layer's place among the run's.
+    largest : ndarray of float32, shape (units,), optional
+        Each unit's largest value on all photographs that were searched.
+    """
+    high, wide = result.image.shape[:2]
+    tile = tuple(max(1, round(TILE * side / max(high, wide))) for side in (wide, high))
     drawn = result.drawn
     peaks = np.where(np.isfinite(drawn), drawn, -np.inf).reshape(len(drawn), -1).max(axis=1)
     unit = result.units[int(peaks.argmax()) : int(peaks.argmax()) + 1]
@@ -283,7 +347,10 @@ def _glimpse(result: MapsResult, tile: tuple[int, int]) -> tuple[Pixels, int, Sc
     # One square is one number as long as there is room for it.
     way = Image.Resampling.NEAREST if pixels.shape[1] <= tile[0] else Image.Resampling.BOX
     resized = np.asarray(Image.fromarray(pixels).resize(tile, way))
-    return resized, int(unit[0]), view.scale
+    rows, columns = result.maps.shape[1:]
+    own, units = own_scale(result, largest), result.units.tolist()
+    strongest = find_strongest(own, units, addresses, layer)
+    return Spot(resized, int(unit[0]), (rows, columns), view.scale, strongest, find_places(own, units))
 
 
 def glimpse_alt(glimpse: Glimpse, photo: str) -> str:
@@ -291,4 +358,4 @@ def glimpse_alt(glimpse: Glimpse, photo: str) -> str:
     return f"{glimpse.title} on {photo}: unit {glimpse.unit}, {size(glimpse.shape)} positions"
 
 
-PANEL = Panel(folders=("images", "glimpses"), files=files, words=(glimpse_alt,))
+PANEL = Panel(folders=("images", "seen", "glimpses"), files=files, words=(glimpse_alt,))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from netviz.questions.filters.result import FiltersResult
 from netviz.questions.maps.result import MapsResult
-from netviz.results.survey import FieldRecord
+from netviz.results.survey import FieldRecord, layer_title
 
 from ..addresses import Addresses
 from ..drawing import Write
@@ -15,6 +15,7 @@ from ..panel import Panel
 from ..words import size
 from .concepts import LayerConcepts
 from .filters import Filters, draw_filters
+from .images import Spot, draw_spot
 from .maps import Maps, draw_maps
 from .patches import Memory, Patches, draw_patches
 from .wall import Wall, draw_wall
@@ -42,8 +43,8 @@ class Layer:
 
     @property
     def title(self) -> str:
-        """The alias, or the dotted name of a layer that has none."""
-        return self.alias or self.name or "(the network)"
+        """What pages call it."""
+        return layer_title(self.name, self.alias, self.kind)
 
 
 def files(addresses: Addresses) -> Iterator[str]:
@@ -66,8 +67,11 @@ def draw_layer(
     detects: LayerConcepts | None,
     memory: Memory,
     write: Write,
-) -> Layer:
+) -> tuple[Layer, tuple[Spot, ...]]:
     """Draw one layer's pictures; one without a page is only listed.
+
+    Returns its share of the manifest, and if it has maps what the page of each photograph shows of it: drawn here,
+    where they are read.
 
     Parameters
     ----------
@@ -79,6 +83,7 @@ def draw_layer(
     page: str | None = None
     filters: Filters | None = None
     maps: list[Maps] = []
+    spots: list[Spot] = []
     preview: Picture | None = None
     patches = wall = None
     if layer.slug is not None:
@@ -90,6 +95,8 @@ def draw_layer(
             shown = weights.sees_image or layer.maps is None or not photos
             wanted = _preview(addresses, place) if shown else None
             filters, preview = draw_filters(weights, addresses, place, wanted, write)
+        patches = draw_patches(addresses, place, memory, write)
+        largest = None if patches is None else patches.result.max
         if layer.maps is not None:
             for number, (image, photo) in enumerate(zip(run.images, photos, strict=True)):
                 found = load_kind(layer.maps / f"{image.stem}.npz", MapsResult)
@@ -97,13 +104,13 @@ def draw_layer(
                 one, made = draw_maps(found, addresses, place, number, photo, wanted, write)
                 preview = preview or made
                 maps.append(one)
-        patches = draw_patches(addresses, place, memory, write)
+                spots.append(draw_spot(found, addresses, place, largest))
         # Where there are no maps, all photographs are taken to be of the size that the layer's shape is for.
         shape = layer.shape or ()
         whole = (shape[1], shape[2]) if len(shape) == 3 else (0, 0)
         shapes = [one.shape for one in maps] or [whole] * len(photos)
         wall = draw_wall(addresses, place, photos, weights, patches, shapes, write)
-    return Layer(
+    drawn = Layer(
         name=layer.name,
         alias=layer.alias,
         kind=", ".join(filter(None, (layer.kind, layer.arrangement))),
@@ -120,6 +127,7 @@ def draw_layer(
         concepts=detects,
         wall=wall,
     )
+    return drawn, tuple(spots)
 
 
 def find_text(layer: Layer) -> str:

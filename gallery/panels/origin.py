@@ -6,11 +6,13 @@ from netviz.results.survey import ConceptsRecord, Missing, PatchesRecord, Survey
 
 from ..panel import Panel
 from ..words import command, option, options, sized
+from .optimized import left_out
 
 _NONE = {
     "concepts": "No concepts",
     "minimal": "No minimal images",
     "hypercolumns": "No hypercolumns",
+    "optimize": "Not of all units what they want to see",
     "fcn": "No streams and no dense heat maps",
 }
 
@@ -37,8 +39,10 @@ class Origin:
 
 def without(run: SurveyRecord) -> tuple[tuple[str, str], ...]:
     """Return which parts there are none of, each with the reason."""
-    parts = ((name, getattr(run, name)) for name in _NONE)
-    return tuple((name, part.missing) for name, part in parts if isinstance(part, Missing))
+    parts = ((name, getattr(run, name)) for name in _NONE if name != "optimize")
+    missing = tuple((name, part.missing) for name, part in parts if isinstance(part, Missing))
+    wanted = left_out(run.optimize)
+    return (*missing, *([("optimize", wanted)] if wanted else []))
 
 
 def tell_origin(run: SurveyRecord) -> Origin:

@@ -19,6 +19,7 @@ from ..words import joined, number
 from .concepts import UnitConcept
 from .fields import Spot, UnitFields
 from .links import Back, UnitLinks
+from .optimized import Wanted
 from .patches import UnitPatches
 
 NEAREST = 5
@@ -120,6 +121,10 @@ class Unit:
         What it is built from, and what it feeds.
     back : Back or None
         What in its best patch made it answer.
+    wanted : Wanted or None
+        What it wants to see.
+    label : str
+        The class that it stands for, of a unit that gives a class's score.
     """
 
     unit: int
@@ -134,6 +139,8 @@ class Unit:
     paged: bool = True
     links: UnitLinks | None = None
     back: Back | None = None
+    wanted: Wanted | None = None
+    label: str = ""
 
 
 def histogram_sparsity(result: PatchesResult) -> Floats:
@@ -250,15 +257,54 @@ def quantiles_text(numbers: Numbers, levels: Sequence[float]) -> str:
 def histogram_path(numbers: Numbers) -> str:
     """Draw a histogram as an outline: one unit wide for each bin, logarithmic."""
     peak = math.log1p(max(numbers.histogram, default=0)) or 1.0
+    beyond = _beyond(numbers)
     steps = (f"V{_HIGH - _HIGH * math.log1p(max(count, 0)) / peak:.3g}h1" for count in numbers.histogram)
-    return f"M0 {_HIGH}{''.join(steps)}V{_HIGH}z"
+    path = f"M0 {_HIGH}{''.join(steps)}V{_HIGH}z"
+    if not beyond:
+        return path
+    end = len(numbers.histogram) + beyond
+    once, wide = _HIGH - _HIGH * math.log1p(1) / peak, end / 200
+    return f"{path}M{end - wide:.6g} {_HIGH}V{once:.3g}h{wide:.3g}V{_HIGH}z"
 
 
 def histogram_frame(numbers: Numbers) -> str:
     """Return the frame of that outline as SVG takes it."""
-    return f"0 0 {len(numbers.histogram)} {_HIGH}"
+    return f"0 0 {len(numbers.histogram) + _beyond(numbers):.6g} {_HIGH}"
+
+
+def _beyond(numbers: Numbers) -> float:
+    """Return how many bins lie between the end of the sample and the largest value, which may not be in it."""
+    low, high = numbers.quantiles[0], numbers.quantiles[-1]
+    if not all(map(math.isfinite, (low, high, numbers.largest))) or not low < high < numbers.largest:
+        return 0.0
+    return len(numbers.histogram) * (numbers.largest - high) / (high - low)
+
+
+def histogram_end(numbers: Numbers) -> str:
+    """Say of a sample that ends before the largest value where it does."""
+    if not _beyond(numbers):
+        return ""
+    return (
+        f" The sample ends at {number(numbers.quantiles[-1])}; the bar at the right end is the largest value of all "
+        "positions."
+    )
+
+
+def histogram_last(numbers: Numbers) -> float:
+    """Return the value at the right end."""
+    return numbers.largest if _beyond(numbers) else numbers.quantiles[-1]
 
 
 PANEL = Panel(
-    words=(unit_facts, unit_marks, quantiles_text, histogram_path, histogram_frame, known, zero_at),
+    words=(
+        unit_facts,
+        unit_marks,
+        quantiles_text,
+        histogram_path,
+        histogram_frame,
+        histogram_end,
+        histogram_last,
+        known,
+        zero_at,
+    ),
 )

@@ -21,6 +21,7 @@ from .concepts import LayerConcepts
 from .fields import LayerFields, find_spot, read_fields
 from .filters import Filters, draw_small
 from .links import draw_back, find_links, read_links
+from .optimized import draw_wanted
 from .patches import Drawn, Patches, patches_lead, thumbnail, unit_mark
 from .unit import MARKS, Near, Unit, find_alike, histogram_sparsity, read_nearest, tell_numbers
 
@@ -146,6 +147,7 @@ def draw_wall(
     repeats = {} if filters is None else dict(filters.duplicates)
     patches = {} if drawn is None else {one.unit: one for one in drawn.patches.units}
     fields = read_fields(addresses, place, write)
+    wanted = draw_wanted(addresses, place, write)
 
     def tell(unit: int, paged: bool) -> Unit:
         marks = [] if found is None else [unit_mark(found, unit)]
@@ -159,6 +161,7 @@ def draw_wall(
             marks=tuple(filter(None, marks)),
             repeats=repeats.get(unit),
             numbers=None if found is None or sparsity is None else tell_numbers(found, unit, sparsity),
+            label=layer.labels[unit] if layer.labels else "",
         )
 
     links = read_links(addresses, place)
@@ -184,6 +187,7 @@ def draw_wall(
                 fields=None if fields is None else fields.unit(unit, spot),
                 links=find_links(links, addresses, place, unit, 1 if found is None else found.image.shape[1]),
                 back=back.get(unit),
+                wanted=wanted.get(unit),
             )
         )
     sheets: tuple[Sprites, ...] = ()
@@ -250,7 +254,9 @@ def wall_tiles(wall: Wall, concepts: LayerConcepts | None, network: str) -> list
                 f"{parts[0]} · mean {number(unit.numbers.mean)} · {share_text(unit.numbers.zeros)} zeros"
             ]
         concept = fits.get(unit.unit)
-        if concept is not None and concept.detects:
+        if unit.label:
+            parts.append(unit.label)
+        elif concept is not None and concept.detects:
             parts.append(concept.concept)
         elif unit.marks:
             parts.append(unit.marks[0])

@@ -53,8 +53,13 @@ def shaped(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tens
     ):
         return None
     first, *others = tensors_in((args, kwargs))
-    like = kind in _LIKE
-    if not _plain(first, like) or not all(_plain(one) and one.dtype == first.dtype for one in others):
+    like, kept = kind in _LIKE, kind in _KEEPING or name in _KEEPING
+    # A layer normalization makes its input contiguous first.
+    layout = "any" if name == "layer_norm" else "last" if like or kept else ""
+    every = layout if kind == "arithmetic" else ""
+    if not _plain(first, layout) or not all(
+        _plain(one, every) and one.dtype == first.dtype for one in others
+    ):
         return None
     try:
         shape = rule({**arguments(name, args, kwargs), "others": others, "args": args, "kwargs": kwargs})
@@ -65,19 +70,36 @@ def shaped(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tens
     if _in_place(function, name, args, kwargs):
         # Any write counts: the tensor's version tells those who follow it.
         return first.zero_() if args[0] is first and tuple(first.shape) == tuple(shape) else None
-    return empty_like(first.detach()) if like else torch.empty(shape, dtype=first.dtype, device="meta")
+    if like:
+        return empty_like(first.detach())
+    last = kept and any(_last(one) for one in (first, *others))
+    if last and kind == "arithmetic":
+        # What has all of the shape decides, the first of several.
+        full = [one for one in (first, *others) if tuple(one.shape) == tuple(shape)]
+        rows = [one for one in (first, *others) if tuple(one.shape[-2:]) == (1, 1)]
+        if not full or len(full) + len(rows) != 1 + len(others):
+            return None
+        last = _last(full[0])
+    form = torch.channels_last if last else torch.contiguous_format
+    return torch.empty(shape, dtype=first.dtype, device="meta", memory_format=form)
 
 
-def _plain(tensor: Tensor, like: bool = False) -> bool:
-    """Return whether a tensor is of the kind that is answered for; with `like` also one of channels last."""
+def _plain(tensor: Tensor, layout: str = "") -> bool:
+    """Return whether a tensor is of the kind that is answered for: contiguous, or also channels last, or any."""
     return (
         type(tensor) in (Tensor, nn.Parameter)
         and tensor.is_meta
         and tensor.dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-        and (
-            tensor.is_contiguous()
-            or (like and tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last))
-        )
+        and (tensor.is_contiguous() or layout == "any" or (layout == "last" and _last(tensor)))
+    )
+
+
+def _last(tensor: Tensor) -> bool:
+    """Return whether a tensor has its channels last in memory."""
+    return (
+        tensor.ndim == 4
+        and not tensor.is_contiguous()
+        and tensor.is_contiguous(memory_format=torch.channels_last)
     )
 
 
@@ -244,3 +266,6 @@ _RULES: dict[str, _Rule] = {
 """For operations, by name or kind, the shape of what they give; None where torch has to answer."""
 
 _LIKE = frozenset(("activation", "unary", "batch norm"))
+
+_KEEPING = frozenset(("convolution", "arithmetic", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"))
+"""What gives channels last where it gets them."""

@@ -30,7 +30,7 @@ from netviz.questions.dissect.picture import (
 )
 from netviz.questions.dissect.result import DissectionResult
 from netviz.questions.patches.draw import patches_figure
-from netviz.questions.patches.result import BackResult, PatchesResult
+from netviz.questions.patches.result import RULES_BY, BackResult, PatchesResult
 from netviz.questions.patches.run import read_back
 from netviz.questions.patches.tiles import RunImages
 from netviz.questions.reader import load_result, open_folder
@@ -175,8 +175,8 @@ def picture(
 ) -> Figure:
     """Return the picture that `draw` writes, as a figure; see there for what it takes and raises."""
     _check_show(show)
-    if beside is not None and beside not in BESIDE:
-        raise ValueError(f"beside must be one of {', '.join(BESIDE)}, not {beside!r}")
+    if beside is not None and beside not in RULES_BY:
+        raise ValueError(f"beside must be one of {', '.join(RULES_BY)}, not {beside!r}")
     sources = _sources(result)
     if beside is not None and len(sources) != 1:
         raise OutputError("--with is for the folder of one run of netviz patches")
@@ -209,16 +209,12 @@ def picture(
     return figure(one)
 
 
-BESIDE = {"deconv": "deconvnet", "guided": "guided"}
-"""What `draw` calls the rules by which units were followed back."""
-
-
 def _back(result: PatchesResult, folder: Path, beside: str | None) -> tuple[BackResult, str] | None:
     """Read what in a layer's patches made units answer."""
     if beside is None:
         return None
     found = read_back(folder, result)
-    rule = BESIDE[beside]
+    rule = RULES_BY[beside]
     if found is None or rule not in found.rules:
         raise OutputError(
             f"{folder} does not hold what made units of {result.layer} answer; measure it with: netviz patches MODEL "

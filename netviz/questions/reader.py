@@ -144,7 +144,9 @@ def _restored(arrays: Arrays, facts: dict[str, Any], path: Path) -> Arrays:
         # A file that came from elsewhere must not show any picture that there is.
         if not isinstance(file, str) or not _PICTURE.fullmatch(file) or name in found:
             raise ValueError(f"{name!r:.60} lies in no picture beside it")
-        found[name] = _picture(path.parent / file, *_state(path.parent / file))
+        # By the one name that it has: from every folder of results another path leads to the same picture.
+        picture = (path.parent / file).resolve()
+        found[name] = _picture(picture, *_state(picture))
     return found
 
 

@@ -5,21 +5,32 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import torch
 from typing_extensions import Unpack
 
 from netviz._version import __version__
 from netviz.capture.trace import require_values
-from netviz.engines import Accumulator, Files, Job, Progress, Relevance, Save, Tally, run_local
+from netviz.engines import (
+    Accumulator,
+    Checkpoint,
+    Files,
+    Job,
+    Progress,
+    Relevance,
+    Save,
+    Tally,
+    run_local,
+)
 from netviz.engines.batches import Source
 from netviz.engines.runner import check_device
 from netviz.errors import ImageError
-from netviz.images import Photo
+from netviz.images import Photo, write_arrays
 from netviz.models import Model, ModelOptions, ModelSpec, load
 from netviz.questions.opening import SHORT_SIDE, Opened, chosen_layers, open_model
 from netviz.results.choose import several
+from netviz.results.ledger import QUESTION, Start, bytes_of, digest
 
 Fed = TypeVar("Fed", bound=Accumulator)
 
@@ -189,18 +200,99 @@ def default_workers(workers: int | None) -> int:
     return min(8, torch.get_num_threads()) if workers is None else workers
 
 
-def feed(
+def input_options(opened: Opened, job: Job, fit: str) -> dict[str, Any]:
+    """Return the options of every run: how its images are brought to the network, and how that runs."""
+    bands = opened.preprocessing.bands
+    return {
+        "fit": fit,
+        "batch": job.batch,
+        "dtype": job.dtype,
+        "input": str(opened.preprocessing),
+        **({"bands": list(bands)} if bands else {}),
+    }
+
+
+def listed(names: Sequence[str], arrays: Mapping[Path, Photo]) -> list[list[Any]]:
+    """Return what tells whether images are the same as before; of `arrays`, which the run writes, their names."""
+    return [[name, -1 if Path(name) in arrays else bytes_of(name)] for name in names]
+
+
+def fingerprint(model: Model, images: Any, options: Any, question: str = "") -> dict[str, str]:
+    """Return what makes a run what it is.
+
+    Parameters
+    ----------
+    model : Model
+    images, options : Any
+        What JSON can tell of them; of images what `listed` does.
+    question : str
+        What kind of run it is, where that is none of patches.
+    """
+    return {
+        **({QUESTION: question} if question else {}),
+        "model": weights_print(model),
+        "images": digest(images),
+        "options": digest(options),
+    }
+
+
+class EngineOptions(TypedDict):
+    """Which engine feeds, and how; as for `netviz.patches`."""
+
+    engine: str
+    workers: int | None
+    address: str | None
+    strict: bool
+    progress: Progress | None
+
+
+def counted(
+    folder: Path,
     job: Job,
     accumulator: Fed,
-    tally: Tally,
+    checkpoint: Checkpoint,
     *,
-    engine: str,
-    workers: int | None,
-    address: str | None,
-    strict: bool,
-    save: Save,
-    progress: Progress | None,
-) -> Fed:
+    resume: bool,
+    arrays: Mapping[Path, Photo] | None = None,
+    **options: Unpack[EngineOptions],
+) -> tuple[Fed, Tally]:
+    """Have all images counted, or, of a run that was interrupted, the rest of them.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's. Nothing is left of it if not one image could be counted.
+    job : Job
+    accumulator : Accumulator
+        Empty.
+    checkpoint : Checkpoint
+        Where the state is kept; the caller removes it when the run's files are written.
+    resume : bool
+        Whether to go on from the state that is there.
+    arrays : mapping of Path to array, optional
+        Images that the run writes, as files.
+
+    Returns
+    -------
+    accumulator, tally
+
+    Raises
+    ------
+    NetvizError
+        As the engine does; if no image can be read; if the state is another run's.
+    """
+    tally = Tally.empty(job.chunks)
+    with Start(folder, lambda: checkpoint.kept and any_counted(tally, job.names)):
+        write_arrays(arrays or {})
+        if not (resume and checkpoint.read(accumulator, tally)):
+            checkpoint.write(accumulator, tally)
+        accumulator = feed(job, accumulator, tally, save=checkpoint, **options)
+        checkpoint.write(accumulator, tally)
+        require_images(tally, job.names)
+    return accumulator, tally
+
+
+def feed(job: Job, accumulator: Fed, tally: Tally, *, save: Save, **options: Unpack[EngineOptions]) -> Fed:
     """Have an engine feed all images that are not done yet to an accumulator; return that.
 
     Raises
@@ -208,29 +300,22 @@ def feed(
     NetvizError
         As the engine does; if no image can be read.
     """
-    if engine == "ray":
+    strict, progress = options["strict"], options["progress"]
+    if options["engine"] == "ray":
         from netviz.engines.ray.run import run_ray
 
-        accumulator = run_ray(
+        return run_ray(
             job,
             accumulator,
             tally,
-            workers=workers,
-            address=address,
+            workers=options["workers"],
+            address=options["address"],
             strict=strict,
             save=save,
             progress=progress,
         )
-    else:
-        run_local(
-            job,
-            accumulator,
-            tally,
-            workers=default_workers(workers),
-            strict=strict,
-            save=save,
-            progress=progress,
-        )
+    workers = default_workers(options["workers"])
+    run_local(job, accumulator, tally, workers=workers, strict=strict, save=save, progress=progress)
     return accumulator
 
 

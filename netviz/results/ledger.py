@@ -67,7 +67,9 @@ def other_parts(theirs: Mapping[str, str], mine: Mapping[str, str]) -> str:
     return " and ".join(name for name in {**mine, **theirs} if theirs.get(name) != mine.get(name))
 
 
-def require_same(folder: Path, theirs: Mapping[str, str], mine: Mapping[str, str]) -> None:
+def require_same(
+    folder: Path, theirs: Mapping[str, str], mine: Mapping[str, str], else_: str = "name a new folder"
+) -> None:
     """Refuse to go on with work of another fingerprint.
 
     Raises
@@ -77,9 +79,7 @@ def require_same(folder: Path, theirs: Mapping[str, str], mine: Mapping[str, str
     """
     other = other_parts(theirs, mine)
     if other:
-        raise ResultError(
-            f"{folder} was begun with other {other}; resume with the same, or name a new folder"
-        )
+        raise ResultError(f"{folder} was begun with other {other}; resume with the same, or {else_}")
 
 
 def standing(folder: Path, states: Sequence[str] = (STATE,)) -> Standing:
@@ -143,6 +143,35 @@ def run_folder(out: Path, resume: bool, states: Sequence[str] = (STATE,)) -> Pat
         raise OutputError(f"{out} holds no unfinished run; name another folder, or drop --resume")
     remedy = "go on with --resume, or name a new folder" if found == "unfinished" else "name a new folder"
     raise OutputError(f"{out} exists already and is not empty; {remedy}")
+
+
+def state_beside(out: str | Path, resume: bool) -> Path:
+    """Return where work that makes one file keeps its state, without what a killed process left half written.
+
+    Parameters
+    ----------
+    out : str or Path
+        The file.
+    resume : bool
+        Whether unfinished work is to go on.
+
+    Raises
+    ------
+    OutputError
+        If there is a state that is not to go on, or none that could.
+    """
+    out = Path(out)
+    state = out.with_name(f"{out.name}.{STATE}")
+    if state.is_file() != resume:
+        raise OutputError(
+            f"there is no {state}, so no unfinished work for {out.name}; drop --resume"
+            if resume
+            else f"{state} holds unfinished work; go on with --resume, or delete it"
+        )
+    for one in state.parent.glob(".*.part"):
+        if is_part(one, state):
+            one.unlink(missing_ok=True)
+    return state
 
 
 class Start:

@@ -21,6 +21,7 @@ Maps, filters, fields and whatever is larger than a page may offer are kept coar
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -112,6 +113,18 @@ class StreamsOnImage(OnImage):
 
 
 @dataclass(frozen=True)
+class AnswerRecord:
+    """A class that a network answers with, and its probability: the softmax of the raw scores, in 0…1."""
+
+    name: str
+    probability: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            raise ValueError(f"a probability is {self.probability}")
+
+
+@dataclass(frozen=True)
 class ImageRecord:
     """A photograph as the network saw it.
 
@@ -127,6 +140,8 @@ class ImageRecord:
         In pixels, as the network saw it.
     size : (int, int) or None
         For which height and width a command must ask to see it so; None if for none.
+    answers : tuple of AnswerRecord
+        The classes that the network finds most likely, of a classifier whose scores are of classes; else none.
     """
 
     name: str
@@ -135,6 +150,7 @@ class ImageRecord:
     height: Count
     width: Count
     size: Size | None
+    answers: tuple[AnswerRecord, ...] = ()
 
     @property
     def stem(self) -> str:
@@ -179,6 +195,8 @@ class LayerRecord:
         A folder for maps, else a file.
     arrangement : str
         Of what its maps are put together, ``"tokens +1"`` or ``"windows"``; empty where it gives maps.
+    labels : tuple of str
+        What its units are called, where each is a class.
     """
 
     name: str
@@ -199,15 +217,43 @@ class LayerRecord:
     fields: Path | None
     measured: Path | None
     arrangement: str = ""
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.channels or 0) > MOST_UNITS:
             raise ValueError(f"a layer has {self.channels} units")
+        if len(self.labels) not in (0, self.channels):
+            raise ValueError(f"{self.channels} units of a layer have {len(self.labels)} labels")
 
     @property
     def title(self) -> str:
-        """The alias, or the dotted name of a layer that has none."""
-        return self.alias or self.name or "(the network)"
+        """What pages call it: see `layer_title`."""
+        return layer_title(self.name, self.alias, self.kind)
+
+
+_PLAIN = r"(?:conv|deconv|convs?_?bn|conv_?\dx\d|fc|linear|proj|layer|block|stage|features?|classifier|head)?[\d_.]*"
+
+
+def layer_title(name: str, alias: str, kind: str) -> str:
+    """Return what pages call a layer: its alias, or a convolution's own name where that says what it is for.
+
+    A short name does that is no word for any convolution: ``side3`` and ``score.8s`` say more than ``conv16`` and
+    ``conv56``, ``features.18.0`` and ``conv5_3`` do not.
+
+    Parameters
+    ----------
+    name, alias : str
+        Dotted name and classic alias.
+    kind : str
+
+    Examples
+    --------
+    >>> layer_title("side3", "conv16", "conv"), layer_title("features.18.0", "conv52", "conv")
+    ('side3', 'conv52')
+    """
+    parts = name.split(".")
+    telling = len(parts) <= 2 and not any(re.fullmatch(_PLAIN, one, re.IGNORECASE) for one in parts)
+    return name if kind == "conv" and telling else alias or name or "(the network)"
 
 
 @dataclass(frozen=True)
@@ -425,6 +471,35 @@ class OptionsRecord:
     bands: str | None = None
     labels: str | None = None
     fit: str | None = None
+    optimize: str | None = None
+
+
+@dataclass(frozen=True)
+class OptimizedLayer(OfLayer):
+    """What some units of a layer want to see: an `OptimizeResult`, or why there is none."""
+
+    units: tuple[Count, ...] = ()
+
+
+@dataclass(frozen=True)
+class OptimizeRecord:
+    """What shown units want to see.
+
+    Attributes
+    ----------
+    layers : tuple of OptimizedLayer
+    seconds : float or None
+        The budget, reckoned for a usual core; None for none.
+    units : int
+        Of how many units there are pictures.
+    candidates : int
+        Of how many of all layers there could be.
+    """
+
+    layers: tuple[OptimizedLayer, ...]
+    seconds: float | None
+    units: Count
+    candidates: Count
 
 
 @dataclass(frozen=True)
@@ -450,7 +525,7 @@ class SurveyRecord:
         The photographs that the network is shown on.
     layers : tuple of LayerRecord
         In the order in which they run.
-    patches, components, minimal, hypercolumns, concepts, fields, measured, fcn, votes, deconv, links
+    patches, components, minimal, hypercolumns, concepts, fields, measured, fcn, votes, deconv, links, optimize
         The parts, or why there is none.
     """
 
@@ -478,6 +553,7 @@ class SurveyRecord:
     votes: VotesRecord | Missing = Missing("this run was made before there were any")
     deconv: DeconvRecord | Missing = Missing("this run was made before there were any")
     links: LinksRecord | Missing = Missing("this run was made before there were any")
+    optimize: OptimizeRecord | Missing = Missing("this run was made before there were any")
 
     def __post_init__(self) -> None:
         if isinstance(self.components, ComponentsRecord):
@@ -498,6 +574,14 @@ class SurveyRecord:
         if isinstance(self.links, LinksRecord):
             self._require_pages([one.layer for one in self.links.layers], "links")
             _once((one.layer for one in self.links.layers), "a layer has links twice")
+        if isinstance(self.optimize, OptimizeRecord):
+            self._require_pages(
+                [one.layer for one in self.optimize.layers], "pictures of what units want to see"
+            )
+            _once(
+                (one.layer for one in self.optimize.layers),
+                "a layer has pictures of what units want to see twice",
+            )
         if isinstance(self.concepts, ConceptsRecord):
             self._require_pages([masks.layer for masks in self.concepts.masks], "concepts")
 

@@ -66,6 +66,8 @@ class Scope:
         Where the network is.
     out : Path
         The survey's folder.
+    optimize : float or None
+        How many seconds pictures of what units want to see may take; None for any.
     arrays : mapping of Path to Photo
         Images given as arrays, and the files of the survey in which they are kept.
     made : dict of str to record
@@ -87,6 +89,7 @@ class Scope:
     data: str | Path | None
     device: str
     out: Path
+    optimize: float | None = 0.0
     arrays: Mapping[Path, Photo] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict)
     _pixels: dict[Path, NDArray[np.uint8]] = field(default_factory=dict, init=False, repr=False)

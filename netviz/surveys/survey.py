@@ -16,7 +16,7 @@ from netviz.engines import Progress
 from netviz.geometry.field import Field
 from netviz.images import PHOTOGRAPHS, Images, array_files, each_source, list_images, write_arrays
 from netviz.images.labelled.folder import open_labelled
-from netviz.models import Layer, Model, ModelOptions, ModelSpec, load
+from netviz.models import Layer, LayerIndex, Model, ModelOptions, ModelSpec, load
 from netviz.models.preprocessing import check_fit
 from netviz.questions.opening import (
     SHORT_SIDE,
@@ -45,6 +45,7 @@ from netviz.results.survey import (
     MeasuredRecord,
     MinimalRecord,
     Missing,
+    OptimizeRecord,
     OptionsRecord,
     PatchesRecord,
     SurveyRecord,
@@ -64,6 +65,7 @@ from netviz.surveys.steps.links import survey_links
 from netviz.surveys.steps.maps import Picked, pick_units, survey_maps
 from netviz.surveys.steps.measured import survey_measured
 from netviz.surveys.steps.minimal import survey_minimal
+from netviz.surveys.steps.optimize import survey_optimize
 from netviz.surveys.steps.patches import survey_patches
 from netviz.surveys.steps.votes import survey_votes
 
@@ -105,6 +107,13 @@ STEPS = (
         survey_deconv,
     ),
     Step("links", LinksRecord | Missing, lambda of: 8 * len(of.chosen), survey_links),
+    Step(
+        "optimize",
+        OptimizeRecord | Missing,
+        # A forward pass takes about 0.05 s.
+        lambda of: round(20 * of.optimize) if of.optimize is not None else 500 * len(of.chosen),
+        survey_optimize,
+    ),
     Step("fcn", FcnRecord | Missing, lambda of: 400 if of.full else 100, survey_fcn),
 )
 """The steps of a survey, in their order: each may read what earlier ones have noted."""
@@ -121,6 +130,7 @@ def survey(
     size: tuple[int, int] | None = None,
     fit: str = "crop",
     form: Form = "standard",
+    optimize: float | None = 0.0,
     resume: bool = False,
     progress: Progress | None = None,
     **options: Unpack[ModelOptions],
@@ -169,6 +179,10 @@ def survey(
         gives. The full form shows all units, dissects all layers, cuts photographs for minimal images into 100
         segments and not 40, averages the effective field over nine photographs and not two, follows three patches
         of each unit back in all layers, and measures what dense evaluation saves.
+    optimize : float or None
+        How many seconds of one core may go into pictures of what the shown units want to see: of four layers, in the
+        full form of all; None for as many as all these take. What a unit takes is reckoned beforehand from the
+        network's arithmetic, so that no clock decides which there are.
     resume : bool
         Go on with an unfinished survey in `out`.
     progress : callable, optional
@@ -191,6 +205,8 @@ def survey(
     """
     check_writable(Path(out) / RUN)
     check_fit(fit)
+    if optimize is not None and not 0 <= optimize < math.inf:
+        raise ValueError(f"optimize must be a number of seconds from 0 on, not {optimize:g}")
     if fit == "full" and size is not None:
         raise ValueError(
             "fit='full' shows images at their own aspect, and a size brings all to one: give one of them"
@@ -206,6 +222,7 @@ def survey(
         size=size,
         form=form,
     )
+    scope = replace(scope, optimize=optimize)
     asked = OptionsRecord(
         layers=several(only),
         quick=form == "quick",
@@ -221,6 +238,8 @@ def survey(
         channel_order=options.get("channel_order"),
         bands=_typed(options.get("bands")),
         labels=_typed(options.get("labels")),
+        # Left out where it is what a command takes if nothing is said.
+        optimize=None if {"quick": 0.0, "full": None}.get(form, "") == optimize else f"{optimize or 0:g}",
     )
     fingerprint = _fingerprint(scope, typed, asked)
     ledger = Ledger(scope.out, fingerprint, resume)
@@ -381,9 +400,23 @@ def _layers(scope: Scope) -> tuple[LayerRecord, ...]:
             fields=there(f"fields/{slug}.npz"),
             measured=there(f"measured/{slug}.npz"),
             arrangement=str(layer.arrangement or ""),
+            labels=() if slug is None else class_units(scope.index, layer, scope.model.labels),
         )
 
     return tuple(map(record, scope.index))
+
+
+def class_units(index: LayerIndex, layer: Layer, labels: Sequence[str]) -> tuple[str, ...]:
+    """Return what the units of a layer are called if each is a class of the network, else nothing.
+
+    They are where it has one for each class, and so has every layer with weights that runs after it.
+    """
+    if len(labels) < 2 or layer.channels != len(labels):
+        return ()
+    every = list(index)
+    after = every[every.index(layer) + 1 :]
+    one_each = all(one.channels == layer.channels for one in after if one.parameters)
+    return tuple(labels) if one_each else ()
 
 
 def _field(field: Field) -> FieldRecord:

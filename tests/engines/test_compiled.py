@@ -131,3 +131,19 @@ def test_a_run_has_the_same_bytes_on_one_thread_on_three_and_without_numba(per_c
             name: value.tobytes() for name, value in states[0].items()
         }
     assert state_of(net) == before
+
+
+def test_shares_are_rounded_to_halves_as_numpy_rounds_them():
+    rng = np.random.default_rng(0)
+    halves = np.arange(1 << 15, dtype=np.uint16).view(np.float16)
+    halves = halves[halves <= 1].astype(np.float32)
+    # Every half up to 1, what lies between two of them, and what lies close to that.
+    between = (halves[1:] + halves[:-1]) / 2
+    shares = np.concatenate((halves, between, np.nextafter(between, 0), np.nextafter(between, 1)))
+    shares = np.concatenate((shares, -shares, rng.uniform(-1, 1, 1 << 15).astype(np.float32)))
+    maps = torch.from_numpy(shares[:, None, None, None].copy())
+    count = len(shares)
+    at = np.zeros(count, np.int32)
+    ones = Places(np.arange(count), np.zeros(count, np.intp), np.ones(count, np.float32), at, at)
+    found, _ = windows(maps, ones, (1, 1))
+    assert np.array_equal(found.ravel().view(np.uint16), shares.astype(np.float16).view(np.uint16))

@@ -143,6 +143,10 @@ def test_components_are_reached_from_the_overview_and_from_their_layers(page: An
 def test_text_in_a_drawing_stays_readable(page: Any, site: Path, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     page.goto((site / "toy/components.html").as_uri())
+    # Of each layer the first picture of the first photograph is open, the others by their names.
+    assert page.locator(".sheet:visible").count() == 2
+    assert page.locator("summary").all_inner_texts() == ["cat", "coffee"] * 5 + ["cat"]
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     for sheet in page.locator(".sheet").all():
         drawn = sheet.locator("img")
         shown, natural = drawn.bounding_box()["width"], int(drawn.get_attribute("width"))

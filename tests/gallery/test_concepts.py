@@ -95,6 +95,8 @@ def test_concepts_page(site: Path) -> None:
         for unit, name in ((7, "coffee"), (6, "cat"), (5, "coffee"))
     ] + ["blue: conv2, unit 2, outlined where it is above its threshold on cat, 25 % of it"]
     assert [text in page.text for text in ("IoU 0.07", "IoU 0.06", "IoU 0.05", "IoU 0.03")] == [True] * 4
+    # Of 50 active pixels and 100 or 300 of the concept.
+    assert page.text.count("of at most 0.5 ") + page.text.count("of at most 0.167") == 4
     assert "netviz dissect toy --data toy/images --layer features.0 --layer features.2 -o RUN" in page.text
     links = [link["href"] for link in page.all("a")]
     assert {"../toy/layer1/7.html", "../toy/layer3/2.html", "../index.html#toy"} <= set(links)
@@ -118,8 +120,11 @@ def test_units_say_what_they_detect(site: Path) -> None:
     assert links == [f"layer1/{unit}.html" for unit in range(8)]
     assert "and the concept that it fits best" in page.text
     pages = [Page(site / "toy" / "layer1" / f"{unit}.html") for unit in range(8)]
-    assert "detects red, IoU 0.07; mask on coffee" in pages[7].text
-    assert "nearest to red, IoU 0.04; mask on cat" in pages[4].text
+    assert "detects red, IoU 0.07 of at most 0.5; mask on coffee" in pages[7].text
+    assert "nearest to red, IoU 0.04 of at most 0.5; mask on cat" in pages[4].text
+    assert "What it detects" in pages[7].text
+    assert "Nearest colour" in pages[4].text
+    assert "What it detects" not in pages[4].text
     assert "meets no concept" in pages[0].text
     alts = [image["alt"] for image in pages[3].all("img") if "concepts/" in image["src"]]
     assert alts == ["conv1, unit 3, nowhere above its threshold on coffee"]
@@ -130,6 +135,39 @@ def test_units_say_what_they_detect(site: Path) -> None:
     other = Page(site / "toy" / "layer4.html")
     assert "Units" in other.text
     assert "the concept" not in other.text
+
+
+def test_units_that_are_classes_carry_their_names(told_run: Path, tmp_path: Path) -> None:
+    names = ["road", "sky", "<b>", *"abcde"]
+
+    def label(facts: dict[str, Any]) -> None:
+        facts["layers"][1]["labels"] = names
+
+    site = tmp_path / "site"
+    build([changed(told_run, tmp_path / "run", label)], site)
+    assert "layer1" not in Page(site / "toy" / "layer1" / "1.html").text
+    for unit, name in enumerate(names):
+        page = Page(site / "toy" / "layer1" / f"{unit}.html")
+        assert f"conv1, unit {unit}: {name}" in page.text
+        assert f"conv1 unit {unit} ({name}) of toy" in page.text
+    wall = Page(site / "toy" / "layer1.html").text
+    assert all(name in wall for name in names[:3])
+    assert "unit 0:" not in Page(site / "toy" / "layer3" / "0.html").text
+
+
+def test_what_cannot_be_detected_is_no_finding(told_run: Path, tmp_path: Path) -> None:
+    """A unit active in 50 pixels has an IoU of at most 0.05 with a concept of 1,000, of 0.0125 with one of 4,000."""
+    run = changed(told_run, tmp_path / "run", lambda _: None)
+    for path in (run / "concepts" / "layers").glob("*.npz"):
+        found = load_result(path)
+        replace(found, concept_area=np.array([4000, 1000, 5000])).save(path)
+    site = tmp_path / "site"
+    build([run], site)
+    page = Page(site / "toy" / "concepts.html")
+    assert "IoU 0.03 of at most 0.05" in page.text
+    assert "0.0125" not in page.text
+    pages = [Page(site / "toy" / "layer1" / f"{unit}.html") for unit in range(8)]
+    assert "nearest to red" not in "".join(one.text for one in pages)
 
 
 def test_a_mask_is_bright_and_the_rest_is_dark(site: Path, told_run: Path) -> None:

@@ -192,10 +192,32 @@ def test_any_two_pictures_can_be_compared(page: Any) -> None:
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize(("width", "height"), [(400, 800), (1280, 720)])
+def test_the_slider_has_its_box_before_its_pictures_and_fits_one_screen(
+    browser: Any, site: Path, width: int, height: int
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.add_init_script(
+        "window.shift = 0; new PerformanceObserver((list) => {"
+        "  for (const one of list.getEntries()) window.shift += one.value;"
+        "}).observe({ type: 'layout-shift', buffered: true })"
+    )
+    page.goto((site / "toy" / "fcn.html").as_uri())
+    for slider in page.locator(".slider").all():
+        slider.scroll_into_view_if_needed()
+        assert 0 < slider.bounding_box()["height"] <= height
+    page.wait_for_function(
+        "[...document.querySelectorAll('.stage img')].every((one) => one.naturalWidth > 0)"
+    )
+    assert page.evaluate("window.shift") <= 0.01
+    page.close()
+
+
+@pytest.mark.browser
 def test_without_scripts_the_pictures_stand_side_by_side(browser: Any, site: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto((site / "toy" / "fcn.html").as_uri())
-    assert page.locator(".slider").count() == 0
+    assert page.locator(".slider:visible").count() == 0
     assert page.locator(".views img").count() == 6 + 4
     context.close()

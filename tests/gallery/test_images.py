@@ -78,6 +78,33 @@ def test_the_parts_of_a_photograph_stand_on_its_page(cat: Page) -> None:
         assert typed in commands
 
 
+def test_the_answer_stands_at_the_top(run: Path, hostile: list[str], tmp_path: Path) -> None:
+    copy = add_images(shutil.copytree(run, tmp_path / "run"), streams=True)
+    facts = json.loads((copy / "run.json").read_text(encoding="utf-8"))
+    facts["images"][0]["answers"] = [
+        {"name": hostile[0], "probability": 0.75},
+        {"name": "dog", "probability": 0.125},
+    ]
+    (copy / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    build([copy], tmp_path / "site")
+    first, second = (
+        Page(tmp_path / "site" / "toy" / "images" / f"{name}.html").text for name in ("cat", "coffee")
+    )
+    assert first.index(f"{hostile[0]} 75.0 %") < first.index("dog 12.5 %") < first.index("Maps by layer")
+    # The side outputs are ramps from -4 to 4: half of each lies above 0.
+    assert "it answers with edges. 50.0 % of the pixels are above 0.5 in fused" in second
+    del facts["images"][0]["answers"]
+    (copy / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    build([copy], tmp_path / "site")
+    text = Page(tmp_path / "site" / "toy" / "images" / "cat.html").text
+    # Stripes of 6 of 48 columns that take turns: 3, 3 and 2 of 8.
+    assert text.index("sky 37.5 %") < text.index("road 37.5 %") < text.index("car 25.0 %")
+    facts["images"][0]["answers"] = [{"name": "dog", "probability": 1.5}]
+    (copy / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    with pytest.raises(ResultError, match=r"a probability is 1\.5"):
+        build([copy], tmp_path / "site")
+
+
 def test_numbers_are_beside_their_pictures(site: Path, seen_run: Path) -> None:
     for file, source in (
         ("hypercolumns/cat.npz", "hypercolumns/0.npz"),

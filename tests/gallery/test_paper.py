@@ -54,6 +54,11 @@ def test_paper_is_white_and_without_controls(browser: Any, full_site: Path, kind
             ".filter((one) => getComputedStyle(one).breakInside !== 'avoid').length"
         )
         assert split == 0, path
+        # Parted columns would show all of a sheet of which a tile is to show one unit.
+        columns = page.locator(".panels").evaluate_all(
+            "all => all.map((one) => getComputedStyle(one).columnCount)"
+        )
+        assert set(columns) <= {"auto"}, path
         page.emulate_media(media="screen")
     page.close()
     assert seen > 10

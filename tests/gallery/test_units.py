@@ -3,6 +3,7 @@ import json
 import math
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,13 @@ from netviz.errors import ResultError
 from netviz.gallery.build import build
 from netviz.gallery.panels import patches
 from netviz.gallery.panels.filters import filter_tiles
+from netviz.gallery.panels.unit import (
+    Numbers,
+    histogram_end,
+    histogram_frame,
+    histogram_last,
+    histogram_path,
+)
 from netviz.questions.filters.result import FiltersResult
 from netviz.questions.links.result import ClassLink, LinksTableResult, Side
 from netviz.questions.patches.result import BackResult, PatchesResult
@@ -276,10 +284,29 @@ def test_a_histogram_is_drawn_as_it_is(site: Path) -> None:
     assert heights == pytest.approx([40 * math.log1p(n) / math.log1p(31) for n in range(32)], abs=0.06)
 
 
+def test_a_histogram_goes_on_to_the_largest_value_beyond_the_sample() -> None:
+    """A sample of 1 to 3 in four bins; the largest of all values, 4, lies two bins beyond."""
+    numbers = Numbers(
+        largest=4.0, mean=2.0, zeros=0.0, sparsity=0.5, quantiles=(1.0, 2.0, 3.0), histogram=(5, 3, 2, 1)
+    )
+    assert histogram_frame(numbers) == "0 0 6 40"
+    last = histogram_path(numbers).rpartition("M")[2]
+    found = re.fullmatch(r"([\d.]+) 40V([\d.]+)h([\d.]+)V40z", last)
+    assert found is not None
+    left, top, wide = map(float, found.groups())
+    assert left + wide == pytest.approx(6)
+    assert 40 - top == pytest.approx(40 * math.log(2) / math.log(6), abs=0.05)
+    assert histogram_last(numbers) == 4
+    assert "The sample ends at 3" in histogram_end(numbers)
+    within = replace(numbers, largest=3.0)
+    assert histogram_frame(within) == "0 0 4 40"
+    assert (histogram_end(within), histogram_last(within)) == ("", 3)
+
+
 def test_pages_are_small_labelled_and_alike(site: Path) -> None:
     for path in site.glob("toy/layer*/*.html"):
         page = Page(path)
-        assert path.stat().st_size < 10_000
+        assert path.stat().st_size < 12_000
         levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
         assert levels[0] == 1
         assert all(after <= before + 1 for before, after in itertools.pairwise(levels))

@@ -117,6 +117,17 @@ def run(tmp_path):
     return tmp_path, image
 
 
+def test_results_in_several_folders_read_their_picture_once(run, monkeypatch):
+    folder, image = run
+    picture = folder / "images/a.png"
+    maps(image).save(folder / "maps/y/a.npz", coarse=True, pictures={picture: image})
+    opened, own = [], Image.open
+    monkeypatch.setattr(Image, "open", lambda path: opened.append(path) or own(path))
+    for layer in "xy":
+        assert np.array_equal(load_result(folder / f"maps/{layer}/a.npz").image, image)
+    assert len(opened) == 1
+
+
 def test_a_coarse_file_is_read_as_any_other_and_says_what_it_is(run):
     folder, image = run
     path = folder / "maps/x/a.npz"

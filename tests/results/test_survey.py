@@ -28,6 +28,7 @@ from netviz.results.survey import (
     StreamsOnImage,
     SurveyRecord,
     VotesRecord,
+    layer_title,
     read_survey,
     write_survey,
 )
@@ -166,3 +167,22 @@ def test_another_file_is_refused(tmp_path):
         assert "\n" not in str(caught.value)
     with pytest.raises(ResultError, match=r"holds no run\.json"):
         read_survey(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "alias", "kind", "title"),
+    [
+        ("side3", "conv16", "conv", "side3"),
+        ("fuse", "conv19", "conv", "fuse"),
+        ("score.8s", "conv56", "conv", "score.8s"),
+        ("conv5_3", "conv5_3", "conv", "conv5_3"),
+        ("features.18.0", "conv52", "conv", "conv52"),
+        ("layer1.0.conv1", "conv2", "conv", "conv2"),
+        ("classifier.4", "conv54", "conv", "conv54"),
+        ("conv1", "conv1", "conv", "conv1"),
+        ("interpolate_2", "upsample17", "upsample", "upsample17"),
+        ("", "", "block", "(the network)"),
+    ],
+)
+def test_a_convolution_is_called_by_its_own_name_where_that_tells(name, alias, kind, title):
+    assert layer_title(name, alias, kind) == title

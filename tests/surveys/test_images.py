@@ -11,10 +11,10 @@ import netviz
 from netviz.models import Model, Preprocessing
 from netviz.questions.hypercolumn.result import HypercolumnResult
 from netviz.questions.reader import load_result
-from netviz.results.survey import HypercolumnsRecord, Missing, OnImage
+from netviz.results.survey import AnswerRecord, HypercolumnsRecord, Missing, OnImage
 from netviz.surveys.step import Scope
 from netviz.surveys.steps.hypercolumns import choose_depths, survey_hypercolumns
-from netviz.surveys.steps.images import survey_images
+from netviz.surveys.steps.images import answers, survey_images
 from netviz.surveys.survey import open_scope
 
 PLAIN = Preprocessing(resize=None, crop=None, mean=(0.5,) * 3, std=(0.5,) * 3)
@@ -98,3 +98,34 @@ def test_says_why_there_is_none(tmp_path: Path) -> None:
     assert isinstance(noted, HypercolumnsRecord)
     assert "constant on noise" in noted.shown[0].missing
     assert not (tmp_path / "run" / "hypercolumns").exists()
+
+
+def classifier(scores: tuple[float, ...], *tail: nn.Module) -> Model:
+    """A network that gives these scores for every image."""
+    network = nn.Sequential(
+        nn.Conv2d(3, 3, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, len(scores)), *tail
+    )
+    with torch.no_grad():
+        network[3].weight.zero_()
+        network[3].bias.copy_(torch.tensor(scores))
+    return replace(opened(network), labels=tuple(f"c{place}" for place in range(len(scores))))
+
+
+def test_the_five_likeliest_classes_are_kept_with_their_softmax() -> None:
+    scores = (0.0, 3.0, -1.0, 3.0, 1.0, 2.0, float(np.log(9.0)))
+    found = answers(classifier(scores), torch.zeros(1, 3, 8, 8))
+    assert [one.name for one in found] == ["c1", "c3", "c6", "c5", "c4"]
+    shares = np.exp(scores) / np.exp(scores).sum()
+    assert [one.probability for one in found] == pytest.approx(shares[[1, 3, 6, 5, 4]], abs=1e-6)
+    # What is a probability already is not taken for a score.
+    assert answers(classifier(scores, nn.Softmax(1)), torch.zeros(1, 3, 8, 8)) == found
+
+
+def test_a_network_without_classes_of_the_image_answers_with_none(tmp_path: Path) -> None:
+    image = torch.zeros(1, 3, 8, 8)
+    assert answers(stack(2), image) == ()
+    assert answers(replace(stack(2), labels=("a", "b", "c", "d")), image) == ()
+    assert answers(classifier((float("nan"), 1.0)), image) == ()
+    assert answers(classifier((0.0, 1.0)), torch.zeros(1, 1, 8, 8)) == ()
+    scope = surveyed(classifier((0.0, 0.0)), tmp_path, 16)
+    assert scope.images[0].answers == (AnswerRecord("c0", 0.5), AnswerRecord("c1", 0.5))

@@ -10,6 +10,7 @@ from scipy.ndimage import map_coordinates
 from torch import nn
 
 import netviz
+from netviz.capture import index_layers
 from netviz.errors import ImageError
 from netviz.gallery.build import build
 from netviz.images import Photo
@@ -22,6 +23,7 @@ from netviz.questions.units.result import NearestResult
 from netviz.surveys.steps.components import choose_pair
 from netviz.surveys.steps.concepts import choose_layers, pick_units
 from netviz.surveys.steps.maps import varied_units
+from netviz.surveys.survey import class_units
 from support.concepts import make_dissection
 from support.patches import make_patches
 from support.pictures import texts
@@ -357,6 +359,22 @@ def test_of_many_layers_every_fourth_is_dissected():
     assert choose_layers(convolutions[:8], labelled=False, also=[]) == convolutions[:8]
 
 
+def test_units_are_classes_where_only_such_layers_follow():
+    """As many units as classes are none in the middle of a network."""
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.Conv2d(4, 6, 3),
+        nn.ReLU(),
+        nn.Conv2d(6, 4, 1),
+        nn.ConvTranspose2d(4, 4, 4, 2, groups=4),
+    )
+    index = index_layers(network)
+    labels = ("sky", "road", "tree", "car")
+    told = [class_units(index, layer, labels) for layer in index if layer.kind in ("conv", "deconv")]
+    assert told == [(), (), labels, labels]
+    assert class_units(index, index.resolve("3"), labels[:3]) == ()
+
+
 def test_units_picked_for_a_concept():
     rng = np.random.default_rng(5)
     shares = [rng.random((30, 4)) * 0.06, rng.random((20, 4)) * 0.06]
@@ -374,6 +392,13 @@ def test_units_picked_for_a_concept():
     picked = pick_units(results)
     assert dict(picked) == wanted
     assert [concept for concept, _ in picked][-1] == 2
+
+
+def test_units_that_cannot_detect_a_concept_are_not_picked_as_its_nearest():
+    """Areas of 50 and 100 pixels have an IoU of at most 0.5, of 50 and 2,000 one of at most 0.025."""
+    shares = np.array([[0.02, 0.02], [0.03, 0.025]])
+    result = replace(make_dissection(shares, "ab", layer="0", alias=""), concept_area=np.array([100, 2000]))
+    assert pick_units([result]) == [(0, [(0, 1), (0, 0)])]
 
 
 def test_minimal_images_of_a_classifier(tmp_path):

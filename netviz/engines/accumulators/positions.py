@@ -124,6 +124,21 @@ def first_maximum(
     return Places(which, units, score, row, col.int().cpu().numpy() + np.int32(columns.start or 0))
 
 
+def first_windows(
+    x: Tensor, found: Reduced, wanted: NDArray[np.bool_], size: tuple[int, int], columns: slice = _ALL
+) -> tuple[Places, NDArray[np.float16], NDArray[np.int32]]:
+    """Return what `first_maximum` gives of the wanted maps, (N, C), and what `windows` gives there."""
+    fast = compiled_for(x)
+    if fast is not None:
+        numbers, score, at, start, shares = fast.first_places(
+            wanted, found.peak, found.row, x.numpy(), columns, size
+        )
+        return Places(numbers[0], numbers[1], score, at[0], at[1]), shares, start
+    which, units = np.nonzero(wanted)
+    places = first_maximum(x, found, which, units, columns)
+    return places, *windows(x, places, size)
+
+
 def largest(x: Tensor, which: NDArray[np.intp], units: NDArray[np.intp], count: int) -> Places:
     """Return the `count` largest values of each of some maps; of equal ones those that come first, row by row."""
     height, width = x.shape[1:3]
@@ -271,8 +286,7 @@ def windows(
     start = np.stack((rows, columns), axis=1)
     fast = compiled_for(x)
     if fast is not None:
-        shares = fast.window_shares(x.numpy(), places.which, places.units, places.score, start, size)
-        return shares.astype(np.float16), start
+        return fast.window_shares(x.numpy(), places.which, places.units, places.score, start, size), start
     r = np.minimum(start[:, 0, None] + np.arange(size[0]), height - 1)
     c = np.minimum(start[:, 1, None] + np.arange(size[1]), width - 1)
     # Addresses in memory: one gather from a flat view is faster than four broadcast indices.

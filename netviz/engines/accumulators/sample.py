@@ -1,7 +1,7 @@
 """A random sample of positions that does not depend on order: those whose hash is smallest."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,57 @@ def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return values
 
 
+def below(hashes: NDArray[np.uint64], limit: np.uint64 | None, size: int) -> NDArray[np.intp]:
+    """Return which positions may enter a sample of so many, by their hashes; no more than it keeps."""
+    chosen = np.arange(len(hashes)) if limit is None else np.flatnonzero(hashes < limit)
+    if len(chosen) > size:
+        chosen = chosen[np.argpartition(hashes[chosen], size - 1)[:size]]
+    return chosen
+
+
+class Exchange(NamedTuple):
+    """Which of the positions that are offered to a sample enter it.
+
+    Attributes
+    ----------
+    held : ndarray of uint64, shape (H,)
+        The hashes before; kept, so that no other array is taken for it.
+    hashes : ndarray of uint64
+        The hashes after.
+    places : ndarray of int64, shape (P,)
+        In whose place each of the offered positions comes; -1 where it does not.
+    appended : ndarray of int, shape (A,)
+        Which of them come behind those that there are.
+    limit : uint64 or None
+        The largest hash of a sample that is full.
+    """
+
+    held: NDArray[np.uint64]
+    hashes: NDArray[np.uint64]
+    places: NDArray[np.int64]
+    appended: NDArray[np.intp]
+    limit: np.uint64 | None
+
+    @classmethod
+    def of(cls, held: NDArray[np.uint64], offered: NDArray[np.uint64], size: int) -> "Exchange":
+        """Return what happens to a sample of so many positions."""
+        together = np.concatenate((held, offered))
+        places = np.full(len(offered), -1, dtype=np.int64)
+        if len(together) <= size:
+            hashes, appended = together, np.arange(len(offered))
+        else:
+            stays = np.zeros(len(together), dtype=bool)
+            stays[np.argpartition(together, size - 1)[:size]] = True
+            entering = np.flatnonzero(stays[len(held) :])
+            free = np.flatnonzero(~stays[: len(held)])
+            # The places of those that leave are filled first; only a sample that was not full yet grows.
+            inside, appended = entering[: len(free)], entering[len(free) :]
+            places[inside] = free
+            hashes = np.concatenate((held, offered[appended]))
+            hashes[free] = offered[inside]
+        return cls(held, hashes, places, appended, hashes.max() if len(hashes) == size else None)
+
+
 class Sample:
     """Keeps the values of all units at `size` random positions, out of all positions of all images.
 
@@ -64,12 +115,20 @@ class Sample:
 
     def wanted(self, hashes: NDArray[np.uint64]) -> NDArray[np.intp]:
         """Return which positions may enter, by their hashes; no more than are kept."""
-        chosen = np.arange(len(hashes)) if self._limit is None else np.flatnonzero(hashes < self._limit)
-        if len(chosen) > self.size:
-            chosen = chosen[np.argpartition(hashes[chosen], self.size - 1)[: self.size]]
-        return chosen
+        return below(hashes, self._limit, self.size)
 
-    def update(self, hashes: NDArray[np.uint64], values: NDArray[np.float32], seen: int) -> None:
+    @property
+    def limit(self) -> np.uint64 | None:
+        """The hash below which a position may enter, if the sample is full."""
+        return self._limit
+
+    def update(
+        self,
+        hashes: NDArray[np.uint64],
+        values: NDArray[np.float32],
+        seen: int,
+        exchanges: "dict[tuple[int, int], Exchange] | None" = None,
+    ) -> None:
         """Offer positions.
 
         Parameters
@@ -80,28 +139,27 @@ class Sample:
             The units' values there.
         seen : int
             Out of how many positions these were chosen.
+        exchanges : dict, optional
+            What is known of who enters for whom: samples that hold one array of hashes and are offered one share it.
         """
         self.seen += seen
         if not len(hashes):
             return
-        held = len(self.hashes)
-        together = np.concatenate((self.hashes, hashes))
-        if len(together) <= self.size:
-            self.hashes = together
-            self.values = np.concatenate((self.values, values))
+        known = {} if exchanges is None else exchanges
+        key = id(self.hashes), id(hashes)
+        if key not in known:
+            known[key] = Exchange.of(self.hashes, hashes, self.size)
+        exchange = known[key]
+        fast = kernels()
+        if fast is not None:
+            fast.put(self.values, exchange.places, values)
         else:
-            stays = np.zeros(len(together), dtype=bool)
-            stays[np.argpartition(together, self.size - 1)[: self.size]] = True
-            entering = np.flatnonzero(stays[held:])
-            free = np.flatnonzero(~stays[:held])
-            # The places of those that leave are filled first; only a sample that was not full yet grows.
-            inside, appended = entering[: len(free)], entering[len(free) :]
-            self.hashes[free], self.values[free] = hashes[inside], values[inside]
-            if len(appended):
-                self.hashes = np.concatenate((self.hashes, hashes[appended]))
-                self.values = np.concatenate((self.values, values[appended]))
-        if len(self.hashes) == self.size:
-            self._limit = self.hashes.max()
+            there = exchange.places >= 0
+            self.values[exchange.places[there]] = values[there]
+        if len(exchange.appended):
+            self.values = np.concatenate((self.values, values[exchange.appended]))
+        self.hashes = exchange.hashes
+        self._limit = exchange.limit
 
     def merge(self, other: "Sample") -> None:
         """Take in a sample of other images."""

@@ -92,14 +92,12 @@ class Top:
             return
         fast = kernels()
         if fast is not None:
-            origin = np.full(self.score.size, NONE, dtype=np.int64)
+            places = np.empty(len(rows), dtype=np.int64)
             held = self.score, self.image, self.row, self.col, self._place
-            if fast.insert(*held, rows, score, image, row, col, origin):
-                fresh = np.flatnonzero(origin != NONE)
-                for name, carried in self._carried.items():
-                    carried.reshape(len(origin), *carried.shape[2:])[fresh] = (extra or {})[name][
-                        origin[fresh]
-                    ]
+            fast.insert(*held, rows, score, image, row, col, places)
+            for name, carried in self._carried.items():
+                given = np.ascontiguousarray((extra or {})[name]).reshape(len(rows), -1)
+                fast.put(carried.reshape(self.score.size, -1).view(np.uint8), places, given.view(np.uint8))
             return
         touched, where, counts = np.unique(rows, return_inverse=True, return_counts=True)
         # One line per touched row: what it holds, then what is offered, filled up with nothing.

@@ -17,16 +17,17 @@ from netviz.engines.accumulators.positions import (
     Extent,
     Places,
     Reduced,
-    first_maximum,
+    first_windows,
     largest,
     reduced,
     spread,
     windows,
 )
-from netviz.engines.accumulators.sample import Sample, position_hashes
+from netviz.engines.accumulators.sample import Exchange, Sample, below, position_hashes
 from netviz.engines.accumulators.sums import ExactSum
 from netviz.engines.accumulators.top import Top
 from netviz.engines.batches import Batch
+from netviz.engines.compiled import compiled_for, kernels
 from netviz.engines.job import NotFiniteError, Seen
 from netviz.errors import ModelError
 from netviz.models import Layer
@@ -163,6 +164,7 @@ class Units:
         self._kept = tuple(self.layers.values())
         self._lock = threading.Lock()
         self._seen: Seen[_Seen | Tensor] = Seen()
+        self._limits: Seen[np.uint64 | None] = Seen()
         self._extent: dict[tuple[int, ...], tuple[Extent, Extent]] = {}
 
     def observe(self, layer: Layer, maps: Tensor, batch: Batch) -> None:
@@ -184,43 +186,45 @@ class Units:
         if not np.isfinite(seen.total).all():
             self._refuse(layer, x, batch)
         at = self._at[layer]
-        found = self._found(at, x, seen, batch)
-        window, start = windows(x, found, self.query.windows[at])
-        hashes, chosen, count = self._chosen(self._kept[at].sample, x, batch)
-        values = x.reshape(-1, x.shape[-1])[torch.from_numpy(chosen)].numpy()
-        self._seen.layers[at] = _Seen(
-            seen,
-            found,
-            window,
-            start,
-            hashes,
-            values,
-            count,
-        )
+        found, window, start = self._found(at, x, seen, batch)
+        hashes, chosen, count = self._chosen(at, x, batch)
+        values = x.reshape(-1, x.shape[-1])
+        fast = compiled_for(values)
+        taken = values.numpy()[chosen] if fast is None else fast.rows_of(values.numpy(), chosen)
+        self._seen.layers[at] = _Seen(seen, found, window, start, hashes, taken, count)
 
     def discard(self) -> None:
         """Forget what was observed since the last `update`."""
         self._seen.layers.clear()
+        self._limits.layers.clear()
 
     def update(self, batch: Batch) -> None:
         """Count what was observed on a batch."""
         seen = [self._seen.layers[at] for at in range(len(self._kept))]
-        self._seen.layers.clear()
         there = [one for one in seen if isinstance(one, Tensor)]
-        looked = (
-            self._looked_there(there, batch) if there else [one for one in seen if isinstance(one, _Seen)]
-        )
+        try:
+            looked = (
+                self._looked_there(there, batch) if there else [one for one in seen if isinstance(one, _Seen)]
+            )
+        finally:
+            self.discard()
         with self._lock:
             self._count(looked, batch)
 
     def _count(self, seen: list[_Seen], batch: Batch) -> None:
         self.sums.update(np.concatenate([one.maps.total for one in seen], axis=1))
         self.images += len(batch.numbers)
+        # Layers of one size have one sample of positions.
+        exchanges: dict[tuple[int, int], Exchange] = {}
+        fast = kernels()
         for at, (kept, one) in enumerate(zip(self._kept, seen, strict=True)):
             self.positions[at] += one.positions
-            kept.peak = np.maximum(kept.peak, one.maps.peak.max(axis=0))
-            kept.nonzero += one.maps.nonzero.sum(axis=0)
-            kept.sample.update(one.hashes, one.values, one.positions)
+            if fast is not None:
+                fast.take_in(one.maps.peak, one.maps.nonzero, kept.peak, kept.nonzero)
+            else:
+                kept.peak = np.maximum(kept.peak, one.maps.peak.max(axis=0))
+                kept.nonzero += one.maps.nonzero.sum(axis=0)
+            kept.sample.update(one.hashes, one.values, one.positions, exchanges)
             found = one.found
             if not len(found.units):
                 continue
@@ -255,6 +259,7 @@ class Units:
         state = {f"sums/{name}": value for name, value in self.sums.state().items()}
         for at, layer in enumerate(self.query.layers):
             state |= {f"{at}/{name}": value for name, value in self.layers[layer].state().items()}
+        self._share()
         return {**state, "images": np.array(self.images), "positions": self.positions}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -263,28 +268,37 @@ class Units:
         for at, layer in enumerate(self.query.layers):
             self.layers[layer].restore(_under(state, str(at)))
         self.images, self.positions = int(state["images"]), state["positions"].copy()
+        self._share()
 
-    def _found(self, at: int, x: Tensor, seen: Reduced, batch: Batch) -> Places:
-        """Return the positions of a batch that may enter the lists of a layer, whose maps are x (N, H, W, C)."""
+    def _found(
+        self, at: int, x: Tensor, seen: Reduced, batch: Batch
+    ) -> tuple[Places, NDArray[np.float16], NDArray[np.int32]]:
+        """Return the positions of a batch that may enter the lists of a layer, whose maps are x (N, H, W, C).
+
+        With them come the windows around them, as `windows` gives them.
+        """
         query, part = self.query, (slice(0, x.shape[1]), slice(0, x.shape[2]))
+        window = query.windows[at]
         extents = self._extents(at, x, batch) if query.boxes else None
         if extents and query.inside and query.inside[at]:
             part = extents[0].inside(), extents[1].inside()
             if any(one.start == one.stop for one in part):
-                return Places.none()
+                return Places.none(), *windows(x, Places.none(), window)
             extents = extents[0].part(part[0]), extents[1].part(part[1])
             seen = reduced(x, part)
-        which, units = self._candidates(self._kept[at], seen.peak, batch)
+        wanted = self._wanted(self._kept[at], seen.peak, batch)
         if query.per_image == 1 and not (extents and query.apart):
-            return first_maximum(x, seen, which, units, part[1])
-        x = x[:, part[0], part[1]]
+            return first_windows(x, seen, wanted, window, part[1])
+        which, units = np.nonzero(wanted)
+        within = x[:, part[0], part[1]]
         if extents and query.apart:
-            found = spread(x, which, units, query.per_image, extents)
+            found = spread(within, which, units, query.per_image, extents)
         else:
-            found = largest(x, which, units, query.per_image)
-        return found._replace(
+            found = largest(within, which, units, query.per_image)
+        found = found._replace(
             row=found.row + np.int32(part[0].start), col=found.col + np.int32(part[1].start)
         )
+        return found, *windows(x, found, window)
 
     def _extents(self, at: int, x: Tensor, batch: Batch) -> tuple[Extent, Extent]:
         """Return what the rows and the columns of a layer's maps, (N, H, W, C), see of the images of a batch."""
@@ -295,10 +309,8 @@ class Units:
             self._extent[key] = rows, columns
         return self._extent[key]
 
-    def _candidates(
-        self, kept: LayerUnits, peak: NDArray[np.float32], batch: Batch
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Return which images of the batch may enter the lists of which units."""
+    def _wanted(self, kept: LayerUnits, peak: NDArray[np.float32], batch: Batch) -> NDArray[np.bool_]:
+        """Return which images of the batch may enter the lists of which units, (N, C)."""
         one_list = np.zeros(len(peak), dtype=np.intp)
         with self._lock:
             wanted = kept.top.wanted(peak, batch.numbers, one_list, 1)
@@ -312,8 +324,7 @@ class Units:
             wanted &= peak >= np.partition(peak, cut, axis=0)[cut]
         if kept.by_class is not None:
             wanted |= of_class
-        which, units = np.nonzero(wanted)
-        return which, units
+        return wanted
 
     def _looked_there(self, maps: list[Tensor], batch: Batch) -> list[_Seen]:
         """Return what the layers gave, whose maps, (N, H, W, C) each, lie on a GPU."""
@@ -328,26 +339,33 @@ class Units:
         ]
         wishes, sampled, looked = [], [], []
         for at, (x, seen) in enumerate(zip(maps, said, strict=True)):
-            hashes, chosen, count = self._chosen(self._kept[at].sample, x, batch)
+            hashes, chosen, count = self._chosen(at, x, batch)
             sampled.append((hashes, count))
-            which, units = self._candidates(self._kept[at], seen.peak, batch) if plain[at] else nobody
+            which, units = np.nonzero(self._wanted(self._kept[at], seen.peak, batch)) if plain[at] else nobody
             wishes.append(Wish(x, seen, which, units, query.windows[at], chosen))
         for at, (wish, granted) in enumerate(zip(wishes, look_up(wishes), strict=True)):
             found, window, start = granted.places, granted.window, granted.start
             if not plain[at]:
-                found = self._found(at, wish.x, wish.found, batch)
-                window, start = windows(wish.x, found, query.windows[at])
+                found, window, start = self._found(at, wish.x, wish.found, batch)
             hashes, count = sampled[at]
             looked.append(_Seen(wish.found, found, window, start, hashes, granted.values, count))
         return looked
 
-    def _chosen(
-        self, sample: Sample, x: Tensor, batch: Batch
-    ) -> tuple[NDArray[np.uint64], NDArray[np.intp], int]:
+    def _chosen(self, at: int, x: Tensor, batch: Batch) -> tuple[NDArray[np.uint64], NDArray[np.intp], int]:
         """Return hashes and numbers of the positions that enter the layer's sample, and out of how many."""
-        hashes = _hashes(tuple(batch.numbers.tolist()), *x.shape[1:3])
-        chosen = sample.wanted(hashes)
-        return hashes[chosen], chosen, len(hashes)
+        if not self._limits.layers:
+            # All of a batch by what was known at one time: layers of one size then keep the same positions.
+            with self._lock:
+                self._limits.layers = {place: kept.sample.limit for place, kept in enumerate(self._kept)}
+        limit = self._limits.layers[at]
+        return _entering(tuple(batch.numbers.tolist()), *x.shape[1:3], limit, self.query.sample)
+
+    def _share(self) -> None:
+        """Have samples of the same positions hold them once."""
+        held: dict[bytes, NDArray[np.uint64]] = {}
+        for kept in self._kept:
+            hashes = kept.sample.hashes
+            kept.sample.hashes = held.setdefault(hashes.tobytes(), hashes)
 
     def _refuse(self, layer: Layer, x: Tensor, batch: Batch) -> None:
         for number, values in zip(batch.numbers.tolist(), x, strict=True):
@@ -359,9 +377,13 @@ class Units:
 
 
 @lru_cache(maxsize=16)
-def _hashes(numbers: tuple[int, ...], height: int, width: int) -> NDArray[np.uint64]:
-    """Return the hashes of all positions of some images, which many layers share."""
-    return position_hashes(np.array(numbers, dtype=np.int64), height, width)
+def _entering(
+    numbers: tuple[int, ...], height: int, width: int, limit: np.uint64 | None, size: int
+) -> tuple[NDArray[np.uint64], NDArray[np.intp], int]:
+    """Return hashes and numbers of the positions of some images that may enter a sample; many layers share them."""
+    hashes = position_hashes(np.array(numbers, dtype=np.int64), height, width)
+    chosen = below(hashes, limit, size)
+    return hashes[chosen], chosen, len(hashes)
 
 
 def _under(state: Mapping[str, NDArray[Any]], part: str) -> dict[str, NDArray[Any]]:

@@ -1,15 +1,17 @@
 """What is looked for in maps, compiled. Each function runs on one thread and lets Python's other threads run."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from netviz.compiling import compiled
 from netviz.engines.compiled.vectors import fold
 
-_NEAR = 1 << 16
+_NEAR = 1 << 15
 """Bytes of a map that are read for some channels after the others, as they stay in the nearest cache."""
 
-_fold32, _fold8, _fold1 = fold(8, 4), fold(8, 1), fold(1, 1)
+_fold32, _fold16, _fold8, _fold1 = fold(8, 4), fold(8, 2), fold(8, 1), fold(1, 1)
 
 
 @compiled
@@ -40,6 +42,9 @@ def _reduce(
                 if channels - at >= 32:
                     _fold32(*given)
                     at += 32
+                elif channels - at >= 16:
+                    _fold16(*given)
+                    at += 16
                 elif channels - at >= 8:
                     _fold8(*given)
                     at += 8
@@ -61,6 +66,19 @@ def reduced(
     _reduce(x, *ends, peak, row, total, nonzero)
     # Adding 0 turns the negative zero into the positive one.
     return peak + np.float32(0), row, total, nonzero
+
+
+@compiled
+def scale(
+    x: NDArray[np.float32], factor: NDArray[np.float32], offset: NDArray[np.float32],
+    low: np.float32, high: np.float32,
+) -> None:  # fmt: skip
+    """Multiply each channel of values, (P, C), by a factor, add an offset, keep them between two ends; in place."""
+    for at in range(x.shape[0]):
+        for channel in range(x.shape[1]):
+            value = x[at, channel] * factor[channel] + offset[channel]
+            value = low if value < low else value
+            x[at, channel] = high if value > high else value
 
 
 @compiled
@@ -105,14 +123,72 @@ def _windows(
                 shares[at, r, c] = min(max(share, np.float32(-1)), np.float32(1))
 
 
+@compiled
+def _halve(shares: NDArray[np.float32], halves: NDArray[np.uint16]) -> None:
+    """Round numbers in -1 … 1 to float16, ties to even, as bits."""
+    bits = shares.view(np.uint32)
+    # The distance between floats from 1/2 on is that between the smallest of float16: this sum rounds to it.
+    small = (np.abs(shares) + np.float32(0.5)).view(np.uint32)
+    for at in range(len(bits)):
+        whole = bits[at] & np.uint32(0x7FFFFFFF)
+        if whole < np.uint32(0x38800000):  # 2⁻¹⁴
+            half = small[at] - np.uint32(0x3F000000)
+        else:
+            odd = (whole >> np.uint32(13)) & np.uint32(1)
+            half = (whole - np.uint32(0x38000000) + np.uint32(0xFFF) + odd) >> np.uint32(13)
+        halves[at] = half | ((bits[at] >> np.uint32(16)) & np.uint32(0x8000))
+
+
 def window_shares(
     x: NDArray[np.float32], which: NDArray[np.intp], units: NDArray[np.intp],
     score: NDArray[np.float32], start: NDArray[np.int32], size: tuple[int, int],
-) -> NDArray[np.float32]:  # fmt: skip
+) -> NDArray[np.float16]:  # fmt: skip
     """Return some maps from a first row and column on, as shares of a value."""
     shares = np.empty((len(which), *size), np.float32)
+    halves = np.empty(shares.shape, np.float16)
     _windows(x, which, units, score, start, shares)
-    return shares
+    _halve(shares.reshape(-1), halves.reshape(-1).view(np.uint16))
+    return halves
+
+
+@compiled
+def _choose(
+    wanted: NDArray[np.bool_], peak: NDArray[np.float32], row: NDArray[np.int32], x: NDArray[np.float32],
+    left: int, right: int, rows: int, columns: int, numbers: NDArray[np.intp], score: NDArray[np.float32],
+    places: NDArray[np.int32], start: NDArray[np.int32],
+) -> None:  # fmt: skip
+    height, width = x.shape[1:3]
+    at = 0
+    for image in range(wanted.shape[0]):
+        for unit in range(wanted.shape[1]):
+            if not wanted[image, unit]:
+                continue
+            value, line, col = peak[image, unit], row[image, unit], 0
+            for column in range(left, right):
+                if x[image, line, column, unit] == value:
+                    col = column
+                    break
+            numbers[0, at], numbers[1, at], score[at] = image, unit, value
+            places[0, at], places[1, at] = line, col
+            start[at, 0] = max(0, min(line - rows // 2, height - rows))
+            start[at, 1] = max(0, min(col - columns // 2, width - columns))
+            at += 1
+
+
+def first_places(
+    wanted: NDArray[np.bool_], peak: NDArray[np.float32], row: NDArray[np.int32], x: NDArray[np.float32],
+    columns: slice, size: tuple[int, int],
+) -> tuple[NDArray[Any], ...]:  # fmt: skip
+    """Return of the wanted maps image and unit, (2, P), maximum, its row and column, (2, P), and the window there.
+
+    A window is told by its first row and column, (P, 2), and its shares of the maximum.
+    """
+    count = int(np.count_nonzero(wanted))
+    numbers, score = np.empty((2, count), np.intp), np.empty(count, np.float32)
+    places, start = np.empty((2, count), np.int32), np.empty((count, 2), np.int32)
+    left, right, _ = columns.indices(x.shape[2])
+    _choose(wanted, peak, row, x, left, right, *size, numbers, score, places, start)
+    return numbers, score, places, start, window_shares(x, numbers[0], numbers[1], score, start, size)
 
 
 @compiled
@@ -135,13 +211,12 @@ def insert(
     score: NDArray[np.float32], image: NDArray[np.int64], row: NDArray[np.int32], col: NDArray[np.int32],
     place: NDArray[np.int16], rows: NDArray[np.intp], new_score: NDArray[np.float32],
     new_image: NDArray[np.int64], new_row: NDArray[np.int32], new_col: NDArray[np.int32],
-    origin: NDArray[np.int64],
-) -> int:  # fmt: skip
+    to_place: NDArray[np.int64],
+) -> None:  # fmt: skip
     """Put entries into their sorted lists, (rows, k).
 
-    ``origin[r · k + place]`` tells which entry came to lie at a place, where it was -1. Returned is how many did.
+    `to_place` tells for each where among ``rows · k`` places it came to lie, or -1; a later one may have taken that.
     """
-    entered = 0
     k = score.shape[1]
     for at in range(len(rows)):
         r = rows[at]
@@ -162,6 +237,7 @@ def insert(
             if not before:
                 break
             to = b
+        to_place[at] = -1
         if to == k:
             continue
         free = place[r, k - 1]
@@ -170,9 +246,38 @@ def insert(
             row[r, b], col[r, b] = row[r, b - 1], col[r, b - 1]
             place[r, b] = place[r, b - 1]
         score[r, to], image[r, to], row[r, to], col[r, to], place[r, to] = s, i, y, x, free
-        origin[r * k + free] = at
-        entered += 1
-    return entered
+        to_place[at] = r * k + free
+
+
+@compiled
+def put(held: NDArray[Any], places: NDArray[np.int64], given: NDArray[Any]) -> None:
+    """Copy each row of what is given, (P, B), to its place in what is held, (R, B), in their order; none to -1."""
+    for at in range(len(places)):
+        if places[at] >= 0:
+            for byte in range(given.shape[1]):
+                held[places[at], byte] = given[at, byte]
+
+
+@compiled
+def rows_of(held: NDArray[np.float32], places: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Return some rows, (P, B), of what is held, (R, B)."""
+    found = np.empty((len(places), held.shape[1]), np.float32)
+    for at in range(len(places)):
+        for byte in range(held.shape[1]):
+            found[at, byte] = held[places[at], byte]
+    return found
+
+
+@compiled
+def take_in(
+    peak: NDArray[np.float32], nonzero: NDArray[np.int32],
+    known_peak: NDArray[np.float32], known_nonzero: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Bring maxima and numbers of non-zeros of units, (C,), forward by those of images, (N, C)."""
+    for image in range(peak.shape[0]):
+        for unit in range(peak.shape[1]):
+            known_peak[unit] = max(known_peak[unit], peak[image, unit])
+            known_nonzero[unit] += nonzero[image, unit]
 
 
 @compiled

@@ -25,6 +25,9 @@ PROTOTYPES = {
 """The eleven basic colour terms (Berlin and Kay, 1969), each with the sRGB colour that CSS gives the name; brown,
 which CSS sets nearly at red, with its ``saddlebrown``."""
 
+COLOURLESS = 4
+"""Levels of 256. Where no pixel's bands differ by more, the photograph is in black and white, but for rounding."""
+
 
 @dataclass(frozen=True)
 class Colours:
@@ -54,8 +57,12 @@ class Colours:
         return ()
 
     def read(self, number: int, size: tuple[int, int], shown: NDArray[np.uint8]) -> Labels:
-        """Return the colours of the pixels that the network sees."""
-        return Labels(name_colours(shown)[None], np.ones(1, dtype=bool), shown=True)
+        """Return the colours of the pixels that the network sees; none of a photograph in black and white."""
+        if int(np.ptp(shown, axis=2).max(initial=0)) <= COLOURLESS:
+            codes = np.full((1, *shown.shape[:2]), len(PROTOTYPES) + len(self.categories), dtype=np.int32)
+        else:
+            codes = name_colours(shown)[None]
+        return Labels(codes, np.ones(1, dtype=bool), shown=True)
 
 
 def name_colours(pixels: NDArray[np.uint8]) -> NDArray[np.int32]:

@@ -26,6 +26,7 @@ from netviz.questions.attribute.result import CAMS, NAMES, AttributeResult
 
 _SIDE: Final = 280
 _LEAST: Final = 190
+_LEAST_NARROW: Final = 170
 _NARROWEST: Final = 760
 _COLUMNS: Final = 4
 _UNDER: Final = 4 * 14 + 6
@@ -64,7 +65,9 @@ def _draw(result: AttributeResult) -> Figure:
     count = len(result.methods) + 1
     columns = 3 if count in (5, 6, 9) else min(count, _COLUMNS)
     size = fit(shape, _SIDE, whole=False)
-    panels = Panels(size, columns, max(size[0], _LEAST), 24, below=_UNDER)
+    # Two abreast on a column of a page, too.
+    least = _LEAST_NARROW if page.narrow() else _LEAST
+    panels = Panels(size, columns, max(size[0], least), 24, below=_UNDER)
     paper = max(panels.paper, page.least(_NARROWEST))
     head = _header(result, paper)
     canvas = Canvas(paper, head.height + panels.height(count) + MARGIN)

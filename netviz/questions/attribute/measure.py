@@ -33,7 +33,7 @@ SAMPLES = 25
 
 NOISE = 0.15
 
-_TRIED = 32
+_TRIED = 64
 """How many of the last layers are looked at for one on which the score depends."""
 
 
@@ -329,6 +329,11 @@ def _with_maps(asked: Asked, image: Tensor, *, pixels: bool) -> Passed:
     if scores is not None:
         asked.layer = scores[0]
         return scores[1]
+    if passed.maps and not any(bool(slope.any()) for _, slope in passed.maps.values()):
+        raise LayerError(
+            f"the score of {asked.model} is {float(passed.scores[0]):.3g} whatever its layers give: no gradient "
+            "comes back, as from a last layer of zeros; it needs trained weights"
+        )
     raise LayerError(
         f"the score of {asked.model} depends on none of its last {len(candidates[:_TRIED])} layers with maps larger "
         "than 1×1 and a place in the image; name an earlier one with --layer, or take --method gradient"

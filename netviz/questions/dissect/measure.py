@@ -33,21 +33,23 @@ from netviz.questions.patches.measure import map_windows, write_patches
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.reader import load_result
 from netviz.questions.runs import (
-    any_counted,
+    EngineOptions,
     check_options,
+    counted,
     default_device,
     feed,
+    fingerprint,
     image_facts,
+    input_options,
     layer_facts,
     make_job,
     open_network,
     require_images,
     run_facts,
-    weights_print,
 )
 from netviz.results.choose import several
 from netviz.results.files import write_bytes
-from netviz.results.ledger import TWO_PASSES, Start, bytes_of, digest, full_name, run_folder
+from netviz.results.ledger import TWO_PASSES, bytes_of, full_name, run_folder
 
 PATCHES = "patches"
 """The folder of the first pass, inside the run's."""
@@ -159,23 +161,12 @@ def dissect(
         "iou": iou,
         "void": sorted(void),
         "top": top,
-        "fit": fit,
-        "batch": job.batch,
-        "dtype": dtype,
-        "input": str(opened.preprocessing),
+        **input_options(opened, job, fit),
     }
-    if opened.preprocessing.bands:
-        asked["bands"] = list(opened.preprocessing.bands)
     files = [[name, bytes_of(name), *_files(labels, number)] for number, name in enumerate(names)]
-    fingerprint = {
-        "model": weights_print(opened.model),
-        "images": digest([labels.kind, labels.concepts, files]),
-        "options": digest(asked),
-    }
-    run = functools.partial(
-        feed, engine=engine, workers=workers, address=address, strict=strict, progress=progress
-    )
-    checkpoint = Checkpoint(folder, fingerprint, every)
+    mark = fingerprint(opened.model, [labels.kind, labels.concepts, files], asked)
+    how = EngineOptions(engine=engine, workers=workers, address=address, strict=strict, progress=progress)
+    checkpoint = Checkpoint(folder, mark, every)
     query = ConceptsQuery(
         layers=opened.layers,
         centers=tuple(layer_centers(opened.fields[one]) for one in opened.layers),
@@ -185,16 +176,10 @@ def dissect(
         elsewhere=_elsewhere(opened, names),
     )
     found, tally = Concepts(query), Tally.empty(job.chunks)
-    first = Checkpoint(folder / PATCHES, fingerprint, every)
+    first = Checkpoint(folder / PATCHES, mark, every)
     if not (resume and checkpoint.read(found, tally)):
-        units, seen = Units(units_query), Tally.empty(job.chunks)
-        with Start(folder, functools.partial(_kept, first, seen, names)):
-            if not (resume and first.read(units, seen)):
-                first.write(units, seen)
-            units = run(job, units, seen, save=first)
-            first.write(units, seen)
-            require_images(seen, names)
-        write_patches(folder / PATCHES, units, seen, opened, names, options=asked, fingerprint=fingerprint)
+        units, seen = counted(folder, job, Units(units_query), first, resume=resume, **how)
+        write_patches(folder / PATCHES, units, seen, opened, names, options=asked, fingerprint=mark)
         levels = tuple(thresholds(units, at, quantile) for at in range(len(opened.layers)))
         del units
         found = Concepts(replace(query, thresholds=levels))
@@ -206,16 +191,12 @@ def dissect(
         source=Labelled(labels, names, opened.preprocessing),
         start=functools.partial(Concepts, found.query),
     )
-    found = run(job, found, tally, save=checkpoint)
+    found = feed(job, found, tally, save=checkpoint, **how)
     checkpoint.write(found, tally)
     require_images(tally, names)
-    _write(folder, found, tally, opened, labels, names, asked, fingerprint)
+    _write(folder, found, tally, opened, labels, names, asked, mark)
     checkpoint.remove()
     return folder
-
-
-def _kept(checkpoint: Checkpoint, tally: Tally, names: Sequence[str]) -> bool:
-    return checkpoint.kept and any_counted(tally, names)
 
 
 def _elsewhere(opened: Opened, names: Sequence[str]) -> dict[tuple[int, int], tuple[Centers | None, ...]]:

@@ -22,7 +22,7 @@ DEAD = 0.01
 """A filter is dead if its L2 norm is below this share of its layer's median norm."""
 
 ALIKE = 0.95
-"""Two filters are near-duplicates if their cosine similarity is at least this."""
+"""Two filters of the same inputs are near-duplicates if their cosine similarity is at least this."""
 
 
 def filters(
@@ -143,7 +143,7 @@ def layer_filters(
         result,
         units=order[:max_units],
         dead=dead,
-        duplicates=near_duplicates(flat, dead),
+        duplicates=near_duplicates(flat, dead, kernel.groups),
     )
 
 
@@ -153,7 +153,9 @@ def dead_filters(flat: NDArray[np.float64]) -> tuple[int, ...]:
     return tuple(int(unit) for unit in np.flatnonzero((norms < DEAD * np.median(norms)) | (norms == 0)))
 
 
-def near_duplicates(flat: NDArray[np.float64], dead: tuple[int, ...] = ()) -> tuple[tuple[int, int], ...]:
+def near_duplicates(
+    flat: NDArray[np.float64], dead: tuple[int, ...] = (), groups: int = 1
+) -> tuple[tuple[int, int], ...]:
     """Return pairs (unit, earliest unit like it) with a cosine similarity of at least `ALIKE`, dead ones left out.
 
     Parameters
@@ -162,6 +164,9 @@ def near_duplicates(flat: NDArray[np.float64], dead: tuple[int, ...] = ()) -> tu
         One filter a row.
     dead : tuple of int
         Units that are not compared.
+    groups : int
+        In how many groups, one after the other, the units read inputs of their own. Filters of different inputs give
+        different maps, however alike they are: of a depthwise convolution none repeats another.
 
     Returns
     -------
@@ -172,7 +177,8 @@ def near_duplicates(flat: NDArray[np.float64], dead: tuple[int, ...] = ()) -> tu
     unit = flat / np.where(norms > 0, norms, 1)
     unit[list(dead)] = 0
     like = unit @ unit.T >= ALIKE
-    earlier = np.tril(like, k=-1)
+    group = np.arange(len(flat)) * groups // max(len(flat), 1)
+    earlier = np.tril(like & (group[:, None] == group), k=-1)
     return tuple((int(row), int(earlier[row].argmax())) for row in np.flatnonzero(earlier.any(axis=1)))
 
 

@@ -36,7 +36,8 @@ class FiltersResult(Result):
     dead : tuple of int
         Units whose L2 norm is below 1 % of the layer's median norm.
     duplicates : tuple of (int, int)
-        Pairs (unit, earlier unit) whose cosine similarity is at least 0.95; each unit at most once.
+        Pairs (unit, earlier unit) of the same inputs whose cosine similarity is at least 0.95; each unit at most
+        once.
     """
 
     kind: ClassVar[str] = "filters"

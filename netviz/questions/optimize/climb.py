@@ -8,16 +8,21 @@ import torch
 from torch import Tensor
 
 from netviz.capture import backward_rule
+from netviz.errors import ModelError
 from netviz.images.preparation import normalize_batch
 from netviz.models import Preprocessing
 from netviz.questions.optimize import views
 from netviz.questions.optimize.basis import BASES, Basis, onward
+from netviz.questions.optimize.kept import Stand
 
 RATE: Final = {"fourier": 0.05, "pixels": 0.05, "maco": 1.0}
 """Adam's learning rate, by the basis."""
 _REDIRECTED: Final = 16
 """During so many steps, from the first and from any in which some picture's gradient is 0, gradients are let through
 rectifiers of which nothing would pass."""
+
+_MOMENTS: Final = ("exp_avg", "exp_avg_sq")
+"""What Adam remembers beside the step."""
 
 
 class Target(Protocol):
@@ -101,8 +106,8 @@ class Way:
         return (views.parts if self.basis == "maco" else views.whole)(pictures, self.seed, step)
 
     def normalized(self, pictures: Tensor) -> Tensor:
-        """Return pictures, (N, C, H, W) in 0…1, as the network takes them."""
-        return normalize_batch(pictures.movedim(1, 3) * 255, self.preprocessing)
+        """Return pictures, (N, C, H, W) in 0…255, as the network takes them."""
+        return normalize_batch(pictures.movedim(1, 3), self.preprocessing)
 
 
 def climb(
@@ -111,8 +116,11 @@ def climb(
     wishes: Sequence[Wish],
     way: Way,
     device: torch.device,
-    tell: Callable[[int], None] | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
+    *,
+    of: str = "the network",
+    stood: Stand | None = None,
+    tell: Callable[[Callable[[], Stand]], None] = lambda stand: None,
+) -> Stand:
     """Optimize pictures together.
 
     Parameters
@@ -124,17 +132,25 @@ def climb(
         A picture for each.
     way : Way
     device : torch.device
+    of : str
+        What the target is, for messages.
+    stood : dict of str to Tensor, optional
+        How far they had come, as `tell` was told.
     tell : callable, optional
-        Called after each step with the number of pictures.
+        Called after each step with what returns how far they have come: a tensor's memory is used again in the next.
 
     Returns
     -------
-    pictures : Tensor of uint8, shape (N, H, W, C)
-    values : Tensor of float32, shape (N,)
-        What the network gives for each of these pictures as it stands there, not moved: the largest value of the
-        unit's map (the smallest where it was to fall), that at its centre, the score, or of a layer the mean square.
-    led : Tensor of bool, shape (N,)
-        Whether anything ever led anywhere: False for a unit whose gradient was 0 in all steps.
+    dict of str to Tensor
+        ``pictures``, uint8, shape (N, H, W, C); ``values``, float32, shape (N,): what the network gives for each of
+        these pictures as it stands there, not moved: the largest value of the unit's map (the smallest where it was
+        to fall), that at its centre, the score, or of a layer the mean square; ``led``, bool, shape (N,): whether
+        anything ever led anywhere, False for a unit whose gradient was 0 in all steps.
+
+    Raises
+    ------
+    ModelError
+        If no gradient flows to the pictures, or the network gives NaN or infinity.
     """
     basis = way.begin(wishes, device)
     leaves = basis.leaves.requires_grad_(True)
@@ -143,12 +159,30 @@ def climb(
     # The functions of TorchScript cannot be made to follow a rule.
     scripted = any(isinstance(one, torch.jit.ScriptModule) for one in network.modules())
     redirected = 0 if scripted else _REDIRECTED
-    for step in range(way.steps):
+    begun = 0
+    if stood is not None:
+        begun, redirected = (int(one) for one in stood["steps"])
+        leaves.data.copy_(stood["leaves"])
+        led.copy_(stood["led"])
+        moments = {name: stood[name].to(device) for name in _MOMENTS}
+        adam.state[leaves] = {"step": torch.tensor(float(begun)), **moments}
+
+    def stand() -> Stand:
+        steps = torch.tensor([step + 1, redirected])
+        moments = {name: adam.state[leaves][name] for name in _MOMENTS}
+        return {"steps": steps, "leaves": leaves, "led": led, **moments}
+
+    for step in range(begun, way.steps):
         rule = "redirected" if step < redirected else "gradient"
         with backward_rule(network, rule), torch.enable_grad():
             seen = way.shown(basis.pictures(), step)
-            answers = target.answers(way.normalized(seen))
+            answers = target.answers(way.normalized(seen * 255))
             worth = _worth(answers, wishes, len(seen) // len(wishes), way.centre)
+            if not worth.requires_grad:
+                raise ModelError(
+                    f"no gradient flows from {of} to the picture, so nothing tells how to make it; give the "
+                    "network as it was before it was quantized, or without no_grad"
+                )
             (gradient,) = torch.autograd.grad(worth.sum(), leaves)
         leads = gradient.flatten(1).any(1)
         led |= leads
@@ -156,13 +190,18 @@ def climb(
             redirected = step + 1 + _REDIRECTED
         leaves.grad = -gradient
         adam.step()
-        if tell is not None:
-            tell(len(wishes))
+        tell(stand)
     with torch.no_grad():
         pictures = basis.pictures().mul(255).round().to(torch.uint8)
-        answers = target.answers(way.normalized(pictures.float() / 255))
+        answers = target.answers(way.normalized(pictures))
         values = [reached(answer, wish, way.centre) for answer, wish in zip(answers, wishes, strict=True)]
-    return pictures.movedim(1, 3).cpu(), torch.stack(values).float().cpu(), led.cpu()
+    if not all(bool(value.isfinite()) for value in values):
+        raise ModelError(f"{of} gives NaN or infinity; check the network's weights")
+    return {
+        "pictures": pictures.movedim(1, 3).contiguous().cpu(),
+        "values": torch.stack(values).float().cpu(),
+        "led": led.cpu(),
+    }
 
 
 def _worth(answers: Tensor, wishes: Sequence[Wish], seen: int, centre: bool) -> Tensor:

@@ -60,7 +60,9 @@ def _draw(result: OptimizeResult) -> Figure:
     tall = max(1, round(side * height / width))
     rows = -(-patches // _ABREAST)
     tile = (tall - (rows - 1) * 3) // rows if rows else 0
-    across = columns * (side + _GAP) - _GAP + (2 * _GAP + _ABREAST * (tile + 3) - 3 if patches else 0)
+    blocks = (result.patches is not None) + (result.followed is not None)
+    block = _ABREAST * (tile + 3) - 3
+    across = columns * (side + _GAP) - _GAP + blocks * (2 * _GAP + block)
     abreast = columns_for(count, tall + _BELOW, across + 20, 1.6)
     panels = Panels((across, tall), abreast, across, 20, below=_BELOW)
     paper = max(panels.paper, page.least(640))
@@ -82,13 +84,15 @@ def _draw(result: OptimizeResult) -> Figure:
                 canvas.frames([box], style.DUPLICATE, 3.0, 1.0)
             else:
                 frames.append(box)
-        if result.patches is not None:
-            begin = left + columns * (side + _GAP) + _GAP
-            for place in range(patches):
+        begin = left + columns * (side + _GAP) + _GAP
+        for tiles in (result.patches, result.followed):
+            for place in range(0 if tiles is None else tiles.shape[1]):
+                assert tiles is not None
                 down, right = divmod(place, _ABREAST)
                 box = (begin + right * (tile + 3), top + down * (tile + 3), tile, tile)
-                canvas.image(result.patches[target, place], box, smooth=True)
+                canvas.image(tiles[target, place], box, smooth=True)
                 frames.append(box)
+            begin += block + 2 * _GAP
         panels.write_below(
             canvas, (left, top, across, tall), _name(result, target), _notes(result, target), 2
         )
@@ -116,8 +120,11 @@ def _notes(result: OptimizeResult, target: int) -> list[str]:
         if not result.led[target, column]:
             told += " (no gradient in any step)"
         elif share is not None:
-            told += f" = {words.number(share)}{TIMES} its {'best' if sign == '+' else 'lowest'} of the photographs"
+            best, level = ("best photograph", "0.995") if sign == "+" else ("lowest photograph", "0.005")
+            told += f" = {words.number(share)}{TIMES} its {best}"
             told += " (does not reach it)" if result.failed(target, column) else ""
+            usual = result.of_quantile(target, column)
+            told += "" if usual is None else f", {words.number(usual)}{TIMES} its {level} quantile"
         elif not math.isnan(begun):
             told += f", before {words.number(begun)}"
         said.append(told)
@@ -153,7 +160,7 @@ def _head(result: OptimizeResult, paper: int) -> Head:
         }[result.objective]
     )
     if result.patches is not None:
-        caption.append("to the right of each: the unit's strongest patches")
+        caption.append("to the right of each: the unit's strongest patches" + _followed(result))
     if any(result.failed(row, column) for row, column in _places(result)):
         caption.append(
             "violet frame: the picture does not reach what the best photograph does, or nothing led anywhere"
@@ -162,6 +169,15 @@ def _head(result: OptimizeResult, paper: int) -> Head:
         dead = ", ".join(map(str, result.dead[:8])) + (", …" if len(result.dead) > 8 else "")
         caption.append(f"left out, 0 on every photograph: {dead}")
     return Head.of(title, caption, paper, warnings=result.doubts)
+
+
+def _followed(result: OptimizeResult) -> str:
+    if result.followed is None:
+        return ""
+    how = {"deconvnet": "a deconvnet", "guided": "guided backpropagation"}[result.followed_by]
+    few = result.followed.shape[1]
+    which = "them" if result.patches is not None and few == result.patches.shape[1] else f"the best {few}"
+    return f", and what in {which} made it answer, by {how}: mid-grey is 0, brighter raises the unit"
 
 
 def _column(result: OptimizeResult) -> list[str]:

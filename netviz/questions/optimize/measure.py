@@ -1,16 +1,18 @@
 """What units, classes and layers want to see: pictures made by optimization."""
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
@@ -18,19 +20,22 @@ from netviz.capture import capture, channels_first, preserved, sibling
 from netviz.capture.tensors import main_tensor
 from netviz.capture.watch import evaluation
 from netviz.engines import Progress
-from netviz.errors import LayerError, ModelError
+from netviz.errors import LayerError, ModelError, ResultError
 from netviz.images import ImageLike, read_image
 from netviz.images.bands import shown
 from netviz.models import Layer, ModelOptions, ModelSpec, load
 from netviz.questions.classes import class_label, class_scores, find_class, scores_on
-from netviz.questions.opening import Opened, open_model
+from netviz.questions.opening import Opened, open_model, require_maps
 from netviz.questions.optimize.basis import BASES
 from netviz.questions.optimize.climb import Way, Wish, climb, reached
+from netviz.questions.optimize.kept import Kept, Stand
 from netviz.questions.optimize.result import OptimizeResult
-from netviz.questions.patches.result import PatchesResult
-from netviz.questions.patches.run import open_run
+from netviz.questions.patches.result import RULES_BY, BackResult, PatchesResult
+from netviz.questions.patches.run import open_run, read_back
 from netviz.questions.patches.tiles import RunImages, cut_tiles
+from netviz.questions.runs import fingerprint
 from netviz.results.choose import choose_units, several
+from netviz.results.ledger import digest
 
 SIDE = 128
 """Side of a picture in pixels, for a network that takes any size."""
@@ -62,7 +67,10 @@ def optimize(
     moved: bool = True,
     image: ImageLike | None = None,
     run: str | Path | None = None,
+    beside: str | None = None,
     output: str | int | None = None,
+    state: str | Path | None = None,
+    every: float = 30.0,
     progress: Progress | None = None,
     **options: Unpack[ModelOptions],
 ) -> OptimizeResult:
@@ -73,7 +81,8 @@ def optimize(
     model : str, Path, nn.Module or Model
         As for `netviz.load`.
     layer : str, optional
-        Name, alias, glob, or ``-1`` for the last layer with maps. Not together with `class_`.
+        Name, alias, glob, or ``-1`` for the last layer with maps; or the name of a linear layer. Not together with
+        `class_`.
     units : int, str or iterable of int, optional
         Which units of the layer: ``"0:16"``, ``"3,7"``; by default the first 16, of a `run` those that are not dead.
     class_ : str, int or sequence of these, optional
@@ -101,10 +110,18 @@ def optimize(
     run : str or Path, optional
         Folder of a run of ``netviz patches`` on the same network: with what its images reach there pictures are
         compared, and its patches stand beside them.
+    beside : {"deconv", "guided", "none"}, optional
+        Which of what the run has measured of how its patches made units answer (``netviz patches --deconv``) stands
+        beside them; by default guided backpropagation, or else the deconvnet, where it is there for all units.
     output : str or int, optional
         Of a network that returns several tensors, the one that holds the scores.
+    state : str or Path, optional
+        A file in which what is done is kept meanwhile; where it is there already, what it holds is gone on with.
+        Delete it when the result is saved. Pictures are the same to the byte as without an interruption.
+    every : float
+        Seconds between two writes of `state`.
     progress : callable, optional
-        Called with what is being done, how many steps are done, and of how many.
+        Called with what is being done, how many pictures are done, and of how many.
     **options
         As for `netviz.load`; `seed` also draws what pictures begin with, and how they are shown.
 
@@ -120,7 +137,7 @@ def optimize(
         If MODEL cannot be opened or does not run at this size, the size is too small for the layer, or there is no
         such class.
     ResultError
-        If `run` is none, or does not have this layer.
+        If `run` is none, or does not have this layer; if `state` is damaged, or of other work.
     ValueError
         If an option is out of range, or options do not go together.
 
@@ -129,10 +146,13 @@ def optimize(
     Olah, Mordvintsev and Schubert, "Feature Visualization", Distill 2017.
     """
     _check_numbers(sign, objective, diverse, steps, side, basis)
+    if beside not in (None, "none", *RULES_BY) or (beside is not None and run is None):
+        raise ValueError(f"beside chooses what a run has: one of {', '.join(RULES_BY)}, none; not {beside!r}")
     seed = options.get("seed", 0)
     opened = _opened(model, side, **options)
     objective = _objective(layer, class_, sign, objective, diverse, units)
-    chosen = _Chosen.of(opened, layer, units, class_, objective, run, output)
+    chosen = _Chosen.of(opened, layer, units, class_, objective, diverse, run, output)
+    found_back = None if run is None else chosen.back(Path(run), beside)
     signs = {"+": (1,), "-": (-1,), "both": (1, -1)}[sign]
     columns = tuple(1 for _ in range(diverse - 1) if 1 in signs)
     columns = (*signs[:1], *columns, *signs[1:])
@@ -152,8 +172,25 @@ def optimize(
     way = Way(
         basis, steps, (height, width), seed, moved, objective == "position", opened.preprocessing, start
     )
-    pictures, reached, led = _climbed(opened, chosen, wishes, way, len(columns), progress)
+    size = _together(opened, chosen.layer, len(wishes), len(columns))
+    parts = [range(at, min(at + size, len(wishes))) for at in range(0, len(wishes), size)]
+
+    def mark() -> dict[str, str]:
+        # Convolutions of several pictures, or on another device, are rounded otherwise.
+        asked = [chosen.layer.name if chosen.layer else chosen.score_of, objective, *map(astuple, wishes)]
+        how = [basis, steps, height, width, seed, moved, str(opened.preprocessing)]
+        begin = [] if start is None else [hashlib.sha256(start.numpy().tobytes()).hexdigest()]
+        machine = {"number of threads, or device": digest([size, opened.device.type])}
+        return {**fingerprint(opened.model, begin, [asked, how], "optimize"), **machine}
+
+    kept = Kept(None if state is None else Path(state), mark, len(parts), every)
+    _climb(opened, chosen, wishes, way, parts, kept, progress)
+    made = [kept.part(number) or {} for number in range(len(parts))]
+    pictures, reached, led = (
+        torch.cat([one[name] for one in made]) for name in ("pictures", "values", "led")
+    )
     rows = len(chosen.targets) or 1
+    tiles, followed = chosen.patches(run, found_back)
     found = np.stack([shown(one, opened.preprocessing.bands) for one in pictures.numpy()])
     found = found if found.shape[-1] == 3 else np.repeat(found, 3, axis=-1)
     return OptimizeResult(
@@ -163,7 +200,7 @@ def optimize(
         led=led.numpy().reshape(rows, len(columns)),
         quantile=chosen.quantile,
         reference=chosen.reference,
-        patches=chosen.patches(run),
+        patches=tiles,
         network=opened.model.name,
         layer=chosen.layer.name if chosen.layer else "",
         alias=chosen.layer.alias if chosen.layer else "",
@@ -181,6 +218,8 @@ def optimize(
         image_name=photo.name if photo else "",
         run=str(run or ""),
         score_of=chosen.score_of,
+        followed=followed,
+        followed_by="" if found_back is None else found_back[1],
         **opened.provenance(photo, layer or ""),
     )
 
@@ -273,13 +312,20 @@ class _Chosen:
         units: int | str | Iterable[int] | None,
         class_: str | int | Sequence[str | int] | None,
         objective: str,
+        diverse: int,
         run: str | Path | None,
         output: str | int | None,
     ) -> "_Chosen":
         """Resolve what was asked for."""
         if layer is None:
             return cls._classes(opened, several(class_), output)
-        found = opened.layer(layer)
+        found = opened.index.resolve(layer)
+        if not _is_vector(found):
+            require_maps(opened.model, found)
+        elif diverse > 1:
+            raise LayerError(
+                f"layer {found.name} has no maps, by which several pictures of a unit could differ"
+            )
         assert found.shape is not None
         channels = found.shape[0]
         _require_room(opened, found)
@@ -302,7 +348,7 @@ class _Chosen:
                 f"of layer {found.name} only dead units were asked for: 0 on every image of {run}"
             )
         chosen = chosen[:UNITS] if asked is None else chosen
-        left = tuple(unit for unit in (asked or ()) if unit in dead)
+        left = tuple(unit for unit in (range(chosen[-1]) if asked is None else asked) if unit in dead)
         return cls(opened.network, found, tuple(chosen), channels, dead=left, seen=seen)
 
     @classmethod
@@ -334,7 +380,7 @@ class _Chosen:
 
             def maps(images: Tensor) -> Tensor:
                 run(images)
-                return channels_first(layer, run[layer])
+                return run[layer] if _is_vector(layer) else channels_first(layer, run[layer])
 
             yield _Answers(maps)
 
@@ -344,7 +390,7 @@ class _Chosen:
         if start is None:
             return np.full(rows, np.nan, dtype=np.float32)
         with torch.no_grad(), self.on(self.network) as target:
-            answer = target.answers(way.normalized(start.to(opened.device)))[0]
+            answer = target.answers(way.normalized(start.to(opened.device) * 255))[0]
             found = [reached(answer, Wish(one, 1, 0, ()), way.centre) for one in self.targets or (-1,)]
         return np.array([float(one) for one in found], dtype=np.float32)
 
@@ -364,17 +410,63 @@ class _Chosen:
         ends = np.stack([self.seen.quantiles[:, 0], self.seen.max], axis=1)
         return ends[list(self.targets)].astype(np.float32)
 
-    def patches(self, run: str | Path | None) -> NDArray[np.uint8] | None:
-        """Return the patches of each unit, from the run."""
-        if self.seen is None or run is None:
+    def back(self, run: Path, beside: str | None) -> tuple[BackResult, str] | None:
+        """Return what the run has measured of how its patches made these units answer, and by which rule.
+
+        Raises
+        ------
+        ResultError
+            If what is asked for is not there.
+        """
+        if self.seen is None or beside == "none":
             return None
+        found = read_back(run, self.seen)
+        rule = RULES_BY.get(beside or "guided", "")
+        if found is not None and beside is None and rule not in found.rules:
+            rule = found.rules[0]
+        if found is not None and rule in found.rules and set(self.targets) <= set(found.drawn_units.tolist()):
+            return found, rule
+        if beside is None:
+            return None
+        units = ",".join(map(str, self.targets))
+        raise ResultError(
+            f"{run} does not hold what made these units of {self.seen.layer} answer; measure it with: netviz patches "
+            f"MODEL --deconv --deconv-units {units} -o {run}"
+        )
+
+    def patches(
+        self, run: str | Path | None, back: tuple[BackResult, str] | None
+    ) -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8] | None]:
+        """Return the patches of each unit, from the run, and what in them made it answer."""
+        if self.seen is None or run is None:
+            return None, None
         images = RunImages(Path(run), np.unique(self.seen.image[self.seen.image >= 0]).tolist())
-        return cut_tiles(self.seen, images, list(self.targets), _PATCH, mean=False).pixels
+        cut = cut_tiles(self.seen, images, list(self.targets), _PATCH, mean=False)
+        if back is None:
+            return cut.pixels, None
+        found, rule = back
+        few = found.score.shape[1]
+        followed = np.full((len(self.targets), few, *cut.pixels.shape[2:]), 128, dtype=np.uint8)
+        for row, unit in enumerate(self.targets):
+            for place in range(few):
+                tile = found.of(rule, unit, place)
+                top, left, bottom, right = cut.inner[row, place].tolist()
+                if tile is not None and bottom > top and right > left:
+                    inner = Image.fromarray(tile).resize(
+                        (right - left, bottom - top), Image.Resampling.NEAREST
+                    )
+                    followed[row, place, top:bottom, left:right] = np.asarray(inner)
+        return cut.pixels, followed
 
 
 @dataclass(frozen=True)
 class _Answers:
     answers: Callable[[Tensor], Tensor]
+
+
+def _is_vector(layer: Layer) -> bool:
+    """Return whether a layer gives one value for each unit, such as a linear layer before class scores."""
+    return layer.shape is not None and len(layer.shape) == 1
 
 
 def _tensor(output: Any) -> Tensor:
@@ -395,7 +487,12 @@ def _require_room(opened: Opened, layer: Layer) -> None:
     field = opened.fields.get(layer)
     assert layer.shape is not None
     assert opened.index.input_shape is not None
-    if field is None or min(layer.shape[1:]) >= _LEAST or not all(map(math.isfinite, field.stride)):
+    if (
+        field is None
+        or _is_vector(layer)
+        or min(layer.shape[1:]) >= _LEAST
+        or not all(map(math.isfinite, field.stride))
+    ):
         return
     least = _LEAST * math.ceil(max(field.stride))
     side = min(opened.index.input_shape[1:])
@@ -406,58 +503,78 @@ def _require_room(opened: Opened, layer: Layer) -> None:
         )
 
 
-def _climbed(
+def _together(opened: Opened, layer: Layer | None, pictures: int, columns: int) -> int:
+    """Return how many of so many pictures are optimized at once: those of whole units."""
+    size = columns * max(1, _at_once(opened, layer) // columns)
+    if opened.device.type == "cpu":
+        # Every core has some.
+        size = min(size, columns * -(-pictures // columns // torch.get_num_threads()) or columns)
+    return size
+
+
+class _StoppedError(Exception):
+    """Another thread has failed, or was interrupted."""
+
+
+def _climb(
     opened: Opened,
     chosen: _Chosen,
     wishes: Sequence[Wish],
     way: Way,
-    columns: int,
+    parts: Sequence[range],
+    kept: Kept,
     progress: Progress | None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Optimize all pictures, some at a time, on as many threads as there are cores; return what `climb` does."""
+) -> None:
+    """Optimize what is not done yet, some pictures at a time, on as many threads as there are cores."""
     device = opened.device
-    size = columns * max(1, _at_once(opened, chosen.layer) // columns)
-    if device.type == "cpu":
-        # Every core has some.
-        size = min(size, columns * -(-len(wishes) // columns // torch.get_num_threads()) or columns)
-    parts = [range(at, min(at + size, len(wishes))) for at in range(0, len(wishes), size)]
-    made: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
-    done = 0
+    stood = {number: kept.part(number) for number in range(len(parts))}
+    left = [number for number in stood if not kept.tally.done[number]]
+    begun = {number: 0 if (one := stood[number]) is None else int(one["steps"][0]) for number in left}
+    steps = {number: (way.steps - begun[number]) * len(parts[number]) for number in left}
+    total = -(-sum(steps.values()) // way.steps)
+    of = chosen.score_of if chosen.layer is None else f"layer {chosen.layer.name} of {opened.model.name}"
+    what = f"optimizing {len(wishes)} pictures"
+    if total < len(wishes):
+        what += f", {len(wishes) - total} of them done before"
+    done, stopped = 0, False
 
-    def tell(count: int) -> None:
-        nonlocal done
-        done += count
-        if progress is not None:
-            progress(f"optimizing {len(wishes)} pictures", done // way.steps, len(wishes))
+    def make(target: _Answers, network: nn.Module, number: int) -> None:
+        def tell(stand: Callable[[], Stand]) -> None:
+            nonlocal done
+            if stopped:
+                raise _StoppedError
+            kept.under_way(number, stand)
+            done += len(parts[number])
+            if progress is not None:
+                progress(what, done // way.steps, total)
+
+        some = [wishes[at] for at in parts[number]]
+        kept.finish(number, climb(target, network, some, way, device, of=of, stood=stood[number], tell=tell))
 
     def alone(number: int) -> None:
         torch.set_num_threads(1)
         own = sibling(chosen.network)
         with chosen.on(own) as target:
-            some = [wishes[at] for at in parts[number]]
-            made[number] = climb(target, own, some, way, device, tell)
+            make(target, own, number)
 
+    if progress is not None and left:
+        progress(what, 0, total)
     with preserved(chosen.network):
         if device.type != "cpu":
             with chosen.on(chosen.network) as target:
-                for number, part in enumerate(parts):
-                    some = [wishes[at] for at in part]
-                    made[number] = climb(target, chosen.network, some, way, device, tell)
-        else:
+                for number in left:
+                    make(target, chosen.network, number)
+        elif left:
             cores = torch.get_num_threads()
-            pool = ThreadPoolExecutor(min(cores, len(parts)))
+            pool = ThreadPoolExecutor(min(cores, len(left)))
             try:
-                for finished in as_completed([pool.submit(alone, number) for number in range(len(parts))]):
+                for finished in as_completed([pool.submit(alone, number) for number in left]):
                     finished.result()
             finally:
+                stopped = True
                 pool.shutdown(cancel_futures=True)
                 torch.set_num_threads(cores)
-    each = [made[number] for number in range(len(parts))]
-    return (
-        torch.cat([one[0] for one in each]),
-        torch.cat([one[1] for one in each]),
-        torch.cat([one[2] for one in each]),
-    )
+    kept.flush()
 
 
 def _at_once(opened: Opened, layer: Layer | None) -> int:

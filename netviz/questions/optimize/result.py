@@ -30,6 +30,8 @@ class OptimizeResult(Result):
         Of the same run: the lowest value in its sample, and the largest of all.
     patches : ndarray of uint8, shape (targets, top, side, side, 3), or None
         Of the same run: the patches that excite each unit most.
+    followed : ndarray of uint8, shape (targets, followed, side, side, 3), or None
+        Of the same run: what in the first of these patches made the unit answer; 128 is 0, brighter raises the unit.
     targets : tuple of int
         Numbers of the units or classes; empty for a layer as a whole.
     names : tuple of str
@@ -56,6 +58,8 @@ class OptimizeResult(Result):
         The run of ``netviz patches``; empty where there is none.
     score_of : str
         What a class score is.
+    followed_by : str
+        By which rule: ``"deconvnet"`` or ``"guided"``; empty where nothing was followed.
     """
 
     kind: ClassVar[str] = "optimize"
@@ -67,6 +71,7 @@ class OptimizeResult(Result):
         "quantile": "pictured 2",
         "reference": "pictured 2",
         "patches": "pictured top side side 3",
+        "followed": "pictured followed side side 3",
     }
     ranges: ClassVar[dict[str, str]] = {
         "activation": "any",
@@ -106,17 +111,26 @@ class OptimizeResult(Result):
     image_name: str
     run: str
     score_of: str
+    followed: NDArray[np.uint8] | None = None
+    followed_by: str = ""
 
     def share(self, target: int, column: int) -> float | None:
         """Return a picture's activation as a multiple of the unit's best photograph's (of its lowest value, to fall).
 
         None without a run, and where that is not of the sign that the picture was to have.
         """
-        if self.reference is None:
+        return self._multiple(self.reference, target, column)
+
+    def of_quantile(self, target: int, column: int) -> float | None:
+        """Return a picture's activation as a multiple of the unit's 0.995 quantile (0.005, to fall), as `share`."""
+        return self._multiple(self.quantile, target, column)
+
+    def _multiple(self, ends: NDArray[np.float32] | None, target: int, column: int) -> float | None:
+        if ends is None:
             return None
         sign = 1 if self.columns[column] == "+" else -1
-        best = float(self.reference[target, 1 if sign > 0 else 0])
-        return float(self.activation[target, column]) / best if best * sign > 0 else None
+        end = float(ends[target, 1 if sign > 0 else 0])
+        return float(self.activation[target, column]) / end if end * sign > 0 else None
 
     def failed(self, target: int, column: int) -> bool:
         """Return whether a picture led nowhere, or does not reach what a photograph does."""
@@ -132,6 +146,8 @@ class OptimizeResult(Result):
             return f"targets are {len(self.targets)}, not {count}"
         if self.names and len(self.names) != count:
             return f"names are {len(self.names)}, not {count}"
+        if (self.followed is not None) != (self.followed_by in ("deconvnet", "guided")):
+            return f"followed_by is {self.followed_by!r:.60}, which is no rule, or nothing was followed"
         return ""
 
 

@@ -11,9 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import nn
 
-from netviz.capture import brief, capture, channels_first, duplicate
+from netviz.capture import brief, capture, channels_first, network_dtype, preserved
+from netviz.capture.memory import kept_memory
 from netviz.engines import Progress
+from netviz.engines.fast import fast_copy
 from netviz.errors import ImageError, ModelError
 from netviz.images import Photo, prepare, read_image
 from netviz.models import Layer
@@ -114,8 +117,6 @@ def write_back(
     ModelError
         If no gradient flows, or it meets nothing that the rules could act on.
     """
-    if torch.device(device) != opened.device:
-        opened = replace(opened, network=duplicate(opened.network).to(device))
     run = open_run(folder)
     sought = []
     for at, layer in enumerate(opened.layers):
@@ -137,12 +138,25 @@ def write_back(
             progress(f"back from {name}", done, total)
 
     written = []
-    for first in range(0, len(sought), TOGETHER):
-        group = sought[first : first + TOGETHER]
-        for one, back in zip(group, _group(folder, group, opened, rules, side, told), strict=True):
-            # Most of a tile is often grey: deflated it takes a part of the bytes.
-            written.append(back.save(folder / BACK / Path(one.held.file).name, coarse=True))
+    with preserved(opened.network), kept_memory():
+        for first in range(0, len(sought), TOGETHER):
+            group = sought[first : first + TOGETHER]
+            own = replace(opened, network=_copy(opened, [opened.layers[one.at] for one in group], device))
+            for one, back in zip(group, _group(folder, group, own, rules, side, told), strict=True):
+                # Most of a tile is often grey: deflated it takes a part of the bytes.
+                written.append(back.save(folder / BACK / Path(one.held.file).name, coarse=True))
     return written
+
+
+def _copy(opened: Opened, layers: Sequence[Layer], device: str) -> nn.Module:
+    """Return a copy through which gradients go back to the image alone, with less on their way.
+
+    Batch normalizations take a third of the time of a way back, unless they are folded.
+    """
+    shape, dtype = opened.index.input_shape or (), network_dtype(opened.network)
+    return fast_copy(opened.network, layers, shape, device=device, dtype=dtype, grad=True).requires_grad_(
+        False
+    )
 
 
 def _group(
@@ -249,11 +263,12 @@ def _followed(
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
-        capture(opened.network, layers, grad=True, any_size=True, rule=rule) as run,
+        # The copy is nobody else's.
+        capture(opened.network, layers, grad=True, any_size=True, rule=rule, private=True) as run,
     ):
-        images = images.detach().clone().requires_grad_(True)
+        images = images.detach().clone(memory_format=torch.channels_last).requires_grad_(True)
         try:
-            run(images)
+            run(images.clone())
         except (RuntimeError, ValueError, IndexError) as error:
             raise ImageError(
                 f"{opened.model.name} does not run on {len(images)} images: {brief(error)}"

@@ -19,7 +19,7 @@ from netviz.engines import Checkpoint, Progress, Relevance, Tally, Top, Units, U
 from netviz.engines.accumulators.positions import Box, Extent
 from netviz.errors import ImageError, ResultError
 from netviz.geometry.field import Field
-from netviz.images import Images, array_files, class_names, images_or_photographs, write_arrays
+from netviz.images import Images, array_files, class_names, images_or_photographs
 from netviz.models import Layer, ModelSpec
 from netviz.questions.classes import class_label, find_class, scored
 from netviz.questions.opening import InputOptions, Opened
@@ -28,20 +28,21 @@ from netviz.questions.patches.boxes import by_size, cell_boxes, patch_boxes
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.patches.run import open_run
 from netviz.questions.runs import (
-    any_counted,
     check_options,
+    counted,
     default_device,
-    feed,
+    fingerprint,
     image_facts,
+    input_options,
     layer_facts,
+    listed,
     make_job,
     open_network,
-    require_images,
     run_facts,
     weights_print,
 )
 from netviz.results.files import write_bytes
-from netviz.results.ledger import RUN, Start, bytes_of, digest, full_name, run_folder
+from netviz.results.ledger import RUN, full_name, run_folder
 
 LEVELS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1.0)
 """Which quantiles are told."""
@@ -433,44 +434,31 @@ def patches(
     job = make_job(opened, names, functools.partial(Units, query), batch=batch, device=device, dtype=dtype,
         relevance=relevance,
     )  # fmt: skip
-    asked = {
+    asked: dict[str, Any] = {
         "layers": [one.name for one in opened.layers],
         "top": top,
         "per_image": per_image,
         "per_class": per_class,
         "inside": inside,
-        "fit": fit,
-        "batch": job.batch,
-        "dtype": dtype,
-        "input": str(opened.preprocessing),
+        **input_options(opened, job, fit),
     }
     if relevance is not None:
         asked |= {"by": by, "class": relevance.target, "output": relevance.output, "by_class": of}
-    if opened.preprocessing.bands:
-        asked["bands"] = list(opened.preprocessing.bands)
-    fingerprint = {
-        "model": weights_print(opened.model),
-        "images": digest([[name, -1 if Path(name) in arrays else bytes_of(name)] for name in names]),
-        "options": digest(asked),
-    }
-    checkpoint = Checkpoint(folder, fingerprint, every)
-    accumulator, tally = Units(query), Tally.empty(job.chunks)
-    with Start(folder, lambda: checkpoint.kept and any_counted(tally, names)):
-        write_arrays(arrays)
-        if not (resume and checkpoint.read(accumulator, tally)):
-            checkpoint.write(accumulator, tally)
-        accumulator = feed(
-            job,
-            accumulator,
-            tally,
-            engine=engine,
-            workers=workers,
-            address=address,
-            strict=strict,
-            save=checkpoint,
-            progress=progress,
-        )
-        require_images(tally, names)
+    mark = fingerprint(opened.model, listed(names, arrays), asked)
+    checkpoint = Checkpoint(folder, mark, every)
+    accumulator, tally = counted(
+        folder,
+        job,
+        Units(query),
+        checkpoint,
+        resume=resume,
+        arrays=arrays,
+        engine=engine,
+        workers=workers,
+        address=address,
+        strict=strict,
+        progress=progress,
+    )
     write_patches(
         folder,
         accumulator,
@@ -478,7 +466,7 @@ def patches(
         opened,
         names,
         options=asked,
-        fingerprint=fingerprint,
+        fingerprint=mark,
         classes=classes,
     )
     if look is not None:

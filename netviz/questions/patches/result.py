@@ -195,7 +195,7 @@ class PatchesResult(Result):
         Its share in what a unit sees is largest there. A map of one or two rows, or columns, has no ring; without a
         field every position of the ring counts.
         """
-        found = np.zeros(self.image.shape, dtype=bool)
+        found: NDArray[np.bool_] = np.zeros(self.image.shape, dtype=bool)
         for axis, position in enumerate((self.row, self.col)):
             low, high = self.box[..., axis], self.box[..., axis + 2]
             before, after = self.margin[..., axis], self.margin[..., axis + 2]
@@ -206,16 +206,18 @@ class PatchesResult(Result):
                 extent = high + after - (low - before)
                 step = extent * self.field_stride[axis] / self.field_size[axis]
                 centre = (high + after + low - before) / 2
-                found |= (before > 0) & (centre - low < step) | (after > 0) & (high - centre < step)
+                near = (before > 0) & (centre - low < step) | (after > 0) & (high - centre < step)
             else:
-                found |= (position == 0) | (position == self.map_size[axis] - 1)
-        return found & (self.image >= 0)
+                near = (position == 0) | (position == self.map_size[axis] - 1)
+            np.logical_or(found, near, out=found)
+        filled: NDArray[np.bool_] = found & (self.image >= 0)
+        return filled
 
     @property
     def only_at_edge(self) -> NDArray[np.bool_]:
         """Which units have patches, all of them `at_edge`, shape (units,)."""
         shown = self.shown
-        found: NDArray[np.bool_] = shown.any(axis=1) & (self.at_edge | ~shown).all(axis=1)
+        found: NDArray[np.bool_] = np.any(shown, axis=1) & ~np.any(shown & ~self.at_edge, axis=1)
         return found
 
     @property
@@ -279,6 +281,9 @@ class PatchesResult(Result):
 
 RULES: Final = ("deconvnet", "guided")
 """How gradients were followed back from units to their patches."""
+
+RULES_BY: Final = {"deconv": "deconvnet", "guided": "guided"}
+"""What commands call these rules."""
 
 
 @dataclass(frozen=True)

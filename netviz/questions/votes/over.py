@@ -13,28 +13,28 @@ from typing_extensions import Unpack
 
 from netviz.engines import Checkpoint, Progress, Tally
 from netviz.errors import LayerError
-from netviz.images import Images, array_files, images_or_photographs, write_arrays
+from netviz.images import Images, array_files, images_or_photographs
 from netviz.models import ModelSpec
 from netviz.questions.classes import scores_on
 from netviz.questions.opening import InputOptions, Opened
 from netviz.questions.runs import (
-    any_counted,
     check_options,
+    counted,
     default_device,
-    feed,
+    fingerprint,
     image_facts,
+    input_options,
     layer_facts,
+    listed,
     make_job,
     open_network,
-    require_images,
     run_facts,
-    weights_print,
 )
 from netviz.questions.votes.measure import check_to, last_with_maps
 from netviz.questions.votes.result import VotesSetResult
 from netviz.questions.votes.sums import MapSums, Removals, VotesQuery, linear_means
 from netviz.results.files import write_bytes
-from netviz.results.ledger import QUESTION, Start, bytes_of, digest, full_name, run_folder
+from netviz.results.ledger import full_name, run_folder
 
 
 def votes_set(
@@ -107,40 +107,25 @@ def votes_set(
         "layers": [query.layer.name],
         "to": to,
         "output": query.output,
-        "fit": fit,
-        "batch": job.batch,
-        "dtype": dtype,
-        "input": str(opened.preprocessing),
+        **input_options(opened, job, fit),
     }
-    if opened.preprocessing.bands:
-        asked["bands"] = list(opened.preprocessing.bands)
-    fingerprint = {
-        QUESTION: "votes",
-        "model": weights_print(opened.model),
-        "images": digest([[name, -1 if Path(name) in arrays else bytes_of(name)] for name in names]),
-        "options": digest(asked),
-    }
-    checkpoint = Checkpoint(folder, fingerprint, every)
-    sums, tally = start(), Tally.empty(job.chunks)
-    with Start(folder, lambda: checkpoint.kept and any_counted(tally, names)):
-        write_arrays(arrays)
-        if not (resume and checkpoint.read(sums, tally)):
-            checkpoint.write(sums, tally)
-        sums = feed(
-            job,
-            sums,
-            tally,
-            engine=engine,
-            workers=workers,
-            address=address,
-            strict=strict,
-            save=checkpoint,
-            progress=progress,
-        )
-        checkpoint.write(sums, tally)
-        require_images(tally, names)
+    mark = fingerprint(opened.model, listed(names, arrays), asked, "votes")
+    checkpoint = Checkpoint(folder, mark, every)
+    sums, tally = counted(
+        folder,
+        job,
+        start(),
+        checkpoint,
+        resume=resume,
+        arrays=arrays,
+        engine=engine,
+        workers=workers,
+        address=address,
+        strict=strict,
+        progress=progress,
+    )
     result = _result(opened, query, sums, told, chosen=layer is None)
-    _write(folder, result, tally, opened, names, asked, fingerprint)
+    _write(folder, result, tally, opened, names, asked, mark)
     checkpoint.remove()
     return folder
 

@@ -276,6 +276,9 @@ def _two_passes(report: Progress) -> Progress:
 def pick_units(results: Sequence[DissectionResult]) -> list[Pick]:
     """Pick for each concept the units to be shown: the best that detect it, or, where none does, the nearest to that.
 
+    Units that could not detect it wherever they are active (`DissectionResult.ceiling`) are no nearer than others; a
+    concept that no unit could detect is left out.
+
     Parameters
     ----------
     results : sequence of DissectionResult
@@ -287,6 +290,7 @@ def pick_units(results: Sequence[DissectionResult]) -> list[Pick]:
         The number of a concept, and layer and unit of each; the most detected concepts first, then by the best unit.
     """
     iou = np.concatenate([one.iou for one in results])
+    able = np.concatenate([one.ceiling() for one in results]) > results[0].detect
     owner = np.repeat(np.arange(len(results)), [len(one.iou) for one in results])
     unit = np.concatenate([np.arange(len(one.iou)) for one in results])
     best = iou.argmax(axis=1)
@@ -294,7 +298,7 @@ def pick_units(results: Sequence[DissectionResult]) -> list[Pick]:
     ranked = []
     for concept in range(iou.shape[1]):
         mine = np.flatnonzero(detects & (best == concept))
-        among = mine if len(mine) else np.flatnonzero(iou[:, concept] > 0)
+        among = mine if len(mine) else np.flatnonzero((iou[:, concept] > 0) & able[:, concept])
         if len(among):
             order = among[np.argsort(-iou[among, concept], kind="stable")][: BEST if len(mine) else NEAREST]
             pairs = [(int(owner[at]), int(unit[at])) for at in order]

@@ -1,12 +1,14 @@
 """Labels of every layout, and what is wrong with them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 from skimage.color import rgb2lab
 
 from netviz.errors import ImageError
-from netviz.images.labelled.colours import PROTOTYPES, name_colours
+from netviz.images.labelled.colours import PROTOTYPES, Colours, name_colours
 from netviz.images.labelled.folder import open_labelled
 from netviz.images.labelled.labels import Concept
 
@@ -213,6 +215,16 @@ def test_images_alone_are_named_by_colour(tmp_path):
     labels = found.read(0, (6, 8), np.full((4, 4, 3), (250, 10, 10), dtype=np.uint8))
     assert labels.shown
     assert {list(PROTOTYPES)[code] for code in labels.codes.ravel()} == {"red"}
+
+
+def test_a_photograph_in_black_and_white_has_no_colours():
+    """Its pixels are void: code 11 is a pixel of no colour, 12 one of which nothing is known."""
+    colours = Colours((Path("a.png"),))
+    grey = np.repeat(np.random.default_rng(0).integers(0, 256, (6, 5, 1), dtype=np.uint8), 3, axis=2)
+    assert (colours.read(0, (6, 5), grey).codes == 12).all()
+    stained = grey.copy()
+    stained[0, 0] = (200, 0, 0)
+    assert (colours.read(0, (6, 5), stained).codes < 11).all()
 
 
 def test_colours_are_the_nearest_in_lab():

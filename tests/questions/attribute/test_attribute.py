@@ -395,6 +395,21 @@ def test_the_last_layer_on_which_the_score_depends_is_taken():
         ask(Tokens().eval(), "gradcam", layer="last")
 
 
+def test_a_long_way_behind_the_last_layer_on_which_the_score_depends_is_no_refusal():
+    torch.manual_seed(0)
+    network = Tokens().eval()
+    network.last = nn.Sequential(*(nn.Linear(8, 8) for _ in range(40)))
+    assert ask(network, "gradcam").layer == "mix"
+
+
+def test_a_head_of_zeros_is_told():
+    network = Tokens().eval()
+    nn.init.zeros_(network.head.weight)
+    nn.init.constant_(network.head.bias, 0.5)
+    with pytest.raises(LayerError, match=r"is 0\.5 whatever its layers give: .* needs trained weights"):
+        ask(network, "gradcam")
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

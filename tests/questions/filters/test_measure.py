@@ -37,6 +37,20 @@ def test_transposed_filters_are_put_by_unit():
             assert np.array_equal(by_unit[unit, channel], weight[group * 2 + channel, inside])
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+def test_filters_that_read_different_inputs_repeat_none(transposed):
+    make = nn.ConvTranspose2d if transposed else nn.Conv2d
+    depthwise, grouped = make(6, 6, 3, groups=6), make(4, 6, 3, groups=2)
+    kernel = torch.randn(3, 3)
+    with torch.no_grad():
+        depthwise.weight[:] = kernel
+        grouped.weight[:] = kernel
+    network = nn.Sequential(nn.Conv2d(3, 6, 1), depthwise, nn.Conv2d(6, 4, 1), grouped)
+    assert netviz.filters(network, layer="1").duplicates == ()
+    # Units 0 to 2 read the first two inputs, 3 to 5 the others.
+    assert set(netviz.filters(network, layer="3").duplicates) == {(1, 0), (2, 0), (4, 3), (5, 3)}
+
+
 def test_dead_and_near_duplicate_filters():
     network = small()
     with torch.no_grad():

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 from torch import Tensor, nn
 
 import netviz
-from netviz.errors import LayerError, ModelError
+from netviz.cli.main import netviz as group
+from netviz.errors import LayerError, ModelError, ResultError
 from netviz.images import Photo
 from netviz.questions.drawing import figure
 from netviz.questions.optimize.climb import Wish, _worth
@@ -104,6 +106,74 @@ def test_a_unit_does_not_depend_on_the_others_asked_for():
     assert np.abs(alone.astype(int) - beside.astype(int)).max() <= 1
 
 
+class Interrupted(Exception):
+    pass
+
+
+def _killed(network, state, after, **options):
+    told = []
+
+    def progress(what, done, total):
+        told.append((what, done, total))
+        if len(told) > after:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        netviz.optimize(network, state=state, every=0, progress=progress, **options)
+
+
+@pytest.mark.parametrize("basis", ["fourier", "maco"])
+def test_what_was_interrupted_goes_on_to_the_same_bytes(tmp_path, basis):
+    network = Five().eval()
+    options = {"layer": "conv1", "sign": "both", "diverse": 2, "basis": basis, **QUICK}
+    whole = netviz.optimize(network, **options)
+    state = tmp_path / "state.npz"
+    _killed(network, state, 3, **options)
+    # What went on may be interrupted again.
+    _killed(network, state, 4, **options)
+    told = []
+    again = netviz.optimize(network, state=state, progress=lambda *one: told.append(one), **options)
+    whole.save(tmp_path / "whole.npz")
+    again.save(tmp_path / "again.npz")
+    assert (tmp_path / "whole.npz").read_bytes() == (tmp_path / "again.npz").read_bytes()
+    assert told[0][1] == 0
+    assert 0 < told[-1][1] <= told[-1][2] < 12
+    # Finished pictures wait for being saved.
+    told.clear()
+    netviz.optimize(network, state=state, progress=lambda *one: told.append(one), **options)
+    assert told == []
+
+
+def test_a_state_of_other_work_is_refused(tmp_path):
+    network, state = Five().eval(), tmp_path / "state.npz"
+    _killed(network, state, 3, layer="conv1", **QUICK)
+    with pytest.raises(ResultError, match=r"state.npz was begun with other options; .* or delete it"):
+        netviz.optimize(network, layer="conv1", state=state, seed=3, **QUICK)
+    with pytest.raises(ResultError, match="other model"):
+        netviz.optimize(signs(), layer="conv1", state=state, **QUICK)
+    state.write_bytes(state.read_bytes()[:999])
+    with pytest.raises(ResultError, match="is damaged; delete it"):
+        netviz.optimize(network, layer="conv1", state=state, **QUICK)
+
+
+def test_the_command_goes_on_beside_its_output(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "five.py").write_text(
+        "import torch\ndef make():\n    torch.manual_seed(0)\n"
+        "    return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())\n"
+    )
+    asked = ["optimize", "five.py:make", "--layer", "conv1", "--side", "16", "--steps", "2", "-o", "a.npz"]
+    ask = CliRunner().invoke
+    missing = ask(group, [*asked, "--resume"])
+    assert (missing.exit_code, "drop --resume" in str(missing.exception)) == (1, True)
+    netviz.optimize("five.py:make", layer="conv1", side=16, steps=2, state="a.npz.state.npz", every=0)
+    left = ask(group, asked)
+    assert (left.exit_code, "go on with --resume" in str(left.exception)) == (1, True)
+    (tmp_path / ".a.npz.state.npz.x.part").write_bytes(b"half")
+    assert ask(group, [*asked, "--resume"]).exit_code == 0
+    assert sorted(one.name for one in tmp_path.iterdir() if one.suffix != ".py") == ["a.npz"]
+
+
 def test_a_class_gets_a_high_score():
     torch.manual_seed(0)
     network = Five().eval()
@@ -163,6 +233,21 @@ def test_a_run_gives_references_and_patches(tmp_path):
     assert found.patches.shape[:2] == (1, 4)
     assert found.share(0, 0) == pytest.approx(found.activation[0, 0] / values.max(), rel=1e-4)
     assert len(figure(found).axes[0].images) == 5
+    # A unit sees one pixel: what made it answer has the signs and shares of its weights.
+    with pytest.raises(ResultError, match=r"measure it with: .* --deconv-units 0 -o"):
+        netviz.optimize(
+            network, layer="relu1", units="0", run=tmp_path / "run", beside="guided", **PLAIN, **QUICK
+        )
+    netviz.patches(network, tmp_path / "run", deconv=True, deconv_units="0,2", size=(24, 24), **PLAIN)
+    both = netviz.optimize(network, layer="relu1", units="0:4", run=tmp_path / "run", **PLAIN, **QUICK)
+    assert both.dead == (3,)
+    assert both.followed is None  # unit 1 was not measured
+    some = netviz.optimize(network, layer="relu1", units="0", run=tmp_path / "run", **PLAIN, **QUICK)
+    assert (some.followed.shape, some.followed_by) == (some.patches.shape, "guided")
+    colours = some.followed[0, 0].reshape(-1, 3)
+    assert {tuple(one) for one in colours.tolist()} == {(255, 64, 128)}
+    assert some.of_quantile(0, 0) == pytest.approx(some.activation[0, 0] / some.quantile[0, 1])
+    assert len(figure(some).axes[0].images) == 9
     with pytest.raises(LayerError, match="only dead units"):
         netviz.optimize(network, layer="relu1", units="3", run=tmp_path / "run", **PLAIN, **QUICK)
 
@@ -171,6 +256,46 @@ def test_a_run_gives_references_and_patches(tmp_path):
 def test_networks_of_other_channels(channels):
     found = netviz.optimize(Five(channels).eval(), layer="conv1", units="0", **QUICK)
     assert found.pictures.shape == (1, 1, 24, 24, 3)
+
+
+class Inside(nn.Module):
+    """A linear layer that is not the last, and a network that takes no gradient."""
+
+    def __init__(self, grad: bool = True) -> None:
+        super().__init__()
+        self.colours = nn.Conv2d(3, 4, 1)
+        self.first, self.last = nn.Linear(4, 5), nn.Linear(5, 2)
+        self.grad = grad
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.set_grad_enabled(self.grad and torch.is_grad_enabled()):
+            return self.last(self.first(self.colours(x).mean((2, 3))))
+
+
+def test_units_of_a_linear_layer_have_pictures():
+    torch.manual_seed(0)
+    network = Inside().eval()
+    found = netviz.optimize(
+        network, layer="first", units="1,4", sign="both", moved=False, side=16, steps=40, **PLAIN
+    )
+    pictures = torch.from_numpy(found.pictures.reshape(4, 16, 16, 3)).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        values = network.first(network.colours(pictures).mean((2, 3)))
+    assert found.activation.ravel() == pytest.approx(
+        [float(values[at, unit]) for at, unit in enumerate((1, 1, 4, 4))], abs=1e-5
+    )
+    assert (found.activation[:, 0] > found.activation[:, 1] + 0.01).all()
+    with pytest.raises(LayerError, match="first has no maps, by which several pictures"):
+        netviz.optimize(network, layer="first", diverse=2, side=16, steps=1)
+
+
+def test_no_gradient_and_nan_are_told():
+    with pytest.raises(ModelError, match=r"no gradient flows from layer colours of Inside .*quantized"):
+        netviz.optimize(Inside(grad=False).eval(), layer="colours", **QUICK)
+    network = Inside().eval()
+    network.colours.bias.data[2] = float("nan")
+    with pytest.raises(ModelError, match="layer colours of Inside gives NaN or infinity"):
+        netviz.optimize(network, layer="colours", units="2", **QUICK)
 
 
 def test_parts_of_phases():

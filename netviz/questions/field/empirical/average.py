@@ -125,6 +125,38 @@ class Alignment:
         )
         return self.size[0] // 2 - round(y), self.size[1] // 2 - round(x)
 
+    def places(self, positions: Sequence[tuple[int, int]]) -> tuple[Ints, Ints]:
+        """Return `box` and `shift` of positions, (U, 4) and (U, 2): many units are most active at the same."""
+        once = {one: (*self.box(*one), *self.shift(*one)) for one in set(positions)}
+        found = np.array([once[one] for one in positions], dtype=np.int64).reshape(-1, 6)
+        return found[:, :4], found[:, 4:]
+
+
+WAITING = 1 << 26
+"""Bytes that images take at most before they are added to an average."""
+
+
+class _Added(NamedTuple):
+    """One image's share of an average.
+
+    Attributes
+    ----------
+    which : ndarray of int64, shape (U,)
+        Of which units.
+    down : ndarray, shape (U, h, rows)
+        What each row of the occluder's places counts for a row of the map.
+    across : ndarray, shape (U, rows, w)
+        The discrepancy of each row of places, by columns of the map.
+    rows, cols : ndarray of float32, shapes (U, h) and (U, w)
+        1 where the image reaches, else 0.
+    """
+
+    which: Ints
+    down: Floats
+    across: Floats
+    rows: NDArray[np.float32]
+    cols: NDArray[np.float32]
+
 
 class Average:
     """The mean discrepancy of several units of a layer, image after image.
@@ -145,7 +177,8 @@ class Average:
         top, left, bottom, right = window
         self._spans = (np.arange(top, bottom), np.arange(left, right))
         self._total = np.zeros((count, bottom - top, right - left), dtype=dtype)
-        self._seen = np.zeros(self._total.shape, dtype=np.int16)
+        self._seen = np.zeros(self._total.shape, dtype=np.float32)
+        self._waiting: list[_Added] = []
         self.used = np.zeros(count, dtype=np.int64)
         """On how many images each unit was measured."""
 
@@ -172,8 +205,7 @@ class Average:
         patch : int
             Side of the occluder in pixels.
         """
-        boxes = np.array([self._alignment.box(*one) for one in positions], dtype=np.int64)
-        shifts = np.array([self._alignment.shift(*one) for one in positions], dtype=np.int64)
+        boxes, shifts = self._alignment.places(positions)
         shares, inside = [], []
         for axis, length in enumerate(self._alignment.size):
             at = self._spans[axis] - shifts[:, axis, None]
@@ -182,14 +214,36 @@ class Average:
             own = there & (at >= boxes[:, axis, None]) & (at < boxes[:, axis + 2, None])
             covers = covering(starts[axis], patch, length).astype(self._dtype)
             shares.append(covers[np.clip(at, 0, length - 1)] * own[..., None])
-            inside.append(there)
-        self._total[which] += shares[0] @ changes @ shares[1].swapaxes(1, 2)
-        self._seen[which] += inside[0][:, :, None] & inside[1][:, None, :]
+            inside.append(there.astype(np.float32))
+        across = changes.astype(self._dtype, copy=False) @ shares[1].swapaxes(1, 2)
+        self._waiting.append(_Added(which, shares[0], across, inside[0], inside[1]))
         self.used[which] += 1
+        if sum(one.down.nbytes + one.across.nbytes for one in self._waiting) > WAITING:
+            self._sum()
+
+    def _sum(self) -> None:
+        """Add what waits to the maps: one product for all images, which reads and writes these once."""
+        if not self._waiting:
+            return
+        units = np.unique(np.concatenate([one.which for one in self._waiting]))
+        places = np.cumsum([0, *(one.down.shape[2] for one in self._waiting)])
+        height, width = self._total.shape[1:]
+        down = np.zeros((len(units), height, places[-1]), dtype=self._dtype)
+        across = np.zeros((len(units), places[-1], width), dtype=self._dtype)
+        rows = np.zeros((len(units), height, len(self._waiting)), dtype=np.float32)
+        cols = np.zeros((len(units), len(self._waiting), width), dtype=np.float32)
+        for number, one in enumerate(self._waiting):
+            mine, some = np.searchsorted(units, one.which), slice(places[number], places[number + 1])
+            down[mine, :, some], across[mine, some] = one.down, one.across
+            rows[mine, :, number], cols[mine, number] = one.rows, one.cols
+        self._total[units] += down @ across
+        self._seen[units] += rows @ cols
+        self._waiting.clear()
 
     def maps(self) -> Floats:
         """Return the mean discrepancy in the window, (units, h, w); 0 where fewer than half of the images reach."""
-        mean = self._total / np.maximum(self._seen, 1)
+        self._sum()
+        mean = self._total / np.maximum(self._seen, 1).astype(self._dtype, copy=False)
         mean[self._seen * 2 < self.used[:, None, None]] = 0
         return mean
 

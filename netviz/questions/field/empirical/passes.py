@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from netviz.capture import capture, channels_first, unwrap
+from netviz.capture.memory import kept_memory
 from netviz.geometry.field import Field
 from netviz.geometry.occlusion import TOLERANCE, covering, grid
 from netviz.models import Layer
@@ -38,8 +39,8 @@ the next; in the last there is one alone."""
 STILL = 1e-5
 """A change smaller than this share of the activation is the rounding of a forward pass."""
 
-PIXELS = 16 * 224 * 224
-"""How many pixels go through the network together."""
+PIXELS = 4 * 224 * 224
+"""How many pixels go through the network together: maps of more leave the processor's caches before they are read."""
 
 Floats = NDArray[np.float32]
 
@@ -136,8 +137,9 @@ def find_changes(
     """
     size = (int(image.shape[2]), int(image.shape[3]))
     together = max(1, PIXELS // (size[0] * size[1]))
+    image, baseline = (one.contiguous(memory_format=torch.channels_last) for one in (image, baseline))
     rows: dict[Layer, list[Floats]] = {layer: [] for layer in peaks}
-    with _Reader(unwrap(network), peaks) as read:
+    with kept_memory(), _Reader(unwrap(network), peaks) as read:
         together = _batch(read, image, baseline, occluder, min(together, occluder.passes))
         for first in range(0, occluder.passes, together):
             numbers = range(first, min(first + together, occluder.passes))
@@ -237,7 +239,8 @@ def finest(
 CELLS = 28
 """Squares of a saved map along its longer side, at most."""
 
-_TOGETHER = 64
+_PIXELS = 1 << 20
+"""Pixels of maps that are averaged together: of more each step would read from memory what the last has written."""
 
 
 class Shot(NamedTuple):
@@ -279,9 +282,11 @@ def averages(
     starts = (occluder.tops, occluder.lefts)
     rows, cols = (np.arange(len(one)) % apart for one, apart in zip(starts, occluder.apart, strict=True))
     units = len(shots[0].peaks.units)
-    for first in range(0, units, _TOGETHER):
-        some = slice(first, min(first + _TOGETHER, units))
-        average = Average(alignment, some.stop - first, window(alignment), np.float32)
+    top, left, bottom, right = window(alignment)
+    together = max(1, _PIXELS // ((bottom - top) * (right - left)))
+    for first in range(0, units, together):
+        some = slice(first, min(first + together, units))
+        average = Average(alignment, some.stop - first, (top, left, bottom, right), np.float32)
         for peaks, changes in shots:
             which = np.flatnonzero(peaks.active[some])
             own = peaks.some(first + which)
