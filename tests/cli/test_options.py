@@ -16,6 +16,7 @@ OWN = {
     "minimal": {"as_json", "out", "images", "strict"},
     "dense": {"as_json", "out", "compare", "regions"},
     "sift": {"as_json", "out", "match"},
+    "optimize": {"as_json", "out", "resume"},
     "patches": set(),
     "dissect": set(),
     "attribute": {"as_json", "out", "check"},
