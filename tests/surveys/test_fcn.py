@@ -179,6 +179,8 @@ def test_a_survey_has_its_fcn_page_from_python_and_from_the_command(
         "--size",
         "40x48",
         "--trust",
+        "--optimize",
+        "0",
     ]
     with pytest.raises(SystemExit) as stop:
         command([*words, "-o", "command"])
