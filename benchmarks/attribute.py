@@ -2,7 +2,7 @@
 
 What `netviz.attribute` does beyond opening network and image, at 224 px: one pass forth and back, and the map brought
 to the image. Against a bare pass of the same network forth and back to the image, and against Captum and
-pytorch-grad-cam (where that is installed) for the same method; processor time, medians of runs in turns in one
+pytorch-grad-cam for the same method; processor time, medians of runs in turns in one
 process, one thread. Goal: gradient methods at most 1.3 passes. Captum's guided backpropagation and deconvnet change
 modules of the type `nn.ReLU` alone, so that they act on none of MobileNetV2's.
 """
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from netviz.errors import MissingWeightsError
 from netviz.images import Photo
 from netviz.models import load
+from netviz.models.torchvision_import import import_torchvision
 from netviz.questions.attribute.measure import Settings, attributions, open_asked
 
 SIDE = 224
@@ -54,11 +55,10 @@ def peers(network: nn.Module, layer: nn.Module, image: Tensor, target: int) -> d
         "guided Captum": lambda: GuidedBackprop(network).attribute(given, target=target),
         "deconvnet Captum": lambda: Deconvolution(network).attribute(given, target=target),
     }
-    try:
-        from pytorch_grad_cam import GradCAM, LayerCAM
-        from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-    except ImportError:
-        return found
+    import_torchvision()
+    from pytorch_grad_cam import GradCAM, LayerCAM
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
     targets = [ClassifierOutputTarget(target)]
     # Made once: each call then runs with its hooks.
     for name, made in (("gradcam", GradCAM(network, [layer])), ("layercam", LayerCAM(network, [layer]))):

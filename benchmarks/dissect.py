@@ -1,6 +1,6 @@
 """Both passes of a dissection: thresholds from all values, then every unit met with every concept.
 
-256 crops of scikit-image's photographs, decoded beforehand, 224 px, with labels of 11 classes in blobs of some dozen
+128 crops of scikit-image's photographs, decoded beforehand, 224 px, with labels of 11 classes in blobs of some dozen
 pixels: the time of the first pass, with the sample that thresholds are taken from, and that of the second, which
 counts intersections at the 0.995 quantile in every pixel, each over the fastest bare forward pass of the same images
 that still computes the layers (the better of channels first and channels last, batch normalization folded, inference
@@ -24,7 +24,7 @@ from netviz.models.model import given
 from netviz.questions.dissect.layer import layer_centers, sample_size, thresholds
 from netviz.questions.opening import layer_fields, layers
 
-IMAGES, CONCEPTS = 256, 11
+IMAGES, CONCEPTS = 128, 11
 
 
 def labelled(images: list[np.ndarray]) -> Memory:
