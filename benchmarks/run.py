@@ -2,7 +2,8 @@
 
 With ``--only`` one script is run, and its section of the page is written anew. The scripts of `LONG`, which take more
 than some minutes, run only so; else their sections stay as they are. A script that fails leaves its section, too, and
-the others go on. How long each takes is told on the way.
+the others go on. Sections whose titles are no script's were written by hand, and stay where they are. How long each
+takes is told on the way.
 
 Each script in this folder measures netviz and its peers alternately and prints a Markdown table of ratios; it runs in
 a process of its own, since some peers change torch when they are imported. Absolute times depend on the machine;
@@ -57,15 +58,20 @@ def sections(page: str) -> dict[str, str]:
 
 
 def written(scripts: Iterable[Path], made: dict[str, str]) -> str:
-    """Return the page: the sections that there are, in the order of the scripts."""
+    """Return the page: the sections in the order of the scripts, those of no script behind what they followed."""
     head = (
         "# Benchmarks\n\n"
         "Written by `make bench`, one section by `make bench ONLY=NAME`. What is compared takes turns, in one\n"
         "process or, for whole commands, as processes. Read the ratios: times depend on the machine.\n\n"
         f"Measured on: {machine()}\n"
     )
-    titles = [said(script)[0] for script in scripts]
-    return "\n".join([head, *(made[title] for title in titles if title in made)])
+    order = [title for title in (said(script)[0] for script in scripts) if title in made]
+    place = 0
+    for title in made:
+        if title not in order:
+            order.insert(place, title)
+        place = order.index(title) + 1
+    return "\n".join([head, *(made[title] for title in order)])
 
 
 def main(path: Path, only: str | None) -> int:

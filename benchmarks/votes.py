@@ -6,7 +6,8 @@ answer: the recorded pass, the check against two full passes, and every unit. Ti
 medians of runs in turns. Multiplications: those of a full pass over those that each unit needs after the layer, if
 its change is carried as one map, and through 1×1 convolutions as one map times a vector, up to the first
 non-linearity that all channels share. Where nothing is approximated that is the floor; what exceeds it comes of
-running many units at once. Goal: at least 20×.
+running many units at once. Goal: at least 20×. The last layer meets it; layers of the middle do not: what
+they leave to multiply is 4.4 and 2.9 times less than full passes, and running many at once brings that to 9 to 14.
 """
 
 import argparse
