@@ -3,7 +3,7 @@
 # make slow      every torchvision builder and other long checks
 # make lint      style, types, import rules and the wheel, on a built wheel
 # make docs      the generated part of docs/
-# make bench     docs/benchmarks.md; ONLY=patches: that section of it (families only so)
+# make bench     docs/benchmarks.md; ONLY=patches: that section of it (families only so); AGAIN=1: a second run beside it
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -41,7 +41,7 @@ docs: .venv/.dev
 	$(BIN)/python -m netviz.cli.reference docs/cli.md netviz/__init__.pyi
 
 bench: .venv/.bench
-	$(BIN)/python benchmarks/run.py docs/benchmarks.md $(ONLY:%=--only %)
+	$(BIN)/python benchmarks/run.py docs/benchmarks.md $(ONLY:%=--only %) $(AGAIN:%=--again)
 
 .venv/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

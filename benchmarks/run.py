@@ -1,17 +1,21 @@
-"""Run every benchmark and write docs/benchmarks.md: ``python benchmarks/run.py docs/benchmarks.md [--only NAME]``.
+"""Run every benchmark and write docs/benchmarks.md: ``python benchmarks/run.py docs/benchmarks.md``.
 
-With ``--only`` one script is run, and its section of the page is written anew. The scripts of `LONG`, which take more
-than some minutes, run only so; else their sections stay as they are. A script that fails leaves its section, too, and
-the others go on. Sections whose titles are no script's were written by hand, and stay where they are. How long each
-takes is told on the way.
+With ``--only NAME`` one script is run, and its section of the page is written anew. The scripts of `LONG`, which take
+more than some minutes, run only so; else their sections stay as they are. A script that fails leaves its section,
+too, and the others go on. Sections whose titles are no script's were written by hand, and stay where they are. With
+``--again`` a section that is there is kept, and a line under it tells how far the ratios of a second run lie from its
+own. How long each takes is told on the way.
 
 Each script in this folder measures netviz and its peers alternately and prints a Markdown table of ratios; it runs in
 a process of its own, since some peers change torch when they are imported. Absolute times depend on the machine;
 ratios travel better.
 """
 
+import argparse
 import ast
 import platform
+import re
+import statistics
 import subprocess
 import sys
 import time
@@ -74,7 +78,32 @@ def written(scripts: Iterable[Path], made: dict[str, str]) -> str:
     return "\n".join([head, *(made[title] for title in order)])
 
 
-def main(path: Path, only: str | None) -> int:
+_RATIO = re.compile(r"(?<![-–(\d.])(\d+(?:\.\d+)?) ?×(?!\d)|(?<=\| )(\d+\.\d+)(?= \|)")
+"""In a table: what has a × behind it, and cells of one number with a point."""
+_AGAIN = "A second run of the whole: "
+
+
+def ratios(text: str) -> list[float]:
+    """Return the ratios in a section's tables, in their order, without goals and ranges."""
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [re.sub(r"\(goal[^)]*\)", "", row) for row in rows]
+    return [float(one or other) for row in cells for one, other in _RATIO.findall(row)]
+
+
+def compared(first: str, second: str) -> str:
+    """Return the first run's section, with a line of how far the second one's ratios lie from it."""
+    lines = [line for line in first.rstrip().splitlines() if not line.startswith(_AGAIN)]
+    before, after = ratios(first), ratios(second)
+    if len(before) != len(after):
+        raise ValueError(f"{len(before)} ratios in the first run, {len(after)} in the second")
+    apart = [abs(new / old - 1) for old, new in zip(before, after, strict=True) if old]
+    if apart:
+        told = f"{len(apart)} ratios, {statistics.median(apart):.0%} apart in the median, {max(apart):.0%} at most."
+        lines += ([] if not lines[-1] else [""]) + [_AGAIN + told]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def main(path: Path, only: str | None, again: bool) -> int:
     """Run all scripts in order, or one of them, and write the page after each; return how many failed."""
     scripts = [script for script in sorted(HERE.glob("*.py")) if script.stem not in SHARED]
     if only is None:
@@ -89,8 +118,9 @@ def main(path: Path, only: str | None) -> int:
         print(f"{script.stem} …", file=sys.stderr, flush=True)
         begin = time.perf_counter()
         try:
-            made[said(script)[0]] = section(script)
-        except subprocess.CalledProcessError as error:
+            title, run = said(script)[0], section(script)
+            made[title] = compared(made[title], run) if again and title in made else run
+        except (subprocess.CalledProcessError, ValueError) as error:
             failed += 1
             print(f"{script.stem} failed: {error}", file=sys.stderr)
             continue
@@ -100,4 +130,9 @@ def main(path: Path, only: str | None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[3] if sys.argv[2:3] == ["--only"] else None))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("page", type=Path)
+    parser.add_argument("--only", metavar="NAME")
+    parser.add_argument("--again", action="store_true")
+    asked = parser.parse_args()
+    sys.exit(main(asked.page, asked.only, asked.again))
