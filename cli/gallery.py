@@ -86,6 +86,11 @@ _OPTIMIZE: "dict[Form, float | None]" = {"quick": 0.0, "standard": 40.0, "full":
     help="Also show the network of such a folder; may be given several times.",
 )
 @click.option(
+    "--compare",
+    is_flag=True,
+    help="Hold the first network beside each of the others, unit by unit: checkpoints of one architecture.",
+)
+@click.option(
     "--workers",
     type=click.IntRange(min=0),
     metavar="N",
@@ -109,6 +114,7 @@ def gallery(
     resume: bool,
     runs: tuple[str, ...],
     added: tuple[str, ...],
+    compare: bool,
     workers: int | None,
     fit: str,
     size: tuple[int, int] | None,
@@ -131,6 +137,8 @@ def gallery(
     check_site(out)
     for one in added:
         read_survey(one)
+    if compare and len((*(runs or models), *added, *(models if runs else ()))) < 2:
+        raise click.UsageError("--compare holds networks beside each other; name two or more")
     if workers is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         workers = cores if cores > 1 else 0
@@ -143,7 +151,7 @@ def gallery(
         # What a shell makes of SITE.runs/* are several words, of which only the first belongs to --from.
         folders = [Path(run) for run in (*runs, *models, *added)]
         with WholeProgress([1]) as progress:
-            report = build(folders, out, workers=workers, progress=progress.part(0))
+            report = build(folders, out, workers=workers, compare=compare, progress=progress.part(0))
         _tell(report)
         return
 
@@ -173,9 +181,10 @@ def gallery(
                 progress=progress.part(number),
             )
         folders += map(Path, added)
-        report = build(folders, out, workers=workers, progress=progress.part(len(specs)))
+        report = build(folders, out, workers=workers, compare=compare, progress=progress.part(len(specs)))
     _tell(report)
-    again = shlex.join(["netviz", "gallery", "--from", *map(str, folders), "-o", out])
+    beside = ["--compare"] if compare else []
+    again = shlex.join(["netviz", "gallery", "--from", *map(str, folders), *beside, "-o", out])
     say(f"what was measured is kept in {folders[0].parent}; to build again: {again}")
 
 
