@@ -93,7 +93,13 @@ def build(
     static = sorted(STATIC.iterdir())
     expected = [path for addresses in networks for path in files(addresses)]
     expected += changed_files([one.second for one in comparisons])
-    expected += ["index.html", "about.html", *bar_paths(), *(f"static/{path.name}" for path in static)]
+    expected += [
+        "index.html",
+        "about.html",
+        "notes.html",
+        *bar_paths(),
+        *(f"static/{path.name}" for path in static),
+    ]
     folder = SiteFolder(site, __version__, expected)
 
     def write(path: str, data: bytes) -> None:

@@ -30,8 +30,8 @@ def pages(manifest: Manifest) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        The HTML by path: ``index.html``, ``about.html``, one page per layer that has one, each network's components,
-        concepts, minimal images, FCN page and what changed, and one page per photograph.
+        The HTML by path: ``index.html``, ``about.html``, ``notes.html``, one page per layer that has one, each
+        network's components, concepts, minimal images, FCN page and what changed, and one page per photograph.
     """
     made: dict[str, str] = {}
 
@@ -51,6 +51,7 @@ def pages(manifest: Manifest) -> dict[str, str]:
         )
 
     add("index.html", "index.html")
+    add("notes.html", "notes.html")
     add("about.html", "about.html", recipes=recipes(manifest), parts_used=PARTS)
     for network in manifest.networks:
         paged = network.paged

@@ -483,7 +483,7 @@ def twin_text(twin: Twin) -> str:
     """Say how much a unit and its twin differ."""
     told = []
     if twin.gone:
-        told.append(f"it is there {'before' if twin.gone == 'after' else 'after'} only")
+        told.append(f"silent {twin.gone}")
     elif twin.distance == 0:
         told.append("the same filter")
     elif np.isfinite(twin.distance):
@@ -503,7 +503,7 @@ def changed_lead(page: Changed) -> str:
     }[page.by]
     moved = sum(one.changed for one in page.layers)
     gone = sum(one.gone for one in page.layers)
-    lost = f" {counted(gone, 'unit is', 'units are')} there in one of the two only." if gone else ""
+    lost = f" {counted(gone, 'unit is', 'units are')} silent in one of the two." if gone else ""
     return (
         f"{moved:,} of {counted(page.total, 'unit')} changed.{lost} The {counted(len(page.units), 'unit')} that "
         f"changed most, {how}."
