@@ -399,7 +399,7 @@ def draw_changed(found: Comparison, write: Write) -> Changed:
             _change(found, found.pairs[at], number, tile)
             for at, number, tile in zip(place[drawn].tolist(), unit[drawn].tolist(), tiles, strict=True)
         ),
-        total=len(changed),
+        total=int(np.isfinite(changed).sum()),
         sheet=sheet,
         command=command("diff", run.model, second.run.model, "-o", "diff.png", run=run),
     )
