@@ -131,6 +131,7 @@ def gallery(
     RUN... -o SITE` builds from such folders alone, without running a network.
     """
     from netviz.gallery.build import build
+    from netviz.gallery.panels.changed import unlike
     from netviz.gallery.site import check_site
     from netviz.results.survey import read_survey
 
@@ -155,14 +156,20 @@ def gallery(
         _tell(report)
         return
 
+    from netviz.errors import ModelError
     from netviz.models import load
     from netviz.surveys.survey import open_scope, survey
 
     specs = models or ("mobilenet_v2",)
     folders = run_folders(out, specs)
-    for spec, folder in list(zip(specs, folders, strict=True))[1:]:
+    told: list[tuple[str, set[tuple[str, int]]]] = []
+    for spec, folder in list(zip(specs, folders, strict=True))[0 if compare else 1 :]:
         # A mistake in the last MODEL is told before the first is measured.
-        open_scope(load(spec, **options), folder, images=images, only=only, data=data, size=size)
+        scope = open_scope(load(spec, **options), folder, images=images, only=only, data=data, size=size)
+        told.append((scope.model.name, {(layer.name, layer.channels) for layer in scope.chosen}))
+    for name, layers in told[1:] if compare else ():
+        if layers.isdisjoint(told[0][1]):
+            raise ModelError(unlike(told[0][0], name))
     # Building takes about as long as measuring.
     with WholeProgress([*[1] * len(specs), len(specs)]) as progress:
         for number, (spec, folder) in enumerate(zip(specs, folders, strict=True)):

@@ -33,7 +33,7 @@ from ..addresses import Addresses
 from ..drawing import Write
 from ..loading import load_kind
 from ..manifest import Picture, Sprites, Tile
-from ..panel import Panel
+from ..panel import Panel, Recipe
 from ..words import command, counted, number, share_text
 from .patches import thumbnail
 
@@ -43,6 +43,12 @@ SHOWN = 48
 _SIDE = 60
 _GAP = 4
 _COLUMNS = 6
+
+RECIPE = Recipe(
+    "What changed",
+    "The same unit of two networks side by side, ordered by the distance of their filters: the L2 norm of the "
+    "difference, relative to the larger of the two.",
+)
 
 Seen = tuple[Tile, Sprites]
 
@@ -281,11 +287,16 @@ def compare(first: Addresses, second: Addresses) -> Comparison:
         (second.run.layers[place].title, f"{first.run.network} has no such layer") for place in there.values()
     ]
     if not pairs:
-        raise ResultError(
-            f"{first.run.network} and {second.run.network} have no layer of the same name and shape; leave out "
-            "--compare, or name two checkpoints of one architecture"
-        )
+        raise ResultError(unlike(first.run.network, second.run.network))
     return Comparison(first, second, tuple(pairs), tuple(unmatched))
+
+
+def unlike(first: str, second: str) -> str:
+    """Say that two networks cannot be held beside each other, and what to do."""
+    return (
+        f"{first} and {second} have no layer of the same name and shape; leave out --compare, or name two "
+        "checkpoints of one architecture"
+    )
 
 
 def _differs(layer: LayerRecord, other: LayerRecord) -> str:

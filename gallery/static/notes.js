@@ -173,14 +173,16 @@
       show.append(option);
       show.closest("label").hidden = false;
     };
-    const data = JSON.parse(source.textContent);
-    items.forEach((item, at) => {
-      if (!starred(item)) return;
-      data.marks[at] |= BIT;
-      mark(item);
-    });
-    source.textContent = JSON.stringify(data);
-    offer();
+    if (items.some(starred)) {
+      const data = JSON.parse(source.textContent);
+      items.forEach((item, at) => {
+        if (!starred(item)) return;
+        data.marks[at] |= BIT;
+        mark(item);
+      });
+      source.textContent = JSON.stringify(data);
+      offer();
+    }
 
     // Where on which sheet a tile's patches are stands in the page's style.
     const seen = (item) => {
@@ -281,12 +283,17 @@
         throw new Error("it is no JSON");
       }
       const more = accept(told);
-      notes = { ...notes, ...more };
-      write(notes);
+      const both = { ...notes, ...more };
+      try {
+        write(both);
+      } catch {
+        throw new Error("the browser has no room for it");
+      }
+      notes = both;
       render();
       said.textContent = `${Object.keys(more).length} taken from ${file.name}; ${Object.keys(notes).length} in all.`;
     } catch (error) {
-      said.textContent = `${file.name} was not taken: ${error.message}. Choose a file that this page has exported.`;
+      said.textContent = `${file.name} was not taken: ${error.message}. Choose a file that such a page has exported.`;
     }
     open.value = "";
   });

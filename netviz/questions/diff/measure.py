@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 
 from netviz.engines import Progress, Tally, Units, UnitsQuery, run_local
 from netviz.errors import ModelError
-from netviz.images import Images, Photo, as_shown, list_images, read_image
+from netviz.images import Images, Photo, as_shown, images_or_photographs, read_image
 from netviz.models import Layer, Model, ModelOptions, ModelSpec, load
 from netviz.questions.diff.result import (
     ORDERS,
@@ -29,7 +29,7 @@ from netviz.questions.diff.result import (
     most_changed,
 )
 from netviz.questions.filters.measure import layer_filters
-from netviz.questions.opening import ImageOptions, Opened, layers, provenance
+from netviz.questions.opening import Opened, layers, provenance
 from netviz.questions.patches.measure import layer_patches, map_windows
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.patches.tiles import cut_tiles
@@ -114,6 +114,7 @@ def diff(
         Names, aliases or globs of convolutions; by default all.
     images : str, Path, PIL image, ndarray, Tensor, or iterable of these, optional
         As for `netviz.patches`; both networks are shown the same. By default none: then filters alone are compared.
+        An empty sequence stands for scikit-image's photographs.
     by : {"filter", "maps", "patches"}, optional
         How units are ordered: by the distance of their filters, the correlation of their maps, or the patches that
         they have in common. By default by their maps where there are images.
@@ -159,20 +160,19 @@ def diff(
     dead: tuple[Bools, Bools] = (np.zeros(len(unit), bool), np.zeros(len(unit), bool))
     seen: tuple[_Seen, _Seen] | None = None
     if images is not None:
-        check: ImageOptions = {"size": size, "fit": fit}
         look = functools.partial(
             _look,
             images=images,
+            fit=fit,
+            size=size,
             batch=batch,
             workers=workers,
             device=device,
             strict=strict,
             progress=progress,
         )
-        before = look(first, [pair.first.name for pair in pairs], **check)
-        # Positions are the same only where both are shown the same part of an image, at the same size.
-        check["size"] = (before.opened.index.input_shape or ())[1:] or size  # type: ignore[typeddict-item]
-        after = look(second, [pair.second.name for pair in pairs], **check)
+        before = look(first, [pair.first.name for pair in pairs])
+        after = look(second, [pair.second.name for pair in pairs])
         seen = before, after
         related = [_related(seen, at) for at in range(len(pairs))]
         correlation = np.concatenate([one for one, _ in related])
@@ -315,7 +315,7 @@ def _look(
     """Run a network over all images, and keep what its units do."""
     device = default_device(device)
     opened = open_network(model, list(names), fit=fit, size=size)
-    sources = list_images(images)
+    sources = images_or_photographs(images)
     called = tuple(one.path or one.name if isinstance(one, Photo) else full_name(one) for one in sources)
     units = sum(one.channels for one in opened.layers)
     query = UnitsQuery(

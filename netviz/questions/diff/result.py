@@ -310,8 +310,11 @@ class DiffResult(Result):
         """Return which array tells of layers, units or filters that there are not."""
         if np.max(self.place, initial=0) >= len(self.parts):
             return f"place tells of layer {np.max(self.place)}, but there are {len(self.parts)}"
-        channels = np.array([part.channels for part in self.parts])
-        if (self.unit >= channels[self.place]).any():
+        counts = np.bincount(self.place, minlength=len(self.parts)).tolist()
+        wanted = [part.channels for part in self.parts]
+        if counts != wanted:
+            return "place has not as many units of each layer as parts tells"
+        if (self.unit >= np.array(wanted)[self.place]).any():
             return "unit tells of a unit that its layer has not"
         for at, unit in enumerate(self.drawn.tolist()):
             shape = (2, *self.parts[int(self.place[unit])].shape)
