@@ -86,6 +86,11 @@ _OPTIMIZE: "dict[Form, float | None]" = {"quick": 0.0, "standard": 40.0, "full":
     help="Also show the network of such a folder; may be given several times.",
 )
 @click.option(
+    "--compare",
+    is_flag=True,
+    help="Hold the first network beside each of the others, unit by unit: checkpoints of one architecture.",
+)
+@click.option(
     "--workers",
     type=click.IntRange(min=0),
     metavar="N",
@@ -109,6 +114,7 @@ def gallery(
     resume: bool,
     runs: tuple[str, ...],
     added: tuple[str, ...],
+    compare: bool,
     workers: int | None,
     fit: str,
     size: tuple[int, int] | None,
@@ -125,12 +131,15 @@ def gallery(
     RUN... -o SITE` builds from such folders alone, without running a network.
     """
     from netviz.gallery.build import build
+    from netviz.gallery.panels.changed import unlike
     from netviz.gallery.site import check_site
     from netviz.results.survey import read_survey
 
     check_site(out)
     for one in added:
         read_survey(one)
+    if compare and len((*(runs or models), *added, *(models if runs else ()))) < 2:
+        raise click.UsageError("--compare holds networks beside each other; name two or more")
     if workers is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         workers = cores if cores > 1 else 0
@@ -143,18 +152,24 @@ def gallery(
         # What a shell makes of SITE.runs/* are several words, of which only the first belongs to --from.
         folders = [Path(run) for run in (*runs, *models, *added)]
         with WholeProgress([1]) as progress:
-            report = build(folders, out, workers=workers, progress=progress.part(0))
+            report = build(folders, out, workers=workers, compare=compare, progress=progress.part(0))
         _tell(report)
         return
 
+    from netviz.errors import ModelError
     from netviz.models import load
     from netviz.surveys.survey import open_scope, survey
 
     specs = models or ("mobilenet_v2",)
     folders = run_folders(out, specs)
-    for spec, folder in list(zip(specs, folders, strict=True))[1:]:
+    told: list[tuple[str, set[tuple[str, int]]]] = []
+    for spec, folder in list(zip(specs, folders, strict=True))[0 if compare else 1 :]:
         # A mistake in the last MODEL is told before the first is measured.
-        open_scope(load(spec, **options), folder, images=images, only=only, data=data, size=size)
+        scope = open_scope(load(spec, **options), folder, images=images, only=only, data=data, size=size)
+        told.append((scope.model.name, {(layer.name, layer.channels) for layer in scope.chosen}))
+    for name, layers in told[1:] if compare else ():
+        if layers.isdisjoint(told[0][1]):
+            raise ModelError(unlike(told[0][0], name))
     # Building takes about as long as measuring.
     with WholeProgress([*[1] * len(specs), len(specs)]) as progress:
         for number, (spec, folder) in enumerate(zip(specs, folders, strict=True)):
@@ -173,9 +188,10 @@ def gallery(
                 progress=progress.part(number),
             )
         folders += map(Path, added)
-        report = build(folders, out, workers=workers, progress=progress.part(len(specs)))
+        report = build(folders, out, workers=workers, compare=compare, progress=progress.part(len(specs)))
     _tell(report)
-    again = shlex.join(["netviz", "gallery", "--from", *map(str, folders), "-o", out])
+    beside = ["--compare"] if compare else []
+    again = shlex.join(["netviz", "gallery", "--from", *map(str, folders), *beside, "-o", out])
     say(f"what was measured is kept in {folders[0].parent}; to build again: {again}")
 
 

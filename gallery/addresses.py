@@ -9,7 +9,9 @@ from netviz.results.survey import SHOWN_UNITS, ConceptsRecord, LayerRecord, Surv
 from .loading import load_kind
 from .names import safe_names
 
-SITE = ("static", "index.html", "about.html", "site.json", "main", "about", "find", "found")
+SITE = (
+    "static", "index.html", "about.html", "notes.html", "site.json", "main", "about", "find", "found", "mine-link",
+)  # fmt: skip
 """File names of the site, and ids of its pages: a network's folder is also its id."""
 
 

@@ -12,6 +12,8 @@ from .addresses import make_addresses
 from .drawers import draw_network
 from .drawing import bar_paths, write_bars
 from .pages import pages
+from .panels.changed import changed_files
+from .panels.changed import compare as compare_runs
 from .panels.overview import Manifest
 from .panels.table import FOLDERS, files
 from .site import SiteFolder
@@ -46,7 +48,12 @@ class BuildReport:
 
 
 def build(
-    runs: Sequence[str | Path], site: str | Path, *, workers: int = 0, progress: Progress | None = None
+    runs: Sequence[str | Path],
+    site: str | Path,
+    *,
+    workers: int = 0,
+    compare: bool = False,
+    progress: Progress | None = None,
 ) -> BuildReport:
     """Build the static site of one or more networks from what a survey left behind.
 
@@ -60,6 +67,8 @@ def build(
     workers : int
         Processes that draw layers, the same site for any number; 0 draws in this one. A program that is run as a file
         needs ``if __name__ == "__main__":`` around what uses them.
+    compare : bool
+        Also hold the first network beside each of the others, unit by unit: checkpoints of one architecture.
     progress : callable, optional
         Called as ``progress(path, done, total)`` after each file.
 
@@ -71,16 +80,26 @@ def build(
     Raises
     ------
     ResultError
-        If a run folder is missing, damaged or none is given.
+        If a run folder is missing, damaged or none is given, or there is nothing to compare.
     OutputError
         If `site` holds something else than a netviz site, or cannot be written.
     """
     if not runs:
         raise ResultError("no run folder given; name at least one that a survey wrote")
     networks = make_addresses([read_survey(folder) for folder in runs], FOLDERS)
+    if compare and len(networks) < 2:
+        raise ResultError("there is one network; name another to compare it with")
+    comparisons = [compare_runs(networks[0], other) for other in networks[1:]] if compare else []
     static = sorted(STATIC.iterdir())
     expected = [path for addresses in networks for path in files(addresses)]
-    expected += ["index.html", "about.html", *bar_paths(), *(f"static/{path.name}" for path in static)]
+    expected += changed_files([one.second for one in comparisons])
+    expected += [
+        "index.html",
+        "about.html",
+        "notes.html",
+        *bar_paths(),
+        *(f"static/{path.name}" for path in static),
+    ]
     folder = SiteFolder(site, __version__, expected)
 
     def write(path: str, data: bytes) -> None:
@@ -89,7 +108,17 @@ def build(
             progress(path, len(folder.made), len(expected))
 
     names = tuple(addresses.run.network for addresses in networks)
-    drawn = tuple(draw_network(addresses, names, __version__, write, workers) for addresses in networks)
+    drawn = tuple(
+        draw_network(
+            addresses,
+            names,
+            __version__,
+            write,
+            workers,
+            [one for one in comparisons if addresses is one.first or addresses is one.second],
+        )
+        for addresses in networks
+    )
     for path, html in pages(Manifest(__version__, drawn)).items():
         write(path, html.encode("utf-8", "replace"))
     write_bars(write)

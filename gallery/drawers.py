@@ -3,7 +3,7 @@
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from .addresses import Addresses
 from .drawing import Write
 from .manifest import Photo
 from .pages import Setting, unit_pages
+from .panels.changed import Comparison, Twin, draw_changed
 from .panels.components import draw_components
 from .panels.concepts import LayerConcepts, draw_concepts
 from .panels.fcn import draw_fcn
@@ -39,7 +40,12 @@ AHEAD = 2
 
 
 def draw_network(
-    addresses: Addresses, networks: tuple[str, ...], version: str, write: Write, workers: int = 0
+    addresses: Addresses,
+    networks: tuple[str, ...],
+    version: str,
+    write: Write,
+    workers: int = 0,
+    comparisons: Sequence[Comparison] = (),
 ) -> Network:
     """Draw everything of one network, and make its units' pages.
 
@@ -55,6 +61,8 @@ def draw_network(
         Takes each file's path and bytes as soon as it is made.
     workers : int
         Processes that draw layers, where there are many units; 0 draws in this one.
+    comparisons : sequence of Comparison
+        With which networks it is held beside each other, as the first of the two or the second.
 
     Returns
     -------
@@ -70,7 +78,12 @@ def draw_network(
     photos = tuple(draw_photo(addresses, place, write) for place in range(len(run.images)))
     concepts, detects = draw_concepts(addresses, write)
     page = None if concepts is None else concepts.page
-    setting = Setting(version, networks, run.network, addresses.folder, page)
+    twins: dict[str, dict[int, tuple[Twin, ...]]] = {}
+    for one in comparisons:
+        for address, found in one.twins(second=one.second is addresses).items():
+            mine = twins.setdefault(address, {})
+            mine |= {unit: (*mine.get(unit, ()), twin) for unit, twin in found.items()}
+    setting = Setting(version, networks, run.network, addresses.folder, page, twins)
     if sum(map(len, addresses.units)) < MANY:
         workers = 0
     layers: list[Layer] = []
@@ -100,6 +113,7 @@ def draw_network(
         fcn=fcn,
         made=tell_origin(run),
         searched=run.patches.searched if isinstance(run.patches, PatchesRecord) else 0,
+        changed=next((draw_changed(one, write) for one in comparisons if one.second is addresses), None),
     )
 
 

@@ -1,7 +1,7 @@
 """Manifest → pages: pure functions from what is known to the HTML of every page."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 
 from .panels.about import PARTS, recipes
+from .panels.changed import Twin
 from .panels.components import TITLES
 from .panels.layer import Layer
 from .panels.overview import Manifest
@@ -29,8 +30,8 @@ def pages(manifest: Manifest) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        The HTML by path: ``index.html``, ``about.html``, one page per layer that has one, each network's components,
-        concepts, minimal images and FCN page, and one page per photograph.
+        The HTML by path: ``index.html``, ``about.html``, ``notes.html``, one page per layer that has one, each
+        network's components, concepts, minimal images, FCN page and what changed, and one page per photograph.
     """
     made: dict[str, str] = {}
 
@@ -50,6 +51,7 @@ def pages(manifest: Manifest) -> dict[str, str]:
         )
 
     add("index.html", "index.html")
+    add("notes.html", "notes.html")
     add("about.html", "about.html", recipes=recipes(manifest), parts_used=PARTS)
     for network in manifest.networks:
         paged = network.paged
@@ -69,6 +71,7 @@ def pages(manifest: Manifest) -> dict[str, str]:
             (network.concepts, "concepts.html"),
             (network.minimal, "minimal.html"),
             (network.fcn, "fcn.html"),
+            (network.changed, "changed.html"),
         ):
             if part is not None:
                 add(part.page, template, network=network, part=part)
@@ -99,6 +102,8 @@ class Setting:
         The units' own network, and its folder.
     concepts : str or None
         The address of its page of concepts.
+    twins : mapping of str to mapping of int to tuple of Twin
+        By the address of a layer's page and the number of a unit, the same unit in other networks of the site.
     """
 
     version: str
@@ -106,6 +111,7 @@ class Setting:
     name: str
     folder: str
     concepts: str | None
+    twins: Mapping[str, Mapping[int, tuple[Twin, ...]]] = field(default_factory=dict)
 
 
 def unit_pages(layer: Layer, setting: Setting) -> Iterator[tuple[str, str]]:
@@ -122,6 +128,7 @@ def unit_pages(layer: Layer, setting: Setting) -> Iterator[tuple[str, str]]:
         The page's address and its HTML; none is kept.
     """
     template = make_environment().get_template("unit.html")
+    twins = setting.twins.get(layer.page or "", {})
     for values in _units(layer):
         address = values["unit"].page
         yield (
@@ -132,6 +139,7 @@ def unit_pages(layer: Layer, setting: Setting) -> Iterator[tuple[str, str]]:
                 network=setting,
                 layer=layer,
                 root="../" * address.count("/"),
+                twins=twins.get(values["unit"].unit, ()),
                 **values,
             ),
         )

@@ -9,6 +9,7 @@ from netviz.questions.attribute.check import attribute_check as attribute_check
 from netviz.questions.attribute.measure import attribute as attribute
 from netviz.questions.contrast.measure import contrast as contrast
 from netviz.questions.contrast.normalize import normalize as normalize
+from netviz.questions.diff.measure import diff as diff
 from netviz.questions.dissect.measure import dissect as dissect
 from netviz.questions.drawing import draw as draw
 from netviz.questions.drawing import show as show

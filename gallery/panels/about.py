@@ -4,7 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..panel import Recipe
-from . import components, concepts, fcn, fields, filters, hypercolumns, maps, minimal, optimized, patches
+from . import (
+    changed,
+    components,
+    concepts,
+    fcn,
+    fields,
+    filters,
+    hypercolumns,
+    maps,
+    minimal,
+    optimized,
+    patches,
+)
 from .overview import Manifest, Network
 
 
@@ -49,6 +61,7 @@ _RECIPES: tuple[tuple[Recipe, Callable[[Network], bool]], ...] = (
     (hypercolumns.RECIPE, lambda network: any(page.hypercolumn is not None for page in network.images)),
     (fcn.STREAMS, lambda network: network.fcn is not None and bool(network.fcn.streams)),
     (fcn.HEATS, lambda network: network.fcn is not None and bool(network.fcn.heats)),
+    (changed.RECIPE, lambda network: network.changed is not None),
     (fcn.COMPARISON, lambda network: network.fcn is not None and network.fcn.comparison is not None),
 )
 """Each recipe, and whether a network has what it makes."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ..manifest import Photo
 from ..panel import Panel
+from .changed import Changed
 from .components import Component, Components
 from .concepts import Concepts
 from .fcn import Fcn
@@ -18,7 +19,7 @@ class Network:
     """One network: where it comes from, what it was shown, its layers in the order in which they run.
 
     `without` names parts that there are none of, each with the reason; `searched` is how many images were searched
-    for patches, where they were.
+    for patches, where they were; `changed` is how it differs from the first of the site, where that was asked for.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Network:
     fcn: Fcn | None
     made: Origin
     searched: int
+    changed: Changed | None = None
 
     def component(self, layer: Layer) -> Component | None:
         """Return a layer's place on the components page, if it has one."""

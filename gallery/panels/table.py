@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ..addresses import Addresses
 from . import (
+    changed,
     components,
     concepts,
     fcn,
@@ -44,6 +45,7 @@ PANELS = (
     masks.PANEL,
     minimal.PANEL,
     hypercolumns.PANEL,
+    changed.PANEL,
     fcn.PANEL,
 )
 

@@ -72,6 +72,7 @@
     ["u", "up: from a unit to its layer, from a layer to the overview"],
     ["/", "find a unit, or a layer"],
     ["l", "find another layer"],
+    ["s", "star a unit: that of the page, or the one in focus"],
     ["Enter", "open the first that was found"],
     ["Esc", "leave the search"],
   ];

@@ -154,6 +154,12 @@
     choose(link.parentElement);
     keep();
   });
+  // A star is a mark that comes and goes.
+  wall.addEventListener("mark", ({ detail: { item, bit, on } }) => {
+    const { at } = tiles.find((tile) => tile.item === item);
+    data.marks[at] = on ? data.marks[at] | bit : data.marks[at] & ~bit;
+    apply();
+  });
   window.addEventListener("hashchange", restore);
   restore();
 })();

@@ -138,6 +138,7 @@ QUESTIONS = (
         {"links": "measure"},
         {"links": "LinksResult draw.links_figure", "links_table": "LinksTableResult"},
     ),
+    Question(f"{_Q}.diff", "diff", {"diff": "measure"}, {"diff": "DiffResult draw.diff_figure"}),
     Question(
         f"{_Q}.hypercolumn",
         "hypercolumn",

@@ -36,6 +36,7 @@ USUAL = {
 OWN = {
     "field": f"{NET} --size 64 -l conv1 -i photo.png -k effective -o out.png",
     "patches": f"{NET} --size 64 -l conv1 -i photos --workers 0 -o out",
+    "diff": f"squeezenet1_1 {NET} --other-weights none --size 64 -l conv1 -i photo.png -o out.png",
     "dissect": f"{NET} --size 64 -l conv1 -d labelled --workers 0 -o out",
     "segment": f"photo.png {SMALL} -l conv1 --unit 3 --threshold 0.5 -o out.png",
     "units": f"{NET} --size 64 -l conv1 -i photos -o out.png",

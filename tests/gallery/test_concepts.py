@@ -227,7 +227,7 @@ def test_pages_are_made_of_the_manifest_alone(told_run: Path) -> None:
     made: dict[str, bytes] = {}
     network = draw_network(addresses, ("one",), "1", made.__setitem__)
     pure = pages(Manifest("1", (network,)))
-    assert set(made) | set(pure) == {*files(addresses), "index.html", "about.html"}
+    assert set(made) | set(pure) == {*files(addresses), "index.html", "about.html", "notes.html"}
     assert pages(Manifest("1", (network,))) == pure
     assert network.concepts is not None
     many = replace(network.concepts, images=5000, own=False, labels="voc", surveyed=2, categories=("a", "b"))

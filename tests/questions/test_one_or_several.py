@@ -63,7 +63,8 @@ def asked(function: Callable[..., Any], folder: Path, **given: Any) -> str:
     for number, weights in enumerate(network.parameters()):
         nn.init.constant_(weights, 0.1 * (1 + number))
     possible: dict[str, Any] = {
-        "model": network, "backbone": network, "image": folder / "images/a.png", "data": folder, "layer": "conv1",
+        "model": network, "other": network, "backbone": network, "image": folder / "images/a.png", "data": folder,
+        "layer": "conv1",
         "layers": ["conv1"], "unit": 0, "out": folder / f"run{len(list(folder.iterdir()))}", "kind": "effective",
         "workers": 0, "device": "cpu", "epochs": 1, "result": folder / "images", "strides": (4, 2),
         "short_side": 224,

@@ -28,7 +28,7 @@ EVERY = 40
 # Some kinds have several results, which differ in what is None.
 NAMES = sorted(
     {kind for one in table.QUESTIONS for kind in one.results}
-    | {"field_known", "contrast_batch", "attribute_unit", "links_run"}
+    | {"field_known", "contrast_batch", "attribute_unit", "links_run", "diff_known"}
 )
 
 

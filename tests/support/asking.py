@@ -80,6 +80,7 @@ MORE = {
     "fcn.FCN": {"strides": 2},
     "fcn.cast_check": {"image": torch.zeros(1, 3, 48, 56)},
     "fcn.train": {"strides": 2, "epochs": 1},
+    "diff": {"other": "support.asking:classifier"},
     "field": {"kind": "all", "top": 1},
     "minimal": {"segments": 6},
     "minimal_set": {"segments": 6},

@@ -61,6 +61,8 @@ def small_results(folder: Path) -> dict[str, Path]:
         "links": netviz.links(classifier, layer="relu2", unit=1),
         "links_table": links_table(network, network.opened.layer("relu2"), [1, 3]),
         "hypercolumn": netviz.hypercolumn(photo, layers=("relu1", "relu2"), model=made),
+        "diff": netviz.diff(made, model(), layer=["conv1", "conv2"], images=some, top=6),
+        "diff_known": netviz.diff(made, model(), layer="conv1"),
         "dense": make_dense("scene", ("sky", "road")),
         "dense-compare": make_compare("scene", "sky"),
         "streams": streams(),
