@@ -87,13 +87,14 @@ def _row(result: OptimizeResult) -> _Row:
     pictures = tuple((at * (side + _GAP), 0, side, tall) for at in range(columns))
     if not blocks:
         return _Row(pictures, (), columns * (side + _GAP) - _GAP, tall)
-    most = -(-max(blocks) // _ABREAST)
+    most = max(1, -(-max(blocks) // _ABREAST))
     if below:
         tile = ((room + 2 * _GAP) // len(blocks) - 2 * _GAP + _BETWEEN) // _ABREAST - _BETWEEN
         tile, begin, top = max(1, min(tile, side)), 0, tall + 2 * _GAP
     else:
         tile, begin, top = (tall - (most - 1) * _BETWEEN) // most, columns * (side + _GAP) + _GAP, 0
-    step, tiles = tile + _BETWEEN, []
+    step = tile + _BETWEEN
+    tiles: list[tuple[Box, ...]] = []
     for held in blocks:
         places = (divmod(place, _ABREAST) for place in range(held))
         tiles.append(tuple((begin + right * step, top + down * step, tile, tile) for down, right in places))
@@ -135,8 +136,8 @@ def _draw(result: OptimizeResult) -> Figure:
             for place, box in enumerate(boxes):
                 canvas.image(tiles[target, place], at(box), smooth=True)
                 frames.append(at(box))
-        place = (left, top, row.width, row.height)
-        panels.write_below(canvas, place, _name(result, target), notes[target], lines)
+        whole = (left, top, row.width, row.height)
+        panels.write_below(canvas, whole, _name(result, target), notes[target], lines)
     canvas.frames(frames)
     return canvas.figure
 
