@@ -13,7 +13,7 @@ from netviz.questions.optimize.result import OptimizeResult
 from netviz.results.survey import Missing, OptimizedLayer, OptimizeRecord
 
 from ..addresses import Addresses
-from ..drawing import COLUMNS, QUALITY, Pixels, Write, chunks, side_by_side, sprite_sheets
+from ..drawing import QUALITY, Write, chunks, side_by_side, sprite_sheets
 from ..loading import load_kind
 from ..manifest import Picture, Sprites
 from ..panel import Panel, Recipe
@@ -24,12 +24,6 @@ SIDE = 128
 
 GAP = 6
 """Pixels between a unit's two pictures."""
-
-WALL = 96
-"""Longest side of a picture on a wall in pixels."""
-
-MARGIN = 2
-"""Pixels of paper around it there: with them a tile is as large as that of four patches."""
 
 RECIPE = Recipe(
     "What units want to see",
@@ -82,28 +76,10 @@ def files(addresses: Addresses) -> Iterator[str]:
         found = of_layer(addresses, place)
         for at in sprite_sheets(found.units) if found else ():
             yield _sheet(addresses, place, at)
-        yield from (sheet.picture.path for sheet in wall_pictures(addresses, place) if sheet is not None)
 
 
 def _sheet(addresses: Addresses, place: int, at: int) -> str:
     return addresses.beside(place, f"wanted-{at}.jpg")
-
-
-def wall_pictures(addresses: Addresses, place: int) -> tuple[Sprites | None, ...]:
-    """Return the sheet of pictures for a large value of each group of units that share a sheet on a layer's wall.
-
-    Each unit's tile stands where that of its patches does on theirs. Units without pictures have paper there, groups
-    without any no sheet. It depends on nothing that is drawn.
-    """
-    found = of_layer(addresses, place)
-    held = set(found.units) if found else set()
-    side = WALL + 2 * MARGIN
-    sheets = []
-    for at, units in enumerate(chunks(addresses.units[place])):
-        path = addresses.beside(place, f"wanted-wall-{at}.jpg")
-        picture = Picture(path, COLUMNS * side, -(-len(units) // COLUMNS) * side)
-        sheets.append(None if held.isdisjoint(units) else Sprites(picture, (side, side)))
-    return tuple(sheets)
 
 
 def draw_wanted(addresses: Addresses, place: int, write: Write) -> dict[int, Wanted]:
@@ -142,50 +118,26 @@ def draw_wanted(addresses: Addresses, place: int, write: Write) -> dict[int, Wan
                 result.steps,
                 command("optimize", *words, "--steps", str(result.steps), "--run", "RUN", run=run),
             )
-    _draw_wall(addresses, place, result, write)
     return drawn
 
 
-def _draw_wall(addresses: Addresses, place: int, result: OptimizeResult, write: Write) -> None:
-    rows = {unit: row for row, unit in enumerate(result.targets)}
-    for units, sheet in zip(chunks(addresses.units[place]), wall_pictures(addresses, place), strict=True):
-        if sheet is None:
-            continue
-        side = sheet.tile[0]
-        tiles = np.empty((len(units), side, side, 3), dtype=np.uint8)
-        tiles[:] = style.rgb(style.PAPER)
-        for at, unit in enumerate(units):
-            if unit in rows:
-                part = _picture(result, rows[unit], 0, WALL)
-                high, wide = part.shape[:2]
-                top, left = (side - high) // 2, (side - wide) // 2
-                tiles[at, top : top + high, left : left + wide] = part
-        write(sheet.picture.path, encode_jpeg(side_by_side(tiles), QUALITY, optimize=True))
-
-
-def _tile(result: OptimizeResult, row: int) -> Pixels:
-    """Lay a unit's two pictures side by side."""
-    parts = [_picture(result, row, column, SIDE) for column in range(2)]
-    high, wide = parts[0].shape[:2]
+def _tile(result: OptimizeResult, row: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """Lay a unit's two pictures side by side, each as it is or smaller; one that fell short has a violet frame."""
+    height, width = result.pictures.shape[2:4]
+    shrink = min(1.0, SIDE / max(height, width))
+    high, wide = max(1, round(height * shrink)), max(1, round(width * shrink))
     tile = np.empty((high, 2 * wide + GAP, 3), dtype=np.uint8)
     tile[:] = style.rgb(style.PAPER)
-    tile[:, :wide], tile[:, wide + GAP :] = parts
+    for column in range(2):
+        picture = Image.fromarray(result.pictures[row, column])
+        part = np.array(picture.resize((wide, high), Image.Resampling.LANCZOS))
+        if result.failed(row, column):
+            frame = min(3, high // 4, wide // 4)
+            inner = part[frame : high - frame, frame : wide - frame].copy()
+            part[:] = style.rgb(style.DUPLICATE)
+            part[frame : high - frame, frame : wide - frame] = inner
+        tile[:, column * (wide + GAP) : column * (wide + GAP) + wide] = part
     return tile
-
-
-def _picture(result: OptimizeResult, row: int, column: int, side: int) -> Pixels:
-    """Return a picture, its longer side no longer than a side; one that fell short has a violet frame."""
-    height, width = result.pictures.shape[2:4]
-    shrink = min(1.0, side / max(height, width))
-    high, wide = max(1, round(height * shrink)), max(1, round(width * shrink))
-    picture = Image.fromarray(result.pictures[row, column])
-    part = np.array(picture.resize((wide, high), Image.Resampling.LANCZOS))
-    if result.failed(row, column):
-        frame = min(3, high // 4, wide // 4)
-        inner = part[frame : high - frame, frame : wide - frame].copy()
-        part[:] = style.rgb(style.DUPLICATE)
-        part[frame : high - frame, frame : wide - frame] = inner
-    return part
 
 
 def wanted_note(wanted: Wanted) -> str:
