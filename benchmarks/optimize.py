@@ -31,8 +31,8 @@ from netviz.questions.patches.run import open_run
 
 LAYERS = {"early": "features.2", "middle": "features.10", "late": "features.18.2"}
 SIDE, STEPS, UNITS = 128, 256, 16
-DEPTHS = {"features.4.conv.3": 32, "features.10": 34, "features.18.1": 34, "features.18.2": 34}
-"""Of how many units pictures are held against photographs; of the last two the same, before and after ReLU6."""
+DEPTHS = {"features.4.conv.3": 32, "features.10": 33, "features.18.1": 35, "features.18.2": 8}
+"""Of how many units pictures are held against photographs: 100, and some after the last layer's ReLU6."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -103,7 +103,10 @@ def against(images: str, model: Any, steps: int, keep: Path | None) -> None:
             alive = np.setdiff1d(np.arange(seen.channels), seen.dead)
             units = alive[np.linspace(0, len(alive) - 1, min(count, len(alive))).round().astype(int)].tolist()
             began, wall = time.process_time(), time.perf_counter()
-            found = netviz.optimize(model, layer=layer, units=units, steps=steps, side=SIDE, run=run)
+            state = None if keep is None else keep / f"{layer}.state.npz"
+            found = netviz.optimize(
+                model, layer=layer, units=units, steps=steps, side=SIDE, run=run, state=state
+            )
             took = time.process_time() - began, time.perf_counter() - wall
             assert found.reference is not None
             # A unit whose values are all below 0 has no multiple: it is compared all the same.
@@ -118,6 +121,7 @@ def against(images: str, model: Any, steps: int, keep: Path | None) -> None:
             if keep is not None:
                 found.save(keep / f"{layer}.npz")
                 netviz.draw(found, keep / f"{layer}.png")
+                (keep / f"{layer}.state.npz").unlink(missing_ok=True)
 
 
 def main() -> None:
@@ -125,7 +129,12 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=UNITS)
     parser.add_argument("--steps", type=int, default=32, help="steps that are measured")
     parser.add_argument("--against", metavar="IMAGES|RUN", help="compare with photographs instead")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="with --against: keep pictures there")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FOLDER",
+        help="with --against: keep pictures there, go on with what was interrupted",
+    )
     arguments = parser.parse_args()
     units, steps = arguments.units, arguments.steps
     model = load("mobilenet_v2")

@@ -73,10 +73,13 @@ class Nonlinearities:
         How many calls of each rectifying function followed the rule: ``relu``, ``relu6``, ``clamp``, …
     others : Counter of str
         How many calls of each other non-linearity kept a derivative of their own: ``silu``, ``gelu``, ``sigmoid``, …
+    rule : str
+        Which rule they follow. Another one holds from the next call on; TorchScript follows ``gradient`` alone.
     """
 
     rectifiers: Counter[str] = field(default_factory=Counter)
     others: Counter[str] = field(default_factory=Counter)
+    rule: str = "gradient"
 
 
 class _Rectified(NamedTuple):
@@ -137,15 +140,14 @@ def backward_rule(network: nn.Module, rule: str) -> Iterator[Nonlinearities]:
             f"the network is TorchScript, whose rectifiers cannot be made to follow the rule {rule!r}; "
             "take the plain gradient, or the network as Python code"
         )
-    met = Nonlinearities()
-    with _Rule(rule, met):
+    met = Nonlinearities(rule=rule)
+    with _Rule(met):
         yield met
 
 
 class _Rule(TorchFunctionMode):
-    def __init__(self, rule: str, met: Nonlinearities) -> None:
+    def __init__(self, met: Nonlinearities) -> None:
         super().__init__()
-        self.rule = rule
         self.met = met
 
     def __torch_function__(
@@ -164,9 +166,9 @@ class _Rule(TorchFunctionMode):
                 self.met.others[name] += 1
             return func(*args, **keywords)
         self.met.rectifiers["relu6" if found.bound == 6 else name] += 1
-        if self.rule == "gradient":
+        if self.met.rule == "gradient":
             return func(*args, **keywords)
-        call, rule = partial(func, *args, **keywords), BACKWARD_RULES[self.rule]
+        call, rule = partial(func, *args, **keywords), BACKWARD_RULES[self.met.rule]
         return _Rectifier.apply(values, found.bound, call, rule)  # type: ignore[no-untyped-call]
 
 

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import torch
 from torch import Tensor
 
-from netviz.capture import backward_rule
+from netviz.capture import Nonlinearities
 from netviz.errors import ModelError
 from netviz.images.preparation import normalize_batch
 from netviz.models import Preprocessing
@@ -26,7 +26,17 @@ _MOMENTS: Final = ("exp_avg", "exp_avg_sq")
 
 
 class Target(Protocol):
-    """What a picture is to be good for; it knows the network, which it leaves as it was."""
+    """What a picture is to be good for; it knows the network, which it leaves as it was.
+
+    Attributes
+    ----------
+    met : Nonlinearities
+        Whose rule gradients follow.
+    """
+
+    @property
+    def met(self) -> Nonlinearities:
+        """What gradients meet."""
 
     def answers(self, images: Tensor) -> Tensor:
         """Return what the network gives for images, (N, C, …): a layer's maps, or scores."""
@@ -173,8 +183,8 @@ def climb(
         return {"steps": steps, "leaves": leaves, "led": led, **moments}
 
     for step in range(begun, way.steps):
-        rule = "redirected" if step < redirected else "gradient"
-        with backward_rule(network, rule), torch.enable_grad():
+        target.met.rule = rule = "redirected" if step < redirected else "gradient"
+        with torch.enable_grad():
             seen = way.shown(basis.pictures(), step)
             answers = target.answers(way.normalized(seen * 255))
             worth = _worth(answers, wishes, len(seen) // len(wishes), way.centre)
@@ -193,7 +203,7 @@ def climb(
         tell(stand)
     with torch.no_grad():
         pictures = basis.pictures().mul(255).round().to(torch.uint8)
-        answers = target.answers(way.normalized(pictures))
+        answers = target.answers(way.normalized(pictures)).detach()
         values = [reached(answer, wish, way.centre) for answer, wish in zip(answers, wishes, strict=True)]
     if not all(bool(value.isfinite()) for value in values):
         raise ModelError(f"{of} gives NaN or infinity; check the network's weights")

@@ -1,6 +1,8 @@
 """The picture of what units want to see: for each its pictures, and beside them the patches that excite it most."""
 
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from matplotlib.figure import Figure
@@ -16,8 +18,10 @@ _SIDE: Final = 144
 _WITH_PATCHES: Final = 204
 _LARGE: Final = 320
 _GAP: Final = 6
+_BETWEEN: Final = 3
 _ABREAST: Final = 3
-_BELOW: Final = 3 * 14 + 12
+_LINES: Final = 5
+"""Of what is said below a row at most."""
 _BASES: Final = {
     "fourier": "a spectrum in decorrelated colours",
     "pixels": "pixels in decorrelated colours",
@@ -52,50 +56,88 @@ def optimize_figure(result: OptimizeResult) -> Figure:
         return _draw(result)
 
 
-def _draw(result: OptimizeResult) -> Figure:
+@dataclass(frozen=True)
+class _Row:
+    """Where what belongs to one target stands, from the first pixel of its first picture.
+
+    Attributes
+    ----------
+    pictures : tuple of Box
+    tiles : tuple of tuple of Box
+        Of each block of patches: those of the run, and what made them answer.
+    width, height : int
+    """
+
+    pictures: tuple[Box, ...]
+    tiles: tuple[tuple[Box, ...], ...]
+    width: int
+    height: int
+
+
+def _row(result: OptimizeResult) -> _Row:
+    """Lay pictures out in a row, the patches right of them; on a narrow page below them."""
     count, columns = result.pictures.shape[:2]
     height, width = result.pictures.shape[2:4]
-    patches = 0 if result.patches is None else result.patches.shape[1]
-    side = page.side(_WITH_PATCHES if patches else _LARGE if count * columns == 1 else _SIDE)
+    blocks = [len(one[0]) for one in (result.patches, result.followed) if one is not None]
+    usual = page.side(_WITH_PATCHES if blocks else _LARGE if count * columns == 1 else _SIDE)
+    below = bool(blocks) and page.narrow()
+    room = page.widest() - 2 * MARGIN
+    side = max(1, (room + _GAP) // columns - _GAP) if below else usual
     tall = max(1, round(side * height / width))
-    rows = -(-patches // _ABREAST)
-    tile = (tall - (rows - 1) * 3) // rows if rows else 0
-    blocks = (result.patches is not None) + (result.followed is not None)
-    block = _ABREAST * (tile + 3) - 3
-    across = columns * (side + _GAP) - _GAP + blocks * (2 * _GAP + block)
-    abreast = columns_for(count, tall + _BELOW, across + 20, 1.6)
-    panels = Panels((across, tall), abreast, across, 20, below=_BELOW)
+    pictures = tuple((at * (side + _GAP), 0, side, tall) for at in range(columns))
+    if not blocks:
+        return _Row(pictures, (), columns * (side + _GAP) - _GAP, tall)
+    most = max(1, -(-max(blocks) // _ABREAST))
+    if below:
+        tile = ((room + 2 * _GAP) // len(blocks) - 2 * _GAP + _BETWEEN) // _ABREAST - _BETWEEN
+        tile, begin, top = max(1, min(tile, side)), 0, tall + 2 * _GAP
+    else:
+        tile, begin, top = (tall - (most - 1) * _BETWEEN) // most, columns * (side + _GAP) + _GAP, 0
+    step = tile + _BETWEEN
+    tiles: list[tuple[Box, ...]] = []
+    for held in blocks:
+        places = (divmod(place, _ABREAST) for place in range(held))
+        tiles.append(tuple((begin + right * step, top + down * step, tile, tile) for down, right in places))
+        begin += _ABREAST * step - _BETWEEN + 2 * _GAP
+    wide = max(begin - 2 * _GAP, columns * (side + _GAP) - _GAP)
+    return _Row(pictures, tuple(tiles), wide, max(tall, top + most * step - _BETWEEN))
+
+
+def _draw(result: OptimizeResult) -> Figure:
+    count, row = len(result.pictures), _row(result)
+    notes = [_notes(result, target) for target in range(count)]
+    lines = min(_LINES, max(len(words.wrap(one, row.width, style.LABEL)) for one in notes))
+    below = 26 + 14 * lines
+    abreast = columns_for(count, row.height + below, row.width + 20, 1.6)
+    panels = Panels((row.width, row.height), abreast, row.width, 20, below=below)
     paper = max(panels.paper, page.least(640))
-    head = _head(result, paper)
+    head = _head(result, paper, below=any(box[1] for block in row.tiles for box in block[:1]))
     tallest = head.height + panels.height(count) + MARGIN
-    if tallest > page.highest() or paper > page.widest():
+    if not page.given() and (tallest > page.highest() or paper > page.widest()):
         fits = max(1, (page.highest() - head.height - MARGIN) // panels.each) * panels.columns
         raise OutputError(f"one picture holds at most {fits} of these, not {count}; choose some with --units")
     canvas = Canvas(paper, tallest)
     head.draw(canvas)
     frames: list[Box] = []
+    shown = [one for one in (result.patches, result.followed) if one is not None]
     for target in range(count):
         left, top, *_ = panels.box(target, head.height)
-        failed = [result.failed(target, column) for column in range(columns)]
-        for column in range(columns):
-            box = (left + column * (side + _GAP), top, side, tall)
-            canvas.image(result.pictures[target, column], box, smooth=True)
-            if failed[column]:
-                canvas.frames([box], style.DUPLICATE, 3.0, 1.0)
+
+        def at(box: Box, left: float = left, top: float = top) -> Box:
+            return left + box[0], top + box[1], *box[2:]
+
+        for column, box in enumerate(row.pictures):
+            canvas.image(result.pictures[target, column], at(box), smooth=True)
+            if result.failed(target, column):
+                canvas.frames([at(box)], style.DUPLICATE, 3.0, 1.0)
             else:
-                frames.append(box)
-        begin = left + columns * (side + _GAP) + _GAP
-        for tiles in (result.patches, result.followed):
-            for place in range(0 if tiles is None else tiles.shape[1]):
-                assert tiles is not None
-                down, right = divmod(place, _ABREAST)
-                box = (begin + right * (tile + 3), top + down * (tile + 3), tile, tile)
-                canvas.image(tiles[target, place], box, smooth=True)
-                frames.append(box)
-            begin += block + 2 * _GAP
-        panels.write_below(
-            canvas, (left, top, across, tall), _name(result, target), _notes(result, target), 2
-        )
+                frames.append(at(box))
+        for tiles, boxes in zip(shown, row.tiles, strict=True):
+            for place, box in enumerate(boxes):
+                canvas.image(tiles[target, place], at(box), smooth=True)
+                frames.append(at(box))
+        whole = (left, top, row.width, row.height)
+        panels.write_below(canvas, whole, _name(result, target), notes[target], lines)
     canvas.frames(frames)
     return canvas.figure
 
@@ -105,33 +147,48 @@ def _name(result: OptimizeResult, target: int) -> str:
         return "all units"
     number = result.targets[target]
     if result.objective == "class":
-        return f"{result.names[target]} (class {number})" if result.names else f"class {number}"
+        return result.names[target] if result.names else f"class {number}"
     return f"unit {number}"
 
 
 def _notes(result: OptimizeResult, target: int) -> list[str]:
     """Say what the network gives for each of a target's pictures, and how that compares."""
-    said = []
+    said = [f"class {result.targets[target]}"] if result.names else []
     begun = float(result.started[target])
-    for column, sign in enumerate(result.columns):
-        value = words.number(float(result.activation[target, column]))
-        told = f"{'+' if sign == '+' else MINUS}: {value}"
-        share = result.share(target, column)
-        if not result.led[target, column]:
-            told += " (no gradient in any step)"
-        elif share is not None:
-            best, level = ("best photograph", "0.995") if sign == "+" else ("lowest photograph", "0.005")
-            told += f" = {words.number(share)}{TIMES} its {best}"
-            told += " (does not reach it)" if result.failed(target, column) else ""
-            usual = result.of_quantile(target, column)
-            told += "" if usual is None else f", {words.number(usual)}{TIMES} its {level} quantile"
-        elif not math.isnan(begun):
+    for sign in dict.fromkeys(result.columns):
+        columns = [column for column, one in enumerate(result.columns) if one == sign]
+        led = [column for column in columns if result.led[target, column]]
+        values = [
+            words.number(float(result.activation[target, column]))
+            + ("" if column in led else " (no gradient in any step)")
+            for column in columns
+        ]
+        told = f"{'+' if sign == '+' else MINUS}: {', '.join(values)}"
+        best, level = ("best photograph", "0.995") if sign == "+" else ("lowest photograph", "0.005")
+        shares = _multiples(result.share(target, column) for column in led)
+        usual = _multiples(result.of_quantile(target, column) for column in led)
+        if shares:
+            failed = sum(result.failed(target, column) for column in led)
+            told += f" = {shares} its {best}"
+            if failed:
+                told += (
+                    " (does not reach it)" if len(led) == 1 else f" ({failed} of {len(led)} do not reach it)"
+                )
+            told += f", {usual} its {level} quantile" if usual else ""
+        elif led and not math.isnan(begun):
             told += f", before {words.number(begun)}"
         said.append(told)
     return said
 
 
-def _head(result: OptimizeResult, paper: int) -> Head:
+def _multiples(shares: Iterable[float | None]) -> str:
+    """Write multiples, of several the least and the largest; nothing where there are none."""
+    told = [share for share in shares if share is not None]
+    ends = dict.fromkeys(words.number(one) for one in (min(told), max(told))) if told else ()
+    return " to ".join(f"{one}{TIMES}" for one in ends)
+
+
+def _head(result: OptimizeResult, paper: int, below: bool) -> Head:
     layer = layer_name(result.layer, result.alias, result.layer_kind, asked=result.layer_asked)
     what = {"class": "what classes want to see", "layer": f"what {layer} wants to see"}
     title = [
@@ -160,7 +217,8 @@ def _head(result: OptimizeResult, paper: int) -> Head:
         }[result.objective]
     )
     if result.patches is not None:
-        caption.append("to the right of each: the unit's strongest patches" + _followed(result))
+        where = "below" if below else "to the right of"
+        caption.append(f"{where} each: the unit's strongest patches" + _followed(result))
     if any(result.failed(row, column) for row, column in _places(result)):
         caption.append(
             "violet frame: the picture does not reach what the best photograph does, or nothing led anywhere"

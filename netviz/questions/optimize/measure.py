@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from netviz.capture import capture, channels_first, preserved, sibling
+from netviz.capture import Nonlinearities, backward_rule, capture, channels_first, preserved, sibling
 from netviz.capture.tensors import main_tensor
 from netviz.capture.watch import evaluation
 from netviz.engines import Progress
@@ -372,17 +372,17 @@ class _Chosen:
     def on(self, network: nn.Module) -> Iterator["_Answers"]:
         """Run a network, or a copy of it, no further than is needed."""
         if self.layer is None:
-            with evaluation(network):
-                yield _Answers(lambda images: class_scores(_tensor(network(images))))
+            with evaluation(network), backward_rule(network, "gradient") as met:
+                yield _Answers(lambda images: class_scores(_tensor(network(images))), met)
             return
         layer = self.layer
-        with capture(network, [layer], grad=True, any_size=True, stop=True) as run:
+        with capture(network, [layer], grad=True, any_size=True, stop=True, rule="gradient") as run:
 
             def maps(images: Tensor) -> Tensor:
                 run(images)
                 return run[layer] if _is_vector(layer) else channels_first(layer, run[layer])
 
-            yield _Answers(maps)
+            yield _Answers(maps, run.met)
 
     def started(self, way: Way, start: Tensor | None, opened: Opened) -> NDArray[np.float32]:
         """Return what the network gives for the picture that all began with; NaN if that is noise."""
@@ -462,6 +462,7 @@ class _Chosen:
 @dataclass(frozen=True)
 class _Answers:
     answers: Callable[[Tensor], Tensor]
+    met: Nonlinearities
 
 
 def _is_vector(layer: Layer) -> bool:

@@ -191,6 +191,40 @@ def test_a_class_gets_a_high_score():
     assert (found.activation > begun.activation + 0.05).all()
 
 
+class _InPlace(nn.Module):
+    """Rectifies in place, by a function: nearly always 0, so that only redirected gradients lead on."""
+
+    def __init__(self, inplace: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.inplace = nn.Conv2d(3, 2, 3), inplace
+        nn.init.constant_(self.conv.bias, -0.5)
+
+    def forward(self, images):
+        return nn.functional.relu(self.conv(images), inplace=self.inplace)
+
+
+def test_a_layer_that_is_a_function_in_place():
+    # Watching sees functions as the network calls them, whatever rule gradients follow.
+    found, plain = (
+        netviz.optimize(_InPlace(inplace).eval(), layer="relu", side=24, steps=20)
+        for inplace in (True, False)
+    )
+    np.testing.assert_array_equal(found.pictures, plain.pictures)
+    assert (found.activation > 0).all()
+
+
+def test_a_value_at_the_centre():
+    network = Five().eval()
+    found = netviz.optimize(network, layer="conv1", units=1, objective="position", side=24, steps=4)
+    mean, std = (torch.tensor(one).view(3, 1, 1) for one in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    picture = torch.from_numpy(found.pictures[0, 0]).permute(2, 0, 1) / 255
+    with torch.no_grad():
+        answer = network.conv(((picture - mean) / std)[None])[0, 1]
+    centre = answer[answer.shape[0] // 2, answer.shape[1] // 2]
+    assert found.activation[0, 0] == pytest.approx(float(centre), abs=1e-5)
+
+
 def test_a_layer_grows_from_a_photograph():
     rng = np.random.default_rng(0)
     photo = Photo("noise", rng.integers(90, 160, (24, 24, 3), dtype=np.uint8))
