@@ -232,7 +232,7 @@ def normalize_batch(images: Tensor, preprocessing: Preprocessing) -> Tensor:
     elif preprocessing.channel_order == "L":
         images = images[..., :1]
     mean, std = (one.to(images.device) for one in _statistics(preprocessing))
-    values = images.permute(0, 3, 1, 2).float()
+    values = images.permute(0, 3, 1, 2).to(torch.float32, copy=True)  # what is given stays as it is
     values = values.div_(255).mul_(preprocessing.scale - preprocessing.black)
     if preprocessing.black:
         values = values.add_(preprocessing.black)

@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from netviz.paper import style
+from netviz.paper import style, words
 from netviz.paper.layout import Box, Canvas
 from netviz.paper.scales import Floats, Pixels
 
@@ -87,7 +87,7 @@ def grey(image: Pixels) -> Pixels:
 
 def over_grey(opacity: float) -> str:
     """Say how colours lie over an image in greys."""
-    return f"drawn at {opacity:.0%} over the grey image"
+    return f"drawn at {words.percent(opacity)} over the grey image"
 
 
 OUTLINE: Final = (style.OUTLINE, style.INK)

@@ -143,6 +143,19 @@ def counted(count: int, noun: str) -> str:
     return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"
 
 
+def scored(label: str, index: int, called: str, predicted: bool) -> str:
+    """Name the class that a score is of, or the channel where outputs are none, and say if the network chose it.
+
+    Examples
+    --------
+    >>> scored("tabby", 281, "class", True), scored("", 2, "channel", False)
+    ('tabby (class 281), the predicted class', 'channel 2')
+    """
+    named = f"{label} (class {index})" if label else f"{called} {index}"
+    chosen = "the predicted class" if called == "class" else "the one with the highest score"
+    return f"{named}, {chosen}" if predicted else named
+
+
 def padded(multiple: int) -> list[str]:
     """Say that an image was continued to multiples of so many pixels; nothing for 0."""
     return [f"the image is continued by reflection to multiples of {multiple} pixels"] if multiple else []

@@ -1,6 +1,7 @@
 """What questions over many images share: opening the network, the job, the engine, the facts of run.json."""
 
 import hashlib
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -30,7 +31,8 @@ from netviz.images import Photo, write_arrays
 from netviz.models import Model, ModelOptions, ModelSpec, load
 from netviz.questions.opening import SHORT_SIDE, Opened, chosen_layers, open_model
 from netviz.results.choose import several
-from netviz.results.ledger import QUESTION, Start, bytes_of, digest
+from netviz.results.files import write_bytes
+from netviz.results.ledger import QUESTION, RUN, Start, bytes_of, digest
 
 Fed = TypeVar("Fed", bound=Accumulator)
 
@@ -77,25 +79,12 @@ def open_network(
     )
 
 
-def run_facts(
-    opened: Opened, kind: str, options: Mapping[str, Any], fingerprint: Mapping[str, str]
-) -> dict[str, Any]:
-    """Return what every run.json tells first."""
-    return {
-        "kind": kind,
-        "netviz": __version__,
-        "torch": torch.__version__,
-        "network": opened.model.name,
-        "origin": opened.model.origin,
-        "doubts": list(opened.provenance()["doubts"]),
-        "options": dict(options),
-        "fingerprint": dict(fingerprint),
-    }
-
-
 def layer_facts(opened: Opened) -> list[dict[str, Any]]:
     """Return what run.json tells of the layers."""
-    return [{**one.describe(), "file": f"layers/{slug}.npz"} for one, slug in opened.slugs.items()]
+    return [
+        {**one.describe(), **({"also": list(one.also)} if one.also else {}), "file": f"layers/{slug}.npz"}
+        for one, slug in opened.slugs.items()
+    ]
 
 
 def make_job(
@@ -347,6 +336,51 @@ def image_facts(tally: Tally, names: Sequence[str]) -> dict[str, Any]:
         },
         "skipped": [{"image": names[number], "reason": reason} for number, reason in skipped],
     }
+
+
+def write_run(
+    folder: Path,
+    opened: Opened,
+    kind: str,
+    names: Sequence[str],
+    tally: Tally,
+    *,
+    options: Mapping[str, Any],
+    fingerprint: Mapping[str, str],
+    **facts: Any,
+) -> None:
+    """Write what says that a run is finished, behind its results: the list of its images, and run.json last.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's.
+    opened : Opened
+    kind : str
+        What the run tells of.
+    names : sequence of str
+        The images.
+    tally : Tally
+        Which of them were skipped.
+    options, fingerprint : mapping
+    **facts
+        What run.json tells besides; ``layers`` are by default `layer_facts`.
+    """
+    write_bytes(folder / "images.txt", "".join(f"{name}\n" for name in names).encode())
+    told: dict[str, Any] = {
+        "kind": kind,
+        "netviz": __version__,
+        "torch": torch.__version__,
+        "network": opened.model.name,
+        "origin": opened.model.origin,
+        "doubts": list(opened.provenance()["doubts"]),
+        "options": dict(options),
+        "fingerprint": dict(fingerprint),
+        **image_facts(tally, names),
+        **facts,
+    }
+    told.setdefault("layers", layer_facts(opened))
+    write_bytes(folder / RUN, json.dumps(told, indent=1, ensure_ascii=False).encode())
 
 
 def weights_print(model: Model) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from netviz.errors import LayerError, ResultError
 from netviz.results.base import Displayed
+from netviz.results.choose import several
 from netviz.results.ledger import QUESTION, RUN, STATE, TWO_PASSES, standing
 from netviz.results.records import Count, from_json
 
@@ -32,6 +33,8 @@ class RunLayer:
         How many units it has.
     file : str
         Its NPZ inside the run's folder: ``layers/NAME.npz``.
+    also : tuple of str
+        Dotted names of the modules that hand out the same: they mean it, too.
     """
 
     name: str
@@ -39,6 +42,7 @@ class RunLayer:
     kind: str
     channels: Count
     file: str
+    also: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.channels:
@@ -103,10 +107,12 @@ class Run(Displayed):
     def choose(self, spec: str | None = None) -> RunLayer:
         """Return the layer that a name, an alias, a glob or ``-1`` means; a run's only layer needs none.
 
+        A module means the layer whose output it hands out.
+
         Raises
         ------
         LayerError
-            If there is none, naming the closest, or several.
+            If there is none, naming those inside a module of this name, or the closest; or several.
         """
         listed = _some([_called(layer) for layer in self.layers])
         if spec is None:
@@ -120,9 +126,9 @@ class Run(Displayed):
                 raise LayerError(f"no layer {spec} in {self.folder}: it holds {len(self.layers)}")
             return self.layers[int(spec)]
         for same in (str, str.casefold):
-            for of in ("name", "alias"):
+            for of in ("name", "also", "alias"):
                 for layer in self.layers:
-                    if same(getattr(layer, of)) == same(spec):
+                    if same(spec) in map(same, several(getattr(layer, of))):
                         return layer
         if any(mark in spec for mark in "*?["):
             found = [one for one in self.layers if any(fnmatch.fnmatchcase(n, spec) for n in _names(one))]
@@ -132,6 +138,11 @@ class Run(Displayed):
                 )
             if found:
                 return found[0]
+        inside = [_called(layer) for layer in self.layers if layer.name.startswith(f"{spec}.")]
+        if inside:
+            raise LayerError(
+                f"no layer {spec!r} in {self.folder}; inside it there are {_some(inside)}; name one"
+            )
         names = [name for layer in self.layers for name in _names(layer)]
         close = difflib.get_close_matches(spec, names, n=3, cutoff=0.5)
         remedy = f"the closest: {', '.join(close)}" if close else f"it holds {listed}"
@@ -216,7 +227,7 @@ def read_run(folder: str | Path, kind: str, verb: str) -> tuple[Path, dict[str, 
 
 
 def _names(layer: RunLayer) -> list[str]:
-    return [name for name in (layer.name, layer.alias) if name]
+    return [name for name in (layer.name, layer.alias, *layer.also) if name]
 
 
 def _called(layer: RunLayer) -> str:

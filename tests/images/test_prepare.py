@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from netviz.images import display, normalize, prepare, read_image
+from netviz.images import display, normalize, normalize_batch, prepare, read_image
 from netviz.models import Preprocessing
 from netviz.models.torchvision_import import import_torchvision
 
@@ -36,6 +36,15 @@ def test_caffe_order_and_range():
     tensor = prepare(pixels, HED).tensor
     assert torch.allclose(tensor[0, :, 0, 0], torch.tensor([30 - 104.0, 20 - 116.7, 10 - 122.7]))
     assert torch.allclose(tensor[0, :, 0, 1], torch.tensor([128 - 104.0, 0 - 116.7, 255 - 122.7]))
+
+
+def test_pictures_that_are_normalized_stay_as_they_are():
+    for order in ("RGB", "BGR"):
+        pictures = torch.full((2, 4, 5, 3), 51.0)
+        before = pictures.clone()
+        found = normalize_batch(pictures, Preprocessing(mean=(0.2,) * 3, std=(0.5,) * 3, channel_order=order))
+        assert found.abs().max() < 1e-6
+        assert torch.equal(pictures, before)
 
 
 @given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3))))

@@ -167,11 +167,9 @@ def target_name(result: AttributeResult) -> str:
 
 
 def _caption(result: AttributeResult) -> list[str]:
-    number = f" (class {result.class_index})" if result.label else ""
-    chosen = ", the predicted class" if result.called == "class" else ", the one with the highest score"
     lines = []
     if result.target == "class":
-        lines.append(f"{result.name}{number}{chosen if result.predicted else ''}")
+        lines.append(words.scored(result.label, result.class_index, result.called, result.predicted))
     lines.append(f"score {words.number(result.score)} ({result.score_of})")
     if result.maps is not None:
         last = ", the last that serves" if result.layer_chosen else ""
@@ -184,8 +182,8 @@ def _caption(result: AttributeResult) -> list[str]:
         lines.append(_acted(result))
     if "smoothgrad" in result.methods:
         lines.append(
-            f"SmoothGrad: {words.counted(result.samples, 'noisy image')}, noise {result.noise:.0%} of the input's "
-            f"range, seed {result.seed}"
+            f"SmoothGrad: {words.counted(result.samples, 'noisy image')}, noise {words.percent(result.noise)} of the "
+            f"input's range, seed {result.seed}"
         )
     if "integrated" in result.methods:
         lines.append(f"integrated gradients: {words.counted(result.steps, 'step')} from an image of zeros")

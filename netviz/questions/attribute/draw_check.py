@@ -160,9 +160,8 @@ def _draw_legend(
 
 
 def _caption(result: CheckResult) -> list[str]:
-    number = f" (class {result.class_index})" if result.label else ""
     lines = [
-        f"{result.name}{number}{', the predicted class' if result.predicted and result.called == 'class' else ''}",
+        words.scored(result.label, result.class_index, result.called, result.predicted),
         f"score {words.number(result.score)} ({result.score_of})",
         f"{words.number(result.empty_score)} on the image's mean colour",
     ]

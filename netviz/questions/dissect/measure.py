@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,13 +38,11 @@ from netviz.questions.runs import (
     default_device,
     feed,
     fingerprint,
-    image_facts,
     input_options,
-    layer_facts,
     make_job,
     open_network,
     require_images,
-    run_facts,
+    write_run,
 )
 from netviz.results.choose import several
 from netviz.results.files import write_bytes
@@ -227,15 +224,17 @@ def _write(
         result = layer_dissection(found, at, opened, labels, seen, options["quantile"], options["iou"])
         result.save(path)
         write_bytes(path.with_suffix(".csv"), write_table(result))
-    write_bytes(folder / "images.txt", "".join(f"{name}\n" for name in names).encode())
-    run = {
-        **run_facts(opened, "dissection", options, fingerprint),
-        **image_facts(tally, names),
-        "data": labels.kind,
-        "categories": list(labels.categories),
-        "layers": layer_facts(opened),
-    }
-    write_bytes(folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False).encode())
+    write_run(
+        folder,
+        opened,
+        "dissection",
+        names,
+        tally,
+        options=options,
+        fingerprint=fingerprint,
+        data=labels.kind,
+        categories=list(labels.categories),
+    )
 
 
 def _files(labels: LabelSet, number: int) -> list[Any]:

@@ -1,5 +1,6 @@
 """The picture of a unit's links: kernels, shares and patches of what it is built from and of what it feeds."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ _CLASS_BAR: Final = 120
 _NAME: Final = 150
 _GAP: Final = 4
 _BETWEEN: Final = 34
+_NARROW: Final = 300
 _LINE: Final = 13
 _CLASS_LINE: Final = 18
 _OWN: Final = 56
@@ -55,11 +57,14 @@ class _Block:
     label: int
     patches: int
     peak: float
+    least: int
 
     @property
     def width(self) -> int:
         patches = self.patches * (self.side + _GAP)
-        return max(self.side + self.label + _BAR + 2 * _GAP + (patches + 2 * _GAP if patches else 0), 300)
+        return max(
+            self.side + self.label + _BAR + 2 * _GAP + (patches + 2 * _GAP if patches else 0), self.least
+        )
 
     def lines(self) -> list[str]:
         """Return the lines below the heading."""
@@ -166,7 +171,7 @@ def _side_block(result: LinksResult, which: str, room: int, *, typical: bool = F
     side: Side | None = getattr(result, which)
     verb = "built from" if which == "before" else "feeds"
     if side is None:
-        return _Block(f"{verb}: not told", (getattr(result, f"{which}_missing"),), (), 0, 0, 0, 1.0)
+        return _Block(f"{verb}: not told", (getattr(result, f"{which}_missing"),), (), 0, 0, 0, 1.0, _NARROW)
     units: NDArray[np.int64] = getattr(result, f"{which}_by_{'typical' if typical else 'weight'}")
     shown: NDArray[np.int64] = getattr(result, f"{which}_units")
     whole = getattr(result, f"{which}_kernels")
@@ -204,7 +209,8 @@ def _side_block(result: LinksResult, which: str, room: int, *, typical: bool = F
         size = words.TIMES.join(map(str, whole.shape[1:]))
         holes = ", without the rows and columns between in which nothing is" if kernels is not whole else ""
         notes = (*notes, f"kernels of {size}{holes}")
-    return _Block(heading, notes, tuple(rows), large, label, count, peak(kernels) or 1.0)
+    least = max(_NARROW, min(room, math.ceil(words.width(heading, style.LABEL, bold=True))))
+    return _Block(heading, notes, tuple(rows), large, label, count, peak(kernels) or 1.0, least)
 
 
 def _without_holes(kernels: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
 
 from netviz.capture import Node, Ref, Tape
 from netviz.capture.operations import arguments, names
+from netviz.geometry.axes import Spread, spatial
+from netviz.geometry.field import follow
 from netviz.geometry.incremental.rules import pair
 
 _WEIGHTED = names("convolution", "transposed convolution", "linear")
@@ -41,7 +44,9 @@ _PRODUCTS = frozenset(("mul", "multiply", "rmul"))
 
 _QUOTIENTS = frozenset(("div", "divide", "truediv", "true_divide"))
 
-_MATRICES = names("matmul", "rmatmul", "einsum")
+_BY_MATRIX = names("matmul", "rmatmul")
+
+_MATRICES = _BY_MATRIX | names("einsum")
 
 _RECTIFYING = names("activation", "prelu") | {"clamp", "clamp_min", "clamp_max", "clip"}
 """Non-linearities of each number by itself."""
@@ -275,7 +280,7 @@ class Flow:
             for number in node.outputs:
                 if number not in cost:
                     cost[number] = paid + (not linear)
-                    mixed[number] = any(mixed[one] for one in read) or node.name in _WEIGHTED | _MATRICES
+                    mixed[number] = any(mixed[one] for one in read) or self._mixes(node)
         ends += [number for number in self.tape.outputs.values() if mixed.get(number, False)]
         return Cone(
             cost,
@@ -287,9 +292,28 @@ class Flow:
 
     def _before_moving(self, value: int) -> int:
         """Return what a value was before it was interpolated, or its axes moved: its units are the same."""
-        while value in self.makers and self.makers[value].name in _CARRYING:
-            value = self.makers[value].inputs[0]
+        while (node := self.makers.get(value)) and (node.name in _CARRYING or self._joins_places(node)):
+            value = node.inputs[0]
         return value
+
+    def _mixes(self, node: Node) -> bool:
+        """Return whether a function weighs units: a product with a matrix may interpolate instead."""
+        return node.name in _WEIGHTED or (node.name in _MATRICES and not self._joins_places(node))
+
+    def _joins_places(self, node: Node) -> bool:
+        """Return whether a product with a constant matrix sums up rows or columns of maps, and no units."""
+        shapes = self.tape.shapes
+        if node.name not in _BY_MATRIX or len(node.inputs) != 1 or len(shapes[node.inputs[0]]) != 4:
+            return False
+        first: Any = arguments(node.name, node.args, node.kwargs)["input"]
+        last = node.name != "rmatmul" and isinstance(first, Ref)
+        spread = self._spreads[node.inputs[0]]
+        return not isinstance(spread, str) and spatial(spread.dims[-1 if last else -2])
+
+    @cached_property
+    def _spreads(self) -> list[Spread | str]:
+        """The geometry of every value."""
+        return follow(self.tape, self.tape.shapes[0][-2:])
 
     def between(self, cone: Cone, source: int, target: int) -> tuple[Node, ...]:
         """Return the steps of a cone that lead from one value to another, in running order."""

@@ -72,12 +72,10 @@ def _draw(result: OcclusionResult) -> Figure:
 
 
 def _header(result: OcclusionResult, scale: Scale, paper: int) -> Head:
-    number = f" (class {result.class_index})" if result.label else ""
     title = [result.network, f"occlusion of {result.name}", result.image_name]
-    chosen = ", the predicted class" if result.called == "class" else ", the one with the highest score"
     count = result.drops.size
     caption = [
-        f"{result.name}{number}{chosen if result.predicted else ''}",
+        words.scored(result.label, result.class_index, result.called, result.predicted),
         f"score {words.number(result.score)} ({result.score_of})",
         f"patch {result.patch}{TIMES}{result.patch}, stride {result.stride}: {words.counted(count, 'place')}",
         f"filled with {_FILLS.get(result.fill, result.fill)}"

@@ -1,7 +1,6 @@
 """The patches that excite every unit of a network most, over any number of images."""
 
 import functools
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -32,16 +31,14 @@ from netviz.questions.runs import (
     counted,
     default_device,
     fingerprint,
-    image_facts,
     input_options,
     layer_facts,
     listed,
     make_job,
     open_network,
-    run_facts,
     weights_print,
+    write_run,
 )
-from netviz.results.files import write_bytes
 from netviz.results.ledger import RUN, full_name, run_folder
 
 LEVELS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1.0)
@@ -102,14 +99,17 @@ def write_patches(
         )
         result.save(folder / "layers" / f"{opened.slugs[one]}.npz")
         told.append({**facts, "inside": result.inside, "outside": result.outside})
-    write_bytes(folder / "images.txt", "".join(f"{name}\n" for name in names).encode())
-    run = {
-        **run_facts(opened, "patches", options, fingerprint),
-        **image_facts(tally, names),
-        "classes": list(classes),
-        "layers": told,
-    }
-    write_bytes(folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False).encode())
+    write_run(
+        folder,
+        opened,
+        "patches",
+        names,
+        tally,
+        options=options,
+        fingerprint=fingerprint,
+        classes=list(classes),
+        layers=told,
+    )
 
 
 def layer_patches(

@@ -203,12 +203,10 @@ def _header(result: VotesResult, scale: Scale, paper: int) -> Head:
         layer_name(result.layer, result.alias, result.layer_kind, asked=result.layer_asked),
         result.image_name,
     ]
-    number = f" (class {result.class_index})" if result.label else ""
-    chosen = ", the predicted class" if result.called == "class" else ", the one with the highest score"
     share = result.share.astype(np.float64)
     up, down = share[share > 0], share[share < 0]
     caption = [
-        f"{result.name}{number}{chosen if result.predicted else ''}",
+        words.scored(result.label, result.class_index, result.called, result.predicted),
         f"score {words.number(result.score)} ({result.score_of})",
         *(["the last layer whose maps are larger than 1×1"] if result.chosen else []),
         f"{words.counted(len(up), 'unit')} of {result.channels} for it, together +{words.number(float(up.sum()))}; "

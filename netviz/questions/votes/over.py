@@ -1,17 +1,15 @@
 """Which classes fall most when a unit is removed, over any number of images."""
 
 import functools
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from typing_extensions import Unpack
 
-from netviz.engines import Checkpoint, Progress, Tally
+from netviz.engines import Checkpoint, Progress
 from netviz.errors import LayerError
 from netviz.images import Images, array_files, images_or_photographs
 from netviz.models import ModelSpec
@@ -22,18 +20,15 @@ from netviz.questions.runs import (
     counted,
     default_device,
     fingerprint,
-    image_facts,
     input_options,
-    layer_facts,
     listed,
     make_job,
     open_network,
-    run_facts,
+    write_run,
 )
 from netviz.questions.votes.measure import check_to, last_with_maps
 from netviz.questions.votes.result import VotesSetResult
 from netviz.questions.votes.sums import MapSums, Removals, VotesQuery, linear_means
-from netviz.results.files import write_bytes
 from netviz.results.ledger import full_name, run_folder
 
 
@@ -125,7 +120,8 @@ def votes_set(
         progress=progress,
     )
     result = _result(opened, query, sums, told, chosen=layer is None)
-    _write(folder, result, tally, opened, names, asked, mark)
+    result.save(folder / "layers" / f"{opened.slugs[query.layer]}.npz")
+    write_run(folder, opened, "votes", names, tally, options=asked, fingerprint=mark)
     checkpoint.remove()
     return folder
 
@@ -198,23 +194,3 @@ def _result(
         full=0 if isinstance(sums, MapSums) else sums.full,
         output=query.output,
     )
-
-
-def _write(
-    folder: Path,
-    result: VotesSetResult,
-    tally: Tally,
-    opened: Opened,
-    names: Sequence[str],
-    options: Mapping[str, Any],
-    fingerprint: Mapping[str, str],
-) -> None:
-    """Write the folder of a finished run, run.json last."""
-    result.save(folder / "layers" / f"{opened.slugs[opened.layers[0]]}.npz")
-    write_bytes(folder / "images.txt", "".join(f"{name}\n" for name in names).encode())
-    run = {
-        **run_facts(opened, "votes", options, fingerprint),
-        **image_facts(tally, names),
-        "layers": layer_facts(opened),
-    }
-    write_bytes(folder / "run.json", json.dumps(run, indent=1, ensure_ascii=False).encode())

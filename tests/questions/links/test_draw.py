@@ -56,6 +56,12 @@ def test_classes_stand_with_their_weights(result):
         assert f"{one.number} {one.name}" in said
 
 
+def test_a_layer_s_long_name_is_not_shortened(result):
+    assert result.before is not None
+    side = result.before._replace(layer="backbone.features.3.conv.0.2", alias="relu7")
+    assert "built from backbone.features.3.conv.0.2 (relu7)" in texts(figure(replace(result, before=side)))
+
+
 def test_a_side_that_is_missing_says_why():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.Conv2d(4, 2, 3))
     assert "what reads a unit of 0 (conv1) is not linear: group_norm in 1" in " ".join(

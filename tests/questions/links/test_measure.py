@@ -412,6 +412,27 @@ def test_batch_size_and_size_do_not_matter():
     np.testing.assert_array_equal(some.before_kernels, other.before_kernels)
 
 
+class Stretched(nn.Module):
+    """Scores, read at twice as many rows and columns by matrices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = torch.eye(x.shape[2]).repeat_interleave(2, 0)
+        columns = torch.eye(x.shape[3]).repeat_interleave(2, 0)
+        return rows @ (self.b(self.a(x)) @ columns.T)
+
+
+def test_matrices_that_read_rows_and_columns_mix_no_units():
+    network = Stretched()
+    found = ask(network, "a", 3)
+    assert found.after.layer == "b"
+    np.testing.assert_allclose(kernels_of(found, "after"), dense(network.b)[:, 3], rtol=1e-6)
+    assert ask(network, "b", 0).after_missing == "no weights read a unit of b (conv2)"
+
+
 class Attention(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -66,6 +66,17 @@ def test_a_miss_is_one_line(folder, spec, message):
     assert message in str(error.value)
 
 
+def test_a_module_means_the_layer_whose_output_it_hands_out(folder):
+    facts = facts_of(("block.conv.0", "conv1", 2), ("block.conv.1", "norm1", 2), ("top.0", "conv2", 2))
+    facts["layers"][1]["also"] = ["block.conv", "block"]
+    (folder / "run.json").write_text(json.dumps(facts))
+    assert open_run(folder).choose("block").name == "block.conv.1"
+    with pytest.raises(
+        LayerError, match=r"no layer 'top' in .*; inside it there are top.0 \(conv2\); name one"
+    ):
+        open_run(folder).choose("top")
+
+
 def test_the_only_layer_needs_no_name(folder):
     (folder / "run.json").write_text(json.dumps(facts_of(("features.0", "conv1", 2))))
     assert open_run(folder).choose().name == "features.0"

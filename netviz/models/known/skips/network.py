@@ -280,7 +280,8 @@ def to_image(scores: Tensor, tap: Tap, size: tuple[int, int], pixels: tuple[int,
 
 
 def _read(scores: Tensor, down: NDArray[np.float32], across: NDArray[np.float32]) -> Tensor:
-    rows, columns = (torch.from_numpy(one).to(scores) for one in (down, across))
+    # By a function that shows where it runs: then the tape knows these for constants.
+    rows, columns = (torch.as_tensor(one, dtype=scores.dtype, device=scores.device) for one in (down, across))
     return rows @ (scores.contiguous() @ columns.T)
 
 
