@@ -326,16 +326,18 @@ def draw_others(
 ) -> tuple[Sprites, ...]:
     """Draw the strongest patches of the units that have no page, at the size of a wall."""
     most = min(BESIDE, result.image.shape[1])
+    units = [unit for unit in addresses.others[place] if unit < result.channels]
+    if not units:
+        return ()
+    asked = result.image[units, :most]
+    images = RunImages(folder, np.unique(asked[asked >= 0]).tolist())
+    # All at once: what it takes to begin is as much as the tiles of a sheet.
+    found = cut_tiles(result, memory.through(images), units, SMALL, top=most, mean=False, cuts=memory.cuts)
+    found.pixels[found.missing] = crossed(SMALL)
+    every = _in_rows(found.pixels)
     sheets = []
-    for at, chosen in enumerate(chunks(addresses.others[place])):
-        units = [unit for unit in chosen if unit < result.channels]
-        asked = result.image[units, :most]
-        images = RunImages(folder, sorted({int(image) for image in asked.ravel() if image >= 0}))
-        found = cut_tiles(
-            result, memory.through(images), units, SMALL, top=most, mean=False, cuts=memory.cuts
-        )
-        found.pixels[found.missing] = crossed(SMALL)
-        tiles = _in_rows(found.pixels)
+    for at in sprite_sheets(units):
+        tiles = every[at * COUNT : (at + 1) * COUNT]
         picture = _write(side_by_side(tiles), _beside(addresses, place, at), write)
         sheets.append(Sprites(picture, (tiles.shape[2], tiles.shape[1])))
     return tuple(sheets)
@@ -406,9 +408,16 @@ def _shrink(tiles: Pixels) -> Pixels:
     count, places, side, _, _ = tiles.shape
     step = side // SMALL
     blocks = tiles.reshape(count, places, SMALL, step, SMALL, step, 3)
+    # Planes are added one by one: a sum along axes as short as these takes six times as long. 16² values of a byte
+    # still fit.
+    rows = np.zeros((count, places, SMALL, SMALL, step, 3), dtype=np.uint16)
+    for at in range(step):
+        rows += blocks[:, :, :, at]
     # A half goes up.
-    sums = blocks.sum(axis=(3, 5), dtype=np.uint32) + np.uint32(step * step // 2)
-    shrunk: Pixels = (sums // np.uint32(step * step)).astype(np.uint8)
+    sums = np.full((count, places, SMALL, SMALL, 3), step * step // 2, dtype=np.uint16)
+    for at in range(step):
+        sums += rows[:, :, :, :, at]
+    shrunk: Pixels = (sums // np.uint16(step * step)).astype(np.uint8)
     return shrunk
 
 

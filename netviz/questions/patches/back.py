@@ -1,5 +1,6 @@
 """What in a unit's patches made it answer: its value there, followed back to the image by a rule for rectifiers."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -19,11 +20,11 @@ from netviz.engines import Progress
 from netviz.engines.fast import fast_copy
 from netviz.errors import ImageError, ModelError
 from netviz.images import Photo, prepare, read_image
-from netviz.models import Layer
+from netviz.models import Layer, Preprocessing
 from netviz.questions.opening import Opened
 from netviz.questions.patches.result import RULES, BackResult, PatchesResult
 from netviz.questions.patches.run import BACK, image_names, open_run
-from netviz.questions.places import original_pixels
+from netviz.questions.places import Pixels, original_pixels
 from netviz.results.choose import choose_units
 from netviz.results.runs import RunLayer
 
@@ -41,6 +42,9 @@ REMEDY = "; leave --deconv out"
 
 TOGETHER = 8
 """Layers that a forward pass serves at most: of as many tiles are held."""
+
+OPEN = 16
+"""Among how many of an image's backward passes a place for one more patch is looked for: the last ones."""
 
 Maps = NDArray[np.float32]
 
@@ -87,7 +91,8 @@ def write_back(
     """Measure it for some units of every layer of a finished run, and write it beside the run's results.
 
     Images are read again. A forward pass serves some images and all patches in them of several layers; a backward
-    pass follows one patch in each image.
+    pass follows in each image one patch, or several whose fields have nothing in common: none changes what another
+    gets.
 
     Parameters
     ----------
@@ -178,6 +183,11 @@ def _group(
     met: dict[int, Met] = {}
     # Images with as many patches go together: each backward pass is of all of them.
     order = sorted(by_image, key=lambda number: (len(by_image[number]), number))
+    boxes = {
+        entry: group[entry.layer].result.box[group[entry.layer].units[entry.row], entry.place].tolist()
+        for some in by_image.values()
+        for entry in some
+    }
     count = AT_ONCE.get(opened.device.type, ELSEWHERE)
     for begin in range(0, len(order), count):
         photos = {number: read_image(names[number]) for number in order[begin : begin + count]}
@@ -188,7 +198,9 @@ def _group(
             by_size.setdefault((int(height), int(width)), {})[number] = tensor
         for size, tensors in by_size.items():
             layers = [opened.at(size)[one.at][0] for one in group]
-            entries = [by_image[number] for number in tensors]
+            entries = [
+                _turns(by_image[number], boxes, photos[number], opened.preprocessing) for number in tensors
+            ]
             images = torch.cat(list(tensors.values())).to(opened.device)
             for rule_at, rule in enumerate(rules):
                 # However this ends, the network is left as it was found.
@@ -198,8 +210,7 @@ def _group(
                         told(group[some[0][1].layer].result.layer, len(some))
                         for (image, entry), slope in zip(some, slopes, strict=True):
                             one = group[entry.layer]
-                            box = one.result.box[one.units[entry.row], entry.place]
-                            cut = _cut(slope, box, photos[list(tensors)[image]], opened, side)
+                            cut = _cut(slope, boxes[entry], photos[list(tensors)[image]], opened, side)
                             end = float(np.abs(cut).max())
                             tile = _Tile(_in_bytes(cut, end or 1.0), end)
                             found[entry.layer][rule_at, entry.row, entry.place] = tile
@@ -248,17 +259,48 @@ def _result(
     )
 
 
+def _turns(
+    entries: Sequence[_Entry],
+    boxes: Mapping[_Entry, Sequence[int]],
+    photo: Photo,
+    preprocessing: Preprocessing,
+) -> list[list[_Entry]]:
+    """Put the patches of an image together that one backward pass can follow: where one is read, others leave zero.
+
+    A box holds all of a field, and a gradient is read up to a pixel of the input beyond it.
+    """
+    height, width = photo.pixels.shape[:2]
+    gaps = [math.ceil(2 / _ratio(pixels)) + 1 for pixels in original_pixels(height, width, preprocessing)]
+
+    def apart(one: Sequence[int], other: Sequence[int]) -> bool:
+        return any(
+            one[axis + 2] + gap <= other[axis] or other[axis + 2] + gap <= one[axis]
+            for axis, gap in enumerate(gaps)
+        )
+
+    turns: list[list[_Entry]] = []
+    for entry in entries:
+        box = boxes[entry]
+        room = (turn for turn in turns[-OPEN:] if all(apart(box, boxes[one]) for one in turn))
+        turn = next(room, None)
+        if turn is None:
+            turns.append([entry])
+        else:
+            turn.append(entry)
+    return turns
+
+
 def _followed(
     opened: Opened,
     layers: Sequence[Layer],
     group: Sequence[_Sought],
     images: torch.Tensor,
-    entries: Sequence[Sequence[_Entry]],
+    entries: Sequence[Sequence[Sequence[_Entry]]],
     rule: str,
-) -> Generator[tuple[list[tuple[int, _Entry]], Maps, dict[int, Met]], None, None]:
-    """Follow the patches of each image back, one of each at a time.
+) -> Generator[tuple[list[tuple[int, _Entry]], list[Maps], dict[int, Met]], None, None]:
+    """Follow the patches of each image back, those of one of its turns at a time.
 
-    Yields which image's which patch, their gradients, (N, H, W, C), and what those of each layer met.
+    Yields which image's which patch, their gradients, (H, W, C) each, and what those of each layer met.
     """
     with (
         torch.inference_mode(False),
@@ -273,12 +315,17 @@ def _followed(
             raise ImageError(
                 f"{opened.model.name} does not run on {len(images)} images: {brief(error)}"
             ) from error
-        needed = sorted({entry.layer for some in entries for entry in some})
+        needed = sorted({entry.layer for some in entries for together in some for entry in together})
         maps = {at: channels_first(layers[at], run[layers[at]]) for at in needed}
         before = {at: run.met_before(layers[at]) for at in needed}
         met = {at: (one.rectifiers, one.others, bool(run.met.rectifiers)) for at, one in before.items()}
         for turn in range(max(map(len, entries))):
-            some = [(image, mine[turn]) for image, mine in enumerate(entries) if turn < len(mine)]
+            some = [
+                (image, entry)
+                for image, mine in enumerate(entries)
+                if turn < len(mine)
+                for entry in mine[turn]
+            ]
             values = []
             for image, (at, row, place) in some:
                 unit, result = group[at].units[row], group[at].result
@@ -293,11 +340,16 @@ def _followed(
                 raise ModelError(
                     f"no gradient flows from {layers[lost].name} to the image in {opened.model.name}{REMEDY}"
                 )
-            mine = slopes[[image for image, _ in some]]
-            yield some, mine.permute(0, 2, 3, 1).float().cpu().numpy(), met
+            every = slopes.permute(0, 2, 3, 1).float().cpu().numpy()
+            yield some, [every[image] for image, _ in some], met
 
 
-def _cut(slope: Maps, box: NDArray[np.int64], photo: Photo, opened: Opened, most: int) -> Maps:
+def _ratio(pixels: Pixels) -> float:
+    """Return how many pixels of the network's input one of the original takes."""
+    return float((pixels.at[-1] - pixels.at[0]) / max(1, len(pixels.at) - 1)) or 1.0
+
+
+def _cut(slope: Maps, box: Sequence[int], photo: Photo, opened: Opened, most: int) -> Maps:
     """Return the part of a gradient, (H, W, C), that lies under a patch's box, (h, w, 3), red, green and blue.
 
     The box is in pixels of the original, the gradient in those of the network's input: it is read between these.
@@ -311,8 +363,8 @@ def _cut(slope: Maps, box: NDArray[np.int64], photo: Photo, opened: Opened, most
     # Zeros around it: beyond the input there is no gradient.
     image = np.pad(colours, ((1, 1), (1, 1), (0, 0)))
     for axis, pixels in enumerate(axes):
-        first, last = int(box[axis]), int(box[axis + 2])
-        ratio = (pixels.at[-1] - pixels.at[0]) / max(1, len(pixels.at) - 1) or 1.0
+        first, last = box[axis], box[axis + 2]
+        ratio = _ratio(pixels)
         begin = pixels.at[first] - ratio / 2
         count = max(1, round((last - first) * ratio))
         step = (last - first) * ratio / count

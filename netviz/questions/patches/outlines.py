@@ -16,6 +16,8 @@ from netviz.paper.scales import Pixels
 _DIM: Final = 0.65
 _WIDTH: Final = 1.3
 _FLAT: Final = 1e-9
+_FAR: Final = 1.75
+"""More than the square of `_WIDTH`."""
 
 MANY: Final = 5000 * 72**2
 """Pixels of tiles that NumPy outlines: importing Numba takes as long as it spares on so many."""
@@ -60,6 +62,10 @@ class Reading(NamedTuple):
 def read_cells(cells: NDArray[np.floating[Any]], rows: Reading, columns: Reading) -> Floats:
     """Return a map (h, w) at every pixel of a tile, (side, side)."""
     wide = cells.astype(np.float64)
+    if (made := reading_code() if _pays() else None) is not None:
+        read = np.empty((len(rows.low), len(columns.low)))
+        made(read, wide, *rows[:3], *columns[:3])
+        return read
     across = wide[rows.low] * (1 - rows.share)[:, None] + wide[rows.high] * rows.share[:, None]
     values: Floats = across[:, columns.low] * (1 - columns.share) + across[:, columns.high] * columns.share
     return values
@@ -77,7 +83,7 @@ def outline(tile: Pixels, inner: tuple[int, int, int, int], above: Floats, known
     known : ndarray of bool, shape (side, side)
     """
     _outlined[0] += above.size
-    made = machine_code() if _outlined[0] >= (SOON if "numba" in sys.modules else MANY) else None
+    made = machine_code() if _pays() else None
     (made or shade)(tile, inner, above, known, np.array(style.rgb(style.OUTLINE), dtype=np.float32))
 
 
@@ -109,6 +115,30 @@ def _slope(values: Floats) -> Floats:
 _outlined = [0]
 
 
+def _pays() -> bool:
+    """Return whether so much was outlined that machine code takes less time, with what there is to import for it."""
+    return _outlined[0] >= (SOON if "numba" in sys.modules else MANY)
+
+
+@cache
+def reading_code() -> Callable[..., None] | None:
+    """Return what `read_cells` does as machine code, with the same numbers; None without Numba."""
+    return compiled(read_pixels) if available() else None
+
+
+def read_pixels(
+    values: Floats, cells: Floats, above: Any, below: Any, down: Any, before: Any, after: Any, across: Any
+) -> None:
+    """Do what `read_cells` does, row by row, as it is compiled; the last six are of rows, then of columns."""
+    row = np.empty(cells.shape[1])
+    for y in range(values.shape[0]):
+        upper, lower, share = cells[above[y]], cells[below[y]], down[y]
+        for place in range(len(row)):
+            row[place] = upper[place] * (1 - share) + lower[place] * share
+        for x in range(values.shape[1]):
+            values[y, x] = row[before[x]] * (1 - across[x]) + row[after[x]] * across[x]
+
+
 @cache
 def machine_code() -> Callable[..., None] | None:
     """Return what `outline` does as machine code, with the same bytes; None without Numba."""
@@ -123,21 +153,29 @@ def shade_pixels(
     last, end = above.shape[0] - 1, above.shape[1] - 1
     zero, one, half = np.float32(0), np.float32(1), np.float32(0.5)
     dim, rest, thick = np.float32(_DIM), np.float32(1 - _DIM), np.float32(_WIDTH)
-    steep = np.full(end + 1, 0.5)
-    steep[0] = steep[end] = 1.0
-    kept, line = np.empty(end + 1, np.float32), np.empty(end + 1, np.float32)
+    dark = np.empty(256, np.uint8)
+    for value in range(256):
+        dark[value] = np.uint8(np.rint(np.float32(value) * dim))
     for y in range(top, bottom):
         before, here, after = above[max(y - 1, 0)], above[y], above[min(y + 1, last)]
         half_step = 0.5 if 0 < y < last else 1.0
-        for x in range(end + 1):
-            tall = (after[x] - before[x]) * half_step
-            wide = (here[min(x + 1, end)] - here[max(x - 1, 0)]) * steep[x]
-            distance = np.float32(here[x] / max(np.sqrt(tall * tall + wide * wide), _FLAT))
-            there = one if known[y, x] else zero
-            lit = min(max(distance + half, zero), one) * there
-            line[x] = min(max(thick - abs(distance), zero), one) * there
-            kept[x] = (one - line[x]) * (dim + rest * lit)
         for x in range(left, right):
+            height = here[x]
+            tall = (after[x] - before[x]) * half_step
+            wide = (here[min(x + 1, end)] - here[max(x - 1, 0)]) * (0.5 if 0 < x < end else 1.0)
+            square = tall * tall + wide * wide
+            # So far from the border that no line reaches there: most pixels stay what they are, or are darkened.
+            far = height * height > _FAR * square and abs(height) > 2 * _FLAT
+            if far and height > 0 and known[y, x]:
+                continue
+            if not known[y, x] or far:
+                for channel in range(3):
+                    tile[y, x, channel] = dark[tile[y, x, channel]]
+                continue
+            distance = np.float32(height / max(np.sqrt(square), _FLAT))
+            lit = min(max(distance + half, zero), one)
+            line = min(max(thick - abs(distance), zero), one)
+            kept = (one - line) * (dim + rest * lit)
             for channel in range(3):
-                colour = np.float32(tile[y, x, channel]) * kept[x] + line[x] * line_colour[channel]
+                colour = np.float32(tile[y, x, channel]) * kept + line * line_colour[channel]
                 tile[y, x, channel] = np.uint8(np.rint(colour))

@@ -328,6 +328,7 @@ def cut_tiles(
     total = np.zeros((count if mean else 0, side, side, 3))
     seen = np.zeros(total.shape[:-1], dtype=np.int64)
     chosen = np.where(result.shown, result.image, -1)[list(units), :top]
+    names = {number: _name(images, number) for number in np.unique(chosen).tolist()}
     reasons = []
     read = outlined = halved = margins = 0
     kept = np.tile(~np.array(oversized(result)), 2)
@@ -366,7 +367,7 @@ def cut_tiles(
         filled=chosen >= 0,
         drawn=drawn,
         inner=inner,
-        names=tuple(tuple(_name(images, number) for number in row) for row in chosen.tolist()),
+        names=tuple(tuple(names[number] for number in row) for row in chosen.tolist()),
         reasons=tuple(reasons),
         read=read,
         outlined=outlined,

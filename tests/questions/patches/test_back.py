@@ -116,6 +116,23 @@ def test_images_that_share_a_pass_give_the_same_tiles(run, photos, tmp_path, mon
     assert np.abs(shared.tiles.astype(int) - alone.tiles).max() <= 1
 
 
+def test_patches_that_share_a_way_back_give_the_same_bytes(run, photos, tmp_path, monkeypatch):
+    shared = []
+
+    def alone(*asked):
+        shared.extend(len(turn) for turn in turns(*asked))
+        return [[entry] for entry in asked[0]]
+
+    turns = back_of_patches._turns
+    monkeypatch.setattr(back_of_patches, "_turns", alone)
+    out = netviz.patches(
+        opened(Small()), tmp_path / "r", images=[photos], layer=["2"], top=3, inside=True, deconv=True,
+        deconv_units="3,0", workers=0, device="cpu",
+    )  # fmt: skip
+    assert max(shared) > 1
+    assert (out / "back" / "2.npz").read_bytes() == (run / "back" / "2.npz").read_bytes()
+
+
 def test_below_each_patch_stands_its_tile(run, tmp_path):
     plain, drawn = picture(run, units=[0, 3]), picture(run, units=[0, 3], beside="guided")
     shown = int(open_run(run).result(open_run(run).choose(None)).shown[[0, 3]].sum())

@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 
 from netviz.paper import style
-from netviz.questions.patches.outlines import Reading, machine_code, read_cells, shade, shade_pixels
+from netviz.questions.patches import outlines
+from netviz.questions.patches.outlines import (
+    Reading,
+    machine_code,
+    read_cells,
+    read_pixels,
+    reading_code,
+    shade,
+    shade_pixels,
+)
 
 LINE = np.array(style.rgb(style.OUTLINE), dtype=np.float32)
 
@@ -10,10 +19,13 @@ LINE = np.array(style.rgb(style.OUTLINE), dtype=np.float32)
 def cases():
     """Tiles, what of them shows the image, how far a map is above its threshold, and where that is known."""
     rng = np.random.default_rng(0)
-    for number in range(6):
+    for number in range(8):
         height, width = (9, 12) if number % 2 else (11, 11)
         above = rng.normal(size=(height, width))
-        if number > 3:
+        if number > 5:
+            # A slope: most pixels are far from the border, and one row lies on it.
+            above = np.add.outer(np.arange(height) - 5.0, 0.2 * np.arange(width)) * (number - 5)
+        if 3 < number < 6:
             above = np.round(above)
         known = np.ones((height, width), dtype=bool) if number % 3 else rng.random((height, width)) > 0.2
         yield (
@@ -40,6 +52,37 @@ def test_machine_code_gives_the_same_bytes():
         shade(tile, inner, above, known, LINE)
         machine_code()(other, inner, above, known, LINE)
         assert np.array_equal(tile, other)
+
+
+def readings():
+    rng = np.random.default_rng(1)
+    for height, width in ((1, 1), (2, 3), (9, 7)):
+        cells = rng.random((height, width)).astype(np.float16)
+        rows = Reading.of(0.7 * np.arange(23) - 1.5, 0, 12, height)
+        yield cells, rows, Reading.of(0.4 * np.arange(23) + 2, 1, 9, width)
+
+
+def read(code, cells, rows, columns):
+    values = np.empty((len(rows.low), len(columns.low)))
+    code(values, cells.astype(np.float64), *rows[:3], *columns[:3])
+    return values
+
+
+def test_machine_code_would_read_the_same_numbers(monkeypatch):
+    monkeypatch.setattr(outlines, "_outlined", [0])
+    for one in readings():
+        assert np.array_equal(read_cells(*one), read(read_pixels, *one))
+
+
+@pytest.mark.slow
+def test_machine_code_reads_the_same_numbers(monkeypatch):
+    pytest.importorskip("numba")
+    for one in readings():
+        monkeypatch.setattr(outlines, "_outlined", [0])
+        found = read_cells(*one)
+        assert np.array_equal(found, read(reading_code(), *one))
+        monkeypatch.setattr(outlines, "_outlined", [outlines.MANY])
+        assert np.array_equal(found, read_cells(*one))
 
 
 def test_outside_is_darkened_and_the_border_a_line():
