@@ -9,7 +9,12 @@ from netviz.results.survey import SHOWN_UNITS, ConceptsRecord, LayerRecord, Surv
 from .loading import load_kind
 from .names import safe_names
 
-SITE = ("static", "index.html", "about.html", "site.json", "main", "about", "find", "found")
+SITE = (
+    "static",
+    *(f"{page}.html" for page in ("index", "about", "search", "lecture", "glossary")),
+    "site.json",
+    *("main", "about", "find", "found"),
+)
 """File names of the site, and ids of its pages: a network's folder is also its id."""
 
 

@@ -12,9 +12,11 @@ from .addresses import make_addresses
 from .drawers import draw_network
 from .drawing import bar_paths, write_bars
 from .pages import pages
+from .panels import lecture, search
 from .panels.overview import Manifest
 from .panels.table import FOLDERS, files
 from .site import SiteFolder
+from .terms import PAGE as GLOSSARY
 
 STATIC = Path(__file__).with_name("static")
 """The files that the pages share."""
@@ -80,7 +82,8 @@ def build(
     networks = make_addresses([read_survey(folder) for folder in runs], FOLDERS)
     static = sorted(STATIC.iterdir())
     expected = [path for addresses in networks for path in files(addresses)]
-    expected += ["index.html", "about.html", *bar_paths(), *(f"static/{path.name}" for path in static)]
+    expected += ["index.html", "about.html", search.PAGE, search.INDEX, lecture.PAGE, GLOSSARY]
+    expected += [*bar_paths(), *(f"static/{path.name}" for path in static)]
     folder = SiteFolder(site, __version__, expected)
 
     def write(path: str, data: bytes) -> None:
@@ -90,8 +93,10 @@ def build(
 
     names = tuple(addresses.run.network for addresses in networks)
     drawn = tuple(draw_network(addresses, names, __version__, write, workers) for addresses in networks)
-    for path, html in pages(Manifest(__version__, drawn)).items():
+    manifest = Manifest(__version__, drawn)
+    for path, html in pages(manifest).items():
         write(path, html.encode("utf-8", "replace"))
+    write(search.INDEX, search.search_index(manifest).encode())
     write_bars(write)
     for file in static:
         write(f"static/{file.name}", file.read_bytes())

@@ -8,11 +8,13 @@ from typing import Any
 
 import jinja2
 
+from .panels import glossary, lecture, search
 from .panels.about import PARTS, recipes
 from .panels.components import TITLES
 from .panels.layer import Layer
 from .panels.overview import Manifest
 from .panels.table import PANELS
+from .terms import PAGE as GLOSSARY
 from .words import WORDS
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -29,7 +31,7 @@ def pages(manifest: Manifest) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        The HTML by path: ``index.html``, ``about.html``, one page per layer that has one, each network's components,
+        The HTML by path: the pages of the site itself, one page per layer that has one, each network's components,
         concepts, minimal images and FCN page, and one page per photograph.
     """
     made: dict[str, str] = {}
@@ -51,6 +53,9 @@ def pages(manifest: Manifest) -> dict[str, str]:
 
     add("index.html", "index.html")
     add("about.html", "about.html", recipes=recipes(manifest), parts_used=PARTS)
+    add(search.PAGE, "search.html", index=search.INDEX)
+    add(lecture.PAGE, "lecture.html", slides=lecture.slides(manifest))
+    add(GLOSSARY, "glossary.html", entries=glossary.entries(manifest))
     for network in manifest.networks:
         paged = network.paged
         for place, layer in enumerate(paged):

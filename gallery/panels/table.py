@@ -9,10 +9,12 @@ from . import (
     fcn,
     fields,
     filters,
+    glossary,
     hypercolumns,
     images,
     journey,
     layer,
+    lecture,
     links,
     maps,
     masks,
@@ -21,6 +23,7 @@ from . import (
     origin,
     overview,
     patches,
+    search,
     unit,
     wall,
 )
@@ -45,6 +48,9 @@ PANELS = (
     minimal.PANEL,
     hypercolumns.PANEL,
     fcn.PANEL,
+    glossary.PANEL,
+    lecture.PANEL,
+    search.PANEL,
 )
 
 FOLDERS = tuple(folder for panel in PANELS for folder in panel.folders)
