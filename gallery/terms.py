@@ -145,8 +145,8 @@ TERMS = (
     Term(
         "measured-field",
         "measured field",
-        "The region of a photograph that a unit needs: a square of random colours covers one place after another, and "
-        "where that changes the unit's value, it was looking.",
+        "The region of a photograph that a unit needs: a square of random colours covers one place after another. "
+        "Where that changes the unit's value, it was looking.",
         ("measured", "empirical field", "occlusion"),
     ),
     Term(

@@ -142,7 +142,9 @@
           for (const [unit] of fits) fits.set(unit, some.get(unit));
         }
         if (fits === null) continue;
-        for (const [unit, [fit]] of fits) found.push({ kind: "unit", layer, unit, rank: fit + exact - bonus });
+        // A number names its unit; a word that units bear names other things too, which come first.
+        const worth = exact + (number === null ? 1 : 0) - bonus;
+        for (const [unit, [fit]] of fits) found.push({ kind: "unit", layer, unit, rank: fit + worth });
       }
     }
     return found;
