@@ -18,7 +18,19 @@ from netviz.gallery.terms import TERMS, linked
 from support.browser import chromium
 from support.pages import Page
 
-SLIDES = "components contrast sift visualizing windows rcnn convolutional upsampling spectrum skips results".split()
+SLIDES = [
+    "components",
+    "contrast",
+    "sift",
+    "visualizing",
+    "windows",
+    "rcnn",
+    "convolutional",
+    "upsampling",
+    "spectrum",
+    "skips",
+    "results",
+]
 
 
 @pytest.fixture(scope="module")
