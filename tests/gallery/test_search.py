@@ -96,7 +96,8 @@ def test_an_index_of_23000_units_is_small() -> None:
             Layer,
             SimpleNamespace(
                 name=f"features.{place}", title=f"conv{place}", kind="Conv2d", shape=(460, 7, 7), concepts=None,
-                page=f"net/conv{place}.html", wall=wall, preview=None,
+                page=f"net/conv{place}.html", wall=wall, preview=None, filters=None, patches=None,
+                maps=(), field=None,
             ),
         )  # fmt: skip
 
@@ -178,8 +179,9 @@ def test_a_search_is_asked_from_anywhere_and_kept(browser: Any, full_site: Path)
     page.go_back()
     page.wait_for_selector("#answers [role=option]")
     assert page.locator("#ask").input_value() == "5"
+    # One without a page stands on the wall.
     page.locator("#ask").fill("conv2 6")
-    assert page.locator("#answers [role=option]").first.get_attribute("href").endswith("toy/layer3/6.html")
+    assert page.locator("#answers [role=option]").first.get_attribute("href").endswith("toy/layer3.html#u6")
     shown = page.locator("#answers [role=option] i").first.evaluate("(one) => one.style.backgroundImage")
     assert (full_site / shown.removeprefix('url("').removesuffix('")')).is_file()
     page.locator("#ask").fill("no such thing")
