@@ -226,6 +226,7 @@
     answers.replaceChildren();
     let number = 0;
     let total = 0;
+    let cut = false;
     for (const [kind, some] of groups) {
       const box = make("div");
       box.setAttribute("role", "group");
@@ -249,12 +250,15 @@
         number += 1;
       }
       total += some.length;
+      cut ||= shown.length < some.length;
       answers.append(box);
     }
     answers.hidden = !number;
     layers.hidden = Boolean(text.trim());
     field.setAttribute("aria-expanded", String(number > 0));
-    status.textContent = !text.trim() ? "" : total ? `${count(total, "result")}, the best first.` : "Nothing was found. Try fewer words, or a part of one.";
+    const more = cut ? " Another word, such as a layer, leaves fewer." : "";
+    status.textContent = !text.trim() ? ""
+      : total ? `${count(total, "result")}, the best first.${more}` : "Nothing was found. Try fewer words, or a part of one.";
     chosen = -1;
     field.removeAttribute("aria-activedescendant");
   };
