@@ -200,7 +200,7 @@
     const one = make("i", scale > 1.5 ? "hard" : "");
     one.style.width = `${w * scale}px`;
     one.style.height = `${h * scale}px`;
-    one.style.backgroundImage = `url("${root}${path}")`;
+    one.style.backgroundImage = `url(${root}${path})`;
     one.style.backgroundSize = `${width * scale}px ${height ? `${height * scale}px` : "auto"}`;
     one.style.backgroundPosition = `${-(left ?? 0) * scale}px ${-(top ?? 0) * scale}px`;
     frame.append(one);
