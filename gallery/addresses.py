@@ -10,8 +10,11 @@ from .loading import load_kind
 from .names import safe_names
 
 SITE = (
-    "static", "index.html", "about.html", "notes.html", "site.json", "main", "about", "find", "found", "mine-link",
-)  # fmt: skip
+    "static",
+    *(f"{page}.html" for page in ("index", "about", "search", "lecture", "glossary", "notes")),
+    "site.json",
+    *("main", "about", "find", "found", "mine-link"),
+)
 """File names of the site, and ids of its pages: a network's folder is also its id."""
 
 

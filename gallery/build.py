@@ -12,11 +12,13 @@ from .addresses import make_addresses
 from .drawers import draw_network
 from .drawing import bar_paths, write_bars
 from .pages import pages
+from .panels import lecture, search
 from .panels.changed import changed_files
 from .panels.changed import compare as compare_runs
 from .panels.overview import Manifest
 from .panels.table import FOLDERS, files
 from .site import SiteFolder
+from .terms import PAGE as GLOSSARY
 
 STATIC = Path(__file__).with_name("static")
 """The files that the pages share."""
@@ -93,13 +95,8 @@ def build(
     static = sorted(STATIC.iterdir())
     expected = [path for addresses in networks for path in files(addresses)]
     expected += changed_files([one.second for one in comparisons])
-    expected += [
-        "index.html",
-        "about.html",
-        "notes.html",
-        *bar_paths(),
-        *(f"static/{path.name}" for path in static),
-    ]
+    expected += ["index.html", "about.html", "notes.html", search.PAGE, search.INDEX, lecture.PAGE, GLOSSARY]
+    expected += [*bar_paths(), *(f"static/{path.name}" for path in static)]
     folder = SiteFolder(site, __version__, expected)
 
     def write(path: str, data: bytes) -> None:
@@ -119,8 +116,10 @@ def build(
         )
         for addresses in networks
     )
-    for path, html in pages(Manifest(__version__, drawn)).items():
+    manifest = Manifest(__version__, drawn)
+    for path, html in pages(manifest).items():
         write(path, html.encode("utf-8", "replace"))
+    write(search.INDEX, search.search_index(manifest).encode())
     write_bars(write)
     for file in static:
         write(f"static/{file.name}", file.read_bytes())

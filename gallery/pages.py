@@ -8,12 +8,14 @@ from typing import Any
 
 import jinja2
 
+from .panels import glossary, lecture, search
 from .panels.about import PARTS, recipes
 from .panels.changed import Twin
 from .panels.components import TITLES
 from .panels.layer import Layer
 from .panels.overview import Manifest
 from .panels.table import PANELS
+from .terms import PAGE as GLOSSARY
 from .words import WORDS
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -30,8 +32,8 @@ def pages(manifest: Manifest) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        The HTML by path: ``index.html``, ``about.html``, ``notes.html``, one page per layer that has one, each
-        network's components, concepts, minimal images, FCN page and what changed, and one page per photograph.
+        The HTML by path: the pages of the site itself, one page per layer that has one, each network's components,
+        concepts, minimal images, FCN page and what changed, and one page per photograph.
     """
     made: dict[str, str] = {}
 
@@ -53,6 +55,9 @@ def pages(manifest: Manifest) -> dict[str, str]:
     add("index.html", "index.html")
     add("notes.html", "notes.html")
     add("about.html", "about.html", recipes=recipes(manifest), parts_used=PARTS)
+    add(search.PAGE, "search.html", index=search.INDEX)
+    add(lecture.PAGE, "lecture.html", slides=lecture.slides(manifest))
+    add(GLOSSARY, "glossary.html", entries=glossary.entries(manifest))
     for network in manifest.networks:
         paged = network.paged
         for place, layer in enumerate(paged):

@@ -10,10 +10,12 @@ from . import (
     fcn,
     fields,
     filters,
+    glossary,
     hypercolumns,
     images,
     journey,
     layer,
+    lecture,
     links,
     maps,
     masks,
@@ -22,6 +24,7 @@ from . import (
     origin,
     overview,
     patches,
+    search,
     unit,
     wall,
 )
@@ -47,6 +50,9 @@ PANELS = (
     hypercolumns.PANEL,
     changed.PANEL,
     fcn.PANEL,
+    glossary.PANEL,
+    lecture.PANEL,
+    search.PANEL,
 )
 
 FOLDERS = tuple(folder for panel in PANELS for folder in panel.folders)

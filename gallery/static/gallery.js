@@ -1,4 +1,5 @@
-/* Reading needs none of this: pictures come when they are near, arrow keys turn pages, "/" finds a unit or a layer, "?" tells the keys. */
+/* Reading needs none of this: pictures come when they are near, arrow keys turn pages, "/" searches the site, "f" finds a unit or a
+   layer, "?" tells the keys. */
 "use strict";
 
 (() => {
@@ -67,10 +68,19 @@
     if (at >= 0) turns.replaceChildren(turn(order[at - 1], "prev"), turn(order[at + 1], "next"));
   }
 
+  // The search is told where it was asked from: what is near comes first.
+  const everywhere = document.getElementById("search-link");
+  const ask = document.getElementById("ask");
+  if (everywhere && !ask) {
+    const here = window.location.pathname.slice(new URL(".", everywhere.href).pathname.length);
+    if (here.includes("/")) everywhere.hash = new URLSearchParams({ from: here }).toString();
+  }
+
   const KEYS = [
     ["← →", "previous and next page"],
     ["u", "up: from a unit to its layer, from a layer to the overview"],
-    ["/", "find a unit, or a layer"],
+    ["/", "search the whole site"],
+    ["f", "find a unit of the layer, or a layer"],
     ["l", "find another layer"],
     ["s", "star a unit: that of the page, or the one in focus"],
     ["Enter", "open the first that was found"],
@@ -121,7 +131,13 @@
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
     const up = document.querySelector('a[rel="up"]');
     const seek = document.getElementById("seek");
-    if (event.key === "/" && (seek || field || up)) {
+    if (event.key === "/" && everywhere) {
+      event.preventDefault();
+      if (ask) ask.focus();
+      else everywhere.click();
+      return;
+    }
+    if (event.key === "f" && (seek || field || up)) {
       event.preventDefault();
       if (seek) {
         seek.focus();

@@ -93,9 +93,9 @@ def test_arrow_keys_turn_pages(page: Any, site: Path) -> None:
     page.wait_for_url("**/toy/layer3.html")
 
 
-def test_slash_finds_a_layer_on_the_overview(page: Any, site: Path) -> None:
+def test_f_finds_a_layer_on_the_overview(page: Any, site: Path) -> None:
     page.goto((site / "index.html").as_uri())
-    page.keyboard.press("/")
+    page.keyboard.press("f")
     assert page.evaluate("document.activeElement.id") == "find"
     page.keyboard.type("conv2 16 x 12")
     assert page.locator("#found").inner_text() == "0 layers"
@@ -104,7 +104,7 @@ def test_slash_finds_a_layer_on_the_overview(page: Any, site: Path) -> None:
     assert page.locator("[data-find]:visible").count() == 2
     page.keyboard.press("Escape")
     assert page.locator(".cards [data-find]:visible").count() == 8
-    page.keyboard.press("/")
+    page.keyboard.press("f")
     page.keyboard.type("relu1")
     page.keyboard.press("Enter")
     page.wait_for_url("**/toy/layer2.html")

@@ -167,18 +167,18 @@ def test_an_address_keeps_sort_and_filter(page: Any, told: Path, browser: Any) -
 
 def test_search(page: Any, told: Path) -> None:
     page.goto((told / "toy/layer1.html").as_uri())
-    page.keyboard.press("/")
+    page.keyboard.press("f")
     assert page.evaluate("document.activeElement.id") == "seek"
     page.keyboard.type("RE")
     assert shown(page) == [1, 2, 3, 4, 5, 6, 7]
     page.keyboard.press("Escape")
     assert len(shown(page)) == 8
-    page.keyboard.press("/")
+    page.keyboard.press("f")
     page.keyboard.type("4")
     assert shown(page) == [4]
     page.keyboard.press("Enter")
     page.wait_for_url("**/toy/layer1/4.html")
-    page.keyboard.press("/")
+    page.keyboard.press("f")
     page.wait_for_url("**/toy/layer1.html#seek=")
     assert page.evaluate("document.activeElement.id") == "seek"
 
