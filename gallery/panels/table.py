@@ -21,6 +21,7 @@ from . import (
     origin,
     overview,
     patches,
+    ranges,
     unit,
     wall,
 )
@@ -38,6 +39,7 @@ PANELS = (
     links.PANEL,
     optimized.PANEL,
     wall.PANEL,
+    ranges.PANEL,
     unit.PANEL,
     components.PANEL,
     concepts.PANEL,

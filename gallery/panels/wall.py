@@ -1,7 +1,7 @@
 """The wall of a layer's units: a small tile for each, to be sorted, filtered and searched."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
@@ -20,9 +20,11 @@ from ..words import counted, number, share_text, tied
 from .concepts import LayerConcepts
 from .fields import LayerFields, find_spot, read_fields
 from .filters import Filters, draw_small
+from .images import patch_pages
 from .links import draw_back, find_links, read_links
 from .optimized import draw_wanted
 from .patches import Drawn, Patches, patches_lead, thumbnail, unit_mark
+from .ranges import Part
 from .unit import MARKS, Near, Unit, find_alike, histogram_sparsity, read_nearest, tell_numbers
 
 
@@ -109,6 +111,7 @@ def draw_wall(
     filters: FiltersResult | None,
     drawn: Drawn | None,
     shapes: Sequence[tuple[int, int]],
+    parts: Mapping[int, tuple[Part, ...]],
     write: Write,
 ) -> Wall | None:
     """Draw the filters of a layer's units, and gather what their pages say; None where no unit has a page.
@@ -121,6 +124,8 @@ def draw_wall(
         The patches of the same units.
     shapes : sequence of (int, int)
         Rows and columns of the layer's maps on each photograph, as far as they are known.
+    parts : mapping of int to tuple of Part
+        Examples of all of a unit's values.
 
     Raises
     ------
@@ -188,6 +193,8 @@ def draw_wall(
                 links=find_links(links, addresses, place, unit, 1 if found is None else found.image.shape[1]),
                 back=back.get(unit),
                 wanted=wanted.get(unit),
+                parts=parts.get(unit, ()),
+                sources=() if found is None else patch_pages(found, unit, addresses, place, shapes),
             )
         )
     sheets: tuple[Sprites, ...] = ()
