@@ -4,7 +4,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..panel import Recipe
-from . import components, concepts, fcn, fields, filters, hypercolumns, maps, minimal, optimized, patches
+from . import (
+    components,
+    concepts,
+    fcn,
+    fields,
+    filters,
+    hypercolumns,
+    maps,
+    minimal,
+    optimized,
+    patches,
+    ranges,
+    wall,
+)
 from .overview import Manifest, Network
 
 
@@ -43,6 +56,13 @@ _RECIPES: tuple[tuple[Recipe, Callable[[Network], bool]], ...] = (
             layer.wall and any(unit.wanted for unit in layer.wall.units) for layer in network.layers
         ),
     ),
+    (
+        ranges.RECIPE,
+        lambda network: any(
+            layer.wall and any(unit.parts for unit in layer.wall.units) for layer in network.layers
+        ),
+    ),
+    (wall.RECIPE, lambda network: any(layer.wall and layer.wall.plane for layer in network.layers)),
     (concepts.RECIPE, lambda network: network.concepts is not None),
     (components.RECIPE, lambda network: network.components is not None),
     (minimal.RECIPE, lambda network: network.minimal is not None),

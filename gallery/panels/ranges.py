@@ -14,7 +14,7 @@ from netviz.questions.patches.result import PatchesResult
 from netviz.results.survey import FieldRecord
 
 from ..manifest import Picture
-from ..panel import Panel
+from ..panel import Panel, Recipe
 from ..words import counted, number, percent
 from .fields import middle
 
@@ -26,6 +26,14 @@ EACH = 5
 
 LEAST = 16
 """Pixels that an example shows at least: of a smaller field also what is around it."""
+
+RECIPE = Recipe(
+    "Examples of all values",
+    "The range of a unit's values in ten equal parts, and of each up to five places of the photographs shown, drawn by "
+    "chance, at most one of each photograph where that is enough: patches are the strongest of all and say nothing of "
+    "the rest.",
+    ("Bolukbasi et al., An interpretability illusion for BERT, 2021",),
+)
 
 Pair = tuple[float, float]
 
