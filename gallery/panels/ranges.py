@@ -29,9 +29,9 @@ LEAST = 16
 
 RECIPE = Recipe(
     "Examples of all values",
-    "The range of a unit's values in ten equal parts, and of each up to five places of the photographs shown, drawn by "
-    "chance, at most one of each photograph where that is enough: patches are the strongest of all and say nothing of "
-    "the rest.",
+    "The range of a unit's values in ten equal parts, and of each up to five places of the photographs shown, drawn "
+    "by chance, at most one of each photograph where that is enough: patches are the strongest and say nothing "
+    "of the rest.",
     ("Bolukbasi et al., An interpretability illusion for BERT, 2021",),
 )
 

@@ -30,7 +30,6 @@ from .patches import Drawn, Patches, patches_lead, thumbnail, unit_mark
 from .ranges import Part
 from .unit import MARKS, Near, Unit, find_alike, histogram_sparsity, read_nearest, tell_numbers
 
-
 RECIPE = Recipe(
     "Units in a plane",
     "Classical multidimensional scaling of the correlations between all units of a layer, over a random sample of "
