@@ -18,7 +18,7 @@ from .filters import Filters, draw_filters
 from .images import Spot, draw_spot, place_address, seen_picture
 from .maps import Maps, draw_maps
 from .patches import Memory, Patches, draw_patches
-from .ranges import Offer, Shown, offer_places, tell_parts, value_ends
+from .ranges import Offers, Shown, offer_places, tell_parts, value_ends
 from .wall import Wall, draw_wall
 
 
@@ -84,7 +84,7 @@ def draw_layer(
     page: str | None = None
     filters: Filters | None = None
     maps: list[Maps] = []
-    offered: list[dict[int, tuple[list[int], list[Offer]]]] = []
+    offered: list[dict[int, Offers]] = []
     spots: list[Spot] = []
     preview: Picture | None = None
     patches = wall = None

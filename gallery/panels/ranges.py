@@ -39,9 +39,8 @@ Pair = tuple[float, float]
 
 
 class Offer(NamedTuple):
-    """A place of a photograph that may be an example: of which part, the how manieth of it there, its turn, where."""
+    """A place of a photograph that may be an example: the how manieth of its part there, its turn, and where."""
 
-    part: int
     nth: int
     turn: float
     row: int
@@ -85,6 +84,10 @@ class Part:
     examples: tuple[Example, ...]
 
 
+Offers = tuple[list[int], list[list[Offer]]]
+"""For each part of a unit's range how many positions of a photograph lie in it, and at most `EACH` of them."""
+
+
 @dataclass(frozen=True)
 class Shown:
     """A photograph as examples are cut out of it: what it is called, its picture, and the size of the maps."""
@@ -108,9 +111,7 @@ def value_ends(result: PatchesResult | None) -> dict[int, Pair]:
     }
 
 
-def offer_places(
-    result: MapsResult, ends: Mapping[int, Pair], image: int
-) -> dict[int, tuple[list[int], list[Offer]]]:
+def offer_places(result: MapsResult, ends: Mapping[int, Pair], image: int) -> dict[int, Offers]:
     """Draw places of a photograph by chance, for each unit and part of its range.
 
     The chance is the same in every build: it depends on the photograph's number and the size of the maps alone.
@@ -126,8 +127,8 @@ def offer_places(
 
     Returns
     -------
-    dict of int to (list of int, list of Offer)
-        For each unit how many positions lie in each part, and at most `EACH` of each.
+    dict of int to Offers
+        By the unit's number.
     """
     _, columns = result.maps.shape[1:]
     order = _chance(image, math.prod(result.maps.shape[1:]))
@@ -140,14 +141,17 @@ def offer_places(
         finite = np.isfinite(flat)
         parts = np.floor((np.where(finite, flat, low) - low) * (PARTS / (high - low))).clip(0, PARTS - 1)
         parts[~finite] = -1
-        counts, offers = [], []
-        for part in range(PARTS):
-            at = np.flatnonzero(parts == part)
-            counts.append(len(at))
-            for nth, turn in enumerate(at[:EACH].tolist()):
-                row, column = divmod(int(order[turn]), columns)
-                offers.append(Offer(part, nth, turn / len(order), row, column, float(flat[turn])))
-        offered[unit] = counts, offers
+        found = [np.flatnonzero(parts == part) for part in range(PARTS)]
+        offered[unit] = (
+            [len(at) for at in found],
+            [
+                [
+                    Offer(nth, turn / len(order), *divmod(int(order[turn]), columns), float(flat[turn]))
+                    for nth, turn in enumerate(at[:EACH].tolist())
+                ]
+                for at in found
+            ],
+        )
     return offered
 
 
@@ -157,7 +161,7 @@ def _chance(image: int, count: int) -> NDArray[np.int64]:
 
 
 def tell_parts(
-    offered: Sequence[Mapping[int, tuple[list[int], list[Offer]]]],
+    offered: Sequence[Mapping[int, Offers]],
     unit: int,
     ends: Mapping[int, Pair],
     photos: Sequence[Shown],
@@ -189,7 +193,7 @@ def tell_parts(
     there = [(image, *one[unit]) for image, one in enumerate(offered) if unit in one]
     told = []
     for part in range(PARTS):
-        mine = [(one, image) for image, _, offers in there for one in offers if one.part == part]
+        mine = [(one, image) for image, _, offers in there for one in offers[part]]
         mine.sort(key=lambda pair: (pair[0].nth, pair[0].turn, pair[1]))
         chosen = sorted(mine[:EACH], key=lambda pair: (-pair[0].value, pair[0].turn, pair[1]))
         examples = []
