@@ -56,8 +56,9 @@
     wall.classList.toggle("alone", what === "filter");
     wall.classList.toggle("other", other !== undefined);
     wall.style.setProperty("--k", times);
-    const across = other ? (other.tile[0] > 1.5 * other.tile[1] ? 160 : 96) * times : 0;
-    const by = other ? across / other.tile[0] : 1;
+    // Maps are enlarged by a whole number; two pictures stand beside each other.
+    const pair = other && what === "wanted";
+    const by = !other ? 1 : pair ? 160 * times / other.tile[0] : Math.max(1, Math.round(96 * times / other.tile[0]));
     for (const [name, side] of [["--tw", 0], ["--th", 1]]) {
       if (other) wall.style.setProperty(name, `${other.tile[side] * by}px`);
       else wall.style.removeProperty(name);
@@ -65,6 +66,7 @@
     for (const { item, number } of tiles) {
       const [sheet, left, top] = other?.at[number] ?? [];
       item.style.cssText = "";
+      item.classList.toggle("without", other !== undefined && sheet === undefined);
       if (!other) continue;
       const [address, width, height] = other.sheets[sheet] ?? [];
       item.style.setProperty("--patch", address ? `url(${new URL(address, document.baseURI)})` : "none");
