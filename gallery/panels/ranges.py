@@ -15,7 +15,7 @@ from netviz.results.survey import FieldRecord
 
 from ..manifest import Picture
 from ..panel import Panel, Recipe
-from ..words import counted, number, percent
+from ..words import counted, number
 from .fields import middle
 
 PARTS = 10
@@ -146,8 +146,9 @@ def offer_places(result: MapsResult, ends: Mapping[int, Pair], image: int) -> di
             [len(at) for at in found],
             [
                 [
-                    Offer(nth, turn / len(order), *divmod(int(order[turn]), columns), float(flat[turn]))
+                    Offer(nth, turn / len(order), place // columns, place % columns, float(flat[turn]))
                     for nth, turn in enumerate(at[:EACH].tolist())
+                    for place in (int(order[turn]),)
                 ]
                 for at in found
             ],
@@ -245,15 +246,27 @@ def example_style(example: Example) -> str:
     """Return the CSS that shows an example's part of its photograph."""
     left, top, width, height = example.view
     across, down = example.picture.width - width, example.picture.height - height
-    return (
-        f"background-size:{percent(example.picture.width, width)} {percent(example.picture.height, height)};"
-        f"background-position:{percent(left, across or 1)} {percent(top, down or 1)};aspect-ratio:{width}/{height}"
-    )
+    size = f"{_short(example.picture.width, width)} {_short(example.picture.height, height)}"
+    place = f"{_short(left, across)} {_short(top, down)}"
+    shape = "" if width == height else f";aspect-ratio:{width}/{height}"
+    return f"background-size:{size};background-position:{place}{shape}"
 
 
 def dot_style(example: Example) -> str:
-    """Return where the middle of the field is."""
-    return f"left:{percent(example.dot[0], 1)};top:{percent(example.dot[1], 1)}"
+    """Return where the middle of the field is; nothing where that is the middle of what is shown."""
+    left, top = (_short(one, 1) for one in example.dot)
+    return "" if left == top == "50%" else f"left:{left};top:{top}"
 
 
-PANEL = Panel(words=(part_text, part_share, example_style, dot_style))
+def example_pictures(parts: Sequence[Part]) -> dict[Picture, str]:
+    """Return the photographs out of which examples are cut, each with a name for CSS."""
+    pictures = dict.fromkeys(one.picture for part in parts for one in part.examples)
+    return {picture: f"p{at}" for at, picture in enumerate(pictures)}
+
+
+def _short(part: float, whole: float) -> str:
+    """Write a share as CSS takes it, as fine as a pixel of the screen asks for; 0 of nothing."""
+    return f"{100 * part / whole:.2f}".rstrip("0").rstrip(".") + "%" if whole else "0"
+
+
+PANEL = Panel(words=(part_text, part_share, example_style, dot_style, example_pictures))
