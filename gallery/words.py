@@ -138,6 +138,11 @@ def crop(tile: Corner, sheet: Tiled) -> str:
     )
 
 
+def whole(width: int, about: int) -> int:
+    """Return the multiple of a width that is nearest to so many pixels: all its cells become equally large."""
+    return max(1, round(about / width)) * width
+
+
 def breakable(name: str) -> Markup:
     """Escape a name and let a line break after each dot and underscore."""
     parts = re.split(r"(?<=[._])", name)
@@ -247,6 +252,7 @@ def joined(names: Sequence[str]) -> str:
 
 WORDS: tuple[Callable[..., Any], ...] = (
     thousands,
+    whole,
     size,
     number,
     file_size,

@@ -16,6 +16,8 @@ from . import (
     minimal,
     optimized,
     patches,
+    ranges,
+    wall,
 )
 from .overview import Manifest, Network
 
@@ -55,6 +57,13 @@ _RECIPES: tuple[tuple[Recipe, Callable[[Network], bool]], ...] = (
             layer.wall and any(unit.wanted for unit in layer.wall.units) for layer in network.layers
         ),
     ),
+    (
+        ranges.RECIPE,
+        lambda network: any(
+            layer.wall and any(unit.parts for unit in layer.wall.units) for layer in network.layers
+        ),
+    ),
+    (wall.RECIPE, lambda network: any(layer.wall and layer.wall.plane for layer in network.layers)),
     (concepts.RECIPE, lambda network: network.concepts is not None),
     (components.RECIPE, lambda network: network.components is not None),
     (minimal.RECIPE, lambda network: network.minimal is not None),

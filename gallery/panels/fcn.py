@@ -12,7 +12,7 @@ from netviz.errors import ResultError
 from netviz.fcn.dense.result import CompareResult, DenseResult
 from netviz.fcn.streams.draw import Raster, held_classes, stream_map, stream_rasters, stream_scale
 from netviz.fcn.streams.result import StreamsResult
-from netviz.paper.classes import class_colour
+from netviz.paper.classes import class_colour, palette
 from netviz.paper.raster import encode_jpeg, encode_png
 from netviz.results.base import Result
 from netviz.results.survey import FcnRecord, Missing, OnImage, StreamsOnImage
@@ -274,6 +274,7 @@ def _streams(one: StreamsOnImage, addresses: Addresses, photo: Photo, write: Wri
         )
     kept, more = held_classes(result) if result.form == "classes" else ([], 0)
     scale = None if result.form == "classes" else stream_scale(result)
+    colours = palette(result.classes)
     picture = write_figure(result, _file(addresses, one.image, "streams.jpg"), write)
     address = _file(addresses, one.image, "streams.json")
     told = json.dumps(result.summary(), indent=1, sort_keys=True, ensure_ascii=False)
@@ -299,7 +300,7 @@ def _streams(one: StreamsOnImage, addresses: Addresses, photo: Photo, write: Wri
         len(facts),
         views=tuple(views),
         form=result.form,
-        swatches=tuple(Swatch(result.classes[code], class_colour(code)) for code in kept),
+        swatches=tuple(Swatch(result.classes[code], class_colour(code, colours)) for code in kept),
         more=more,
         shares=_shares(result) if result.form == "classes" else (),
         what=result.classes[0] if result.form == "edges" and result.classes else "",
@@ -313,8 +314,9 @@ def _shares(result: StreamsResult) -> tuple[tuple[Swatch, float], ...]:
     """Return the classes that the finest stream gives to most pixels, with their shares."""
     counts = np.bincount(result.predicted(result.names[-1]).ravel(), minlength=len(result.classes))
     first = [code for code in np.argsort(-counts, kind="stable").tolist() if counts[code]][:LARGEST]
+    colours = palette(result.classes)
     return tuple(
-        (Swatch(result.classes[code], class_colour(code)), float(counts[code] / counts.sum()))
+        (Swatch(result.classes[code], class_colour(code, colours)), float(counts[code] / counts.sum()))
         for code in first
     )
 

@@ -14,6 +14,7 @@ from netviz.paper.raster import encode_jpeg
 from netviz.paper.scales import Scale, colourise
 from netviz.questions.maps.result import MapsResult
 from netviz.questions.maps.tiles import view_maps
+from netviz.questions.patches.result import PatchesResult
 from netviz.results.survey import AnswerRecord
 
 from ..addresses import Addresses
@@ -157,6 +158,49 @@ def files(addresses: Addresses) -> Iterator[str]:
             yield _glimpses_file(addresses, place)
 
 
+def photo_page_of(photo: Photo) -> str:
+    """Return the address of a photograph's page: beside the photograph, by the same name."""
+    return f"{photo.picture.path.removesuffix('.png')}.html"
+
+
+def place_address(addresses: Addresses, image: int, layer: int) -> str:
+    """Return the address at which a photograph's page tells of a layer at a place, but for the place itself.
+
+    Behind it come a comma and the place, ``x,y`` as shares of the width and the height.
+    """
+    return f"{_page(addresses, image)}#place={_mapped(addresses).index(layer)}"
+
+
+def patch_pages(
+    result: PatchesResult,
+    unit: int,
+    addresses: Addresses,
+    layer: int,
+    shapes: Sequence[tuple[int, int]],
+) -> tuple[str | None, ...]:
+    """Return for each of a unit's patches where its photograph's page tells of that place; None without a page."""
+    mapped = layer in _mapped(addresses)
+    found: list[str | None] = []
+    for at in np.flatnonzero(result.shown[unit]).tolist():
+        image = int(result.image[unit, at])
+        if image >= len(addresses.photos):
+            found.append(None)
+        elif not mapped or image >= len(shapes):
+            found.append(_page(addresses, image))
+        else:
+            rows, columns = shapes[image]
+            x, y = (int(result.col[unit, at]) + 0.5) / columns, (int(result.row[unit, at]) + 0.5) / rows
+            found.append(f"{place_address(addresses, image, layer)},{min(x, 1):.2f},{min(y, 1):.2f}")
+    return tuple(found)
+
+
+def seen_picture(addresses: Addresses, place: int, photo: Photo) -> Picture:
+    """Return the photograph as its page shows it: no larger a file than it has to be."""
+    if addresses.run.images[place].width <= FINE:
+        return photo.picture
+    return Picture(_seen(addresses, place), photo.picture.width, photo.picture.height)
+
+
 def _photo(addresses: Addresses, place: int, suffix: str = "png") -> str:
     """Return the address of a photograph, or with ``jpg`` of its small copy."""
     return f"{addresses.folder}/images/{addresses.photos[place]}.{suffix}"
@@ -278,13 +322,12 @@ def draw_images(
 
 def _draw_seen(addresses: Addresses, place: int, photo: Photo, write: Write) -> Picture:
     """Write a photograph as its page shows it, unless it is so small that the page shows it exactly."""
-    image = addresses.run.images[place]
-    if image.width <= FINE:
-        return photo.picture
-    with Image.open(image.file) as opened:
-        pixels = np.asarray(opened.convert("RGB"))
-    write(_seen(addresses, place), encode_jpeg(pixels, _SEEN_QUALITY, optimize=True))
-    return Picture(_seen(addresses, place), photo.picture.width, photo.picture.height)
+    found = seen_picture(addresses, place, photo)
+    if found != photo.picture:
+        with Image.open(addresses.run.images[place].file) as opened:
+            pixels = np.asarray(opened.convert("RGB"))
+        write(found.path, encode_jpeg(pixels, _SEEN_QUALITY, optimize=True))
+    return found
 
 
 def _glimpses(
@@ -358,4 +401,4 @@ def glimpse_alt(glimpse: Glimpse, photo: str) -> str:
     return f"{glimpse.title} on {photo}: unit {glimpse.unit}, {size(glimpse.shape)} positions"
 
 
-PANEL = Panel(folders=("images", "seen", "glimpses"), files=files, words=(glimpse_alt,))
+PANEL = Panel(folders=("images", "seen", "glimpses"), files=files, words=(glimpse_alt, photo_page_of))

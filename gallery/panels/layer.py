@@ -15,9 +15,10 @@ from ..panel import Panel
 from ..words import size
 from .concepts import LayerConcepts
 from .filters import Filters, draw_filters
-from .images import Spot, draw_spot
+from .images import Spot, draw_spot, place_address, seen_picture
 from .maps import Maps, draw_maps
 from .patches import Memory, Patches, draw_patches
+from .ranges import Offers, Shown, offer_places, tell_parts, value_ends
 from .wall import Wall, draw_wall
 
 
@@ -83,6 +84,7 @@ def draw_layer(
     page: str | None = None
     filters: Filters | None = None
     maps: list[Maps] = []
+    offered: list[dict[int, Offers]] = []
     spots: list[Spot] = []
     preview: Picture | None = None
     patches = wall = None
@@ -97,6 +99,7 @@ def draw_layer(
             filters, preview = draw_filters(weights, addresses, place, wanted, write)
         patches = draw_patches(addresses, place, memory, write)
         largest = None if patches is None else patches.result.max
+        ends = value_ends(None if patches is None else patches.result)
         if layer.maps is not None:
             for number, (image, photo) in enumerate(zip(run.images, photos, strict=True)):
                 found = load_kind(layer.maps / f"{image.stem}.npz", MapsResult)
@@ -105,11 +108,21 @@ def draw_layer(
                 preview = preview or made
                 maps.append(one)
                 spots.append(draw_spot(found, addresses, place, largest))
+                offered.append(offer_places(found, ends, number))
         # Where there are no maps, all photographs are taken to be of the size that the layer's shape is for.
         shape = layer.shape or ()
         whole = (shape[1], shape[2]) if len(shape) == 3 else (0, 0)
         shapes = [one.shape for one in maps] or [whole] * len(photos)
-        wall = draw_wall(addresses, place, photos, weights, patches, shapes, write)
+        seen = [
+            Shown(photo.name, seen_picture(addresses, number, photo), shape)
+            for number, (photo, shape) in enumerate(zip(photos, shapes, strict=True))
+        ]
+        pages = [place_address(addresses, number, place) for number in range(len(offered))]
+        parts = {
+            unit: tell_parts(offered, unit, ends, seen, layer.receptive_field, pages)
+            for unit in addresses.units[place]
+        }
+        wall = draw_wall(addresses, place, photos, weights, patches, shapes, parts, write)
     drawn = Layer(
         name=layer.name,
         alias=layer.alias,

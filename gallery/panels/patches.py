@@ -238,7 +238,7 @@ def draw_patches(addresses: Addresses, place: int, memory: Memory, write: Write)
     result = read_patches(layer.patches)
     units = [unit for unit in addresses.units[place] if unit < result.channels]
     top: int = result.image.shape[1]
-    across = _ACROSS.get(top, top)
+    across = patches_across(top)
     side = SIDE[run.form]
     block = across * (side + GAP) - GAP, top // across * (side + GAP) - GAP
     sheets, previews, told = [], [], []
@@ -295,6 +295,11 @@ def _write(pixels: Pixels, path: str, write: Write) -> Picture:
         else encode_jpeg(pixels, SMALL_QUALITY, coarse=True, optimize=True),
     )
     return Picture(path, pixels.shape[1], pixels.shape[0])
+
+
+def patches_across(top: int) -> int:
+    """Return how many of a unit's patches stand in a row of its block."""
+    return _ACROSS.get(top, top)
 
 
 def unit_mark(result: PatchesResult, unit: int) -> str:
@@ -493,5 +498,5 @@ def draw_command(patches: Patches, unit: int) -> str:
 PANEL = Panel(
     folders=("patches",),
     files=files,
-    words=(patches_note, patches_alt, marked, draw_command),
+    words=(patches_note, patches_alt, marked, draw_command, patches_across),
 )

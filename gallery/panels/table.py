@@ -25,6 +25,7 @@ from . import (
     overview,
     patches,
     search,
+    ranges,
     unit,
     wall,
 )
@@ -42,6 +43,7 @@ PANELS = (
     links.PANEL,
     optimized.PANEL,
     wall.PANEL,
+    ranges.PANEL,
     unit.PANEL,
     components.PANEL,
     concepts.PANEL,

@@ -21,6 +21,7 @@ from .fields import Spot, UnitFields
 from .links import Back, UnitLinks
 from .optimized import Wanted
 from .patches import UnitPatches
+from .ranges import Part
 
 NEAREST = 5
 """How many of the nearest units a page names."""
@@ -125,6 +126,10 @@ class Unit:
         What it wants to see.
     label : str
         The class that it stands for, of a unit that gives a class's score.
+    parts : tuple of Part
+        Examples of all of its values, from the lowest on.
+    sources : tuple of (str or None)
+        For each of its patches the page of the photograph, at that place; None where it has none.
     """
 
     unit: int
@@ -141,6 +146,8 @@ class Unit:
     back: Back | None = None
     wanted: Wanted | None = None
     label: str = ""
+    parts: tuple[Part, ...] = ()
+    sources: tuple[str | None, ...] = ()
 
 
 def histogram_sparsity(result: PatchesResult) -> Floats:

@@ -1,29 +1,41 @@
 """The wall of a layer's units: a small tile for each, to be sorted, filtered and searched."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
 
+import numpy as np
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from netviz.errors import ResultError
 from netviz.questions.filters.result import FiltersResult
+from netviz.questions.units.result import NearestResult
 
 from ..addresses import Addresses
 from ..drawing import COLUMNS, COUNT, Write
-from ..manifest import Photo, Sprites, Tile
-from ..panel import Panel
+from ..manifest import Photo, Picture, Sprites, Tile
+from ..panel import Panel, Recipe
 from ..words import counted, number, share_text, tied
 from .concepts import LayerConcepts
 from .fields import LayerFields, find_spot, read_fields
 from .filters import Filters, draw_small
+from .images import patch_pages
 from .links import draw_back, find_links, read_links
+from .maps import Maps
 from .optimized import draw_wanted
 from .patches import Drawn, Patches, patches_lead, thumbnail, unit_mark
+from .ranges import Part
 from .unit import MARKS, Near, Unit, find_alike, histogram_sparsity, read_nearest, tell_numbers
+
+RECIPE = Recipe(
+    "Units in a plane",
+    "Classical multidimensional scaling of the correlations between all units of a layer, over a random sample of "
+    "positions of all photographs.",
+    ("Torgerson, Multidimensional scaling: I. Theory and method, Psychometrika 17, 1952",),
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,11 @@ class Wall:
         Whether sparsity was measured; else it is reckoned from the histogram.
     fields : LayerFields or None
         What the units' fields have in common.
+    plane : tuple of ((int, int) or None)
+        Where each unit lies among those that act alike, in thousandths across and down, by its number; None for one
+        whose values never change. Nothing where the run does not tell.
+    plane_share : float
+        Which share of what sets the units apart that holds.
     """
 
     units: tuple[Unit, ...]
@@ -76,6 +93,8 @@ class Wall:
     bytes: int = 0
     measured: bool = False
     fields: LayerFields | None = None
+    plane: tuple[tuple[int, int] | None, ...] = ()
+    plane_share: float = 0.0
 
     def tile(self, at: int) -> Tile:
         """Return where the unit at this place of `units` is on its filters' sheet."""
@@ -109,6 +128,7 @@ def draw_wall(
     filters: FiltersResult | None,
     drawn: Drawn | None,
     shapes: Sequence[tuple[int, int]],
+    parts: Mapping[int, tuple[Part, ...]],
     write: Write,
 ) -> Wall | None:
     """Draw the filters of a layer's units, and gather what their pages say; None where no unit has a page.
@@ -121,6 +141,8 @@ def draw_wall(
         The patches of the same units.
     shapes : sequence of (int, int)
         Rows and columns of the layer's maps on each photograph, as far as they are known.
+    parts : mapping of int to tuple of Part
+        Examples of all of a unit's values.
 
     Raises
     ------
@@ -188,6 +210,8 @@ def draw_wall(
                 links=find_links(links, addresses, place, unit, 1 if found is None else found.image.shape[1]),
                 back=back.get(unit),
                 wanted=wanted.get(unit),
+                parts=parts.get(unit, ()),
+                sources=() if found is None else patch_pages(found, unit, addresses, place, shapes),
             )
         )
     sheets: tuple[Sprites, ...] = ()
@@ -214,7 +238,20 @@ def draw_wall(
         bytes=0 if drawn is None else drawn.bytes,
         measured=nearest is not None,
         fields=None if fields is None else fields.told,
+        plane=() if nearest is None else lay_out(nearest),
+        plane_share=0.0 if nearest is None else nearest.places_share or 0.0,
     )
+
+
+def lay_out(result: NearestResult) -> tuple[tuple[int, int] | None, ...]:
+    """Bring the places of units into a square of thousandths, both directions on one scale; nothing without any."""
+    if result.places is None or np.isfinite(result.places[:, 0]).sum() < 3:
+        return ()
+    places = result.places.astype(np.float64)
+    low, high = np.nanmin(places, axis=0), np.nanmax(places, axis=0)
+    scale = 960 / max(float((high - low).max()), 1e-9)
+    moved = 500 + (places - (low + high) / 2) * scale
+    return tuple(None if np.isnan(x) else (round(x), 1000 - round(y)) for x, y in moved.tolist())
 
 
 def wall_lead(wall: Wall, patches: Patches | None, concepts: LayerConcepts | None) -> str:
@@ -331,7 +368,62 @@ def wall_data(wall: Wall, concepts: LayerConcepts | None) -> dict[str, Any]:
         data["names"] = names
         data["concept"] = [-1 if one is None else place[one.concept] for one in mine]
         data["iou"] = [0 if one is None else _short(one.iou, 2) for one in mine]
+    if wall.plane:
+        data["plane"] = [wall.plane[unit.unit] for unit in units]
     return data
+
+
+def contents(wall: Wall, maps: Sequence[Maps]) -> list[tuple[str, str]]:
+    """Return what a wall's tiles can show besides their patches: a name for the address, and a text."""
+    told = [("filter", "filter")] if wall.filters and wall.previews else []
+    told += [("wanted", "what it wants to see")] if any(unit.wanted for unit in wall.units) else []
+    return told + [
+        (f"map-{_safe(one)}", f"map of {one.photo.name}") for one in maps if one.sheet.layout != "bars"
+    ]
+
+
+def contents_json(wall: Wall, maps: Sequence[Maps]) -> Markup:
+    """Write where the tiles' other contents are: sheets and their size, a tile's size, each unit's sheet and corner.
+
+    Addresses are relative to the layer's page.
+    """
+    told: dict[str, Any] = {}
+    wanted = [(unit.unit, unit.wanted) for unit in wall.units if unit.wanted is not None]
+    if wanted:
+        sheets = list(dict.fromkeys(one.sheet for _, one in wanted))
+        told["wanted"] = {
+            "sheets": [[_beside(one.picture), one.picture.width, one.picture.height] for one in sheets],
+            "tile": wanted[0][1].sheet.tile,
+            "at": {unit: [sheets.index(one.sheet), one.left, one.top] for unit, one in wanted},
+        }
+    for one in maps:
+        picture = one.sheet.picture
+        told[f"map-{_safe(one)}"] = {
+            "sheets": [[_beside(picture), picture.width, picture.height]],
+            "tile": one.sheet.tile,
+            "at": {tile.unit: [0, tile.left, tile.top] for tile in one.sheet.tiles},
+        }
+    return htmlsafe_json_dumps(told, separators=(",", ":"))
+
+
+def _safe(maps: Maps) -> str:
+    return maps.photo.picture.path.rpartition("/")[2].removesuffix(".png")
+
+
+def _beside(picture: Picture) -> str:
+    """Return an address from the layer's page, in the network's folder."""
+    return picture.path.partition("/")[2]
+
+
+def across_order(wall: Wall) -> str:
+    """List the units from left to right in the plane, for those who do not see it."""
+    there = [(place[0], unit) for unit, place in enumerate(wall.plane) if place is not None]
+    return ", ".join(str(unit) for _, unit in sorted(there))
+
+
+def connected(wall: Wall) -> list[Unit]:
+    """Return the units that have linear links to the layer before."""
+    return [unit for unit in wall.units if unit.links is not None and unit.links.before]
 
 
 def mark_bits(*marks: str) -> int:
@@ -400,5 +492,9 @@ PANEL = Panel(
         leads,
         walled,
         concept_options,
+        contents,
+        contents_json,
+        across_order,
+        connected,
     ),
 )

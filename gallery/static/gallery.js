@@ -125,7 +125,10 @@
     }
   }, { rootMargin: "150px" });
   late.forEach((box) => near.observe(box));
-  window.addEventListener("beforeprint", () => late.forEach(show));
+  window.addEventListener("beforeprint", () => {
+    late.forEach(show);
+    for (const image of document.images) image.loading = "eager";
+  });
 
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;

@@ -14,7 +14,7 @@
     number: parseInt(item.textContent, 10),
     concept: data.concept ? data.names[data.concept[at]] || "" : "",
   }));
-  const fields = ["seek", "sort", "concept", "show"].map((name) => [name, document.getElementById(name)]);
+  const fields = ["seek", "sort", "concept", "show", "tiles", "size"].map((name) => [name, document.getElementById(name)]);
   const control = Object.fromEntries(fields.filter(([, field]) => field));
   const count = document.getElementById("count");
 
@@ -45,6 +45,37 @@
     if (chosen) chosen.classList.add("chosen");
   };
 
+  // What the tiles show: their patches, or pieces of other sheets, which are asked for when they are chosen.
+  const contents = JSON.parse(document.getElementById("wall-contents")?.textContent ?? "{}");
+  let dressed = " ";
+  const dress = () => {
+    const [what, times] = [read("tiles"), Number(read("size") || 1)];
+    if (`${what} ${times}` === dressed) return;
+    dressed = `${what} ${times}`;
+    const other = contents[what];
+    wall.classList.toggle("alone", what === "filter");
+    wall.classList.toggle("other", other !== undefined);
+    wall.style.setProperty("--k", times);
+    // Maps are enlarged by a whole number; two pictures stand beside each other.
+    const pair = other && what === "wanted";
+    const by = !other ? 1 : pair ? 160 * times / other.tile[0] : Math.max(1, Math.round(96 * times / other.tile[0]));
+    for (const [name, side] of [["--tw", 0], ["--th", 1]]) {
+      if (other) wall.style.setProperty(name, `${other.tile[side] * by}px`);
+      else wall.style.removeProperty(name);
+    }
+    for (const { item, number } of tiles) {
+      const [sheet, left, top] = other?.at[number] ?? [];
+      item.style.cssText = "";
+      item.classList.toggle("without", other !== undefined && sheet === undefined);
+      if (!other) continue;
+      const [address, width, height] = other.sheets[sheet] ?? [];
+      item.style.setProperty("--patch", address ? `url(${new URL(address, document.baseURI)})` : "none");
+      if (!address) continue;
+      item.style.setProperty("--whole", `${width * by}px ${height * by}px`);
+      item.style.setProperty("--at", `${-left * by}px ${-top * by}px`);
+    }
+  };
+
   const read = (name) => (control[name] ? control[name].value : "");
 
   const apply = () => {
@@ -70,6 +101,8 @@
       item.hidden = !match;
       found += match;
     }
+    dress();
+    for (const { item, dot } of tiles) if (dot) dot.hidden = item.hidden;
     count.textContent = `${found.toLocaleString("en")} of ${tiles.length.toLocaleString("en")}`;
   };
 
@@ -87,6 +120,8 @@
   };
 
   const restore = () => {
+    // A photograph's maps were chosen: the wall stays as it is.
+    if (/^#on-\d+$/.test(location.hash) && dressed !== " ") return;
     const state = new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
     for (const [name, field] of Object.entries(control)) {
       const asked = state.get(name) ?? "";
@@ -145,6 +180,66 @@
       // A browser may keep nothing: then pages turn by number.
     }
   };
+
+  // Units in a plane: points that show their unit. One of them can be reached by the tab key, from there the arrows lead on.
+  const plane = document.getElementById("plane");
+  const peek = document.getElementById("peek");
+  const show = (tile) => {
+    for (const one of plane.querySelectorAll('a[tabindex="0"]')) one.tabIndex = -1;
+    tile.dot.tabIndex = 0;
+    const copy = tile.item.cloneNode(true);
+    copy.removeAttribute("id");
+    copy.removeAttribute("style");
+    copy.hidden = false;
+    copy.classList.add("near");
+    copy.querySelector("a").tabIndex = -1;
+    peek.replaceChildren(copy);
+  };
+  const draw = () => {
+    const there = tiles.filter(({ at }) => data.plane[at]);
+    for (const tile of there) {
+      const [x, y] = data.plane[tile.at];
+      const dot = document.createElement("a");
+      dot.href = tile.item.querySelector("a").getAttribute("href");
+      dot.className = tile.item.classList.contains("bare") ? "bare" : "";
+      dot.style.cssText = `left:${x / 10}%;top:${y / 10}%`;
+      dot.setAttribute("aria-label", `unit ${tile.number}`);
+      dot.tabIndex = -1;
+      dot.hidden = tile.item.hidden;
+      tile.dot = dot;
+      plane.append(dot);
+    }
+    const of = (target) => there.find(({ dot }) => dot === target);
+    for (const kind of ["pointerover", "focusin"]) {
+      plane.addEventListener(kind, ({ target }) => { const tile = of(target); if (tile) show(tile); });
+    }
+    plane.addEventListener("click", () => order());
+    plane.addEventListener("keydown", (event) => {
+      const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+      const here = of(document.activeElement);
+      if (!way || !here || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      let [best, least] = [null, Infinity];
+      for (const tile of there) {
+        const [dx, dy] = [0, 1].map((axis) => data.plane[tile.at][axis] - data.plane[here.at][axis]);
+        const along = dx * way[0] + dy * way[1];
+        if (tile.dot.hidden || along <= 0) continue;
+        const far = (dx * dx + dy * dy) / along;
+        if (far < least) [best, least] = [tile, far];
+      }
+      best?.dot.focus();
+    });
+    const first = there.find(({ dot }) => !dot.hidden);
+    if (first) show(first);
+  };
+  if (plane && data.plane) {
+    const soon = new IntersectionObserver((entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      soon.disconnect();
+      draw();
+    }, { rootMargin: "300px" });
+    soon.observe(plane);
+  }
 
   wall.addEventListener("click", (event) => {
     order();

@@ -65,6 +65,34 @@ CLASSES: Final = (
 """Colours of classes and clusters, by number: seven that Okabe and Ito chose for colour-blind readers, a dark one,
 then those that lie farthest from all before them, from grey and from white, also for eyes that lack a cone."""
 
+MEANINGS: Final = (
+    ("#7ecbf5", ("sky",)),
+    ("#6f4218", ("building", "house", "skyscraper", "tower")),
+    ("#22223a", ("pole", "column", "lamp", "streetlight")),
+    ("#53545e", ("road", "street", "asphalt", "runway")),
+    ("#d77fc9", ("pavement", "sidewalk", "path")),
+    ("#2f9e5f", ("tree", "vegetation", "plant", "pottedplant", "palm")),
+    ("#ffe81a", ("sign", "traffic sign", "signboard", "sign symbol")),
+    ("#e3bd8f", ("fence", "railing", "sand", "earth", "ground")),
+    ("#1f3fbf", ("car", "vehicle", "van")),
+    ("#f2304a", ("pedestrian", "person")),
+    ("#ff7a1a", ("bicyclist", "rider", "cyclist")),
+    ("#9fd64c", ("grass", "terrain", "field")),
+    ("#17b1b8", ("water", "sea", "river", "lake", "boat")),
+    ("#8a6bff", ("bus",)),
+    ("#6a0f6f", ("truck",)),
+    ("#00666b", ("train", "tram")),
+    ("#7d1128", ("bicycle", "bike")),
+    ("#ff9aa8", ("traffic light",)),
+    ("#a795e6", ("wall",)),
+    ("#5f6b2f", ("mountain", "hill", "rock")),
+    ("#c2410c", ("motorcycle", "motorbike")),
+    ("#d7f3f5", ("snow", "ice")),
+)
+"""Colours of classes that have one of their own, and the words that name them: what a reader expects of the thing.
+
+All are apart from one another, from grey and from white."""
+
 VOID: Final = "#8b929b"
 """What has no class."""
 BAD: Final = (0, 200, 83)

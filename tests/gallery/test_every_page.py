@@ -39,7 +39,9 @@ def test_no_name_becomes_markup_an_address_or_a_file(full_site: Path, linked_pag
             assert not [name for name in attributes if name.startswith("on")], (path, tag)
             assert set(attributes) & {"onerror", "srcdoc"} == set()
             for name in ADDRESSES:
-                assert re.fullmatch(r"[A-Za-z0-9_./-]*(#[A-Za-z0-9_.-]+)?", attributes.get(name, "")), path
+                assert re.fullmatch(
+                    r"[A-Za-z0-9_./-]*(#[A-Za-z0-9_.-]+|#place=[\d.,]+)?", attributes.get(name, "")
+                ), path
             assert re.fullmatch(r"[A-Za-z0-9 #:;/.,%()_-]*", attributes.get("style", "")), path
             if tag == "script":
                 assert attributes.get("src", "").rpartition("/")[0].endswith("static") or (

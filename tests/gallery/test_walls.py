@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from netviz.gallery.build import build
+from netviz.questions.units.result import NearestResult
 from support.browser import chromium
 from support.pages import leave_out
 from support.patches import facts_of, make_patches
@@ -59,6 +60,12 @@ def wide(new_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     noted = {**facts_of(("features.0", "conv1", UNITS))["layers"][0], "file": "layers/wide.npz"}
     (folder / "run/patches/run.json").write_text(json.dumps({**facts_of(), "layers": [noted]}))
     (folder / "run/patches/images.txt").write_text("".join(f"{name}\n" for name in names))
+    NearestResult(
+        nearest=np.full((UNITS, 5), -1), similarity=np.full((UNITS, 5), np.nan, dtype=np.float32),
+        sparsity=np.zeros(UNITS), places=rng.normal(size=(UNITS, 2)).astype(np.float32), places_share=0.5,
+        network="toy", layer="features.0", alias="conv1", layer_kind="conv", channels=UNITS, images=4, positions=9,
+        samples=9,
+    ).save(folder / "run/units/wide.npz")  # fmt: skip
     path = folder / "run" / "run.json"
     facts = json.loads(path.read_text())
     first = {
@@ -68,6 +75,7 @@ def wide(new_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "filters": None,
         "maps": None,
         "patches": "patches/layers/wide.npz",
+        "units": "units/wide.npz",
     }
     facts.update(layers=[first], form="full", patches={"folder": "patches", "images": [], "searched": 4})
     path.write_text(json.dumps(facts))
@@ -163,6 +171,49 @@ def test_an_address_keeps_sort_and_filter(page: Any, told: Path, browser: Any) -
     page.wait_for_url("**/toy/layer1/7.html")
     page.go_back()
     assert shown(page) == [7, 6, 5]
+
+
+def test_tiles_show_what_is_chosen(page: Any, told: Path) -> None:
+    page.goto((told / "toy/layer1.html").as_uri() + "#tiles=map-coffee&size=2")
+    assert page.locator("#tiles").input_value() == "map-coffee"
+    style = "(link) => { const all = getComputedStyle(link, '::before'); return [all.backgroundImage, all.width]; }"
+    image, width = page.locator("#u5 a").evaluate(style)
+    assert image.endswith('/toy/maps/layer1/coffee.png")')
+    assert width == "192px"
+    # Units 6 and 7 have no maps.
+    assert page.locator("#u6 a").evaluate(style)[0] == "none"
+    page.locator("#tiles").select_option("filter")
+    page.locator("#size").select_option("")
+    assert page.url.endswith("#tiles=filter")
+    assert page.locator("#u5 a").evaluate("(link) => getComputedStyle(link, '::before').display") == "none"
+    page.locator("#clear").click()
+    assert page.locator("#u5 a").evaluate(style)[0].endswith('/toy/layer1/wall-0.jpg")')
+
+
+def test_units_in_a_plane_are_walked_with_the_keys(page: Any, wide: Path) -> None:
+    page.goto((wide / "toy/layer1.html").as_uri() + "#seek=45")
+    page.locator("#plane").scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelectorAll('#plane a').length === 2048")
+    assert page.locator("#plane a:visible").get_attribute("aria-label") == "unit 45"
+    page.locator("#clear").click()
+    page.locator("#plane a[tabindex='0']").focus()
+    where = "parseFloat(document.activeElement.style.left)"
+    before = page.evaluate(where)
+    page.keyboard.press("ArrowLeft" if before > 50 else "ArrowRight")
+    assert abs(page.evaluate(where) - 50) < abs(before - 50)
+    number = page.evaluate("document.activeElement.getAttribute('aria-label')").removeprefix("unit ")
+    assert page.locator("#peek a").inner_text().startswith(number)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/toy/layer1/{number}.html")
+
+
+def test_one_photograph_of_several_is_chosen(page: Any, told: Path) -> None:
+    page.goto((told / "toy/layer1.html").as_uri() + "#sort=activity")
+    assert [page.locator(f"#on-{at}").is_visible() for at in (1, 2)] == [True, False]
+    order = shown(page)
+    page.locator(".choices a").nth(1).click()
+    assert [page.locator(f"#on-{at}").is_visible() for at in (1, 2)] == [False, True]
+    assert shown(page) == order
 
 
 def test_search(page: Any, told: Path) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from netviz.fcn.streams.result import StreamsResult
 from netviz.paper import page, style, words
-from netviz.paper.classes import Legend, class_colour, class_colours, legend
+from netviz.paper.classes import Legend, class_colour, class_colours, legend, palette
 from netviz.paper.layout import MARGIN, Box, Canvas, Head, Panels, fit
 from netviz.paper.regions import grey, pale
 from netviz.paper.scales import Floats, Pixels, Scale, finite_range, scale_for
@@ -48,11 +48,11 @@ def stream_rasters(result: StreamsResult) -> list[Raster]:
     Returns
     -------
     list of Raster
-        The streams first. Classes have the colours of `class_colour`, maps those of `stream_scale`.
+        The streams first. Classes have the colours of `palette`, maps those of `stream_scale`.
     """
     if result.form == "classes":
-        faded = pale(grey(result.image))
-        found = [Raster(name, "", class_colours(result.predicted(name))) for name in result.names]
+        faded, colours = pale(grey(result.image)), palette(result.classes)
+        found = [Raster(name, "", class_colours(result.predicted(name), colours)) for name in result.names]
         for name, change in result.changed.items():
             before = str(change["from"])
             found.append(Raster(name, before, changed(result, before, name, faded)))
@@ -72,7 +72,7 @@ def changed(result: StreamsResult, before: str, after: str, faded: Pixels) -> Pi
     new = result.predicted(after)
     other = new != result.predicted(before)
     picture: Pixels = faded.copy()
-    picture[other] = class_colours(new)[other]
+    picture[other] = class_colours(new, palette(result.classes))[other]
     return picture
 
 
@@ -225,12 +225,13 @@ def _draw(result: StreamsResult) -> Figure:
         most = max(1, height // 15)
         canvas.paragraph(left, y + 12, [text], style.CAPTION, panels.column, step=16, most=most)
 
+    colours = palette(result.classes)
     place(0, 0, result.image, result.image_name, _size(result))
     for number, name in enumerate(result.names, start=1):
-        place(0, number, class_colours(result.predicted(name)), name, "class with the highest score")
+        place(0, number, class_colours(result.predicted(name), colours), name, "class with the highest score")
     if result.truth is not None:
         void = f"void {words.percent(result.void_share)}, grey" if result.void_share else "nothing is void"
-        place(0, columns - 1, class_colours(result.truth), "truth", void)
+        place(0, columns - 1, class_colours(result.truth, colours), "truth", void)
     row = 1
     faded = pale(grey(result.image))
     if len(result.names) > 1:
@@ -250,7 +251,7 @@ def _draw(result: StreamsResult) -> Figure:
         for number, name in enumerate(result.names, start=1):
             tap, grid = result.taps[name], result.streams[f"added_{name}"].shape[1:]
             said = f"{grid[0]}{TIMES}{grid[1]} positions, every {tap['stride']} pixels"
-            place(row, number, class_colours(result.added(name)), f"scores of {tap['layer']}", said)
+            place(row, number, class_colours(result.added(name), colours), f"scores of {tap['layer']}", said)
         row += 1
     say(row, "How sure each stream is: the share that softmax gives to its class.")
     for number, name in enumerate(result.names, start=1):
@@ -293,7 +294,8 @@ def _seen(result: StreamsResult) -> str:
 def _legend(result: StreamsResult, width: int) -> Legend:
     """Name the classes that occur in any row; of very many those with most pixels."""
     kept, more = held_classes(result, added=True)
-    entries = [(class_colour(code), result.classes[code]) for code in kept]
+    colours = palette(result.classes)
+    entries = [(class_colour(code, colours), result.classes[code]) for code in kept]
     if more:
         entries.append((style.PAPER, f"and {more} more"))
     if result.void_share:
@@ -312,8 +314,9 @@ def _header(result: StreamsResult, paper: int) -> Head:
     if _seen(result):
         caption.append(f"the network saw the image at {_seen(result)}")
     caption += words.padded(result.padded)
-    if count > len(style.CLASSES):
-        caption.append(f"colours repeat after {len(style.CLASSES)} classes")
+    colours = len(set(palette(result.classes)))
+    if colours < count:
+        caption.append(f"{colours} colours for {count} classes: some repeat")
     if result.scores:
         caption.append("mean IU of this image, over the classes in its truth")
     note = ["confidence: the largest share of softmax", f"{1 / count:.2g} is the least there can be"]

@@ -423,6 +423,11 @@ class NearestResult(Result):
         That correlation, -1 … 1; NaN where `nearest` is -1.
     sparsity : ndarray of float64, shape (units,)
         `netviz.questions.units.result.sparsity` over the same sample; NaN for a unit that is never active.
+    places : ndarray of float32, shape (units, 2), or None
+        Where each unit lies in the plane of `plane`; NaN for one whose activity never changes. None in results of
+        earlier releases.
+    places_share : float or None
+        Which share of what sets the units apart the plane holds.
     network, layer, alias, layer_kind : str
     channels, images, positions, samples : int
         Units; images; positions of the map that these made, and in the sample.
@@ -433,8 +438,11 @@ class NearestResult(Result):
         "nearest": "channels named",
         "similarity": "channels named",
         "sparsity": "channels",
+        "places": "channels 2",
     }
     ranges: ClassVar[dict[str, str]] = {
+        "places": "… or NaN",
+        "places_share": "0…1",
         "nearest": "-1:channels",
         "similarity": "-1…1 or NaN",
         "sparsity": "… or NaN",
@@ -454,6 +462,55 @@ class NearestResult(Result):
     images: int
     positions: int
     samples: int
+    places: NDArray[np.float32] | None = None
+    places_share: float | None = None
+
+
+_ROUNDS = 40
+_BLOCK = 8
+
+
+def plane(related: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float32], float | None]:
+    """Lay units out in a plane, those that act alike near each other.
+
+    Classical multidimensional scaling (Torgerson, Psychometrika 17, 1952) of the distances ``√(2 (1 - r))``: the
+    first two principal directions of the centred correlations, found by subspace iteration from a fixed start. The
+    largest coordinate along each is positive; coordinates are rounded to thousandths.
+
+    Parameters
+    ----------
+    related : ndarray of shape (units, units)
+        `correlation`.
+
+    Returns
+    -------
+    places : ndarray of float32, shape (units, 2)
+        NaN for a unit whose activity never changes.
+    share : float or None
+        Of the squared distances from the middle, which share the plane holds; None with fewer than two such units.
+    """
+    table = np.asarray(related, dtype=np.float64)
+    varying = np.flatnonzero(np.isfinite(np.diagonal(table)))
+    places = np.full((len(table), 2), np.nan, dtype=np.float32)
+    if len(varying) < 2:
+        return places, None
+    table = table[np.ix_(varying, varying)]
+    means = table.mean(axis=0)
+    table = table - means - means[:, None] + means.mean()
+    count = min(_BLOCK, len(table))
+    # Any start serves that has a part along each direction.
+    basis = np.cos(np.outer(np.arange(1, len(table) + 1), np.arange(1, count + 1)) * np.sqrt(2))
+    for _ in range(_ROUNDS):
+        basis, _ = np.linalg.qr(table @ basis)
+    values, vectors = np.linalg.eigh(basis.T @ table @ basis)
+    first = np.argsort(-values, kind="stable")[:2]
+    found = basis @ vectors[:, first] * np.sqrt(np.maximum(values[first], 0))
+    found *= np.sign(found[np.abs(found).argmax(axis=0), np.arange(found.shape[1])])
+    places[varying] = 0
+    places[varying, : found.shape[1]] = np.round(found, 3) + 0.0
+    total = float(np.trace(table))
+    share = min(float(np.maximum(values[first], 0).sum()) / total, 1.0) if total > 0 else 0.0
+    return places, round(share, 3)
 
 
 def _largest(table: Floats, count: int) -> tuple[NDArray[np.int64], Floats]:
@@ -493,7 +550,13 @@ def nearest_units(
     ValueError
         If there are fewer than two positions.
     """
-    related = correlation(values)
+    return nearest_of(correlation(values), count)
+
+
+def nearest_of(
+    related: NDArray[np.floating[Any]], count: int = NEAREST
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Find for every unit those with the largest correlation to it, as `nearest_units`, from all `correlation`."""
     units = len(related)
     # Rounding must not decide which of two equals comes first.
     ranked = np.where(np.isnan(related), -np.inf, np.round(related, 6))

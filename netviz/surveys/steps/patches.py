@@ -12,7 +12,7 @@ from netviz.errors import NetvizError, OutputError
 from netviz.questions.opening import Opened
 from netviz.questions.patches.measure import patches
 from netviz.questions.patches.run import open_run
-from netviz.questions.units.result import NearestResult, nearest_units, sparsity
+from netviz.questions.units.result import NearestResult, correlation, nearest_of, plane, sparsity
 from netviz.results.ledger import standing
 from netviz.results.survey import Missing, PatchesRecord
 from netviz.surveys.step import Scope
@@ -74,7 +74,9 @@ def save_neighbours(folder: Path, found: Units, opened: Opened) -> None:
         values = found.layers[one].sample.sorted()[1]
         if len(values) < 2:
             continue
-        nearest, similarity = nearest_units(values)
+        related = correlation(values)
+        nearest, similarity = nearest_of(related)
+        places, share = plane(related)
         result = NearestResult(
             nearest=nearest,
             similarity=similarity,
@@ -88,5 +90,7 @@ def save_neighbours(folder: Path, found: Units, opened: Opened) -> None:
             images=found.images,
             positions=int(found.positions[at]),
             samples=len(values),
+            places=places,
+            places_share=share,
         )
         result.save(folder / f"{opened.slugs[one]}.npz")

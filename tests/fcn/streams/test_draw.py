@@ -3,11 +3,11 @@ import itertools
 
 import numpy as np
 import pytest
-from skimage.color import rgb2lab
+from skimage.color import rgb2hsv, rgb2lab
 
 from netviz.fcn.streams.result import StreamsResult
 from netviz.paper import style
-from netviz.paper.classes import class_colours, legend
+from netviz.paper.classes import class_colours, legend, palette
 from netviz.questions.drawing import figure
 
 NAMES = ("32s", "16s", "8s")
@@ -61,14 +61,14 @@ def test_classes_changes_confidence_and_mistakes():
     image, coarse, middle, fine, truth, *rest = pictures
     np.testing.assert_array_equal(image, result.image)
     classes = {name: result.streams[name].argmax(axis=0) for name in NAMES}
-    palette = np.array([style.rgb(colour) for colour in style.CLASSES])
+    table = np.array([style.rgb(colour) for colour in palette(result.classes)])
     for picture, name in zip((coarse, middle, fine), NAMES, strict=True):
-        np.testing.assert_array_equal(picture, palette[classes[name]])
-    np.testing.assert_array_equal(truth[result.truth >= 0], palette[result.truth[result.truth >= 0]])
+        np.testing.assert_array_equal(picture, table[classes[name]])
+    np.testing.assert_array_equal(truth[result.truth >= 0], table[result.truth[result.truth >= 0]])
     np.testing.assert_array_equal(truth[result.truth < 0][0], style.rgb(style.VOID))
     for picture, (before, after) in zip(rest[:2], itertools.pairwise(NAMES), strict=True):
         other = classes[before] != classes[after]
-        np.testing.assert_array_equal(picture[other], palette[classes[after]][other])
+        np.testing.assert_array_equal(picture[other], table[classes[after]][other])
         still = picture[~other].astype(int)
         assert still.min() > 160
         assert np.ptp(still, axis=1).max() == 0
@@ -117,7 +117,7 @@ def test_of_very_many_classes_some_are_named():
     assert "thing 7." in said
     assert said.count("thing ") == 48
     assert "and 42 more" in said
-    assert "colours repeat after 24 classes" in said
+    assert "24 colours for 90 classes: some repeat" in " ".join(said.split())
 
 
 def test_own_scores_of_a_skip_network():
@@ -138,9 +138,9 @@ def test_own_scores_of_a_skip_network():
     assert "3\u00d74 positions, every 12 pixels" in texts(drawn)
     picture = shown(drawn, result)[7]
     classes = added["added_32s"].argmax(axis=0)
-    np.testing.assert_array_equal(picture[0, 0], style.rgb(style.CLASSES[classes[0, 0]]))
-    np.testing.assert_array_equal(picture[7, 19], style.rgb(style.CLASSES[classes[1, 2]]))
-    np.testing.assert_array_equal(picture[35, 47], style.rgb(style.CLASSES[classes[2, 3]]))
+    np.testing.assert_array_equal(picture[0, 0], style.rgb(palette(result.classes)[classes[0, 0]]))
+    np.testing.assert_array_equal(picture[7, 19], style.rgb(palette(result.classes)[classes[1, 2]]))
+    np.testing.assert_array_equal(picture[35, 47], style.rgb(palette(result.classes)[classes[2, 3]]))
 
 
 def test_what_layers_add_lies_where_the_network_saw_it():
@@ -157,7 +157,7 @@ def test_what_layers_add_lies_where_the_network_saw_it():
     )
     drawn = figure(result)
     picture = shown(drawn, result)[2]
-    where = (picture == style.rgb(style.CLASSES[3])).all(axis=-1)
+    where = (picture == style.rgb(palette(result.classes)[3])).all(axis=-1)
     expected = np.zeros((36, 48), dtype=bool)
     expected[12:18, 30:36] = True
     np.testing.assert_array_equal(where, expected)
@@ -201,6 +201,52 @@ def test_class_colours_can_be_told_apart():
     coloured = class_colours(codes)
     assert tuple(coloured[0, 0]) == style.rgb(style.VOID)
     assert tuple(coloured[0, 1]) == tuple(coloured[0, 2])
+
+
+CAMVID = (
+    "sky",
+    "building",
+    "pole",
+    "road",
+    "pavement",
+    "tree",
+    "sign",
+    "fence",
+    "car",
+    "pedestrian",
+    "bicyclist",
+)
+"""The classes of fcn_camvid, as its model card lists them."""
+
+
+def test_classes_have_the_colours_of_what_they_name():
+    found = dict(zip(CAMVID, palette(CAMVID), strict=True))
+    hues = {"sky": (180, 250), "tree": (90, 170), "building": (15, 45), "pedestrian": (340, 380)}
+    for name, (low, high) in hues.items():
+        hue, saturation, _ = rgb2hsv(np.array(style.rgb(found[name])) / 255)
+        assert saturation > 0.4
+        assert low <= hue * 360 + 360 * (hue * 360 < low) <= high
+    assert rgb2hsv(np.array(style.rgb(found["road"])) / 255)[1] < 0.15
+    lab = rgb2lab(
+        np.array([[style.rgb(one) for one in (*found.values(), style.VOID, "#ffffff")]], dtype=np.uint8)
+    )
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(lab[0], 2)) > 20
+
+
+def test_a_palette_mixes_meaning_with_what_is_far_from_it():
+    names = ("thing", "Sky", "stuff", "tree, plant", "vegetation", "car_park")
+    found = palette(names)
+    known = dict(zip(CAMVID, palette(CAMVID), strict=True))
+    assert (found[1], found[3]) == (known["sky"], known["tree"])
+    assert len(set(found)) == len(names)
+    lab = rgb2lab(np.array([[style.rgb(one) for one in found]], dtype=np.uint8))[0]
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(lab, 2)) > 12
+    assert palette(("a", "b")) == style.CLASSES[:2]
+    many = [f"thing {number}" for number in range(40)] + ["road"]
+    assert palette(many)[-1] == known["road"]
+    meant = [colour for colour, _ in style.MEANINGS]
+    lab = rgb2lab(np.array([[style.rgb(one) for one in (*meant, style.VOID)]], dtype=np.uint8))[0]
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(lab, 2)) > 20
 
 
 def test_legend_breaks_rows():

@@ -16,6 +16,7 @@ from netviz.questions.units.result import (
     left_by_chance,
     left_over,
     nearest_units,
+    plane,
     sparsity,
 )
 from support.patches import make_patches
@@ -121,6 +122,26 @@ def test_of_equally_near_units_the_first_come_first():
     nearest, similarity = nearest_units(values[:, [0, 1]])
     assert nearest.tolist() == [[1, -1, -1, -1, -1], [0, -1, -1, -1, -1]]
     assert np.isnan(similarity[:, 1:]).all()
+
+
+def test_units_that_act_alike_lie_near_each_other():
+    rng = np.random.default_rng(3)
+    hidden = rng.normal(size=(400, 3)) * (3, 2, 0.5)
+    values = hidden @ rng.normal(size=(3, 12)) + rng.normal(size=(400, 12)) / 10
+    values[:, 4] = 7
+    places, share = plane(correlation(values))
+    assert np.isnan(places[4]).all()
+    # The principal components of the units, each a point whose coordinates are its standardized values.
+    rest = np.delete(values, 4, axis=1)
+    points = ((rest - rest.mean(axis=0)) / rest.std(axis=0)).T / np.sqrt(len(rest))
+    left, length, _ = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)
+    expected = left[:, :2] * length[:2]
+    expected *= np.sign(expected[np.abs(expected).argmax(axis=0), [0, 1]])
+    np.testing.assert_allclose(np.delete(places, 4, axis=0), expected, atol=1e-3)
+    assert share == pytest.approx((length[:2] ** 2).sum() / (length**2).sum(), abs=1e-3)
+    few, none = plane(correlation(values[:, [4, 0]]))
+    assert np.isnan(few).all(axis=1).tolist() == [True, True]
+    assert none is None
 
 
 def test_left_over():
