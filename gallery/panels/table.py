@@ -24,8 +24,8 @@ from . import (
     origin,
     overview,
     patches,
-    search,
     ranges,
+    search,
     unit,
     wall,
 )
