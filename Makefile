@@ -1,7 +1,7 @@
 # make gallery   the demo gallery, from real networks and photographs
 # make test      everyday tests
 # make slow      every torchvision builder and other long checks
-# make lint      style, types, import rules and the wheel, on a built wheel
+# make lint      style; types, import rules and files of the built wheel; wheel and source archive, installed and used
 # make docs      the generated part of docs/
 # make bench     docs/benchmarks.md; ONLY=patches: that section of it (families only so)
 
@@ -34,9 +34,11 @@ lint: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/python .ci/check_floor.py
 	$(BIN)/python .ci/check_wheel.py
+	$(BIN)/python .ci/check_install.py
 
 docs: .venv/.dev
-	$(BIN)/python -m netviz.cli.reference docs/cli.md netviz/__init__.pyi
+	$(BIN)/python -m netviz.cli.reference docs/cli.md netviz/__init__.pyi docs/messages.md
+	$(BIN)/python -m netviz.cli.completion netviz/models/known/data/layers.json
 
 bench: .venv/.bench
 	$(BIN)/python benchmarks/run.py docs/benchmarks.md $(ONLY:%=--only %)

@@ -1,6 +1,6 @@
-"""What is generated from the commands and the table of questions: docs/cli.md and the types of ``netviz``.
+"""What is generated from the source: docs/cli.md, the types of ``netviz``, docs/messages.md.
 
-``python -m netviz.cli.reference docs/cli.md netviz/__init__.pyi`` writes both.
+``python -m netviz.cli.reference docs/cli.md netviz/__init__.pyi docs/messages.md`` writes them.
 """
 
 import sys
@@ -12,6 +12,7 @@ import click
 import netviz as library
 
 from .main import netviz
+from .messages import messages
 
 WIDTH = 100
 
@@ -57,5 +58,5 @@ def stub() -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(reference(), encoding="utf-8")
-    Path(sys.argv[2]).write_text(stub(), encoding="utf-8")
+    for place, write in zip(sys.argv[1:], (reference, stub, messages), strict=False):
+        Path(place).write_text(write(), encoding="utf-8")
