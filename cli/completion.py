@@ -155,6 +155,9 @@ class _Choice(click.Choice):  # type: ignore[type-arg]
 
 def _models(ctx: click.Context) -> list[str]:
     """Return the networks that a command was given so far, else its own default."""
+    first = next((param for param in ctx.command.params if isinstance(param, click.Argument)), None)
+    if first is not None and first.name in ("model", "models") and ctx.args:
+        return ctx.args  # before an option without a value, click leaves arguments as they are
     for name in ("model", "models", "backbone"):
         given = ctx.params.get(name)
         if given:

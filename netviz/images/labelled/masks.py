@@ -143,7 +143,7 @@ def open_voc(folder: Path, void: Collection[int]) -> IndexMasks:
         )
     except (OSError, ValueError) as error:
         raise ImageError(
-            f"cannot read the lists in {folder / 'ImageSets' / 'Segmentation'}; they are text in UTF-8, a name in each line"
+            f"cannot read the lists in {folder / 'ImageSets' / 'Segmentation'}; a list is text, a name in each line"
         ) from error
     if not lists:
         stems = sorted(path.stem for path in (folder / "SegmentationClass").glob("*.png"))

@@ -133,7 +133,8 @@ def layer_filters(
     if not np.isfinite(flat).all():
         bad = int((~np.isfinite(flat)).any(axis=1).sum())
         raise ModelError(
-            f"{bad} filters of layer {layer.name} of {model.name} hold NaN or infinite weights; check the file of weights"
+            f"{bad} filters of layer {layer.name} of {model.name} hold NaN or infinite weights; "
+            "check the file of weights"
         )
     # By a power of two, which changes none of the questions below and keeps squares in range.
     flat = np.ldexp(flat, -np.frexp(np.abs(flat).max())[1])

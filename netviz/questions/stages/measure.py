@@ -317,7 +317,7 @@ def _convolution(model: Model, index: LayerIndex, spec: str) -> Layer:
     near = _nearest(index, found, _is_convolution)
     if near is None:
         raise ModelError(
-            f"{model.name} has no convolution that is a layer of its own and has maps; see netviz layers"
+            f"{model.name} has no convolution that is a layer of its own and has maps: see netviz layers"
         )
     raise LayerError(
         f"layer {found.name} ({found.alias}, {found.kind}) of {model.name} is no convolution with filters; "
