@@ -8,7 +8,7 @@ import numpy as np
 
 from netviz.cli.main import netviz as group
 from netviz.cli.messages import messages
-from netviz.cli.reference import reference, stub
+from netviz.cli.reference import python, reference, stub
 from netviz.errors import NetvizError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,6 +110,10 @@ def test_the_reference_in_docs_is_the_commands_own():
 
 def test_the_types_of_netviz_are_the_tables_own():
     assert (ROOT / "netviz" / "__init__.pyi").read_text(encoding="utf-8") == stub()
+
+
+def test_the_reference_of_python_names_every_function():
+    assert (ROOT / "docs" / "python.md").read_text(encoding="utf-8") == python()
 
 
 def test_the_page_of_messages_is_the_sources_own():
