@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from netviz._version import __version__
 from netviz.cli import doctor
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,3 +51,9 @@ def test_what_is_missing(netviz, monkeypatch, tmp_path):
 def test_the_extras_are_those_that_a_user_can_install():
     declared = {*metadata.metadata("netviz").get_all("Provides-Extra")}
     assert {*doctor.EXTRAS} == declared - {"bench", "dev", "docs"}
+
+
+def test_the_version_is_one():
+    for name in ("CITATION.cff", "docs/cite.md"):
+        assert __version__ in (ROOT / name).read_text(encoding="utf-8")
+    assert f"\n## {__version__}\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
