@@ -40,7 +40,7 @@ docs: .venv/.docs
 	$(BIN)/python -m netviz.cli.reference docs/cli.md netviz/__init__.pyi docs/messages.md docs/python.md
 	$(BIN)/python -m netviz.cli.completion netviz/models/known/data/layers.json
 	$(BIN)/python docs/pictures.py --page
-	$(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 bench: .venv/.bench
 	$(BIN)/python benchmarks/run.py docs/benchmarks.md $(ONLY:%=--only %)

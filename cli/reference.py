@@ -71,7 +71,8 @@ def python() -> str:
     own = {f"fcn.{name}": f"netviz.fcn.{home}" for name, home in library.fcn._HOMES.items()}
     homes = {**library._HOMES, **own}
     for name, home in sorted(homes.items()):
-        parts += [f"## netviz.{name}", "", f"::: {home}.{name.removeprefix('fcn.')}", ""]
+        parts += [f"::: {home}.{name.removeprefix('fcn.')}", "    options:"]
+        parts += [f"      heading: netviz.{name}", f"      toc_label: netviz.{name}", ""]
     return "\n".join(parts)
 
 
