@@ -1,8 +1,8 @@
 # make gallery   the demo gallery, from real networks and photographs
 # make test      everyday tests
 # make slow      every torchvision builder and other long checks
-# make lint      style, types, import rules and the wheel, on a built wheel
-# make docs      the generated part of docs/
+# make lint      style; types, import rules and files of the built wheel; wheel and source archive, installed and used
+# make docs      the generated part of docs/, and the site of it in build/docs
 # make bench     docs/benchmarks.md; ONLY=patches: that section of it (families only so); AGAIN=1: a second run beside it
 
 PYTHON ?= python3
@@ -36,9 +36,13 @@ lint: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/python .ci/check_floor.py
 	$(BIN)/python .ci/check_wheel.py
+	$(BIN)/python .ci/check_install.py
 
-docs: .venv/.dev
-	$(BIN)/python -m netviz.cli.reference docs/cli.md netviz/__init__.pyi
+docs: .venv/.docs
+	$(BIN)/python -m netviz.cli.reference docs/cli.md netviz/__init__.pyi docs/messages.md docs/python.md
+	$(BIN)/python -m netviz.cli.completion netviz/models/known/data/layers.json
+	$(BIN)/python docs/pictures.py --page
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 bench: .venv/.bench
 	$(BIN)/python benchmarks/run.py docs/benchmarks.md $(ONLY:%=--only %) $(AGAIN:%=--again)
@@ -52,6 +56,10 @@ bench: .venv/.bench
 .venv/.dev: .venv/.installed
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev,timm,onnx,hf,ray]'
 	$(PIP) install --quiet --constraint constraints.txt --no-deps --ignore-requires-python $(ONNX)
+	touch $@
+
+.venv/.docs: .venv/.dev
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[docs]'
 	touch $@
 
 .venv/.bench: .venv/.dev

@@ -1,4 +1,7 @@
-"""Build the wheel and hold against it what an editable install would hide: files, types, import rules."""
+"""Build the package and hold against its wheel what an editable install would hide: files, types, import rules.
+
+The wheel is made from the source archive, so that what it holds is also in that. Both stay in ``build/dist``.
+"""
 
 import re
 import shutil
@@ -43,7 +46,7 @@ def main() -> None:
     shutil.rmtree(BUILD, ignore_errors=True)
     BUILD.mkdir()
     python = sys.executable
-    run(python, "-m", "build", "--wheel", "--outdir", str(BUILD / "dist"), str(ROOT))
+    run(python, "-m", "build", "--outdir", str(BUILD / "dist"), str(ROOT))
     (wheel,) = (BUILD / "dist").glob("*.whl")
     files = check_files(wheel)
     run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(SITE), str(wheel))

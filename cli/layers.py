@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .completion import keep
 from .options import debug_option, json_option, model_options, size_option
 from .output import print_json, print_lines, say
 
@@ -25,7 +26,8 @@ _MARKS = {"exact": "", "upper_bound": "≤ ", "global": "all ", "unknown": "?"}
 def layers(model: str, size: tuple[int, int] | None, as_json: bool, **options: Any) -> None:
     """List the layers of a network, in the order in which they run.
 
-    Every name in the table can be given to --layer: the dotted name, the alias, a glob, or -1 for the last.
+    Every name in the table can be given to --layer: the dotted name, the alias, a glob, or -1 for the last. In a
+    shell with completion (netviz --completion) they are completed from then on.
 
     "sees" is the theoretical receptive field in pixels of the input, height×width, and "every" its stride: from one
     position to the next. "≤" marks an upper bound (branches that see different parts), "all" a layer of which every
@@ -37,6 +39,7 @@ def layers(model: str, size: tuple[int, int] | None, as_json: bool, **options: A
 
     opened = load_structure(model, **options)
     index = list_layers(opened, size=size)
+    keep(model, index)
     fields = layer_fields(opened, index)
     if opened.network is not None and opened.preprocessing.assumed:
         wanted = input_preprocessing(opened.preprocessing, index, size)

@@ -15,9 +15,11 @@ from netviz._version import __version__
 from netviz.errors import NetvizError, NetvizWarning
 from netviz.questions.table import commands
 
+from .completion import completion_option, know_values
 from .output import say
 
 
+@completion_option
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="netviz")
 def netviz() -> None:
@@ -31,8 +33,9 @@ def netviz() -> None:
     """
 
 
-for verb in (*commands(), "gallery", "draw", "report"):
+for verb in (*commands(), "gallery", "draw", "report", "doctor"):
     netviz.add_command(getattr(import_module(f"{__package__}.{verb}"), verb))
+know_values(netviz)
 
 
 def run(args: list[str] | None = None) -> None:

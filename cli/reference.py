@@ -1,6 +1,6 @@
-"""What is generated from the commands and the table of questions: docs/cli.md and the types of ``netviz``.
+"""What is generated from the source: docs/cli.md, the types of ``netviz``, docs/messages.md, docs/python.md.
 
-``python -m netviz.cli.reference docs/cli.md netviz/__init__.pyi`` writes both.
+``python -m netviz.cli.reference docs/cli.md netviz/__init__.pyi docs/messages.md docs/python.md`` writes them.
 """
 
 import sys
@@ -12,6 +12,7 @@ import click
 import netviz as library
 
 from .main import netviz
+from .messages import messages
 
 WIDTH = 100
 
@@ -56,6 +57,25 @@ def stub() -> str:
     )
 
 
+def python() -> str:
+    """Return docs/python.md: which functions there are; the site puts their docstrings in."""
+    parts = [
+        "# Python",
+        "",
+        "Generated from the table of questions (`make docs`). The functions mirror the commands:",
+        '`netviz maps photo.jpg --layer conv3` is `netviz.maps("photo.jpg", layer="conv3")`. Results are frozen',
+        "dataclasses of NumPy arrays; what is wrong is a `netviz.errors.NetvizError` ([messages](messages.md)), or a",
+        "`ValueError` for a value that is wrong for every network.",
+        "",
+    ]
+    own = {f"fcn.{name}": f"netviz.fcn.{home}" for name, home in library.fcn._HOMES.items()}
+    homes = {**library._HOMES, **own}
+    for name, home in sorted(homes.items()):
+        parts += [f"::: {home}.{name.removeprefix('fcn.')}", "    options:"]
+        parts += [f"      heading: netviz.{name}", f"      toc_label: netviz.{name}", ""]
+    return "\n".join(parts)
+
+
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(reference(), encoding="utf-8")
-    Path(sys.argv[2]).write_text(stub(), encoding="utf-8")
+    for place, write in zip(sys.argv[1:], (reference, stub, messages, python), strict=False):
+        Path(place).write_text(write(), encoding="utf-8")

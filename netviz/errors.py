@@ -15,10 +15,19 @@ A message is one line: what is wrong, with which value, and what to do. What onl
 `NetvizWarning`.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 def printable(text: str) -> str:
     """Return a line with what is not printable replaced, so that no name out of a file steers a terminal."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def closest(word: str, words: Iterable[str], most: int = 3) -> str:
+    """Return ``; the closest: …`` with the words that look like what was typed, or nothing where none does."""
+    close = difflib.get_close_matches(word, list(words), n=most, cutoff=0.5)
+    return f"; the closest: {', '.join(close)}" if close else ""
 
 
 class NetvizWarning(UserWarning):

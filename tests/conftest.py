@@ -1,6 +1,6 @@
 """Fixtures that tests share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,14 @@ from netviz.models.torchvision_import import import_torchvision
 from netviz.questions.filters.result import FiltersResult
 from netviz.questions.maps.result import MapsResult
 from support.network import Awkward
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what tests list away from what this machine's user has kept."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 class Done(NamedTuple):

@@ -180,7 +180,9 @@ def _table(name: str, process: int) -> _Table:
     try:
         file = parquet.ParquetFile(files.open_input_file(path))
     except (OSError, ValueError) as error:
-        raise ImageError(f"{name} is no Parquet file that can be read ({_brief(error)})") from None
+        raise ImageError(
+            f"{name} is no Parquet file that can be read ({_brief(error)}); get it again"
+        ) from None
     types = _arrow("types", name)
     binary, text = [], []
     for column in file.schema_arrow:

@@ -1,6 +1,5 @@
 """Build networks by the names that torchvision and timm give them."""
 
-import difflib
 import importlib
 import inspect
 import warnings
@@ -14,7 +13,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from netviz.errors import ModelError
+from netviz.errors import ModelError, closest
 from netviz.models.torchvision_import import import_torchvision
 
 # These take a clip or two frames instead of one image, or need a quantized engine.
@@ -155,7 +154,7 @@ def build_timm(name: str, *, meta: bool = False, seed: int | None = None, **argu
     """
     timm = import_timm()
     if not timm.is_model(name):
-        raise ModelError(f"timm has no network named {name!r}{_closest(name, timm.list_models())}")
+        raise ModelError(f"timm has no network named {name!r}{closest(name, timm.list_models())}")
     keywords = {"pretrained": False, **arguments}
     return _build(lambda: timm.create_model(name, **keywords), f"timm:{name}", meta, seed)
 
@@ -192,14 +191,9 @@ def _build(make: Callable[[], nn.Module], name: str, meta: bool, seed: int | Non
 def _known(name: str) -> str:
     if name not in torchvision_names():
         raise ModelError(
-            f"torchvision has no network for images named {name!r}{_closest(name, torchvision_names())}"
+            f"torchvision has no network for images named {name!r}{closest(name, torchvision_names())}"
         )
     return name
-
-
-def _closest(name: str, names: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    return f"; the closest: {', '.join(close)}" if close else ""
 
 
 def _module_path(name: str) -> tuple[str, ...]:

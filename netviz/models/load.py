@@ -269,7 +269,9 @@ def _named_with_file(text: str, path: Path, trust: bool, prefix: str) -> Model:
             )
         # Says what is wrong.
         fill(build(text).eval(), state, path)
-        raise ModelError(f"the weights in {path} do not fit {text}")
+        raise ModelError(
+            f"the weights in {path} do not fit {text}: give the network that they are of as MODEL"
+        )
     return _recognised(found, text, path, f"{text} with {origin}", checkpoint, [])
 
 

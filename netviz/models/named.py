@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from netviz.errors import MissingWeightsError, ModelError
+from netviz.errors import MissingWeightsError, ModelError, closest
 from netviz.models.builders import build_timm, build_torchvision, default_weights, import_timm
 from netviz.models.known.networks import KNOWN, PACKAGED_BUILDERS
 from netviz.models.known.weights import verify
@@ -137,8 +137,9 @@ def factory_network(text: str, seed: int) -> Model:
         raise ModelError(
             f"cannot import {module_name!r} of MODEL {text!r} ({error}); check name and path"
         ) from error
-    except AttributeError:
-        raise ModelError(f"module {module_name!r} has no {attribute!r} (MODEL is {text!r})") from None
+    except AttributeError as error:
+        near = closest(attribute, dir(error.obj)) or "; name what makes the network"
+        raise ModelError(f"module {module_name!r} has no {attribute!r} (MODEL is {text!r}){near}") from error
     try:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -146,7 +147,9 @@ def factory_network(text: str, seed: int) -> Model:
     except Exception as error:
         raise ModelError(f"{text} failed: {type(error).__name__}: {error}") from error
     if not isinstance(network, nn.Module):
-        raise ModelError(f"{text} gave a {type(network).__name__}, not a torch.nn.Module")
+        raise ModelError(
+            f"{text} gave a {type(network).__name__}, not a torch.nn.Module; name what makes one"
+        )
     return given(network.eval(), attribute, f"made by {text}")
 
 

@@ -61,6 +61,18 @@ def import_torchvision() -> ModuleType:
         raise _misfit(error) from error
 
 
+def compiled_operators() -> bool:
+    """Return whether torchvision, once imported, has its compiled operators (``nms``, ``roi_align``).
+
+    Raises
+    ------
+    ModelError
+        As `import_torchvision` does.
+    """
+    import_torchvision()
+    return hasattr(sys.modules.get(_RULES), "register_meta")
+
+
 def _misfit(error: Exception) -> ModelError:
     return ModelError(
         f"torchvision does not fit the installed torch ({error}): install versions that belong together"

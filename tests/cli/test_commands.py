@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -6,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from netviz.cli.main import netviz as group
-from netviz.cli.reference import reference, stub
+from netviz.cli.messages import messages
+from netviz.cli.reference import python, reference, stub
+from netviz.errors import NetvizError
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("--model", "squeezenet1_1", "--weights", "none", "--size", "64")
@@ -107,6 +110,34 @@ def test_the_reference_in_docs_is_the_commands_own():
 
 def test_the_types_of_netviz_are_the_tables_own():
     assert (ROOT / "netviz" / "__init__.pyi").read_text(encoding="utf-8") == stub()
+
+
+def test_the_reference_of_python_names_every_function():
+    assert (ROOT / "docs" / "python.md").read_text(encoding="utf-8") == python()
+
+
+def test_the_page_of_messages_is_the_sources_own():
+    page = (ROOT / "docs" / "messages.md").read_text(encoding="utf-8")
+    assert page == messages()
+
+
+def test_the_page_of_messages_holds_what_is_said(netviz, tmp_path):
+    """Each kind of message once, said by a command, is found there: values stand for what they are."""
+    page = (ROOT / "docs" / "messages.md").read_text(encoding="utf-8")
+    shown = [line[3:-1] for line in page.splitlines() if line.startswith("- `")]
+    patterns = [re.compile(".*".join(map(re.escape, re.split(r"{[^}]*}", line)))) for line in shown]
+    for line, beginning in (
+        ("filters mobilnet", "no file and no network"),
+        ("filters mobilenet_v2 --weights none -l covn1", "no layer"),
+        ("maps no.png --model pnet --weights none -l conv1", "no such image"),
+        ("report no.npz", "no such file"),
+        ("filters pnet --weights none -o a.bmp", "cannot write"),
+    ):
+        said = netviz(*line.split()).err.strip().removeprefix("netviz: ")
+        assert said.startswith(beginning)
+        assert any(pattern.fullmatch(said) for pattern in patterns), said
+    for kind in NetvizError.__subclasses__():
+        assert f"## {kind.__name__}" in page
 
 
 def test_debug_shows_the_traceback(netviz):

@@ -372,7 +372,8 @@ class Units:
             if not bool(torch.isfinite(values).all()):
                 raise NotFiniteError(layer, number)
         raise ModelError(
-            f"the values of layer {layer.name} ({layer.alias}) are too large to be added in float32"
+            f"the values of layer {layer.name} ({layer.alias}) are too large to be added in float32; check the "
+            "network's weights and its preprocessing"
         )
 
 

@@ -282,7 +282,9 @@ def _streams(
     streams = {key: one for key, one in wanted.items() if one.shape == found[main].shape}
     for key, one in streams.items():
         if not torch.isfinite(one).all():
-            raise ModelError(f"the output {key!r} of {model.name} holds NaN or infinity on {name}")
+            raise ModelError(
+                f"the output {key!r} of {model.name} holds NaN or infinity on {name}; check the network's weights"
+            )
     return (
         {stream_name(key): _array(one) for key, one in streams.items()},
         {f"added_{key}": _array(one) for key, one in added.items() if key in streams},

@@ -136,7 +136,7 @@ def open_broden(folder: Path) -> Broden:
             numbers[key] = len(concepts)
             concepts.append(Concept(row["name"], name))
     if not concepts:
-        raise ImageError(f"{folder / 'label.csv'} lists no label")
+        raise ImageError(f"{folder / 'label.csv'} lists no label; get it again")
     given = tuple(tuple(row[name] for name in categories) for row in index)
     for row in index:
         for part in (row["image"], *_parts(";".join(row[name] for name in categories))):
@@ -162,12 +162,14 @@ def _table(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
             f"no such file: {path}; Broden's layout needs index.csv, label.csv and category.csv"
         ) from None
     except (OSError, ValueError, csv.Error) as error:
-        raise ImageError(f"cannot read {path} as CSV ({' '.join(str(error).split())[:80]})") from error
+        raise ImageError(
+            f"cannot read {path} as CSV ({' '.join(str(error).split())[:80]}); get it again"
+        ) from error
     lost = [name for name in columns if name not in names]
     if lost:
         raise ImageError(f"{path} has no column {lost[0]!r}; it has {', '.join(names) or 'none'}")
     if not rows:
-        raise ImageError(f"{path} has no line but its head")
+        raise ImageError(f"{path} has no line but its head; get it again")
     return rows
 
 

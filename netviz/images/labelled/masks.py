@@ -142,7 +142,9 @@ def open_voc(folder: Path, void: Collection[int]) -> IndexMasks:
             {line.strip() for one in lists for line in one.read_text(encoding="utf-8").splitlines()} - {""}
         )
     except (OSError, ValueError) as error:
-        raise ImageError(f"cannot read the lists in {folder / 'ImageSets' / 'Segmentation'}") from error
+        raise ImageError(
+            f"cannot read the lists in {folder / 'ImageSets' / 'Segmentation'}; a list is text, a name in each line"
+        ) from error
     if not lists:
         stems = sorted(path.stem for path in (folder / "SegmentationClass").glob("*.png"))
     if not stems:

@@ -112,7 +112,9 @@ def read_table(path: str | Path) -> DissectionTable:
     except FileNotFoundError:
         raise ResultError(f"no such file: {path}") from None
     except (OSError, ValueError, csv.Error) as error:
-        raise ResultError(f"cannot read {path} as CSV ({' '.join(str(error).split())[:80]})") from error
+        raise ResultError(
+            f"cannot read {path} as CSV ({' '.join(str(error).split())[:80]}); give what netviz dissect wrote"
+        ) from error
     categories = tuple(
         name.removesuffix("-iou")
         for name in names
@@ -135,7 +137,7 @@ def read_table(path: str | Path) -> DissectionTable:
             raise ResultError(f"{path} has a damaged line {number + 1} ({error}); get it again") from None
         best.append(found)
     if not detections:
-        raise ResultError(f"{path} lists no unit")
+        raise ResultError(f"{path} lists no unit; run netviz dissect again")
     return DissectionTable(tuple(detections), categories, tuple(best))
 
 

@@ -58,7 +58,9 @@ def compare(sources: Sequence[Result | str | Path], layer: str | None = None) ->
         if isinstance(source, DissectionResult):
             columns.append(Counts.of(source))
         elif isinstance(source, Result):
-            raise OutputError(f"side by side only dissections are drawn, no result of kind {source.kind!r}")
+            raise OutputError(
+                f"side by side only dissections are drawn, no result of kind {source.kind!r}; draw it alone"
+            )
         elif Path(source).suffix.lower() == ".csv":
             columns.append(Counts.of_table(read_table(source), str(source)))
         elif Path(source).is_dir():

@@ -103,7 +103,8 @@ def layer_filters(
         weight, network = weight.dequantize(), f"{network} (dequantized)"
     if weight.is_complex():
         raise LayerError(
-            f"layer {layer.name} of {model.name} has complex weights ({weight.dtype}), of which there is no picture"
+            f"layer {layer.name} of {model.name} has complex weights ({weight.dtype}), of which there is no picture; "
+            "choose another layer"
         )
     if weight.numel() == 0:
         raise LayerError(
@@ -131,7 +132,10 @@ def layer_filters(
     flat = result.filters.reshape(len(result.filters), -1).astype(np.float64)
     if not np.isfinite(flat).all():
         bad = int((~np.isfinite(flat)).any(axis=1).sum())
-        raise ModelError(f"{bad} filters of layer {layer.name} of {model.name} hold NaN or infinite weights")
+        raise ModelError(
+            f"{bad} filters of layer {layer.name} of {model.name} hold NaN or infinite weights; "
+            "check the file of weights"
+        )
     # By a power of two, which changes none of the questions below and keeps squares in range.
     flat = np.ldexp(flat, -np.frexp(np.abs(flat).max())[1])
     dead = dead_filters(flat)

@@ -316,7 +316,9 @@ def _convolution(model: Model, index: LayerIndex, spec: str) -> Layer:
         return found
     near = _nearest(index, found, _is_convolution)
     if near is None:
-        raise ModelError(f"{model.name} has no convolution that is a layer of its own and has maps")
+        raise ModelError(
+            f"{model.name} has no convolution that is a layer of its own and has maps: see netviz layers"
+        )
     raise LayerError(
         f"layer {found.name} ({found.alias}, {found.kind}) of {model.name} is no convolution with filters; "
         f"stages are those of a convolution, such as {near.alias}"
