@@ -7,6 +7,7 @@ from ..panel import Panel
 from .components import Component, Components
 from .concepts import Concepts
 from .fcn import Fcn
+from .front import Front
 from .images import ImagePage
 from .layer import Layer
 from .minimal import Minimals
@@ -36,6 +37,7 @@ class Network:
     fcn: Fcn | None
     made: Origin
     searched: int
+    front: Front
 
     def component(self, layer: Layer) -> Component | None:
         """Return a layer's place on the components page, if it has one."""
@@ -56,14 +58,9 @@ class Manifest:
     networks: tuple[Network, ...]
 
 
-def previewed(network: Network) -> str | None:
-    """Return the name of the photograph whose maps the previews show, if any."""
-    return next((layer.maps[0].photo.name for layer in network.paged if layer.maps), None)
-
-
 def photo_page(network: Network, photo: Photo) -> str | None:
     """Return the address of a photograph's page; None where it has none."""
     return next((one.page for one in network.images if one.photo == photo), None)
 
 
-PANEL = Panel(words=(previewed, photo_page))
+PANEL = Panel(words=(photo_page,))

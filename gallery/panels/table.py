@@ -9,6 +9,7 @@ from . import (
     fcn,
     fields,
     filters,
+    front,
     hypercolumns,
     images,
     journey,
@@ -21,12 +22,15 @@ from . import (
     origin,
     overview,
     patches,
+    sights,
     unit,
     wall,
 )
 
 PANELS = (
     overview.PANEL,
+    front.PANEL,
+    sights.PANEL,
     origin.PANEL,
     images.PANEL,
     journey.PANEL,
