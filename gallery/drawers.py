@@ -19,6 +19,7 @@ from .panels.changed import Comparison, Twin, draw_changed
 from .panels.components import draw_components
 from .panels.concepts import LayerConcepts, draw_concepts
 from .panels.fcn import draw_fcn
+from .panels.front import draw_front
 from .panels.images import Spot, draw_images, draw_photo
 from .panels.layer import Layer, draw_layer
 from .panels.minimal import draw_minimal
@@ -113,6 +114,7 @@ def draw_network(
         fcn=fcn,
         made=tell_origin(run),
         searched=run.patches.searched if isinstance(run.patches, PatchesRecord) else 0,
+        front=draw_front(addresses, len(networks), photos, layers, write),
         changed=next((draw_changed(one, write) for one in comparisons if one.second is addresses), None),
     )
 

@@ -8,6 +8,7 @@ from .changed import Changed
 from .components import Component, Components
 from .concepts import Concepts
 from .fcn import Fcn
+from .front import Front
 from .images import ImagePage
 from .layer import Layer
 from .minimal import Minimals
@@ -37,6 +38,7 @@ class Network:
     fcn: Fcn | None
     made: Origin
     searched: int
+    front: Front
     changed: Changed | None = None
 
     def component(self, layer: Layer) -> Component | None:
@@ -58,14 +60,9 @@ class Manifest:
     networks: tuple[Network, ...]
 
 
-def previewed(network: Network) -> str | None:
-    """Return the name of the photograph whose maps the previews show, if any."""
-    return next((layer.maps[0].photo.name for layer in network.paged if layer.maps), None)
-
-
 def photo_page(network: Network, photo: Photo) -> str | None:
     """Return the address of a photograph's page; None where it has none."""
     return next((one.page for one in network.images if one.photo == photo), None)
 
 
-PANEL = Panel(words=(previewed, photo_page))
+PANEL = Panel(words=(photo_page,))

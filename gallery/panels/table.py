@@ -10,6 +10,7 @@ from . import (
     fcn,
     fields,
     filters,
+    front,
     glossary,
     hypercolumns,
     images,
@@ -26,12 +27,15 @@ from . import (
     patches,
     ranges,
     search,
+    sights,
     unit,
     wall,
 )
 
 PANELS = (
     overview.PANEL,
+    front.PANEL,
+    sights.PANEL,
     origin.PANEL,
     images.PANEL,
     journey.PANEL,

@@ -25,8 +25,8 @@ def list_images(sources: Images) -> list[str | Path | Photo]:
     ----------
     sources : str, Path, Photo, PIL image, ndarray, Tensor, or iterable of these
         Files are kept as given; a folder gives every image file below it, by suffix, in sorted order;
-        ``skimage:*`` gives scikit-image's photographs, a URL or a Parquet file what lies there. Arrays and tensors
-        are read; one of four axes is a batch.
+        ``skimage:*`` gives scikit-image's photographs, ``package:NAME/PATH`` a file in an installed package, a URL or
+        a Parquet file what lies there. Arrays and tensors are read; one of four axes is a batch.
 
     Returns
     -------

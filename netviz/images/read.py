@@ -17,6 +17,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from netviz.errors import ImageError
 from netviz.images.bands import as_bands, deep_png, deep_tiff, is_tiff, shown
+from netviz.images.packaged import is_packaged, locate_packaged
 from netviz.images.remote import is_remote, read_remote, short_name
 
 MAX_PIXELS = 150_000_000
@@ -85,10 +86,10 @@ def read_image(source: ImageLike) -> Photo:
     Parameters
     ----------
     source : str, Path, Photo, PIL image, ndarray or Tensor
-        A file, ``skimage:NAME`` for one of scikit-image's photographs, or one of the names that
-        `netviz.images.remote` knows; an array (H, W) or (H, W, C), or a tensor (C, H, W). 8 bits count to 255, 16 to
-        65535, other numbers to 1; if they do not all lie in 0…1, they are what the network takes before mean and
-        standard deviation.
+        A file, ``skimage:NAME`` for one of scikit-image's photographs, ``package:NAME/PATH`` for a file in an
+        installed package (see `netviz.images.packaged`), or one of the names that `netviz.images.remote` knows; an
+        array (H, W) or (H, W, C), or a tensor (C, H, W). 8 bits count to 255, 16 to 65535, other numbers to 1; if
+        they do not all lie in 0…1, they are what the network takes before mean and standard deviation.
 
     Returns
     -------
@@ -263,6 +264,8 @@ def locate(source: str | Path) -> Path:
         if not found or Path(name).name != name:
             raise ImageError(f"scikit-image has no photograph {name!r}; it has {', '.join(PHOTOGRAPHS)}")
         return found[0]
+    if is_packaged(text):
+        return locate_packaged(text)
     path = Path(source)
     if path.is_dir():
         raise ImageError(f"{path} is a folder; name an image in it")

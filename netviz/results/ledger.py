@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from netviz.errors import ImageError, OutputError, ResultError
 from netviz.results.files import check_writable, is_part, write_bytes
+from netviz.results.names import IN_PACKAGES
 from netviz.results.records import from_json, to_json
 
 RUN = "run.json"
@@ -48,7 +49,7 @@ def full_name(source: str | Path) -> str:
         If the name has several lines, or is no UTF-8.
     """
     name = str(source)
-    if not name.startswith("skimage:") and "://" not in name:
+    if not name.startswith(IN_PACKAGES) and "://" not in name:
         name = str(Path(name).absolute())
     # Surrogates stand for bytes that are no UTF-8.
     if len(name.splitlines()) > 1 or any("\ud800" <= letter <= "\udfff" for letter in name):

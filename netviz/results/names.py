@@ -2,6 +2,9 @@
 
 import re
 
+IN_PACKAGES = ("skimage:", "package:")
+"""How names of images begin that lie in packages: the same from any folder."""
+
 
 def slug(name: str) -> str:
     """Return a name as a file name: letters, digits, ``.``, ``-`` and ``_`` only, 80 characters at most."""

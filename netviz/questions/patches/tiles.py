@@ -18,6 +18,7 @@ from netviz.paper.tiles import fill
 from netviz.questions.patches.outlines import Reading, outline, read_cells
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.patches.run import bands_shown, image_names
+from netviz.results.names import IN_PACKAGES
 
 _WHOLE: Final = 4
 _HATCH: Final = 6
@@ -226,7 +227,7 @@ class RunImages:
         """
         name = self._names[number]
         # A list from elsewhere may name a pipe or a device, which would never end.
-        if not name.startswith("skimage:") and not Path(name).is_file():
+        if not name.startswith(IN_PACKAGES) and not Path(name).is_file():
             raise ImageError(f"no such image: {name}")
         return as_shown(read_image(name), self._bands).pixels
 

@@ -18,7 +18,7 @@ from netviz.results.survey import Missing, PatchesRecord
 from netviz.surveys.step import Scope
 
 TOP = 9
-"""Patches that each unit keeps, where there are as many images."""
+"""Patches that each unit keeps; of few images several come from one, where their fields overlap little."""
 
 FEW = 64
 """Up to so many images, reading them takes less time than starting processes for it."""
@@ -40,7 +40,7 @@ def survey_patches(scope: Scope, report: Progress) -> PatchesRecord | Missing:
                 folder,
                 images=scope.sources,
                 layer=scope.only,
-                top=min(TOP, len(scope.sources)),
+                top=TOP,
                 size=scope.size,
                 workers=0 if len(scope.sources) <= FEW else None,
                 device=scope.device,
