@@ -235,16 +235,16 @@ def _draw_unit(
     for line, (text, colour) in enumerate(_numbers(result, unit)):
         canvas.text(left + 4, top + 10 + 13 * line, text, style.SMALL, colour, room=_NUMBERS - 8)
     left += _NUMBERS
-    for pixels, filled in (
+    for patches, filled in (
         (result.patches, result.filled),
         (result.other_patches, result.other_filled),
     ):
-        if pixels is None or filled is None or not place.best:
+        if patches is None or filled is None or not place.best:
             continue
         for number in range(place.best):
             if filled[at, number]:
                 box = left + number * step, top, side, side
-                canvas.image(pixels[at, number], box, smooth=True)
+                canvas.image(patches[at, number], box, smooth=True)
                 frames.append(box)
         if not filled[at, : place.best].any():
             canvas.text(left, top + side / 2, "never active", style.SMALL, style.MUTED)

@@ -193,6 +193,7 @@ def diff(
     }
     told = provenance(first) if seen is None else seen[0].opened.provenance()
     told["layer_asked"] = layer if isinstance(layer, str) else ""
+    told["doubts"] = tuple(dict.fromkeys((*told["doubts"], *_doubts(first, second, seen))))
     return DiffResult(
         place=place,
         unit=unit,
@@ -223,7 +224,7 @@ def diff(
         positions=0 if seen is None else max(len(seen[0].sample(at)[0]) for at in range(len(pairs))),
         top=0 if seen is None else seen[0].units.query.top,
         skipped=() if seen is None else seen[0].skipped,
-        **{**told, "doubts": tuple(dict.fromkeys((*told["doubts"], *_doubts(first, second, seen))))},
+        **told,
     )
 
 
@@ -295,7 +296,7 @@ def _pairs(
 
 
 def _zero(filters: NDArray[Any]) -> Bools:
-    found: Bools = ~filters.reshape(len(filters), -1).any(axis=1)
+    found: Bools = np.all(filters.reshape(len(filters), -1) == 0, axis=1)
     return found
 
 
