@@ -82,6 +82,8 @@ def install(file: Path, packages: Path) -> Path:
     place = BUILD / "installed" / ("wheel" if file.suffix == ".whl" else "source")
     venv.create(place, with_pip=True)
     python = place / "bin" / "python"
+    # Until Python 3.11 an environment begins with an old setuptools, which would hide the declared one.
+    run([str(python), "-m", "pip", "uninstall", "--quiet", "--yes", "setuptools"], place)
     (site,) = place.glob("lib/python*/site-packages")
     (site / "declared.pth").write_text(f"{packages}\n", encoding="utf-8")
     offline = (

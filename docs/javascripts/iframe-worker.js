@@ -3,6 +3,7 @@ if (location.protocol === "file:") {
   window.Worker = class extends EventTarget {
     constructor(address) {
       super();
+      const base = new URL(address, location);
       const frame = document.createElement("iframe");
       frame.hidden = true;
       frame.title = "search";
@@ -11,7 +12,7 @@ if (location.protocol === "file:") {
       const load = (source) =>
         new Promise((resolve, reject) => {
           const script = frame.contentDocument.createElement("script");
-          script.src = new URL(source, address);
+          script.src = new URL(source, base);
           script.onload = resolve;
           script.onerror = reject;
           frame.contentDocument.head.append(script);
@@ -19,7 +20,7 @@ if (location.protocol === "file:") {
       this.inside.importScripts = (...sources) => Promise.all(sources.map(load));
       // What the script posts goes out, not to the frame itself.
       this.inside.postMessage = (data) => this.dispatchEvent(new MessageEvent("message", { data }));
-      this.ready = load(address);
+      this.ready = load(base);
     }
 
     postMessage(data) {
