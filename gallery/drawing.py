@@ -1,4 +1,4 @@
-"""How all panels draw: figures, sheets of tiles, previews and colour bars; nothing is kept once it is written."""
+"""How all panels draw: figures, sheets of tiles and colour bars; nothing is kept once it is written."""
 
 import math
 import struct
@@ -31,9 +31,6 @@ BAR = (249, 12)
 
 UNITS = 128
 """Most units that a sheet shows; the command beside it draws the rest."""
-
-THUMB = 240
-"""Longest side of a preview in pixels: twice what a card shows."""
 
 COUNT = 16
 """Units that share a sheet of sprites: what a wall loads before it is scrolled is three or four of these."""
@@ -133,32 +130,6 @@ def write_sheet(sheet: tiles.Sheet, path: str, write: Write) -> Sheet:
         percentile=sheet.percentile,
         beyond=sheet.beyond,
     )
-
-
-def write_preview(sheet: tiles.Sheet, path: str | None, write: Write) -> Picture | None:
-    """Write the first few tiles of a sheet, at most 240 pixels wide and high."""
-    if path is None:
-        return None
-    pitch = max(sheet.tile_height, sheet.tile_width) + sheet.gap
-    full = sheet.rows if sheet.layout == "matrix" else len(sheet.units) // sheet.columns
-    many = max(1, min(sheet.columns, full, THUMB // pitch if pitch < THUMB // 2 else 2))
-    height = many * (sheet.tile_height + sheet.gap) - sheet.gap
-    width = many * (sheet.tile_width + sheet.gap) - sheet.gap
-    left, top = sheet.corner(0)
-    pixels = _shrink(sheet.pixels[top : top + height, left : left + width])
-    write(path, encode_png(pixels))
-    return Picture(path, pixels.shape[1], pixels.shape[0])
-
-
-def _shrink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Average blocks of pixels until no side is longer than a preview's."""
-    factor = -(-max(pixels.shape[:2]) // THUMB)
-    if factor == 1:
-        return pixels
-    height, width = (side // factor * factor for side in pixels.shape[:2])
-    blocks = pixels[:height, :width].reshape(height // factor, factor, width // factor, factor, -1)
-    shrunk: NDArray[np.uint8] = np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8)
-    return shrunk
 
 
 def chunks(units: Sequence[int]) -> Iterator[Sequence[int]]:

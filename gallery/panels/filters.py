@@ -22,7 +22,6 @@ from ..drawing import (
     side_by_side,
     sprite_sheets,
     square,
-    write_preview,
     write_sheet,
 )
 from ..manifest import Picture, Sheet, Sprites
@@ -87,17 +86,8 @@ def _beside(addresses: Addresses, place: int, sheet: int) -> str:
     return addresses.beside(place, f"filters-others-{sheet}.png")
 
 
-def draw_filters(
-    result: FiltersResult, addresses: Addresses, place: int, preview: str | None, write: Write
-) -> tuple[Filters, Picture | None]:
-    """Draw a layer's filters, and a preview of them where one is asked for.
-
-    Parameters
-    ----------
-    result : FiltersResult
-    preview : str or None
-        Where the preview goes.
-    """
+def draw_filters(result: FiltersResult, addresses: Addresses, place: int, write: Write) -> Filters:
+    """Draw a layer's filters."""
     shown = replace(result, units=result.units[:UNITS])
     first = filter_sheet(replace(result, units=result.units[:1]), columns=1)
     if first.layout == "matrix":
@@ -111,7 +101,7 @@ def draw_filters(
     words = ["--layer", run.layers[place].name]
     words += [] if result.scale == "each" else ["--scale", result.scale]
     words += [] if result.sort == "index" else ["--sort", result.sort]
-    filters = Filters(
+    return Filters(
         sheet=write_sheet(sheet, _sheet(addresses, place), write),
         total=total,
         inputs=inputs,
@@ -123,7 +113,6 @@ def draw_filters(
         duplicates=result.duplicates,
         command=command("filters", run.model, *words, run=run),
     )
-    return filters, write_preview(sheet, preview, write)
 
 
 def draw_small(

@@ -32,8 +32,13 @@ SHELF = 12
 SIDE = 192
 """Pixels of a unit's tile along one side: four patches, or one."""
 
-TALL, WIDE = 112, 176
+TALL, WIDE = 112, 160
 """CSS pixels of the tallest and of the widest stage: all others are to scale."""
+
+FINE = 16
+"""Pixels of a receptive field up to which patches are a few flat squares: a shelf shows others, if there are any."""
+
+_LAST = -9.0
 
 _HELD = 0.99
 """The share of a map's values that its colours hold: a few large ones would leave none for the others."""
@@ -111,7 +116,7 @@ class Stage:
     page : str
         Where the stage leads: to its face, else to its first layer.
     face : Piece or None
-        Patches of one of its units, or a preview of its first layer.
+        Patches of one of its units, else the first tile of its first layer.
     """
 
     shape: tuple[int, int]
@@ -191,14 +196,15 @@ def draw_front(
     memory = Memory()
     places = {at: layers[at] for at in addresses.paged}
     groups = group_stages(places)
-    picked = striking(places, math.ceil(SHELF / max(1, networks)))
+    large = {at: layer for at, layer in places.items() if not _sees_little(layer)}
+    picked = striking(large or places, math.ceil(SHELF / max(1, networks)))
     faces = [next(iter(striking({at: layers[at] for at in group}, 1)), None) for group in groups]
     shelf: list[Piece] = []
     some: list[Piece] = []
     if _has_patches(addresses):
-        shelf = _draw_units(addresses, layers, picked, "shelf.jpg", memory, write)
+        shelf = _draw_units(addresses, layers, picked, "shelf.jpg", "Strongest patches", memory, write)
         there = [face for face in faces if face is not None]
-        some = _draw_units(addresses, layers, there, "stages.jpg", memory, write)
+        some = _draw_units(addresses, layers, there, "stages.jpg", "A stage", memory, write)
     drawn = iter(some)
     return Front(
         shelf=tuple(Shown(layers[at], unit, piece) for (at, unit), piece in zip(picked, shelf, strict=True)),
@@ -208,6 +214,11 @@ def draw_front(
         ),
         contrast=_draw_contrast(addresses, photos, write),
     )
+
+
+def _sees_little(layer: Layer) -> bool:
+    field = layer.field
+    return field is not None and field.size is not None and max(field.size) <= FINE
 
 
 def group_stages(layers: dict[int, Layer]) -> list[list[int]]:
@@ -225,36 +236,48 @@ def group_stages(layers: dict[int, Layer]) -> list[list[int]]:
 
 
 def striking(layers: dict[int, Layer], count: int) -> list[tuple[int, Unit]]:
-    """Choose units by their numbers: one of each of so many parts of a network.
+    """Choose units by their numbers: one of each of so many parts of a network, several where it has fewer layers.
 
     Returns
     -------
     list of (int, Unit)
-        The layer's place, and the unit with the highest :func:`strength` of its part; in the order of the layers.
+        The layer's place, and the units with the highest :func:`strength`; in the order of the layers.
     """
-    best = []
+    best: list[list[tuple[int, Unit]]] = []
     for at, layer in layers.items():
         units = () if layer.wall is None else layer.wall.units
         seen = [unit for unit in units if unit.patches is not None and unit.patches.names]
         if seen:
-            # The first of several.
-            best.append((at, max(seen, key=strength)))
-    parts = min(count, len(best))
-    ends = [len(best) * part // parts for part in range(parts + 1)] if parts else []
-    return [max(best[first:last], key=lambda one: strength(one[1])) for first, last in pairwise(ends)]
+            # Of equals the first.
+            best.append([(at, unit) for unit in sorted(seen, key=lambda one: -strength(one))])
+    if len(best) < count:
+        ends = [count * part // len(best) for part in range(len(best) + 1)] if best else []
+        return [
+            one
+            for units, (first, last) in zip(best, pairwise(ends), strict=True)
+            for one in units[: last - first]
+        ]
+    ends = [len(best) * part // count for part in range(count + 1)]
+    return [
+        max((units[0] for units in best[first:last]), key=lambda one: strength(one[1]))
+        for first, last in pairwise(ends)
+    ]
 
 
 def strength(unit: Unit) -> float:
     """Return how striking a unit is: its sparsity times the score of its last patch over that of its first.
 
-    Both are 1 at most: it is seldom active, and its last patch excites it as much as its first. -1 for what is
-    remarkable otherwise (dead, always on, excited only at the border), or where numbers are missing.
+    Both are 1 at most: it is seldom active, and its last patch excites it as much as its first. Each of its strongest
+    patches that is cut off takes 1 off. Last come units that are remarkable otherwise (dead,
+    always on, excited only at the border), and those whose numbers are missing.
     """
-    scores = () if unit.patches is None else unit.patches.scores
-    if unit.marks or unit.numbers is None or not scores or scores[0] <= 0:
-        return -1.0
-    sparsity = unit.numbers.sparsity
-    return -1.0 if math.isnan(sparsity) else sparsity * max(0.0, scores[-1] / scores[0])
+    patches, numbers = unit.patches, unit.numbers
+    scores = () if patches is None else patches.scores
+    if unit.marks or patches is None or numbers is None or not scores or scores[0] <= 0:
+        return _LAST
+    if math.isnan(numbers.sparsity):
+        return _LAST
+    return numbers.sparsity * max(0.0, scores[-1] / scores[0]) - patches.cut
 
 
 def _draw_units(
@@ -262,6 +285,7 @@ def _draw_units(
     layers: Sequence[Layer],
     chosen: Sequence[tuple[int, Unit]],
     name: str,
+    alt: str,
     memory: Memory,
     write: Write,
 ) -> list[Piece]:
@@ -281,7 +305,7 @@ def _draw_units(
             place % across * SIDE,
             place // across * SIDE,
             (SIDE, SIDE),
-            f"Strongest patches of unit {unit.unit} of {layers[at].title}",
+            f"{alt} of {addresses.run.network}, {layers[at].title}, unit {unit.unit}",
             page=unit.page,
         )
         for place, (at, unit) in enumerate(chosen)
@@ -308,8 +332,8 @@ def _cut(addresses: Addresses, at: int, unit: int, memory: Memory, tile: Pixels)
 def _stage(layers: Sequence[Layer], face: Piece | None) -> Stage:
     first = layers[0]
     page = first.page or ""
-    if face is None and first.preview is not None:
-        face = whole(first.preview, f"Preview of {first.title}", page=page)
+    if face is None:
+        face = _sheet_face(first)
     _, height, width = first.shape
     return Stage(
         shape=(height, width),
@@ -319,6 +343,17 @@ def _stage(layers: Sequence[Layer], face: Piece | None) -> Stage:
         page=face.page if face is not None else page,
         face=face,
     )
+
+
+def _sheet_face(layer: Layer) -> Piece | None:
+    """Return the first map or filter of a layer that has no patches; None where it has neither."""
+    sheet = layer.maps[0].sheet if layer.maps else layer.filters.sheet if layer.filters else None
+    if sheet is None or not sheet.tiles or sheet.layout == "matrix":
+        return None
+    tile = sheet.tiles[0]
+    what = f"map on {layer.maps[0].photo.name}" if layer.maps else "filter"
+    alt = f"Stage that begins with {layer.title}: unit {tile.unit}, {what}"
+    return Piece(sheet.picture, tile.left, tile.top, sheet.tile, alt, page=layer.page or "")
 
 
 def _draw_contrast(addresses: Addresses, photos: Sequence[Photo], write: Write) -> tuple[Piece, ...]:
@@ -334,7 +369,13 @@ def _draw_contrast(addresses: Addresses, photos: Sequence[Photo], write: Write) 
     unit = int(result.units[0])
     photo = photos[place[2]]
     title = addresses.run.layers[component.layer].title
-    pieces = [whole(photo.picture, f"Photograph {photo.name}", "the photograph")]
+    pieces = [
+        whole(
+            photo.picture,
+            f"Photograph {photo.name}, shown to {title} of {addresses.run.network}",
+            "the photograph",
+        )
+    ]
     for name, text, values in (
         ("before.png", f"map of {title}, unit {unit}", result.before[unit]),
         ("after.png", "after contrast normalization", result.after[unit]),
@@ -345,7 +386,7 @@ def _draw_contrast(addresses: Addresses, photos: Sequence[Photo], write: Write) 
         path = _file(addresses, name)
         write(path, encode_png(pixels))
         picture = Picture(path, pixels.shape[1], pixels.shape[0])
-        pieces.append(whole(picture, f"{title}, unit {unit} on {photo.name}: {text}", text))
+        pieces.append(whole(picture, f"{addresses.run.network} on {photo.name}: {text}", text))
     return tuple(pieces)
 
 

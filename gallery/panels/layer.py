@@ -1,4 +1,4 @@
-"""A layer: what its page shows, and its card on the overview."""
+"""A layer: what its page shows."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from netviz.results.survey import FieldRecord, layer_title
 from ..addresses import Addresses
 from ..drawing import Write
 from ..loading import load_kind
-from ..manifest import Photo, Picture
+from ..manifest import Photo
 from ..panel import Panel
 from ..words import size
 from .concepts import LayerConcepts
@@ -34,7 +34,6 @@ class Layer:
     parameters: int
     calls: int
     page: str | None
-    preview: Picture | None
     filters: Filters | None
     maps: tuple[Maps, ...]
     field: FieldRecord | None
@@ -51,14 +50,7 @@ class Layer:
 def files(addresses: Addresses) -> Iterator[str]:
     """Yield the address of every file of the panel."""
     for place in addresses.paged:
-        layer = addresses.run.layers[place]
         yield addresses.page(place)
-        if layer.filters or (layer.maps and addresses.photos):
-            yield _preview(addresses, place)
-
-
-def _preview(addresses: Addresses, place: int) -> str:
-    return f"{addresses.folder}/previews/{addresses.slugs[place]}.png"
 
 
 def draw_layer(
@@ -86,27 +78,20 @@ def draw_layer(
     maps: list[Maps] = []
     offered: list[dict[int, Offers]] = []
     spots: list[Spot] = []
-    preview: Picture | None = None
     patches = wall = None
     if layer.slug is not None:
         page = addresses.page(place)
         weights: FiltersResult | None = None
         if layer.filters is not None:
             weights = load_kind(layer.filters, FiltersResult)
-            # Maps tell more of a layer than its weights, save where the weights are pictures themselves.
-            shown = weights.sees_image or layer.maps is None or not photos
-            wanted = _preview(addresses, place) if shown else None
-            filters, preview = draw_filters(weights, addresses, place, wanted, write)
+            filters = draw_filters(weights, addresses, place, write)
         patches = draw_patches(addresses, place, memory, write)
         largest = None if patches is None else patches.result.max
         ends = value_ends(None if patches is None else patches.result)
         if layer.maps is not None:
             for number, (image, photo) in enumerate(zip(run.images, photos, strict=True)):
                 found = load_kind(layer.maps / f"{image.stem}.npz", MapsResult)
-                wanted = None if preview else _preview(addresses, place)
-                one, made = draw_maps(found, addresses, place, number, photo, wanted, write)
-                preview = preview or made
-                maps.append(one)
+                maps.append(draw_maps(found, addresses, place, number, photo, write))
                 spots.append(draw_spot(found, addresses, place, largest))
                 offered.append(offer_places(found, ends, number))
         # Where there are no maps, all photographs are taken to be of the size that the layer's shape is for.
@@ -132,7 +117,6 @@ def draw_layer(
         parameters=layer.parameters,
         calls=layer.calls,
         page=page,
-        preview=preview,
         filters=filters,
         maps=tuple(maps),
         field=layer.receptive_field,
@@ -148,18 +132,12 @@ def find_text(layer: Layer) -> str:
     return " ".join((layer.title, layer.name, layer.kind, size(layer.shape)))
 
 
-def preview_text(layer: Layer) -> str:
-    """Describe a layer's preview for those who cannot see it."""
-    return f"Preview of {layer.title}, {layer.kind} {layer.name}"
-
-
 def calls_text(calls: int) -> str:
     """Say how often a layer runs."""
     return "once per image" if calls == 1 else f"{calls:,} times per image"
 
 
 PANEL = Panel(
-    folders=("previews",),
     files=files,
-    words=(find_text, preview_text, calls_text),
+    words=(find_text, calls_text),
 )

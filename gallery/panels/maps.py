@@ -7,8 +7,8 @@ from netviz.questions.maps.result import MapsResult
 from netviz.questions.maps.tiles import map_sheet
 
 from ..addresses import Addresses
-from ..drawing import UNITS, Write, square, write_preview, write_sheet
-from ..manifest import Legend, Photo, Picture, Sheet, Tile
+from ..drawing import UNITS, Write, square, write_sheet
+from ..manifest import Legend, Photo, Sheet, Tile
 from ..panel import Panel, Recipe
 from ..words import command, counted, ends, remarks, size, sized
 
@@ -50,18 +50,15 @@ def draw_maps(
     place: int,
     image: int,
     photo: Photo,
-    preview: str | None,
     write: Write,
-) -> tuple[Maps, Picture | None]:
-    """Draw a layer's maps on one photograph, and a preview of them where one is asked for.
+) -> Maps:
+    """Draw a layer's maps on one photograph.
 
     Parameters
     ----------
     result : MapsResult
     image, photo : int, Photo
         The photograph's place among the run's, and the photograph.
-    preview : str or None
-        Where the preview goes.
     """
     run = addresses.run
     units = result.units[:UNITS]
@@ -69,7 +66,7 @@ def draw_maps(
     drawn = ",".join(map(str, result.units.tolist()))
     words = ["--model", run.model, "--layer", run.layers[place].name, *sized(run.images[image].size)]
     height, width = result.maps.shape[1:]
-    maps = Maps(
+    return Maps(
         photo=photo,
         sheet=write_sheet(sheet, _sheet(addresses, place, image), write),
         shape=(height, width),
@@ -77,7 +74,6 @@ def draw_maps(
         sort=result.sort,
         command=command("maps", run.images[image].source, *words, "--units", drawn, run=run),
     )
-    return maps, write_preview(sheet, preview, write)
 
 
 def maps_lead(maps: Sequence[Maps], channels: int | None) -> str:

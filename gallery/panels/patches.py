@@ -14,7 +14,7 @@ from netviz.paper.tiles import fill
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.patches.run import read_patches
 from netviz.questions.patches.sheet import PatchSheet, crossed, patch_sheet
-from netviz.questions.patches.tiles import Cuts, Images, RunImages, cut_tiles
+from netviz.questions.patches.tiles import Cuts, Images, RunImages, cut_tiles, oversized
 from netviz.results.survey import Missing
 
 from ..addresses import Addresses
@@ -55,6 +55,8 @@ MEMORY = 1 << 28
 FLAT = 4
 """Pixels of a receptive field that are enlarged so much that a patch is a few flat squares: better as PNG."""
 
+_SQUARE = 0.8
+
 _ACROSS = {4: 2, 6: 3, 8: 4, 9: 3}
 
 RECIPE = Recipe(
@@ -88,6 +90,9 @@ class UnitPatches:
         Its largest value on any photograph.
     mark : str
         ``"dead"``, ``"always on"`` or nothing.
+    cut : int
+        How many of its strongest patches, those on a wall, the photograph's edge cuts off: they are drawn with what
+        lies beyond it, or are no squares.
     """
 
     unit: int
@@ -98,6 +103,7 @@ class UnitPatches:
     scores: tuple[float, ...]
     largest: float
     mark: str
+    cut: int = 0
 
 
 @dataclass(frozen=True)
@@ -315,6 +321,8 @@ def _unit(
         (int(n), float(s)) for n, s in zip(result.image[unit][there], result.score[unit][there], strict=True)
     ]
     mark = unit_mark(result, unit)
+    first = result.margin[unit][there][:SHOWN] * np.tile(~np.array(oversized(result)), 2)
+    sides = np.diff(result.box[unit][there][:SHOWN].reshape(-1, 2, 2), axis=1)[:, 0]
     return UnitPatches(
         unit,
         sheet,
@@ -323,6 +331,7 @@ def _unit(
         tuple(score for _, score in found),
         float(result.max[unit]),
         mark,
+        int(((first > 0).any(axis=-1) | (_SQUARE * sides.max(axis=-1) > sides.min(axis=-1))).sum()),
     )
 
 

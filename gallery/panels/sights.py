@@ -86,7 +86,9 @@ def _contrast(network: Network) -> Sight | None:
 
 
 def _patches(network: Network) -> Sight | None:
-    shown = max(network.front.shelf, key=lambda one: strength(one.unit), default=None)
+    # Not of the first layers, where a patch shows too little to be recognized.
+    deeper = network.front.shelf[len(network.front.shelf) // 3 :]
+    shown = max(deeper, key=lambda one: strength(one.unit), default=None)
     if shown is None or shown.unit.patches is None or shown.layer.patches is None:
         return None
     patches = shown.unit.patches
@@ -98,7 +100,7 @@ def _patches(network: Network) -> Sight | None:
         f"The parts of photographs that excite {name} most; bright is where it answers.",
         shown.unit.page,
         network,
-        (Piece(sheet.picture, patches.left, patches.top, sheet.tile, f"Strongest patches of {name}"),),
+        (Piece(sheet.picture, patches.left, patches.top, sheet.tile, f"All patches of {name}"),),
     )
 
 
@@ -190,7 +192,11 @@ def _streams(network: Network) -> Sight | None:
         network.fcn.page,
         network,
         tuple(
-            whole(view.picture, f"{view.name} on {streams.photo.name}", view.name or "the photograph")
+            whole(view.picture, f"{view.name} of {streams.photo.name}", view.name)
+            if view.key == "stream"
+            else whole(
+                view.picture, f"Photograph {streams.photo.name}, of which streams follow", "the photograph"
+            )
             for view in shown
         ),
     )
