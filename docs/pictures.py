@@ -139,7 +139,7 @@ def page() -> str:
         parts += [f"## {one.title}", "", one.words, ""]
         parts += [f"![{one.title}: {one.words}](pictures/{one.name}.webp)", ""]
         parts += ["```sh", one.shell, "```", ""]
-        parts += ["```python", *one.lines, "```", ""]
+        parts += ["```python", one.lines[0], "", *one.lines[1:], "```", ""]
         more = (DOCS / one.page).read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
         parts += [f"More: [{more}]({one.page})", ""]
     return "\n".join(parts)
