@@ -361,7 +361,7 @@ def _results(manifest: Manifest) -> Found:
             if streams is None or streams.picture is None or not streams.streams:
                 continue
             last = streams.streams[-1]
-            alt = view_alt(last, streams, page.photo.name)
+            alt = f"{view_alt(last, streams, page.photo.name)}, {network.name}"
             shots.append(
                 Shot(last.picture, alt, f"{network.name}: {page.photo.name}", f"{page.page}#streams")
             )

@@ -106,13 +106,13 @@
   const tell = (layer, unit) => {
     const told = [];
     const { words } = layer.network;
-    const say = (groups, text) => {
-      for (const [place, units] of Object.entries(groups ?? {})) if (units.includes(unit)) told.push(text(place));
-    };
-    say(layer.is, (place) => words[place]);
-    say(layer.detects, (place) => `detects ${words[place]}`);
-    say(layer.votes, (place) => `votes for ${words[place]}`);
-    say(layer.has, (place) => index.marks[place]);
+    const borne = (groups, texts) => (
+      Object.entries(groups ?? {}).filter(([, units]) => units.includes(unit)).map(([place]) => texts[place]));
+    const say = (before, texts) => { if (texts.length) told.push(`${before}${texts.join(", ")}`); };
+    say("", borne(layer.is, words));
+    say("detects ", borne(layer.detects, words));
+    say("votes for ", borne(layer.votes, words));
+    say("", borne(layer.has, index.marks));
     return told;
   };
 
@@ -157,7 +157,7 @@
     return {
       ...one,
       name: `unit ${unit} of ${layer.title}`,
-      told: [...tell(layer, unit), layer.network.name].join(", "),
+      told: [...tell(layer, unit), layer.network.name].join("; "),
       address: paged ? `${layer.page.replace(/\.html$/, "")}/${unit}.html` : `${layer.page}#u${unit}`,
       picture: pictured(layer, unit),
     };

@@ -51,7 +51,9 @@ def test_every_address_leads_to_a_file_and_every_file_is_reached(site: Path) -> 
     reached = {"index.html", "site.json"}
     for path, page in parsed.items():
         for _, attributes in page.elements:
-            for address in (attributes[name] for name in ("href", "src", "srcset") if name in attributes):
+            for address in (
+                attributes[name] for name in ("href", "src", "srcset", "data-index") if name in attributes
+            ):
                 assert re.fullmatch(r"[A-Za-z0-9_./-]*(#[A-Za-z0-9_.-]+|#place=[\d.,]+)?", address), address
                 file, _, anchor = address.partition("#")
                 # The state of a page is no place on it.
@@ -229,7 +231,8 @@ def test_pages_are_made_of_the_manifest_alone(told_run: Path) -> None:
     made: dict[str, bytes] = {}
     network = draw_network(addresses, ("one",), "1", made.__setitem__)
     pure = pages(Manifest("1", (network,)))
-    assert set(made) | set(pure) == {*files(addresses), "index.html", "about.html", "notes.html"}
+    own = {f"{page}.html" for page in ("index", "about", "notes", "search", "lecture", "glossary")}
+    assert set(made) | set(pure) == {*files(addresses), *own}
     assert pages(Manifest("1", (network,))) == pure
     assert network.concepts is not None
     many = replace(network.concepts, images=5000, own=False, labels="voc", surveyed=2, categories=("a", "b"))

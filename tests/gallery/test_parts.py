@@ -28,7 +28,9 @@ def test_every_address_leads_to_a_file_and_every_file_is_reached(site: Path) -> 
         at = str(page.parent.relative_to(site))
         ids = {attributes.get("id") for _, attributes in Page(page).elements}
         for _, attributes in Page(page).elements:
-            for address in (attributes[name] for name in ("href", "src", "srcset") if name in attributes):
+            for address in (
+                attributes[name] for name in ("href", "src", "srcset", "data-index") if name in attributes
+            ):
                 assert re.fullmatch(r"[A-Za-z0-9_./-]*(#[A-Za-z0-9_.-]+|#place=[\d.,]+)?", address), address
                 file, _, anchor = address.partition("#")
                 # The state of a page is no place on it.
