@@ -69,7 +69,7 @@
       item.classList.toggle("without", other !== undefined && sheet === undefined);
       if (!other) continue;
       const [address, width, height] = other.sheets[sheet] ?? [];
-      item.style.setProperty("--patch", address ? `url(${new URL(address, document.baseURI)})` : "none");
+      item.style.setProperty("--patch", address ? ["url", `(${new URL(address, document.baseURI)})`].join("") : "none");
       if (!address) continue;
       item.style.setProperty("--whole", `${width * by}px ${height * by}px`);
       item.style.setProperty("--at", `${-left * by}px ${-top * by}px`);

@@ -306,7 +306,8 @@ def test_a_histogram_goes_on_to_the_largest_value_beyond_the_sample() -> None:
 def test_pages_are_small_labelled_and_alike(site: Path) -> None:
     for path in site.glob("toy/layer*/*.html"):
         page = Page(path)
-        assert path.stat().st_size < 12_000
+        # Of the few units that have maps, examples of all values take half of it.
+        assert path.stat().st_size < 28_000
         levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
         assert levels[0] == 1
         assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
