@@ -101,7 +101,7 @@ def _things(network: Network) -> Iterator[Thing]:
     for layer in network.layers:
         told = ", ".join(filter(None, (layer.kind, size(layer.shape), network.name)))
         name = layer.title if layer.name in (layer.title, "") else f"{layer.title} ({layer.name})"
-        yield _thing("layer", name, told, layer.page or home, _whole(layer.preview))
+        yield _thing("layer", name, told, layer.page or home, _face(layer.wall))
         yield from _marked(network, layer)
     for page in network.images:
         yield _photograph(network, page)
@@ -245,8 +245,14 @@ def _sheets(sheets: tuple[Sprites, ...]) -> list[Any] | None:
     return None if found is None else [found[1], found[2], *sheets[0].tile]
 
 
-def _whole(picture: Picture | None) -> list[Any] | None:
-    return None if picture is None else [picture.path, picture.width, picture.height]
+def _face(wall: Wall | None) -> list[Any] | None:
+    """Return the tile of a layer's first unit."""
+    sheets = () if wall is None else wall.previews or wall.filters
+    return _tile(sheets[0].picture, sheets[0].tile, 0, 0) if sheets else None
+
+
+def _whole(picture: Picture) -> list[Any]:
+    return [picture.path, picture.width, picture.height]
 
 
 def _tile(picture: Picture, tile: tuple[int, int], left: int, top: int) -> list[Any]:
