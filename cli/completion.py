@@ -20,6 +20,8 @@ from click.shell_completion import CompletionItem, get_completion_class
 import netviz as library
 from netviz.errors import OutputError, closest
 
+from .output import print_lines
+
 SHELLS = ("bash", "zsh", "fish")
 
 _MODELS = Path(library.__file__).parent / "models"
@@ -196,7 +198,7 @@ def completion_option(command: click.Group) -> click.Group:
         if shell is not None and not ctx.resilient_parsing:
             found = get_completion_class(shell)
             if found is not None:
-                click.echo(found(command, {}, "netviz", "_NETVIZ_COMPLETE").source())
+                print_lines(found(command, {}, "netviz", "_NETVIZ_COMPLETE").source().splitlines())
             ctx.exit()
 
     return click.option(

@@ -47,7 +47,8 @@ def test_all_questions_that_open_a_model_are_looked_at():
 
 @pytest.mark.parametrize("function", OPENING, ids=lambda one: one.__name__)
 def test_an_unknown_option_is_refused_by_name(function, tmp_path):
-    given = {**ASKED, "model": nn.Sequential(nn.Conv2d(3, 4, 3)), "data": tmp_path, "out": tmp_path / "run"}
+    network = nn.Sequential(nn.Conv2d(3, 4, 3))
+    given = {**ASKED, "model": network, "other": network, "data": tmp_path, "out": tmp_path / "run"}
     needed = {
         name: given[name]
         for name, parameter in inspect.signature(function).parameters.items()
