@@ -229,10 +229,10 @@
   const drawn = (one) => {
     const { src, x, y, width, height, row } = one.picture;
     const zoom = Math.min(1, 120 / Math.max(width, height, 1));
-    const address = encodeURI(new URL(src, root).href);
+    const address = encodeURI(new URL(src, root).href).replace(/%25/g, "%");
     const box = make("span", { className: "noted" });
     box.style.cssText = `width:${width * zoom}px;height:${height * zoom}px;background-size:${row * width * zoom}px auto;background-position:${-x * width * zoom}px ${-y * height * zoom}px`;
-    box.style.backgroundImage = `url("${address.replace(/%25/g, "%")}")`;
+    box.style.backgroundImage = `url("${address}")`;
     return box;
   };
 

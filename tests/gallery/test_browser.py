@@ -130,7 +130,7 @@ def test_a_unit_has_an_address(page: Any, site: Path) -> None:
 
 def test_components_are_reached_from_the_overview_and_from_their_layers(page: Any, site: Path) -> None:
     page.goto((site / "index.html").as_uri())
-    page.locator("a[href='toy/components.html']").click()
+    page.locator("#toy a[href='toy/components.html']").click()
     page.wait_for_url("**/toy/components.html")
     page.locator("a", has_text="All about conv2").click()
     page.wait_for_url("**/toy/layer3.html")

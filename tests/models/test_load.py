@@ -465,6 +465,7 @@ def test_a_detector_that_was_pickled_whole(tmp_path, monkeypatch):
         result = netviz.maps("skimage:coffee", layer="-1", model=tmp_path / "y.pt", trust=True, size=(8, 8))
         assert result.maps.shape == (4, 6, 6)
     forget("ultralytics")
+    monkeypatch.setitem(sys.modules, "ultralytics", None)
     with pytest.raises(ModelError, match=r"cannot be imported .*: run pip install ultralytics"):
         netviz.load(tmp_path / "y.pt", trust=True)
 
