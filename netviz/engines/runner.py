@@ -179,7 +179,8 @@ def _watched(
     ):
 
         def relevances(images: Tensor) -> None:
-            output = tensor_named(run(images.requires_grad_(True)), relevance.output)
+            # A copy, which a network may write to.
+            output = tensor_named(run(images.requires_grad_(True).clone()), relevance.output)
             scores = output if output.ndim == 2 else output.mean(dim=(2, 3))
             chosen = scores.argmax(1) if relevance.target is None else relevance.target
             value = scores[torch.arange(len(scores)), chosen].sum()
