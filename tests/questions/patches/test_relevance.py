@@ -31,7 +31,7 @@ class Small(nn.Module):
         self.norm.running_mean.normal_()
 
     def forward(self, x):
-        x += 0.25
+        x += 0.125
         x = self.relu(self.norm(self.conv1(x)))
         x = self.relu(self.conv2(x))
         return self.fc(x.mean((2, 3)))
@@ -72,7 +72,7 @@ def by_hand(photos, target):
     maps = ([], [])
     for path in sorted(photos.iterdir()):
         x = prepare(read_image(path), PREPROCESSING).tensor
-        first = network.conv1(x + 0.25).detach().requires_grad_()
+        first = network.conv1(x + 0.125).detach().requires_grad_()
         second = network.conv2(network.norm(first).relu())
         scores = network.fc(second.relu().mean((2, 3)))[0]
         score = scores[int(scores.argmax()) if target is None else target]
