@@ -11,7 +11,7 @@ PIP := $(BIN)/pip --disable-pip-version-check
 SITE ?= site
 # What the demo shows of the network trained for streets: a few depths, and the score of each stream.
 FCN_LAYERS := conv1 conv20 conv41 conv52 score.*
-FCN_IMAGES := package:ultralytics/assets/bus.jpg package:sklearn/datasets/images/china.jpg skimage:rocket
+FCN_IMAGES := package:ultralytics/assets/bus.jpg package:sklearn/datasets/images/china.jpg
 # What it shows the others, the first two from filter to decision; and for patches all that scikit-image brings.
 IMAGES := skimage:chelsea skimage:coffee package:sklearn/datasets/images/china.jpg \
   package:sklearn/datasets/images/flower.jpg skimage:*
@@ -27,8 +27,8 @@ PEERS := grad-cam ttach opencv-python-headless
 .PHONY: gallery test slow lint docs bench clean
 
 gallery: .venv/.installed
-	$(BIN)/netviz gallery fcn_camvid $(FCN_IMAGES:%=--images %) $(FCN_LAYERS:%=--layers '%') -o $(SITE).runs/fcn > /dev/null
-	$(BIN)/netviz gallery mobilenet_v2 hed $(IMAGES:%=--images '%') --add $(SITE).runs/fcn.runs/fcn_camvid -o $(SITE)
+	$(BIN)/netviz gallery fcn_camvid $(FCN_IMAGES:%=--images %) $(FCN_LAYERS:%=--layers '%') --optimize 15 -o $(SITE).runs/fcn > /dev/null
+	$(BIN)/netviz gallery mobilenet_v2 hed $(IMAGES:%=--images '%') --optimize 15 --add $(SITE).runs/fcn.runs/fcn_camvid -o $(SITE)
 
 # A process for each core, of one thread each: torch's threads would only wait for each other.
 test: .venv/.dev

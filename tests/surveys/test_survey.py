@@ -158,7 +158,7 @@ def test_components_and_patches_are_what_the_commands_give(tmp_path):
     found = open_run(run / "patches")
     assert [layer.name for layer in found.layers] == ["0", "2", "5"]
     result = found.result(found.layers[0])
-    assert result.image.shape == (8, 3)
+    assert result.image.shape == (8, 9)
     # Of so few photographs a unit may take several patches from one.
     assert result.apart
     assert set(np.unique(result.image).tolist()) == {0, 1, 2}
