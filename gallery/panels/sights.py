@@ -261,9 +261,9 @@ def _optimized(network: Network) -> Sight | None:
 
 
 def _wanted(layer: Layer) -> list[Unit]:
-    """Return the units that have pictures, those first that reach what photographs do."""
-    units = [unit for unit in (layer.wall.units if layer.wall else ()) if unit.wanted is not None]
-    return sorted(units, key=lambda unit: unit.wanted is not None and unit.wanted.short[0])
+    """Return the units that have a picture which reaches what photographs do."""
+    units = layer.wall.units if layer.wall else ()
+    return [unit for unit in units if unit.wanted is not None and not unit.wanted.short[0]]
 
 
 def _half(sheet: Sprites) -> tuple[int, int]:
