@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from torch import nn
 
 from netviz.cli.main import run
@@ -13,6 +14,10 @@ from netviz.models.torchvision_import import import_torchvision
 from netviz.questions.filters.result import FiltersResult
 from netviz.questions.maps.result import MapsResult
 from support.network import Awkward
+
+# No test fails because a machine is slow.
+settings.register_profile("netviz", deadline=None)
+settings.load_profile("netviz")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -197,7 +197,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(steps, st.tuples(st.integers(8, 24), st.integers(8, 24)), st.integers(0, 10**6))
 def test_field_contains_the_gradient_and_equals_it_where_exact(todo, size, choice):
     network = Steps(todo).double()

@@ -58,7 +58,7 @@ def assert_same(one, other):
 
 
 @given(ENTRIES, st.randoms(use_true_random=False), st.integers(1, 5))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_top_is_the_sorted_beginning_whatever_the_order_and_grouping(entries, random, parts):
     whole = top_of(entries)
     for row in range(3):
@@ -108,7 +108,7 @@ FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
 @given(st.lists(st.tuples(FLOATS, FLOATS), min_size=1, max_size=30), st.integers(0, 29))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_sums_are_exact(rows, cut):
     values = np.array(rows, dtype=np.float32)
     total = ExactSum(2)
