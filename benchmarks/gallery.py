@@ -14,9 +14,8 @@ Another number of photographs, and forms, may follow on the command line.
 The floor of a full gallery of 64 photographs, by multiply-adds of the convolutions that run on whole maps: 9
 photographs under 740 covers each are 3,720 bare passes, as far as each goes (58 for each photograph); 4,992 patches
 followed back (3 of 16 units of 52 layers, by two rules), each as long as the way there, 2,480 more (39). Patches of
-one photograph whose boxes are apart share a way back: for each rule 381 patches of the first eight layers take 111,
-all 2,487 take 1,655, as the fields of the last twenty layers fill the photograph. What is left above 60 needs windows
-for the covers that change little.
+one photograph whose boxes are apart share a way back, which deep layers' fields, that fill it, seldom are. What is
+left above 60 needs windows for the covers that change little.
 """
 
 import http.server
