@@ -33,7 +33,7 @@ from netviz.models.torchvision_import import import_torchvision
 from netviz.questions.attribute.measure import Settings, attributions, open_asked
 
 SIDE = 224
-RUNS = 7
+RUNS = 5
 NETWORKS = ("mobilenet_v2", "resnet50", "vgg16")
 METHODS = ("gradient", "gradcam", "layercam", "guided", "deconvnet")
 

@@ -5,17 +5,16 @@ over the time of bare forward passes of the same photographs (batches of 16, ima
 of channels first and channels last); building again where nothing has changed; the size of the site and of what
 was measured. For the quick form also what each further photograph takes, from this number of them to more: the
 least of several rounds of both, survey and building together, over a bare forward pass of one photograph; and the
-rest, which any number takes, after start-up (imports, and loading the network). Where the time of a quick and of a
-full gallery goes is told in processor time, step by step, over that of the bare passes on one thread. For the first
-page and the largest wall, what Chromium has received before anything is scrolled from a server on this machine, and
-when the page is interactive: its scripts have run and the main thread is idle.
-Another number of photographs, and forms, may follow on the command line.
+rest, which any number takes, after start-up (imports, and loading the network). Where the time of a gallery goes is
+told in processor time, step by step, over that of the bare passes on one thread. For the first page and the largest
+wall, what Chromium has received before anything is scrolled from a server on this machine, and when the page is
+interactive: its scripts have run and the main thread is idle. Another number of photographs, and forms, may follow on
+the command line.
 
-The floor of a full gallery of 64 photographs, by multiply-adds of the convolutions that run on whole maps: 9
-photographs under 740 covers each are 3,720 bare passes, as far as each goes (58 for each photograph); 4,992 patches
-followed back (3 of 16 units of 52 layers, by two rules), each as long as the way there, 2,480 more (39). Patches of
-one photograph whose boxes are apart share a way back, which deep layers' fields, that fill it, seldom are. What is
-left above 60 needs windows for the covers that change little.
+Of what a full gallery of 64 photographs takes, by multiply-adds of the convolutions: 4,992 patches followed back (3
+of 16 units of 52 layers, by two rules), each as long as the way there, are 2,480 bare passes (39 for each
+photograph). Patches of one photograph whose boxes are apart share a way back, which deep layers' fields, that fill
+it, seldom are.
 """
 
 import http.server
@@ -50,8 +49,8 @@ if TYPE_CHECKING:
     from netviz.models import Model
     from netviz.surveys.step import Scope, Step
 
-PHOTOS, MORE, BATCH, ROUNDS, VISITS = 64, 500, 16, 3, 5
-FORMS: tuple[Form, ...] = ("quick", "standard", "full")
+PHOTOS, MORE, BATCH, ROUNDS, VISITS = 64, 500, 16, 2, 5
+FORMS: tuple[Form, ...] = ("quick", "full")
 IDLE = "() => new Promise((done) => requestIdleCallback(() => done(performance.now())))"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -169,18 +168,58 @@ def timed(work: Callable[[], Path]) -> tuple[Path, float]:
     return work(), time.perf_counter() - start
 
 
-def row(form: Form, photos: Path, folder: Path, bare: float) -> str:
-    """Survey and build in one of the forms, twice the latter; return a line of the table."""
+def row(form: Form, photos: Path, folder: Path, bare: float, alone: float) -> tuple[str, list[str]]:
+    """Survey and build in one of the forms, twice the latter; return a line of the table, and those of its parts.
+
+    Parameters
+    ----------
+    form : {"quick", "standard", "full"}
+    photos, folder : Path
+        Photographs, and where the run and the site go.
+    bare, alone : float
+        What bare passes of the photographs take: seconds, and processor time on one thread.
+    """
+    from netviz.surveys import survey as surveys
+
+    own, seconds = surveys.STEPS, defaultdict[str, float](float)
+
+    def watched(step: "Step") -> "Step":
+        def make(scope: "Scope", report: "Progress") -> Any:
+            start = spent()
+            try:
+                return step.make(scope, report)
+            finally:
+                seconds[step.name] += spent() - start
+
+        return replace(step, make=make)
+
     model = netviz.load("mobilenet_v2")
     workers = os.cpu_count() or 1
-    run, surveyed = timed(lambda: netviz.survey(model, folder / "run", images=[photos], form=form))
+    start = spent()
+    try:
+        surveys.STEPS = tuple(map(watched, own))
+        run, surveyed = timed(lambda: netviz.survey(model, folder / "run", images=[photos], form=form))
+    finally:
+        surveys.STEPS = own
+    seconds["the rest of the survey"] = spent() - start - sum(seconds.values())
+    start = spent()
     site, built = timed(lambda: build([run], folder / "site", workers=workers).index.parent)
+    seconds["site"] = spent() - start
     _, again = timed(lambda: build([run], site, workers=workers).index.parent)
     files = sum(path.is_file() for path in site.rglob("*"))
     both = surveyed + built
     cells = [form, f"{surveyed:.1f} s", f"{built:.1f} s", f"**{both / bare:.0f}×**", f"{again:.1f} s"]
     cells += [f"{files}", f"{megabytes(site):.0f} MB", f"{megabytes(run):.0f} MB"]
-    return f"| {' | '.join(cells)} |"
+    parts = [
+        f"| part of a {form} gallery | processor time | over bare passes | MB kept |",
+        "|---|---|---|---|",
+    ]
+    for name, took in (*seconds.items(), ("all", sum(seconds.values()))):
+        if name in {step.name for step in own if form == "quick" and not step.quick}:
+            continue
+        kept = f"{megabytes(run / name):.1f}" if (run / name).is_dir() else ""
+        parts.append(f"| {name} | {took:.1f} s | {took / alone:.1f}× | {kept} |")
+    return f"| {' | '.join(cells)} |", parts
 
 
 def site_of(run: Path, site: Path) -> Path:
@@ -226,45 +265,6 @@ def spent() -> float:
     )
 
 
-def parts(photos: Path, folder: Path, form: Form, bare: float) -> list[str]:
-    """Measure the processor time of each step of a survey, and of its site; return the lines of a table."""
-    from netviz.surveys import survey as surveys
-
-    own, seconds = surveys.STEPS, defaultdict[str, float](float)
-
-    def watched(step: "Step") -> "Step":
-        def make(scope: "Scope", report: "Progress") -> Any:
-            start = spent()
-            try:
-                return step.make(scope, report)
-            finally:
-                seconds[step.name] += spent() - start
-
-        return replace(step, make=make)
-
-    model = netviz.load("mobilenet_v2")
-    start = spent()
-    try:
-        surveys.STEPS = tuple(map(watched, own))
-        run = netviz.survey(model, folder / "run", images=[photos], form=form)
-    finally:
-        surveys.STEPS = own
-    seconds["the rest of the survey"] = spent() - start - sum(seconds.values())
-    start = spent()
-    build([run], folder / "site", workers=0)
-    seconds["site, in one process"] = spent() - start
-    lines = [
-        f"| part of a {form} gallery | processor time | over bare passes | MB kept |",
-        "|---|---|---|---|",
-    ]
-    for name, took in (*seconds.items(), ("all", sum(seconds.values()))):
-        if name in {step.name for step in own if form == "quick" and not step.quick}:
-            continue
-        kept = f"{megabytes(run / name):.1f}" if (run / name).is_dir() else ""
-        lines.append(f"| {name} | {took:.1f} s | {took / bare:.1f}× | {kept} |")
-    return lines
-
-
 def bare_spent(photos: Path) -> float:
     """Return the processor time of the bare forward passes on one thread."""
     import torch
@@ -290,15 +290,14 @@ def table(count: int, forms: Sequence[Form]) -> str:
             "| files | site | measured |",
             "|---|---|---|---|---|---|---|---|",
         ]
+        alone, tables = bare_spent(folder / "photos"), []
         for form in forms:
             (folder / form).mkdir()
-            rows.append(row(form, folder / "photos", folder / form, bare))
-            print(rows[-1], file=sys.stderr)
-        alone = bare_spent(folder / "photos")
-        rows += ["", f"Bare forward passes on one thread: {alone:.2f} s of processor time."]
-        for form in forms:
-            if form != "standard":
-                rows += ["", *parts(folder / "photos", folder / f"parts-{form}", form, alone)]
+            line, parts = row(form, folder / "photos", folder / form, bare, alone)
+            rows.append(line)
+            tables += ["", *parts]
+            print(line, file=sys.stderr)
+        rows += ["", f"Bare forward passes on one thread: {alone:.2f} s of processor time.", *tables]
         if "quick" in forms:
             rows += ["", *further(folder, count, max(MORE, 2 * count))]
         measured = pages(folder / forms[-1] / "site", folder / forms[-1] / "run")
@@ -319,6 +318,6 @@ if __name__ == "__main__":
     print(
         table(
             int(sys.argv[1]) if len(sys.argv) > 1 else PHOTOS,
-            [form for form in FORMS if form in sys.argv[2:]] or FORMS,
+            [form for form in ("quick", "standard", "full") if form in sys.argv[2:]] or FORMS,
         )
     )

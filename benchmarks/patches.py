@@ -1,14 +1,14 @@
 """Patches of every unit.
 
 Crops of scikit-image's photographs, decoded beforehand, 224 px, two cores: the time to find the 9 best positions of
-every unit of every convolution in 512 of them, with mean, maximum, share of non-zero and a sample for quantiles, over
-others in the same run, on the first 128. The fastest bare forward pass still computes these layers: batches of 16,
+every unit of every convolution in 256 of them, with mean, maximum, share of non-zero and a sample for quantiles, over
+others in the same run, on the first 64. The fastest bare forward pass still computes these layers: batches of 16,
 the better of channels first and channels last, batch normalization folded where the layers allow it, inference mode,
 images already normalized. With memory kept, it does as netviz about memory: what is freed is kept, batches are
 netviz's smaller ones. The plain eager loop is a user's: `no_grad`, channels first, batches of 16, nothing looked at;
 naive hooks find the same statistics in that loop. "After batch norm" looks at the batch normalizations' outputs
 instead, where folding is allowed. "Without Numba" is netviz with torch's and NumPy's reductions over netviz, both on
-these 128. The better of two rounds in turn.
+these 64. The better of two rounds in turn.
 
 The second table tells what it is made of, on one thread, in processor time over the faster of the bare passes with
 memory kept and without: the forward pass as netviz runs it (what stands behind a layer that is looked at is written
@@ -17,7 +17,7 @@ all the rest: normalizing images, candidates and their windows, samples, lists, 
 the bytes of the maps of an image, and how fast they are read, against a copy in memory of an array as large as the
 largest maps of a batch, read and written.
 
-Then whole processes over 800 files, decoding included: `netviz.patches` over a script that reads the same files with
+Then whole processes over 400 files, decoding included: `netviz.patches` over a script that reads the same files with
 two workers and runs that eager loop, looking at nothing. Peak memory is that of a process of its own that reads
 files, with 200 and with 2000 images.
 """
@@ -49,7 +49,7 @@ from netviz.models import Layer, Preprocessing
 from netviz.models.builders import build_torchvision
 from netviz.questions.opening import layers
 
-IMAGES, FEW, BATCH, ROUNDS = 512, 128, 16, 2
+IMAGES, FEW, BATCH, ROUNDS = 256, 64, 16, 2
 PREPROCESSING = Preprocessing()
 
 
@@ -353,7 +353,7 @@ def table() -> str:
         for number, pixels in enumerate(images[:100]):
             Image.fromarray(pixels).save(folder / f"{number}.jpg")
         small, large = peak(folder, 200), peak(folder, 2000)
-        whole = processes(files(folder, 800))
+        whole = processes(files(folder, 400))
     return "\n".join(
         [
             "| network, layers | units | batch | ms per image | over the fastest bare forward | with memory kept "
@@ -366,7 +366,7 @@ def table() -> str:
             "|---" * 9 + "|",
             *below,
             "",
-            f"Whole processes, 800 files, mobilenet_v2, all convolutions: {most(whole, 0.6)} over a plain loop.",
+            f"Whole processes, 400 files, mobilenet_v2, all convolutions: {most(whole, 0.6)} over a plain loop.",
             "",
             f"Peak memory of mobilenet_v2, all convolutions: {small / 1e6:.0f} MB for 200 images, "
             f"{most(large / 1e6, 1200, ' MB', 0)} for 2000; the ratio {most(large / small, 1.05)}.",

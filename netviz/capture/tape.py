@@ -90,8 +90,8 @@ class Tape:
     fixed : mapping of Tensor to Tensor
         Of whole numbers among the nodes' arguments, the values, also where the pass had none: those that the
         network holds, lists made into tensors, ranges, and other shapes and parts of these. Nothing random.
-    prepared : dict of int to object
-        What was made ready for running it again, by the value that is wanted; kept as long as the tape.
+    prepared : dict of frozenset of int to object
+        What was made ready for running it again, by the values that are wanted; kept as long as the tape.
     """
 
     nodes: tuple[Node, ...] = ()
@@ -102,7 +102,7 @@ class Tape:
     outputs: dict[str, int] = field(default_factory=dict)
     trouble: str = ""
     fixed: WeakTensorKeyDictionary = field(default_factory=WeakTensorKeyDictionary)
-    prepared: dict[int, Any] = field(default_factory=dict, repr=False, compare=False)
+    prepared: dict[frozenset[int], Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def seconds(self) -> float:

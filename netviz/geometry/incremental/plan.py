@@ -6,7 +6,7 @@ normalization is folded into the convolution before it: one pass over the window
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -173,7 +173,7 @@ def backward(rule: Rule, box: Box) -> Box:
     return top, left, bottom, right
 
 
-def folded(nodes: Sequence[Node], target: int) -> list[Node]:
+def folded(nodes: Sequence[Node], wanted: Collection[int]) -> list[Node]:
     """Return the nodes with every convolution and the batch normalization of its output made one convolution.
 
     The scaled weights are computed in double precision, so that the result differs by rounding only.
@@ -182,8 +182,8 @@ def folded(nodes: Sequence[Node], target: int) -> list[Node]:
     ----------
     nodes : sequence of Node
         In running order, of a network in evaluation mode.
-    target : int
-        The value that must be computed; it is not folded away.
+    wanted : collection of int
+        The values that must be computed; none is folded away.
 
     Returns
     -------
@@ -196,7 +196,7 @@ def folded(nodes: Sequence[Node], target: int) -> list[Node]:
     for node in nodes:
         source = makers.get(node.inputs[0]) if node.inputs else None
         one = None
-        if source is not None and reads[node.inputs[0]] == 1 and node.inputs[0] != target:
+        if source is not None and reads[node.inputs[0]] == 1 and node.inputs[0] not in wanted:
             one = _together(source, node)
         if one is None or source is None:
             result.append(node)
@@ -241,7 +241,7 @@ def _together(conv: Node, norm: Node) -> Node | None:
 
 
 def bounded(
-    nodes: Sequence[Node], rules: Mapping[int, Rule | None], target: int
+    nodes: Sequence[Node], rules: Mapping[int, Rule | None], wanted: Collection[int]
 ) -> tuple[list[Node], dict[int, Rule | None]]:
     """Return nodes and their rules with every convolution and a ReLU of its output made one.
 
@@ -257,7 +257,7 @@ def bounded(
         number = node.inputs[0]
         source = makers.get(number)
         rule = None if source is None else rules[source.index]
-        if source is None or reads[number] != 1 or number == target or not isinstance(rule, Local):
+        if source is None or reads[number] != 1 or number in wanted or not isinstance(rule, Local):
             continue
         if isinstance(rule.run, Convolution):
             del kept[source.index], found[source.index]
@@ -314,7 +314,7 @@ class Group:
 
 
 class Plan:
-    """How to compute one value of a tape for every position of an occluder.
+    """How to compute one value of a tape, or several, for every position of an occluder.
 
     Parameters
     ----------
@@ -328,6 +328,9 @@ class Plan:
         Its height and width in pixels.
     focus : (int, int, int, int), optional
         Top, left, bottom, right (half-open) of the only part of the target's map that is wanted.
+    also : sequence of int
+        Values that are wanted beside the target: each is told when it is made (`netviz.geometry.incremental.run`),
+        and none is put together from its windows, not even the target.
     share : float
         See `SHARE`; 0 computes whole maps throughout.
 
@@ -336,6 +339,8 @@ class Plan:
     UnfollowableError
         If the tape does not hold all that the network does.
     """
+
+    also: frozenset[int] = frozenset()
 
     def __init__(
         self,
@@ -346,9 +351,10 @@ class Plan:
         patch: tuple[int, int],
         *,
         focus: Box | None = None,
+        also: Sequence[int] = (),
         share: float = SHARE,
     ) -> None:
-        self.patch = patch
+        self.patch, self.also = patch, frozenset(also)
         self.tops, self.lefts = tops, lefts
         height, width = tape.shapes[0][-2:]
         image = (Span(tops, tops + patch[0], height), Span(lefts, lefts + patch[1], width))
@@ -374,21 +380,36 @@ class Plan:
                 found += group.count * share * planned.node.seconds
         return found
 
+    @property
+    def work(self) -> tuple[float, float]:
+        """How many multiplications convolutions and poolings take at all positions: in full passes, and here."""
+        full = shared = 0.0
+        for group in self.groups:
+            for planned in group.nodes:
+                rule = self.rules[planned.node.index]
+                if isinstance(rule, Local):
+                    whole = group.count * rule.work * math.prod(self.shapes[planned.node.outputs[0]][-2:])
+                    full += whole
+                    tracks = planned.tracks or ()
+                    shared += whole * math.prod(track.size / max(1, track.length) for track in tracks)
+        return full, shared
+
     def _begin(self, tape: Tape, target: int, share: float, source: int = 0) -> None:
         """Note what is to be computed, from the image or, by torch's own functions, from another value on."""
         self.shapes, self.target, self.share = tape.shapes, target, share
+        wanted = self.also | {target}
         self.nodes: list[Node]
         self.rules: dict[int, Rule | None]
         if source:
-            self.nodes = folded(_needed(tape, target, source), target)
+            self.nodes = folded(_needed(tape, wanted, source), wanted)
             self.rules = dict.fromkeys(node.index for node in self.nodes)
         else:
-            if target not in tape.prepared:
+            if wanted not in tape.prepared:
                 # Many plans may be made of a tape, and each would fold and transform all weights again.
-                nodes = folded(_needed(tape, target), target)
+                nodes = folded(_needed(tape, wanted), wanted)
                 rules = {node.index: rule_for(node, tape.shapes) for node in nodes}
-                tape.prepared[target] = bounded(nodes, rules, target)
-            self.nodes, self.rules = tape.prepared[target]
+                tape.prepared[wanted] = bounded(nodes, rules, wanted)
+            self.nodes, self.rules = tape.prepared[wanted]
         self.readers = {number: node.index for node in self.nodes for number in node.inputs}
 
     def _follow(self, image: Axes, focus: Box | None) -> dict[int, Axes]:
@@ -497,7 +518,7 @@ class Plan:
             tracks.update(dict.fromkeys(node.outputs, out))
             made.append(NodePlan(node, rule, out, sources, shares, mixed))
         last = None
-        if self.target in tracks:
+        if self.target in tracks and not self.also:
             top, left, bottom, right = self.focus or (0, 0, *self.shapes[self.target][-2:])
             last = self._take(tracks[self.target], fixed(tracks[self.target], top, left, bottom, right))
         return Group(rows, cols, tracks[0], tuple(made), last)
@@ -511,8 +532,8 @@ class Plan:
 
     def _most(self, rows: Ints, cols: Ints, spans: dict[int, Axes]) -> int:
         """Return how many of a group of positions fit the budget together."""
-        # What is read is the whole target, or the focus of it.
-        widest = self.shapes[self.target].numel() if self.focus is None else 1
+        # What is read is the whole target, or the focus of it, or what is made on the way.
+        widest = self.shapes[self.target].numel() if self.focus is None and not self.also else 1
         for number in {number for node in self.nodes for number in (*node.inputs, *node.outputs)}:
             shape = self.shapes[number]
             size = shape.numel()
@@ -526,11 +547,11 @@ class Plan:
         return max(1, BUDGET // (4 * widest))
 
 
-def _needed(tape: Tape, target: int, source: int = 0) -> list[Node]:
-    """Return the nodes that a value comes from, or those of them that come from another, in running order."""
+def _needed(tape: Tape, targets: Collection[int], source: int = 0) -> list[Node]:
+    """Return the nodes that values come from, or those of them that come from another, in running order."""
     if tape.trouble:
         raise UnfollowableError(tape.trouble)
-    wanted, nodes = {target}, []
+    wanted, nodes = set(targets), []
     reached = {source}
     for node in tape.nodes if source else ():
         if not reached.isdisjoint(node.inputs):

@@ -126,6 +126,18 @@ class Batch:
 
     def run(self) -> Tensor:
         """Return the target for every position, (P, …)."""
+        self.walk()
+        target = self.plan.target
+        if self.group.last is not None:
+            return self.group.last(self._base(self.group.last, target), self.windows[target])
+        found = self.whole[target]
+        if self.plan.focus is not None:
+            top, left, bottom, right = self.plan.focus
+            found = found[..., top:bottom, left:right]
+        return found
+
+    def walk(self) -> None:
+        """Compute all values, and tell each when it is made."""
         self.windows[0] = self.changed(self.group.image)
         self._tell((0,), self.group.image)
         for planned in self.group.nodes:
@@ -139,14 +151,6 @@ class Batch:
                 if self._last(number, planned.node):
                     self.windows.pop(number, None)
                     self.whole.pop(number, None)
-        target = self.plan.target
-        if self.group.last is not None:
-            return self.group.last(self._base(self.group.last, target), self.windows[target])
-        found = self.whole[target]
-        if self.plan.focus is not None:
-            top, left, bottom, right = self.plan.focus
-            found = found[..., top:bottom, left:right]
-        return found
 
     def _tell(self, numbers: Sequence[int], tracks: Tracks | None) -> None:
         if self.made is not None:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from netviz.capture import brief, network_device
+from netviz.capture.tape import record
 from netviz.engines import Progress
 from netviz.errors import NetvizError, OutputError
 from netviz.geometry.field import Field
@@ -43,9 +44,10 @@ def survey_measured(scope: Scope, report: Progress) -> MeasuredRecord | Missing:
 
     Photographs that a network takes at any size are brought to that of the first, and to the area of 224×224 pixels
     at most: fields are as large there. Each is covered by occluders of four sizes, one for every depth of the
-    network: for a square image 740 forward passes, of which two thirds end early. A pass is read at the position of
-    every unit of the layers that the size is for. The first photographs are taken, whichever units they activate:
-    `netviz.field` would search for those that activate a unit most. Files are kept if all are there.
+    network: as many as 740 forward passes of a square image would show, of which most are run on windows. Each is
+    read at the position of every unit of the layers that the size is for. The first photographs are taken, whichever
+    units they activate: `netviz.field` would search for those that activate a unit most. Files are kept if all are
+    there.
     """
     model, folder, units = scope.model, scope.out / "measured", measured_units(scope)
     try:
@@ -140,13 +142,14 @@ def _shots(
         image = prepare(read_image(source), hidden.preprocessing).tensor.to(device)
         colours = random_colours(hidden.size, hidden.preprocessing, SEED, number).to(device)
         found = find_peaks(network, image, hidden.units)
+        tape = record(network, image, keep=True)
         for occluder, layers in parts:
             # A network that looks at its image may leave a layer out.
             peaks = {layer: found[layer] for layer in layers if layer in found}
             if not peaks:
                 continue
             changes = find_changes(
-                network, image, colours, peaks, occluder, report=partial(tell, names[number])
+                network, image, colours, peaks, occluder, partial(tell, names[number]), tape
             )
             for layer, values in changes.items():
                 shots[layer].append(Shot(peaks[layer], values))

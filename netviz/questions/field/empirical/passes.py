@@ -6,7 +6,7 @@ Whole covered images are run, and each pass is read at every unit's own position
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,11 @@ from torch import Tensor, nn
 
 from netviz.capture import capture, channels_first, unwrap
 from netviz.capture.memory import kept_memory
+from netviz.capture.tape import Tape
+from netviz.capture.watch import Key
 from netviz.geometry.field import Field
+from netviz.geometry.incremental.plan import Plan, UnfollowableError
+from netviz.geometry.incremental.points import Points, read_points
 from netviz.geometry.occlusion import TOLERANCE, covering, grid
 from netviz.models import Layer
 from netviz.questions.field.empirical.average import (
@@ -113,8 +117,12 @@ def find_changes(
     peaks: Mapping[Layer, Peaks],
     occluder: Occluder,
     report: Callable[[int], None] | None = None,
+    tape: Tape | None = None,
 ) -> dict[Layer, Floats]:
     """Cover an image and measure by how much the units of several layers change where they were most active.
+
+    With a tape, only what an occluder can change is computed again, one occluder after the other, where that takes
+    less than half of the multiplications; two places are checked against full passes.
 
     Parameters
     ----------
@@ -128,6 +136,8 @@ def find_changes(
         One that suits the fields of all these layers.
     report : callable, optional
         Called with how many passes were done after each batch.
+    tape : Tape, optional
+        Of this network on this image, with its values.
 
     Returns
     -------
@@ -135,6 +145,12 @@ def find_changes(
         The absolute change with an occluder at row r and column c of the first `apart` places, and at all that follow
         at this distance; a unit's field meets one of them at most.
     """
+    if tape is not None:
+        windows = _changes_of_windows(network, image, baseline, peaks, occluder, tape)
+        if windows is not None:
+            if report is not None:
+                report(occluder.passes)
+            return windows
     size = (int(image.shape[2]), int(image.shape[3]))
     together = max(1, PIXELS // (size[0] * size[1]))
     image, baseline = (one.contiguous(memory_format=torch.channels_last) for one in (image, baseline))
@@ -149,11 +165,74 @@ def find_changes(
                 report(len(numbers))
     changes = {}
     for layer, batches in rows.items():
-        clean = peaks[layer].values
-        with np.errstate(invalid="ignore"):
-            change = finite(np.abs(np.concatenate(batches) - clean)).T
-        change[change < STILL * np.abs(clean)[:, None]] = 0
-        changes[layer] = change.reshape(len(clean), *occluder.apart)
+        change = _change(np.concatenate(batches), peaks[layer].values)
+        changes[layer] = change.reshape(len(change), *occluder.apart)
+    return changes
+
+
+def _change(values: Floats, clean: Floats) -> Floats:
+    """Return by how much units' values, (places, U), differ from the clean ones, (U, places)."""
+    with np.errstate(invalid="ignore"):
+        change: Floats = finite(np.abs(values - clean)).T
+    change[change < STILL * np.abs(clean)[:, None]] = 0
+    return change
+
+
+WORTH = 0.5
+"""Windows are run where they take at most this share of the multiplications of full passes."""
+
+MANY = 64
+"""Of more places than so many for each full pass not even a plan is made: that alone would take longer."""
+
+
+def _changes_of_windows(
+    network: nn.Module,
+    image: Tensor,
+    baseline: Tensor,
+    peaks: Mapping[Layer, Peaks],
+    occluder: Occluder,
+    tape: Tape,
+) -> dict[Layer, Floats] | None:
+    """Return the same changes by running windows again, one occluder at a time; None where that does not serve."""
+    keys = {layer: Key(layer.module, layer.function, layer.call) for layer in peaks}
+    plain = all(layer.channel_axis == 1 and layer.arrangement is None for layer in peaks)
+    if not plain or not all(key in tape.layers for key in keys.values()):
+        return None
+    numbers = {layer: tape.layers[key] for layer, key in keys.items()}
+    grid, apart = (len(occluder.tops), len(occluder.lefts)), occluder.apart
+    if math.prod(grid) > MANY * occluder.passes:
+        return None
+    points = {numbers[layer]: Points(some.units, some.rows, some.cols) for layer, some in peaks.items()}
+    try:
+        plan = Plan(
+            tape, max(points), occluder.tops, occluder.lefts, (occluder.patch,) * 2, also=tuple(points)
+        )
+        full, shared = plan.work
+        if shared > WORTH * full / math.prod(grid) * occluder.passes:
+            return None
+        found = read_points(plan, tape.values, baseline, points)
+    except UnfollowableError:
+        return None
+    alone = replace(occluder, apart=grid)
+    with kept_memory(), _Reader(unwrap(network), peaks) as read:
+        places = (math.prod(grid) // 2, math.prod(grid) - 1)
+        truth = [read(_images(image, baseline, alone, [place])) for place in places]
+    changes = {}
+    for layer, number in numbers.items():
+        values = found[number].reshape(math.prod(grid), -1)
+        room = TOLERANCE * max(float(tape.values[number].abs().max()), 1e-12)
+        if not all(
+            np.allclose(values[place], one[layer][0], rtol=0, atol=room, equal_nan=True)
+            for place, one in zip(places, truth, strict=True)
+        ):
+            return None
+        each = _change(values, peaks[layer].values).reshape(-1, *grid)
+        changes[layer] = np.zeros((len(each), *apart), np.float32)
+        # Of the places that share one here a unit's field meets one at most.
+        for top in range(0, grid[0], apart[0]):
+            for left in range(0, grid[1], apart[1]):
+                some = each[:, top : top + apart[0], left : left + apart[1]]
+                changes[layer][:, : some.shape[1], : some.shape[2]] += some
     return changes
 
 

@@ -1,10 +1,15 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from netviz.capture.tape import record
 from netviz.geometry.field import Field, geometry
+from netviz.geometry.incremental.points import read_points
 from netviz.models import Model, Preprocessing
+from netviz.questions.field.empirical import passes
 from netviz.questions.field.empirical.average import find_peaks
 from netviz.questions.field.empirical.passes import choose_occluders, find_changes, finest
 from netviz.questions.opening import layers
@@ -90,8 +95,18 @@ class Mixing(nn.Module):
         return self.first(image - image.mean(0, keepdim=True) * (len(image) > 1))
 
 
+@pytest.mark.parametrize("windows", [False, True, "wrong"])
 @pytest.mark.parametrize("kind", [Functional, Mixing])
-def test_equals_covering_one_place_after_the_other(kind):
+def test_equals_covering_one_place_after_the_other(kind, windows, monkeypatch):
+    monkeypatch.setattr(passes, "WORTH", np.inf)
+    read: list[int] = []
+
+    def seen(*given: Any) -> Any:
+        found = read_points(*given)
+        read.extend(found)
+        return {number: values + (windows == "wrong") for number, values in found.items()}
+
+    monkeypatch.setattr(passes, "read_points", seen)
     torch.manual_seed(0)
     network = kind().eval()
     model = Model("net", network, network.state_dict(), PLAIN)
@@ -101,12 +116,13 @@ def test_equals_covering_one_place_after_the_other(kind):
     image, baseline = (torch.from_numpy(rng.random((1, 3, 40, 30), dtype=np.float32)) for _ in range(2))
     before = state_of(network)
     peaks = find_peaks(network, image, {layer: [2, 0] for layer in fields})
+    tape = record(network, image, keep=True) if windows else None
     told, compared = [], 0
     for occluder, some in finest(choose_occluders((40, 30)), fields):
         mine = {layer: peaks[layer] for layer in some}
         if hasattr(network, "runs"):
             network.runs = 0
-        found = find_changes(network, image, baseline, mine, occluder, told.append)
+        found = find_changes(network, image, baseline, mine, occluder, told.append, tape)
         # Nothing runs after the last layer that is wanted.
         assert getattr(network, "runs", 0) == 0
         for layer in some:
@@ -141,5 +157,6 @@ def test_equals_covering_one_place_after_the_other(kind):
                         assert wrapped == pytest.approx(expected, abs=2e-5)
                         compared += 1
     assert compared >= 18
+    assert len(read) == (len(fields) if windows else 0)
     assert sum(told) == sum(one.passes for one, _ in finest(choose_occluders((40, 30)), fields))
     assert state_of(network) == before
