@@ -47,8 +47,8 @@ def test_deeper_layers_cost_more():
     index = layers(network())
     costs = [cost(index, layer) for layer in index]
     assert costs == sorted(costs)
-    # 64 steps of two pictures, of three passes over 3·8·9 + 8 weights at 38² positions and what is beside them.
-    assert costs[0] == pytest.approx(128 * (3 * 224 * 38**2 / 8e9 + 0.004))
+    # 64 steps of two pictures, of three passes over 3·8·9 + 8 weights at 38² positions, eight maps, and the rest.
+    assert costs[0] == pytest.approx(128 * (3 * 224 * 38**2 / 40e9 + 8 * 38**2 / 200e6 + 0.004))
 
 
 def test_a_survey_shows_what_its_budget_holds(tmp_path):
