@@ -41,16 +41,8 @@ def check_files(wheel: Path) -> int:
     return sum(name.endswith(".py") for name in wanted)
 
 
-def main() -> None:
-    """Build, install beside the root, check."""
-    shutil.rmtree(BUILD, ignore_errors=True)
-    BUILD.mkdir()
-    python = sys.executable
-    run(python, "-m", "build", "--outdir", str(BUILD / "dist"), str(ROOT))
-    (wheel,) = (BUILD / "dist").glob("*.whl")
-    files = check_files(wheel)
-    run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(SITE), str(wheel))
-
+def check_types(python: str, files: int) -> None:
+    """Check types and import rules of what is installed beside the root; all its files must have been read."""
     config = f"--config-file={ROOT / 'pyproject.toml'}"
     typed = run(python, "-m", "mypy", config, "-p", "netviz", MYPYPATH=str(SITE))
     found = re.search(r"in (\d+) source files", typed)
@@ -62,13 +54,31 @@ def main() -> None:
     rules = run(linter, "--config", str(ROOT / "pyproject.toml"), "--no-cache", PYTHONPATH=str(SITE))
     print(rules[rules.find("Contracts") :].strip())
 
-    version = run(python, "-c", "from netviz.cli.main import run; run(['--version'])", PYTHONPATH=str(SITE))
-    where = run(
-        python, "-c", "import netviz.cli, netviz.gallery; print(netviz.cli.__file__)", PYTHONPATH=str(SITE)
-    )
+
+def main() -> None:
+    """Build, install beside the root, check; the wheel and the archive are also installed as a user would."""
+    shutil.rmtree(BUILD, ignore_errors=True)
+    BUILD.mkdir()
+    python = sys.executable
+    run(python, "-m", "build", "--outdir", str(BUILD / "dist"), str(ROOT))
+    (wheel,) = (BUILD / "dist").glob("*.whl")
+    files = check_files(wheel)
+    run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(SITE), str(wheel))
+
+    # Types need one core for as long as the installs do.
+    installs = subprocess.Popen([python, str(ROOT / ".ci" / "check_install.py")])
+    try:
+        check_types(python, files)
+    finally:
+        installed = installs.wait()
+    if installed:
+        raise SystemExit("failed: check_install.py")
+
+    ask = "import netviz.cli.main as cli, netviz.gallery; print(cli.__file__); cli.run(['--version'])"
+    where, version = run(python, "-c", ask, PYTHONPATH=str(SITE)).splitlines()
     if not where.startswith(str(SITE)):
         raise SystemExit(f"the wheel's netviz is not the one that runs: {where}")
-    print(f"wheel: {wheel.name}, {version.strip()}")
+    print(f"wheel: {wheel.name}, {version}")
 
 
 if __name__ == "__main__":

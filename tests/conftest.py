@@ -28,6 +28,16 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+PROMISED = ("tests/engines/", "tests/gallery/", "tests/surveys/", "tests/cli/test_gallery.py")
+"""Where also the slow tests must hold before a change lands."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark them, for ``.ci/run`` to choose."""
+    if item.get_closest_marker("slow") and item.nodeid.startswith(PROMISED):
+        item.add_marker("promised")
+
+
 class Done(NamedTuple):
     status: int
     out: str

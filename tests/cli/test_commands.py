@@ -10,6 +10,7 @@ from netviz.cli.main import netviz as group
 from netviz.cli.messages import messages
 from netviz.cli.reference import python, reference, stub
 from netviz.errors import NetvizError
+from support.patches import make_run
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("--model", "squeezenet1_1", "--weights", "none", "--size", "64")
@@ -74,34 +75,60 @@ def test_same_input_same_bytes(netviz, tmp_path, photo):
         assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
 
 
-def test_help_of_every_command_needs_no_torch():
-    code = (
-        "import sys\n"
-        "from netviz.cli.main import run\n"
-        "try: run(sys.argv[1:])\n"
-        "except SystemExit: pass\n"
-        "heavy = {'torch', 'numpy', 'matplotlib', 'PIL', 'jinja2'} & set(sys.modules)\n"
-        "sys.stderr.write(repr(sorted(heavy)))\n"
-    )
-    for verb in ([], *([name] for name in group.commands)):
-        done = subprocess.run(
-            [sys.executable, "-c", code, *verb, "--help"], capture_output=True, text=True, check=True
-        )
-        assert "Usage:" in done.stdout
-        assert done.stderr == "[]"
+ONE_BY_ONE = """
+import contextlib, io, json, sys
+from netviz.cli.main import run
+told = []
+for words in json.loads(sys.argv[1]):
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        try:
+            run(words)
+        except SystemExit as stop:
+            assert not stop.code, words
+    told.append([said.getvalue(), [name for name in json.loads(sys.argv[2]) if name in sys.modules]])
+json.dump(told, sys.stdout)
+"""
 
 
-def test_draw_and_report_need_no_torch(netviz, tmp_path):
-    netviz("maps", "skimage:coffee", "-l", "conv3", "-o", tmp_path / "m.npz")
-    code = (
-        "import sys\n"
-        "from netviz.cli.main import run\n"
-        "try: run(sys.argv[1:])\n"
-        "except SystemExit as stop: assert not stop.code\n"
-        "assert 'torch' not in sys.modules\n"
+def one_by_one(folder, commands, heavy):
+    """Run commands in a new process, and return what each said, and what of the heavy it or one before it loaded."""
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_BY_ONE, json.dumps(commands), json.dumps(heavy)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    for args in (["draw", "m.npz", "-o", "m.png"], ["report", "m.npz"]):
-        subprocess.run([sys.executable, "-c", code, *args], cwd=tmp_path, check=True, capture_output=True)
+    return json.loads(done.stdout)
+
+
+def test_help_of_every_command_needs_no_torch(tmp_path):
+    commands = [[*verb, "--help"] for verb in ([], *([name] for name in group.commands))]
+    heavy = ["torch", "numpy", "matplotlib", "PIL", "jinja2"]
+    for said, loaded in one_by_one(tmp_path, commands, heavy):
+        assert "Usage:" in said
+        assert loaded == []
+
+
+def test_what_is_kept_is_drawn_and_told_without_torch(netviz, tmp_path):
+    assert netviz("maps", "skimage:coffee", "-l", "conv3", *SMALL, "-o", tmp_path / "m.npz").status == 0
+    make_run(tmp_path / "run")
+    (tmp_path / "a.csv").write_text(
+        "unit,category,label,score\n1,object,\x1b[31msky,0.5\n2,object,sea,0.01\n"
+    )
+    commands = [
+        ["draw", "m.npz", "-o", "m.png"],
+        ["report", "m.npz"],
+        ["draw", "run", "-l", "conv1", "-o", "run.png"],
+        ["report", "run", "--json"],
+        ["report", "a.csv"],
+    ]
+    told = one_by_one(tmp_path, commands, ["torch"])
+    assert [loaded for _, loaded in told] == [[]] * 5
+    assert all((tmp_path / name).stat().st_size for name in ("m.png", "run.png"))
+    assert "\x1b" not in told[-1][0]
+    assert "detectors                 1" in told[-1][0]
 
 
 def test_the_reference_in_docs_is_the_commands_own():

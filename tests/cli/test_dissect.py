@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -90,23 +88,6 @@ def test_a_layer_whose_positions_see_everything_needs_more_than_one(netviz, tmp_
     done = netviz("dissect", *arguments[:-1], tmp_path / "b", "-l", "features.4.block.2.avgpool")
     assert done.status == 1
     assert "is not spatial: its maps are 1×1" in done.err
-
-
-def test_a_table_is_told_without_torch(tmp_path):
-    (tmp_path / "a.csv").write_text(
-        "unit,category,label,score\n1,object,\x1b[31msky,0.5\n2,object,sea,0.01\n"
-    )
-    code = (
-        "import sys\n"
-        "from netviz.cli.main import run\n"
-        "try: run(sys.argv[1:])\n"
-        "except SystemExit as stop: assert not stop.code\n"
-        "assert 'torch' not in sys.modules\n"
-    )
-    arguments = [sys.executable, "-c", code, "report", "a.csv"]
-    done = subprocess.run(arguments, cwd=tmp_path, check=True, capture_output=True, text=True)
-    assert "\x1b" not in done.stdout
-    assert "detectors                 1" in " ".join(done.stdout.split("\n"))
 
 
 def test_pictures_of_a_run_have_names_of_their_own(netviz, tmp_path, monkeypatch):

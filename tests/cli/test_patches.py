@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -121,20 +119,6 @@ def test_a_run_from_elsewhere_steers_neither_terminal_nor_files(netviz, tmp_path
         done = netviz(verb, run)
         assert done.status == 1
         assert len(done.err.splitlines()) == 1
-
-
-def test_a_run_is_drawn_and_told_without_torch(tmp_path):
-    make_run(tmp_path / "run")
-    code = (
-        "import sys\n"
-        "from netviz.cli.main import run\n"
-        "try: run(sys.argv[1:])\n"
-        "except SystemExit as stop: assert not stop.code\n"
-        "assert 'torch' not in sys.modules\n"
-    )
-    for args in (["draw", "run", "-l", "conv1", "-o", "a.png"], ["report", "run", "--json"]):
-        subprocess.run([sys.executable, "-c", code, *args], cwd=tmp_path, check=True, capture_output=True)
-    assert (tmp_path / "a.png").exists()
 
 
 def test_what_made_units_answer_is_measured_and_drawn(netviz, photo, tmp_path):

@@ -2,8 +2,6 @@
 
 import base64
 import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -152,9 +150,3 @@ def only_first(run: Path, folder: Path) -> Path:
         (folder / name).write_bytes((run / name).read_bytes())
     (folder / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     return folder
-
-
-def test_results_load_neither_pictures_nor_pages_before_they_are_shown() -> None:
-    program = "import sys, netviz.results; print([n for n in ('matplotlib', 'jinja2', 'torch') if n in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

@@ -25,6 +25,9 @@ ROOT = 64
 LONGEST = {"cpu": 64, "cuda": 1024}
 """Chunks in one task, at most: what is lost with a worker, and how long a checkpoint waits."""
 
+RESTARTS = 3
+"""How often a worker that dies is started again."""
+
 TRIES = 4
 """How many times in a row workers may be lost before any of them has brought a result."""
 
@@ -149,7 +152,7 @@ def _parts(
     levels, count = 0, len(tasks)
     while count > ROOT:
         levels, count = levels + 1, -(-count // FAN)
-    division = Division(tasks, workers, cores, gpu, strict, levels, FAN)
+    division = Division(tasks, workers, cores, gpu, strict, levels, FAN, RESTARTS)
     here = import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy(
         ray.get_runtime_context().get_node_id(), soft=False
     )

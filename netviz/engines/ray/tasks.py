@@ -21,9 +21,6 @@ from netviz.engines.runner import job_network, runner
 from netviz.errors import ImageError, NetvizError
 from netviz.models.torchvision_import import import_torchvision
 
-RESTARTS = 3
-"""How often a worker that dies is started again."""
-
 
 @dataclass
 class Part:
@@ -190,6 +187,8 @@ class Division:
         Whether an image that cannot be read stops the run.
     levels, fan : int
         How many times parts are merged, and how many into one.
+    restarts : int
+        How often a worker that dies is started again.
     """
 
     tasks: list[tuple[int, int]]
@@ -199,6 +198,7 @@ class Division:
     strict: bool
     levels: int
     fan: int
+    restarts: int
 
 
 class Conductor:
@@ -212,7 +212,7 @@ class Conductor:
         LostError
             If workers died more often than Ray starts them again.
         """
-        _silence()
+        _settle()
         ray = import_module("ray")
         try:
             for row in dataset(division, *sent).iter_rows():
@@ -242,9 +242,8 @@ def dataset(division: Division, job: Any, start: Any) -> Any:
         warnings.simplefilter("ignore")
         try:
             # Left to itself, Ray starts a worker again for ever that dies of the same images every time.
-            counted = counted.map_batches(
-                Counter, **options, max_restarts=RESTARTS, max_task_retries=RESTARTS
-            )
+            again = {"max_restarts": division.restarts, "max_task_retries": division.restarts}
+            counted = counted.map_batches(Counter, **options, **again)
         except TypeError:  # a Ray that no longer lets itself be told
             counted = counted.map_batches(Counter, **options)
     for level in range(division.levels):
@@ -277,9 +276,16 @@ def cause(error: BaseException | None, kind: type[Own]) -> Own | None:
     return found
 
 
-def _silence() -> None:
-    """Keep Ray Data from drawing progress bars, and from logging what is told in one line anyway."""
+def _settle() -> None:
+    """Have Ray Data give results in the order of the chunks, wait for them as long as they take, and be silent.
+
+    Of several mistakes of the user's it is then that of the first image that is told, as by the local engine. Silent
+    means neither progress bars nor a log of what is told in one line anyway.
+    """
     context = import_module("ray.data").DataContext.get_current()
+    context.execution_options.preserve_order = True
+    if hasattr(context, "execution_no_progress_timeout_s"):
+        context.execution_no_progress_timeout_s = -1
     for name in ("enable_progress_bars", "print_on_execution_start"):
         if hasattr(context, name):
             setattr(context, name, False)
