@@ -44,28 +44,28 @@
     });
   }
 
-  // The next unit is the next on the wall, as it was sorted and narrowed when it was left.
+  // The next unit is the next on the wall, as it was sorted and narrowed when it was left: the address holds the order, and how
+  // the wall was left.
   const own = /\/(\d+)\.html$/.exec(window.location.pathname);
   const layer = document.querySelector('a[rel="up"]');
   const turns = document.querySelector(".turns");
-  if (own && layer && turns) {
-    let order = [];
-    try {
-      order = JSON.parse(sessionStorage.getItem(new URL(layer.href).pathname)) ?? [];
-    } catch {
-      order = [];
-    }
+  const state = new URLSearchParams(window.location.hash.includes("=") ? window.location.hash.slice(1) : "");
+  if (own && layer && turns && state.has("order")) {
+    const held = `#${state}`;
+    const order = state.get("order").split(".").map((number) => parseInt(number, 36));
     const at = order.indexOf(Number(own[1]));
     const turn = (unit, rel) => {
       const link = document.createElement(unit === undefined ? "span" : "a");
       if (unit === undefined) return link;
       link.className = "turn";
       link.rel = rel;
-      link.href = `${unit}.html`;
+      link.href = `${unit}.html${held}`;
       link.textContent = rel === "prev" ? `← unit ${unit}` : `unit ${unit} →`;
       return link;
     };
     if (at >= 0) turns.replaceChildren(turn(order[at - 1], "prev"), turn(order[at + 1], "next"));
+    state.delete("order");
+    if ([...state].length) layer.hash = state.toString();
   }
 
   // The search is told where it was asked from: what is near comes first.
@@ -149,8 +149,8 @@
         field.focus();
       } else {
         // A unit's layer has its units to search, the overview its layers.
-        const [page, part] = up.href.split("#");
-        window.location.href = part || page.endsWith("index.html") ? `${page}#find` : `${page}#seek=`;
+        const [page] = up.href.split("#");
+        window.location.href = own ? `${page}#seek=` : `${page}#find`;
       }
       return;
     }
