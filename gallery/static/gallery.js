@@ -125,9 +125,33 @@
     }
   }, { rootMargin: "150px" });
   late.forEach((box) => near.observe(box));
-  window.addEventListener("beforeprint", () => {
+  // On paper all of them are wanted. A browser does not wait for what it asks for then: with the keys for it, this does.
+  const unfold = () => {
     late.forEach(show);
     for (const image of document.images) image.loading = "eager";
+    document.querySelectorAll(".units li").forEach((item) => item.classList.add("near"));
+  };
+  const sheets = () => {
+    const found = new Set();
+    for (const link of document.querySelectorAll(".units a")) {
+      for (const part of ["::before", "::after"]) {
+        const [, address] = /^url\("(.*)"\)$/.exec(getComputedStyle(link, part).backgroundImage) ?? [];
+        if (address) found.add(address);
+      }
+    }
+    return [...found].map((address) => Object.assign(new Image(), { src: address }));
+  };
+  const print = async () => {
+    unfold();
+    const pictures = [...document.images].filter((image) => image.checkVisibility());
+    await Promise.allSettled([...pictures, ...sheets()].map((image) => image.decode()));
+    window.print();
+  };
+  window.addEventListener("beforeprint", unfold);
+  document.addEventListener("keydown", (event) => {
+    if (event.key.toLowerCase() !== "p" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
+    event.preventDefault();
+    print();
   });
 
   document.addEventListener("keydown", (event) => {

@@ -111,3 +111,17 @@ def test_every_picture_comes_when_the_page_is_read(browser: Any, full_site: Path
         assert wanted, path
         assert wanted <= asked, path
     context.close()
+
+
+@pytest.mark.parametrize("path", ["toy/layer1.html", "toy/layer1/7.html"])
+def test_the_keys_for_it_print_a_page_whole(browser: Any, full_site: Path, path: str) -> None:
+    context = browser.new_context(viewport={"width": 700, "height": 200})
+    page = context.new_page()
+    page.goto((full_site / path).as_uri(), wait_until="networkidle")
+    page.evaluate("window.print = () => { window.printed = true; }")
+    page.keyboard.press("Control+p")
+    page.wait_for_function("window.printed")
+    first, second = (page.pdf(print_background=True).count(b"/Subtype /Image") for _ in range(2))
+    # What was not there at first would be the second time.
+    assert first == second > 2
+    context.close()
