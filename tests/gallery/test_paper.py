@@ -125,3 +125,20 @@ def test_the_keys_for_it_print_a_page_whole(browser: Any, full_site: Path, path:
     # What was not there at first would be the second time.
     assert first == second > 2
     context.close()
+
+
+def test_a_page_keeps_its_height_when_its_pictures_come(
+    browser: Any, full_site: Path, kinds: list[str]
+) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 200})
+    for path in kinds:
+        page.goto((full_site / path).as_uri())
+        before = page.evaluate("document.documentElement.scrollHeight")
+        page.evaluate("document.querySelectorAll('.late source').forEach((blank) => blank.remove())")
+        page.evaluate("for (const image of document.images) image.loading = 'eager'")
+        page.wait_for_function(
+            "[...document.images].filter((one) => one.hasAttribute('src')).every((one) => one.complete)"
+        )
+        # What is far from the screen is guessed at, within a tile or two; a picture is larger.
+        assert abs(page.evaluate("document.documentElement.scrollHeight") - before) < 20, path
+    page.close()
