@@ -221,7 +221,13 @@ def table(site: Path, runs: Sequence[Path]) -> str:
     low, named = below_ceiling(site, all_addresses)
     for page, link in dead[:20]:
         print(f"dead link on {page}: {link}", file=sys.stderr)
+    shown = [
+        f"{one.run.network} ({len(one.paged)} layers with a page, {len(one.photos)} photographs)"
+        for one in all_addresses
+    ]
     lines = [
+        f"A site of {' and '.join(shown)}.",
+        "",
         "| fault | found | of | share |",
         "|---|---|---|---|",
         f"| units with a page whose strongest patch's field leaves the image (goal: ≤ 10 %) {cells(units, every)}",
