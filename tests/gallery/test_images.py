@@ -81,6 +81,10 @@ def test_the_parts_of_a_photograph_stand_on_its_page(cat: Page) -> None:
 def test_what_is_known_of_its_places_lies_over_a_photograph(site: Path, cat: Page) -> None:
     titles = [one["data-view"] for one in cat.all("img") if "data-view" in one]
     assert titles == ["Photograph", "Hypercolumn as colours", "Clusters", "Minimal image"]
+    text = (site / "toy" / "images" / "cat.html").read_text(encoding="utf-8")
+    for side in ("left", "right"):
+        (select,) = re.findall(f'<select id="over-{side}".*?</select>', text)
+        assert re.findall(r">([^<]+)</option>", select) == titles
     result = make_hypercolumn("cat", ("features.0", "features.2"))
     with Image.open(site / "toy" / "clusters" / "cat.png") as opened:
         clusters = np.asarray(opened.convert("RGB")).reshape(-1, 3)
