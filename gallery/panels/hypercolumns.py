@@ -129,8 +129,8 @@ def _over(result: HypercolumnResult, addresses: Addresses, image: int, write: Wr
     rows, columns = result.clusters.shape
     return (
         Over(
-            "Hypercolumn as colours",
-            "Places of like colour look alike to the network.",
+            "Hypercolumn",
+            "As colours: places of like colour look alike to the network.",
             Picture(colours, columns, rows),
         ),
         Over("Clusters", "Hypercolumns in groups, each of one colour.", Picture(clusters, columns, rows)),

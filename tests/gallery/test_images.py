@@ -80,7 +80,7 @@ def test_the_parts_of_a_photograph_stand_on_its_page(cat: Page) -> None:
 
 def test_what_is_known_of_its_places_lies_over_a_photograph(site: Path, cat: Page) -> None:
     titles = [one["data-view"] for one in cat.all("img") if "data-view" in one]
-    assert titles == ["Photograph", "Hypercolumn as colours", "Clusters", "Minimal image"]
+    assert titles == ["Photograph", "Hypercolumn", "Clusters", "Minimal image"]
     text = (site / "toy" / "images" / "cat.html").read_text(encoding="utf-8")
     for side in ("left", "right"):
         (select,) = re.findall(f'<select id="over-{side}".*?</select>', text)
