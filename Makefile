@@ -3,7 +3,7 @@
 # make slow      every torchvision builder and other long checks
 # make lint      style; types, import rules and files of the built wheel; wheel and source archive, installed and used
 # make docs      the generated part of docs/, and the site of it in build/docs
-# make bench     docs/benchmarks.md; ONLY=patches: that section of it (families only so); AGAIN=1: a second run beside it
+# make bench     docs/benchmarks.md; ONLY=patches: that section of it (families and faults only so); AGAIN=1: a second run beside it
 
 PYTHON ?= python3
 BIN := .venv/bin

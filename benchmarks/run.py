@@ -29,7 +29,7 @@ HERE = Path(__file__).resolve().parent
 SHARED = ("run", "goals")
 """Files of this folder that measure nothing."""
 
-LONG = ("families",)
+LONG = ("families", "faults")
 """Scripts that run only when they are asked for."""
 
 

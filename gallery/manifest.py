@@ -27,6 +27,15 @@ class Photo:
 
 
 @dataclass(frozen=True)
+class Over:
+    """A picture of the places of a photograph, to lay over it: its title, what it shows, and the picture."""
+
+    title: str
+    text: str
+    picture: Picture
+
+
+@dataclass(frozen=True)
 class Made:
     """What a command makes of one photograph.
 

@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from netviz.paper.classes import class_colours
+from netviz.paper.raster import encode_jpeg, encode_png
 from netviz.questions.hypercolumn.result import HypercolumnResult
 from netviz.results.survey import HypercolumnsRecord, Missing, OnImage
 
 from ..addresses import Addresses
-from ..drawing import Write, write_copy, write_figure
+from ..drawing import QUALITY, Write, write_copy, write_figure
 from ..loading import is_small, load_kind
-from ..manifest import Made, Photo
+from ..manifest import Made, Over, Photo, Picture
 from ..panel import Panel, Recipe
 from ..words import command, counted, joined, percent_of, sized
 
@@ -36,11 +38,14 @@ class Hypercolumn(Made):
         Share of the variance in each of the three components, in 0…1.
     clusters : int
         How many there are.
+    over : tuple of Over
+        Both of them, to lay over the photograph.
     """
 
     layers: tuple[tuple[str, str | None], ...] = ()
     explained: tuple[float, ...] = ()
     clusters: int = 0
+    over: tuple[Over, ...] = ()
 
 
 def files(addresses: Addresses) -> Iterator[str]:
@@ -49,12 +54,22 @@ def files(addresses: Addresses) -> Iterator[str]:
     for one in found.shown if isinstance(found, HypercolumnsRecord) else ():
         if one.file is not None:
             yield _file(addresses, one.image, "jpg")
+            yield _colours(addresses, one.image)
+            yield _clusters(addresses, one.image)
             if is_small(one.file):
                 yield _file(addresses, one.image, "npz")
 
 
 def _file(addresses: Addresses, image: int, suffix: str) -> str:
     return f"{addresses.folder}/hypercolumns/{addresses.photos[image]}.{suffix}"
+
+
+def _colours(addresses: Addresses, image: int) -> str:
+    return f"{addresses.folder}/colours/{addresses.photos[image]}.jpg"
+
+
+def _clusters(addresses: Addresses, image: int) -> str:
+    return f"{addresses.folder}/clusters/{addresses.photos[image]}.png"
 
 
 def draw_hypercolumns(
@@ -102,7 +117,24 @@ def _hypercolumn(
     picture = write_figure(result, _file(addresses, one.image, "jpg"), write)
     kept = write_copy(one.file, _file(addresses, one.image, "npz"), write)
     size = one.file.stat().st_size
-    return Hypercolumn(photo, picture, "", typed, kept, size, stacked, explained, clusters)
+    over = _over(result, addresses, one.image, write)
+    return Hypercolumn(photo, picture, "", typed, kept, size, stacked, explained, clusters, over)
+
+
+def _over(result: HypercolumnResult, addresses: Addresses, image: int, write: Write) -> tuple[Over, ...]:
+    """Write the components as colours, and the clusters, a pixel for each place."""
+    colours, clusters = _colours(addresses, image), _clusters(addresses, image)
+    write(colours, encode_jpeg(result.colours(), QUALITY, optimize=True))
+    write(clusters, encode_png(class_colours(result.clusters)))
+    rows, columns = result.clusters.shape
+    return (
+        Over(
+            "Hypercolumn",
+            "As colours: places of like colour look alike to the network.",
+            Picture(colours, columns, rows),
+        ),
+        Over("Clusters", "Hypercolumns in groups, each of one colour.", Picture(clusters, columns, rows)),
+    )
 
 
 def hypercolumn_note(column: Hypercolumn) -> str:
@@ -116,4 +148,4 @@ def hypercolumn_note(column: Hypercolumn) -> str:
     return f"{told}; beside them {counted(column.clusters, 'cluster')}."
 
 
-PANEL = Panel(folders=("hypercolumns",), files=files, words=(hypercolumn_note,))
+PANEL = Panel(folders=("hypercolumns", "colours", "clusters"), files=files, words=(hypercolumn_note,))

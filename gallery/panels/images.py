@@ -19,7 +19,7 @@ from netviz.results.survey import AnswerRecord
 
 from ..addresses import Addresses
 from ..drawing import QUALITY, SMALL_QUALITY, Pixels, Write, bar, png_size
-from ..manifest import Photo, Picture
+from ..manifest import Over, Photo, Picture
 from ..panel import Panel
 from ..words import command, size, sized
 from .components import Component, Components, Drawing
@@ -126,6 +126,8 @@ class ImagePage:
         Its pictures of each component.
     answers : tuple of AnswerRecord
         The classes that the network finds most likely.
+    over : tuple of Over
+        The photograph, and pictures of its places to lay over it; empty where there are none.
     minimal : Minimal or None
     glimpses, hypercolumn, heat, streams, votes
         What there is of them.
@@ -144,6 +146,7 @@ class ImagePage:
     heat: Heat | None
     streams: Streams | None
     votes: Votes | None
+    over: tuple[Over, ...]
 
 
 def files(addresses: Addresses) -> Iterator[str]:
@@ -298,26 +301,38 @@ def draw_images(
     pages = []
     for place, photo in enumerate(photos):
         image = addresses.run.images[place]
+        seen = _draw_seen(addresses, place, photo, write)
+        column = columns.get(place)
+        least = next((one for one in (minimal.shown if minimal else ()) if one.photo == photo), None)
         drawings = ((one, tuple(each for each in one.drawings if each.photo == photo)) for one in parts)
         words = [image.source, "--model", addresses.run.model, "--layer", "LAYER", *sized(image.size)]
         pages.append(
             ImagePage(
                 page=_page(addresses, place),
                 photo=photo,
-                seen=_draw_seen(addresses, place, photo, write),
+                seen=seen,
                 source=image.source,
                 command=command("maps", *words, run=addresses.run),
                 answers=image.answers,
                 glimpses=_glimpses(addresses, place, spots, write),
                 drawings=tuple((one, few) for one, few in drawings if few),
-                minimal=next((one for one in (minimal.shown if minimal else ()) if one.photo == photo), None),
-                hypercolumn=columns.get(place),
+                minimal=least,
+                hypercolumn=column,
                 heat=next((one for one in (fcn.heats if fcn else ()) if one.photo == photo), None),
                 streams=next((one for one in (fcn.streams if fcn else ()) if one.photo == photo), None),
                 votes=tell_votes(addresses, place),
+                over=_over(seen, column, least),
             )
         )
     return tuple(pages)
+
+
+def _over(seen: Picture, column: Hypercolumn | None, minimal: Minimal | None) -> tuple[Over, ...]:
+    """Gather what is laid over the photograph, which comes first; nothing where it would be alone."""
+    found = list(column.over) if column is not None else []
+    if minimal is not None and minimal.over is not None:
+        found.append(minimal.over)
+    return (Over("Photograph", "As the network saw it.", seen), *found) if found else ()
 
 
 def _draw_seen(addresses: Addresses, place: int, photo: Photo, write: Write) -> Picture:

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from netviz.paper.raster import encode_jpeg
 from netviz.questions.minimal.result import MinimalResult
 from netviz.results.survey import Missing, OnImage
 
 from ..addresses import Addresses
-from ..drawing import Write, write_copy, write_figure
+from ..drawing import QUALITY, Write, write_copy, write_figure
 from ..loading import is_small, load_kind
-from ..manifest import Made, Photo
+from ..manifest import Made, Over, Photo, Picture
 from ..panel import Panel, Recipe
 from ..words import command, counted, number, share_text, sized
 
@@ -37,6 +38,8 @@ class Minimal(Made):
         The class's score on the whole image and on the minimal image.
     flipped : bool
         Whether the prediction changed at all.
+    over : Over or None
+        The minimal image alone, to lay over the photograph.
     """
 
     name: str = ""
@@ -48,6 +51,7 @@ class Minimal(Made):
     score: float = 0.0
     last: float = 0.0
     flipped: bool = False
+    over: Over | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ def files(addresses: Addresses) -> Iterator[str]:
     for one in found.shown:
         if one.file is not None:
             yield _file(addresses, one.image, "png")
+            yield _kept(addresses, one.image)
             if is_small(one.file):
                 yield _file(addresses, one.image, "npz")
 
@@ -78,6 +83,10 @@ def _page(addresses: Addresses) -> str:
 
 def _file(addresses: Addresses, image: int, suffix: str) -> str:
     return f"{addresses.folder}/minimal/{addresses.photos[image]}.{suffix}"
+
+
+def _kept(addresses: Addresses, image: int) -> str:
+    return f"{addresses.folder}/kept/{addresses.photos[image]}.jpg"
 
 
 def draw_minimal(addresses: Addresses, photos: tuple[Photo, ...], write: Write) -> Minimals | None:
@@ -99,6 +108,8 @@ def _minimal(one: OnImage, addresses: Addresses, photo: Photo, segments: int, wr
     last = result.score if not result.removed else float(result.scores[result.removed - 1])
     picture = write_figure(result, _file(addresses, one.image, "png"), write)
     kept = write_copy(one.file, _file(addresses, one.image, "npz"), write)
+    write(_kept(addresses, one.image), encode_jpeg(result.minimal, QUALITY, optimize=True))
+    alone = Picture(_kept(addresses, one.image), result.minimal.shape[1], result.minimal.shape[0])
     return Minimal(
         photo=photo,
         picture=picture,
@@ -113,6 +124,7 @@ def _minimal(one: OnImage, addresses: Addresses, photo: Photo, segments: int, wr
         score=result.score,
         last=last,
         flipped=result.flipped,
+        over=Over("Minimal image", f"What suffices for {result.name}; the rest is blurred.", alone),
         data=kept,
         bytes=one.file.stat().st_size,
     )
@@ -150,7 +162,7 @@ def minimals_text(minimals: Minimals) -> str:
 
 
 PANEL = Panel(
-    folders=("minimal",),
+    folders=("minimal", "kept"),
     files=files,
     words=(minimal_note, minimal_alt, minimals_text),
 )

@@ -44,28 +44,28 @@
     });
   }
 
-  // The next unit is the next on the wall, as it was sorted and narrowed when it was left.
+  // The next unit is the next on the wall, as it was sorted and narrowed when it was left: the address holds the order, and how
+  // the wall was left.
   const own = /\/(\d+)\.html$/.exec(window.location.pathname);
   const layer = document.querySelector('a[rel="up"]');
   const turns = document.querySelector(".turns");
-  if (own && layer && turns) {
-    let order = [];
-    try {
-      order = JSON.parse(sessionStorage.getItem(new URL(layer.href).pathname)) ?? [];
-    } catch {
-      order = [];
-    }
+  const state = new URLSearchParams(window.location.hash.includes("=") ? window.location.hash.slice(1) : "");
+  if (own && layer && turns && state.has("order")) {
+    const held = `#${state}`;
+    const order = state.get("order").split(".").map((number) => parseInt(number, 36));
     const at = order.indexOf(Number(own[1]));
     const turn = (unit, rel) => {
       const link = document.createElement(unit === undefined ? "span" : "a");
       if (unit === undefined) return link;
       link.className = "turn";
       link.rel = rel;
-      link.href = `${unit}.html`;
+      link.href = `${unit}.html${held}`;
       link.textContent = rel === "prev" ? `← unit ${unit}` : `unit ${unit} →`;
       return link;
     };
     if (at >= 0) turns.replaceChildren(turn(order[at - 1], "prev"), turn(order[at + 1], "next"));
+    state.delete("order");
+    if ([...state].length) layer.hash = state.toString();
   }
 
   // The search is told where it was asked from: what is near comes first.
@@ -125,9 +125,33 @@
     }
   }, { rootMargin: "150px" });
   late.forEach((box) => near.observe(box));
-  window.addEventListener("beforeprint", () => {
+  // On paper all of them are wanted. A browser does not wait for what it asks for then: with the keys for it, this does.
+  const unfold = () => {
     late.forEach(show);
     for (const image of document.images) image.loading = "eager";
+    document.querySelectorAll(".units li").forEach((item) => item.classList.add("near"));
+  };
+  const sheets = () => {
+    const found = new Set();
+    for (const link of document.querySelectorAll(".units a")) {
+      for (const part of ["::before", "::after"]) {
+        const [, address] = /^url\("(.*)"\)$/.exec(getComputedStyle(link, part).backgroundImage) ?? [];
+        if (address) found.add(address);
+      }
+    }
+    return [...found].map((address) => Object.assign(new Image(), { src: address }));
+  };
+  const print = async () => {
+    unfold();
+    const pictures = [...document.images].filter((image) => image.checkVisibility());
+    await Promise.allSettled([...pictures, ...sheets()].map((image) => image.decode()));
+    window.print();
+  };
+  window.addEventListener("beforeprint", unfold);
+  document.addEventListener("keydown", (event) => {
+    if (event.key.toLowerCase() !== "p" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
+    event.preventDefault();
+    print();
   });
 
   document.addEventListener("keydown", (event) => {
@@ -149,8 +173,8 @@
         field.focus();
       } else {
         // A unit's layer has its units to search, the overview its layers.
-        const [page, part] = up.href.split("#");
-        window.location.href = part || page.endsWith("index.html") ? `${page}#find` : `${page}#seek=`;
+        const [page] = up.href.split("#");
+        window.location.href = own ? `${page}#seek=` : `${page}#find`;
       }
       return;
     }

@@ -159,8 +159,9 @@
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const first = [...wall.children].find((item) => !item.hidden);
-    order();
-    if (first) window.location.href = first.querySelector("a").href;
+    const link = first?.querySelector("a");
+    order(link);
+    if (link) window.location.href = link.href;
   });
   control.seek.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
@@ -169,17 +170,19 @@
     keep();
     control.seek.blur();
   });
-  // The units' pages turn in the order in which the wall was left; in that of the numbers there is nothing to keep.
-  const order = () => {
+  // The units' pages turn in the order of the wall: a link holds it, and what the wall was narrowed to. In that of the numbers
+  // there is nothing to hold.
+  const order = (link) => {
+    if (!link || link.getAttribute("href").startsWith("#")) return;
+    const paged = tiles.filter(({ item }) => !item.classList.contains("bare"));
     const shown = [...wall.children].filter((item) => !item.hidden && !item.classList.contains("bare"));
-    const usual = !sorted && shown.length === tiles.filter(({ item }) => !item.classList.contains("bare")).length;
-    try {
-      if (usual) sessionStorage.removeItem(location.pathname);
-      else sessionStorage.setItem(location.pathname, JSON.stringify(shown.map((item) => Number(item.id.slice(1)))));
-    } catch {
-      // A browser may keep nothing: then pages turn by number.
-    }
+    const usual = shown.length < 2 || (!sorted && shown.length === paged.length);
+    const held = new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
+    held.delete("unit");
+    held.set("order", shown.map((item) => Number(item.id.slice(1)).toString(36)).join("."));
+    link.href = link.href.split("#")[0] + (usual ? "" : `#${held}`);
   };
+  const ordered = ({ target }) => order(target.closest("a"));
 
   // Units in a plane: points that show their unit. One of them can be reached by the tab key, from there the arrows lead on.
   const plane = document.getElementById("plane");
@@ -213,7 +216,7 @@
     for (const kind of ["pointerover", "focusin"]) {
       plane.addEventListener(kind, ({ target }) => { const tile = of(target); if (tile) show(tile); });
     }
-    plane.addEventListener("click", () => order());
+    for (const kind of ["pointerdown", "click"]) plane.addEventListener(kind, ordered);
     plane.addEventListener("keydown", (event) => {
       const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
       const here = of(document.activeElement);
@@ -241,8 +244,9 @@
     soon.observe(plane);
   }
 
+  wall.addEventListener("pointerdown", ordered);
   wall.addEventListener("click", (event) => {
-    order();
+    ordered(event);
     const link = event.target.closest('a[href^="#"]');
     if (!link) return;
     event.preventDefault();

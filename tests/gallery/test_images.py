@@ -11,8 +11,8 @@ from PIL import Image
 
 from netviz.errors import ResultError
 from netviz.gallery.build import build
-from support.images import add_images
-from support.pages import Page
+from support.images import add_images, make_hypercolumn
+from support.pages import Page, changed, leave_out
 
 MakeRun = Callable[..., Path]
 
@@ -76,6 +76,33 @@ def test_the_parts_of_a_photograph_stand_on_its_page(cat: Page) -> None:
         "netviz maps cat.png --model toy --layer LAYER --size 48x64",
     ):
         assert typed in commands
+
+
+def test_what_is_known_of_its_places_lies_over_a_photograph(site: Path, cat: Page) -> None:
+    titles = [one["data-view"] for one in cat.all("img") if "data-view" in one]
+    assert titles == ["Photograph", "Hypercolumn", "Clusters", "Minimal image"]
+    text = (site / "toy" / "images" / "cat.html").read_text(encoding="utf-8")
+    for side in ("left", "right"):
+        (select,) = re.findall(f'<select id="over-{side}".*?</select>', text)
+        assert re.findall(r">([^<]+)</option>", select) == titles
+    result = make_hypercolumn("cat", ("features.0", "features.2"))
+    with Image.open(site / "toy" / "clusters" / "cat.png") as opened:
+        clusters = np.asarray(opened.convert("RGB")).reshape(-1, 3)
+    # A colour for each cluster, and each place has that of its own.
+    pairs = {(n, *colour) for n, colour in zip(result.clusters.ravel(), clusters.tolist(), strict=True)}
+    assert len(pairs) == len({pair[1:] for pair in pairs}) == len(result.cluster_share)
+    with Image.open(site / "toy" / "colours" / "cat.jpg") as opened:
+        red = np.asarray(opened.convert("RGB"))[..., 0].ravel()
+    # The order of the first component is that of red.
+    assert np.corrcoef(red, result.components[0].ravel())[0, 1] > 0.7
+
+
+def test_nothing_lies_over_a_photograph_of_which_nothing_was_made(seen_run: Path, tmp_path: Path) -> None:
+    copy = changed(seen_run, tmp_path / "run", lambda facts: leave_out(facts, "hypercolumns", "minimal"))
+    build([copy], tmp_path / "site")
+    page = Page(tmp_path / "site" / "toy" / "images" / "cat.html")
+    assert not any("data-view" in one for one in page.all("img"))
+    assert not any(one.get("id") == "over" for _, one in page.elements)
 
 
 def test_the_answer_stands_at_the_top(run: Path, hostile: list[str], tmp_path: Path) -> None:

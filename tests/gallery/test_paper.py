@@ -111,3 +111,34 @@ def test_every_picture_comes_when_the_page_is_read(browser: Any, full_site: Path
         assert wanted, path
         assert wanted <= asked, path
     context.close()
+
+
+@pytest.mark.parametrize("path", ["toy/layer1.html", "toy/layer1/7.html"])
+def test_the_keys_for_it_print_a_page_whole(browser: Any, full_site: Path, path: str) -> None:
+    context = browser.new_context(viewport={"width": 700, "height": 200})
+    page = context.new_page()
+    page.goto((full_site / path).as_uri(), wait_until="networkidle")
+    page.evaluate("window.print = () => { window.printed = true; }")
+    page.keyboard.press("Control+p")
+    page.wait_for_function("window.printed")
+    first, second = (page.pdf(print_background=True).count(b"/Subtype /Image") for _ in range(2))
+    # What was not there at first would be the second time.
+    assert first == second > 2
+    context.close()
+
+
+def test_a_page_keeps_its_height_when_its_pictures_come(
+    browser: Any, full_site: Path, kinds: list[str]
+) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 200})
+    for path in kinds:
+        page.goto((full_site / path).as_uri())
+        before = page.evaluate("document.documentElement.scrollHeight")
+        page.evaluate("document.querySelectorAll('.late source').forEach((blank) => blank.remove())")
+        page.evaluate("for (const image of document.images) image.loading = 'eager'")
+        page.wait_for_function(
+            "[...document.images].filter((one) => one.hasAttribute('src')).every((one) => one.complete)"
+        )
+        # What is far from the screen is guessed at, within a tile or two; a picture is larger.
+        assert abs(page.evaluate("document.documentElement.scrollHeight") - before) < 20, path
+    page.close()

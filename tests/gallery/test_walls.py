@@ -168,7 +168,7 @@ def test_an_address_keeps_sort_and_filter(page: Any, told: Path, browser: Any) -
     assert shown(other) == [6]
     other.close()
     page.locator("#wall li a >> visible=true").first.click()
-    page.wait_for_url("**/toy/layer1/7.html")
+    page.wait_for_url("**/toy/layer1/7.html#*")
     page.go_back()
     assert shown(page) == [7, 6, 5]
 
@@ -248,17 +248,31 @@ def test_arrow_keys_turn_units(page: Any, told: Path) -> None:
     page.wait_for_url("**/toy/layer1.html")
 
 
-def test_units_turn_as_the_wall_was_left(page: Any, told: Path) -> None:
+def test_units_turn_as_the_wall_was_left(page: Any, told: Path, browser: Any) -> None:
     page.goto((told / "toy/layer1.html").as_uri())
     page.locator("#concept").select_option(label="red (7)")
     page.locator("#sort").select_option("concept")
     order = shown(page)
     assert order == [7, 6, 5, 4, 3, 2, 1]
     page.locator("#wall li a >> visible=true").nth(1).click()
-    page.wait_for_url("**/toy/layer1/6.html")
+    page.wait_for_url("**/toy/layer1/6.html#*")
     page.keyboard.press("ArrowRight")
-    page.wait_for_url("**/toy/layer1/5.html")
+    page.wait_for_url("**/toy/layer1/5.html#*")
     assert page.locator("a[rel=prev]").inner_text() == "← unit 6"
+    # The address is enough: another browser has nothing else.
+    context = browser.new_context()
+    other = context.new_page()
+    other.goto(page.url)
+    assert other.locator("a[rel=next]").inner_text() == "unit 4 →"
+    other.keyboard.press("ArrowLeft")
+    other.wait_for_url("**/toy/layer1/6.html#*")
+    other.keyboard.press("u")
+    other.wait_for_url("**/toy/layer1.html#*")
+    assert shown(other) == order
+    context.close()
+    # One that is not in it, or no order at all, turns by number.
+    page.goto((told / "toy/layer1/0.html").as_uri() + "#order=7.6")
+    assert page.locator("a[rel=next]").get_attribute("href") == "../../toy/layer1/1.html"
     # In the order of the numbers it is the next number again.
     page.goto((told / "toy/layer1.html").as_uri())
     page.locator("#wall li a").nth(5).click()

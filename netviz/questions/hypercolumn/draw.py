@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 from netviz.paper import page, style, words
 from netviz.paper.classes import class_colour, class_colours, legend
 from netviz.paper.layout import ABOVE_WRAPPED, MARGIN, Canvas, Head, Panels, fit, seen_size
-from netviz.paper.scales import Pixels, Scale, peak
+from netviz.paper.scales import Scale, peak
 from netviz.paper.words import MINUS, TIMES
-from netviz.questions.hypercolumn.result import HypercolumnResult, StackedLayer
+from netviz.questions.hypercolumn.result import PERCENT, HypercolumnResult, StackedLayer
 
 _SIDE: Final = 400
 _LEAST: Final = 240
-_PERCENT: Final = (2.5, 97.5)
 _SCALE: Final = Scale(-1.0, 1.0, "diverging", True, ((-1.0, f"{MINUS}end"), (0.0, "0"), (1.0, "end")))
 
 
@@ -62,9 +61,9 @@ def _draw(result: HypercolumnResult) -> Figure:
     panels.draw(
         canvas,
         boxes[1],
-        _component_colours(result.components),
+        result.colours(),
         "components 1, 2, 3 as red, green, blue",
-        f"each from its {_PERCENT[0]:g} to its {_PERCENT[1]:g} percentile",
+        f"each from its {PERCENT[0]:g} to its {PERCENT[1]:g} percentile",
     )
     explained = words.percent(result.cluster_explained)
     panels.draw(
@@ -88,21 +87,8 @@ def _draw(result: HypercolumnResult) -> Figure:
 
 def _component_limit(values: NDArray[np.floating]) -> float:
     """Return the end of a component's scale: what 97.5 % of its places stay within, so that a rim does not set it."""
-    largest = float(np.percentile(np.abs(values).astype(np.float64), _PERCENT[1]))
+    largest = float(np.percentile(np.abs(values).astype(np.float64), PERCENT[1]))
     return largest or peak(values) or 1.0
-
-
-def _component_colours(components: NDArray[np.floating]) -> Pixels:
-    """Return three components (3, H, W) as red, green and blue, uint8 (H, W, 3).
-
-    Each goes from its 2.5th percentile, 0, to its 97.5th, 255; one that is constant is mid-grey.
-    """
-    low, high = np.percentile(components.reshape(3, -1).astype(np.float64), _PERCENT, axis=1)
-    span = high - low
-    shares = (components - low[:, None, None]) / np.where(span > 0, span, 1.0)[:, None, None]
-    shares = np.where(span[:, None, None] > 0, np.clip(shares, 0, 1), 0.5)
-    colours: Pixels = np.rint(255 * shares).astype(np.uint8).transpose(1, 2, 0)
-    return np.ascontiguousarray(colours)
 
 
 def _sources(result: HypercolumnResult, number: int) -> str:
@@ -144,7 +130,7 @@ def _header(result: HypercolumnResult, paper: int) -> Head:
     )
     caption = [*shown, grid, "each layer counts the same: its units' summed variance is 1"]
     note = [
-        f"value along a principal component; {_PERCENT[1]:g} % of its places within the ends, the rest is clipped",
+        f"value along a principal component; {PERCENT[1]:g} % of its places within the ends, the rest is clipped",
         f"{_SCALE.note}; which sign is which says nothing",
     ]
     return Head.of(title, caption, paper, (_SCALE, note), warnings=result.doubts)

@@ -1,13 +1,16 @@
 """What all depths of a network together say of every place of an image."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import TypedDict
 
 from netviz.results.base import Result
+
+PERCENT: Final = (2.5, 97.5)
+"""The percentiles of a component that its colours run between."""
 
 
 class StackedLayer(TypedDict):
@@ -89,3 +92,15 @@ class HypercolumnResult(Result):
     cluster_explained: float
     cluster_share: tuple[float, ...]
     seed: int
+
+    def colours(self) -> NDArray[np.uint8]:
+        """Return the three components as red, green and blue, shape (H, W, 3).
+
+        Each goes from its 2.5th percentile, 0, to its 97.5th, 255; one that is constant is mid-grey.
+        """
+        low, high = np.percentile(self.components.reshape(3, -1).astype(np.float64), PERCENT, axis=1)
+        span = high - low
+        shares = (self.components - low[:, None, None]) / np.where(span > 0, span, 1.0)[:, None, None]
+        shares = np.where(span[:, None, None] > 0, np.clip(shares, 0, 1), 0.5)
+        colours: NDArray[np.uint8] = np.rint(255 * shares).astype(np.uint8).transpose(1, 2, 0)
+        return np.ascontiguousarray(colours)
