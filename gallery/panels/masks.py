@@ -42,7 +42,7 @@ class Mask:
     picture : Picture
         The sheet.
     tile : (int, int)
-        Width and height of the tile in pixels.
+        Width and height of the image in the sheet, in pixels.
     left, top : int
         Its first pixel.
     image : str
@@ -143,24 +143,24 @@ def _draw(
     tiles = np.empty((len(stack), high, wide, 3), dtype=np.uint8)
     tiles[:] = style.rgb(style.PAPER)
     shares = []
+    columns = math.ceil(math.sqrt(len(tiles)))
+    boxes: list[tuple[int, int, int, int]] = []
     for tile, mask, number in zip(tiles, stack, numbers, strict=True):
         image, (height, width) = images(number)
         if height > mask.shape[0] or width > mask.shape[1]:
             raise ResultError(f"{masks.file} does not fit the images it is of; run the survey again")
         inside = mask[:height, :width]
         shares.append(float(inside.mean()))
-        top, left = (high - image.shape[0]) // 2, (wide - image.shape[1]) // 2
-        tile[top : top + image.shape[0], left : left + image.shape[1]] = _outlined(image, inside)
-    columns = math.ceil(math.sqrt(len(tiles)))
+        tall, long = image.shape[:2]
+        tile[:tall, :long] = _outlined(image, inside)
+        row, column = divmod(len(boxes), columns)
+        boxes.append((GAP + column * (wide + GAP), GAP + row * (high + GAP), long, tall))
     sheet = lay_out(tiles, columns, GAP, style.rgb(style.PAPER), style.rgb(style.FRAME))
     write(path, encode_jpeg(sheet, QUALITY))
     picture = Picture(path, sheet.shape[1], sheet.shape[0])
-    corners = [
-        (GAP + at % columns * (wide + GAP), GAP + at // columns * (high + GAP)) for at in range(len(tiles))
-    ]
     return {
-        unit: Mask(picture, (wide, high), left, top, images.name(number), share)
-        for unit, number, (left, top), share in zip(units, numbers, corners, shares, strict=True)
+        unit: Mask(picture, (long, tall), left, top, images.name(number), share)
+        for unit, number, (left, top, long, tall), share in zip(units, numbers, boxes, shares, strict=True)
     }
 
 

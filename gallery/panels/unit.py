@@ -231,9 +231,9 @@ def unit_marks(unit: Unit) -> str:
 
 
 def known(unit: Unit, concept: UnitConcept | None) -> str:
-    """Say in one line what is known of a unit: what it detects, and what it votes for."""
-    told = []
-    if concept is not None:
+    """Say in one line what is known of a unit: its class, what it detects, and what it votes for."""
+    told = [f"class: {unit.label}"] if unit.label else []
+    if concept is not None and (concept.detects or not told):
         told.append(f"detects {concept.concept}" if concept.detects else "no concept fits")
     links = unit.links
     if links is not None and links.raised:

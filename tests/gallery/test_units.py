@@ -14,13 +14,16 @@ from PIL import Image
 from netviz.errors import ResultError
 from netviz.gallery.build import build
 from netviz.gallery.panels import patches
+from netviz.gallery.panels.concepts import UnitConcept
 from netviz.gallery.panels.filters import filter_tiles
 from netviz.gallery.panels.unit import (
     Numbers,
+    Unit,
     histogram_end,
     histogram_frame,
     histogram_last,
     histogram_path,
+    known,
 )
 from netviz.questions.filters.result import FiltersResult
 from netviz.questions.links.result import ClassLink, LinksTableResult, Side
@@ -412,3 +415,19 @@ def test_a_layer_may_be_called_as_a_folder_of_the_site(told_run: Path, tmp_path:
 
     build([changed(told_run, tmp_path / "run", change)], tmp_path / "site")
     assert (tmp_path / "site/toy/patches-2.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("label", "detects", "expected"),
+    [
+        ("", False, "No concept fits."),
+        ("", True, "Detects blue."),
+        ("car", False, "Class: car."),
+        ("car", True, "Class: car; detects blue."),
+    ],
+)
+def test_what_is_known_of_a_class_unit_begins_with_its_class(
+    label: str, detects: bool, expected: str
+) -> None:
+    concept = UnitConcept(3, "blue", "colour", 0.2, 0.5, detects, None)
+    assert known(Unit(3, "3.html", label=label), concept) == expected
