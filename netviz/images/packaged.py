@@ -1,10 +1,9 @@
 """Images in installed packages, ``package:sklearn/datasets/images/china.jpg``: read, the package never run."""
 
-import difflib
 from importlib import metadata, util
 from pathlib import Path, PurePosixPath
 
-from netviz.errors import ImageError
+from netviz.errors import ImageError, closest
 
 PREFIX = "package:"
 
@@ -47,9 +46,8 @@ def locate_packaged(name: str) -> Path:
     if found:
         return found[0]
     beside = [path.parent for folder in folders if (path := folder.joinpath(*parts)).parent.is_dir()]
-    close = difflib.get_close_matches(parts[-1], [one.name for folder in beside for one in folder.iterdir()])
-    what = f"did you mean {' or '.join(close)}?" if close else f"its files lie in {folders[0]}"
-    raise ImageError(f"package {package!r} has no file {inside}; {what}")
+    near = closest(parts[-1], [one.name for folder in beside for one in folder.iterdir()])
+    raise ImageError(f"package {package!r} has no file {inside}{near or f'; its files lie in {folders[0]}'}")
 
 
 def _folders(package: str) -> list[Path]:

@@ -1,6 +1,5 @@
 """Read an image, whatever it is: a file of any format, mode, depth or orientation, an array, a tensor."""
 
-import difflib
 import io
 import sys
 import warnings
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from netviz.errors import ImageError
+from netviz.errors import ImageError, closest
 from netviz.images.bands import as_bands, deep_png, deep_tiff, is_tiff, shown
 from netviz.images.packaged import is_packaged, locate_packaged
 from netviz.images.remote import is_remote, read_remote, short_name
@@ -271,10 +270,7 @@ def locate(source: str | Path) -> Path:
         raise ImageError(f"{path} is a folder; name an image in it")
     if not path.exists():
         near = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-        close = difflib.get_close_matches(path.name, near, n=2)
-        raise ImageError(
-            f"no such image: {path}" + (f"; did you mean {' or '.join(close)}?" if close else "")
-        )
+        raise ImageError(f"no such image: {path}{closest(path.name, near)}")
     return path
 
 

@@ -193,7 +193,7 @@ WRONG = {
         ("photo.png", 2, "--layer"),
         ("--layer conv1", 2, "IMAGE"),
         ("file -l conv1", 1, "file"),
-        ("photoo.png -l conv1", 1, "did you mean photo.png"),
+        ("photoo.png -l conv1", 1, "the closest: photo.png"),
         ("tiny.png -l conv1 --model pnet", 1, "9×9"),
         (f"tiny.png -l fc53 {MOBILE}", 1, "no maps"),
         (f"tiny.png -l conv1 --units 32 {MOBILE}", 1, "0 to 31"),

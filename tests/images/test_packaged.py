@@ -53,7 +53,7 @@ def test_a_file_of_a_package_is_read_and_the_package_not_imported(name: str, pac
     ("name", "told"),
     [
         ("nowhere_at_all/a.png", "pip install --no-deps nowhere_at_all"),
-        ("somephotos/inner/stret.png", r"did you mean street\.png"),
+        ("somephotos/inner/stret.png", r"the closest: street\.png"),
         ("somephotos/other/a.png", "has no file other/a.png; its files lie in"),
         ("somephotos/../somephotos/inner/street.png", "names no file"),
         ("somephotos//etc/passwd", "names no file"),

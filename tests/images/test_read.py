@@ -133,7 +133,7 @@ def bad_images(folder: Path) -> dict[str, tuple[Path, str]]:
         "no jpeg": (flipped, "flipped.jpg"),
         "empty": (empty, "is empty"),
         "text": (text, "no image"),
-        "missing": (folder / "goood.png", "did you mean good.png"),
+        "missing": (folder / "goood.png", "the closest: good.png"),
         "folder": (folder, "is a folder"),
         "large": (bomb(folder / "large.png", 16_000, 10_000), "16000×10000"),
         "bomb": (bomb(folder / "bomb.png", 60_000, 60_000), "scale it down"),

@@ -1,9 +1,8 @@
 """Look at a file before opening it: whether it is there, and what its first bytes say."""
 
-import difflib
 from pathlib import Path
 
-from netviz.errors import ModelError
+from netviz.errors import ModelError, closest
 
 FORMATS = ".pt, .pth, .pt2 or .safetensors"
 
@@ -50,8 +49,7 @@ def _nearby(path: Path) -> str:
         names = sorted(entry.name for entry in path.parent.iterdir())
     except OSError:
         return f" (there is no folder {path.parent} either)"
-    close = difflib.get_close_matches(path.name, names, n=3)
-    return f"; the closest there: {', '.join(close)}" if close else ""
+    return closest(path.name, names)
 
 
 def guess(head: bytes) -> str:

@@ -297,7 +297,7 @@ def test_other_archives(member: str, message: str, tmp_path: Path) -> None:
 
 def test_paths_that_are_no_file(tmp_path: Path) -> None:
     (tmp_path / "resnet.pth").write_bytes(b"x")
-    assert "closest there: resnet.pth" in str(refuse(tmp_path / "resnte.pth"))
+    assert "the closest: resnet.pth" in str(refuse(tmp_path / "resnte.pth"))
     assert "no folder" in str(refuse(tmp_path / "nowhere" / "c.pth"))
     assert "is a folder" in str(refuse(tmp_path))
     assert "no ordinary file" in str(refuse(Path("/dev/null")))
