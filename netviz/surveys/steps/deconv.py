@@ -12,8 +12,9 @@ from netviz.results.survey import ComponentsRecord, DeconvRecord, Missing
 from netviz.surveys.step import Scope
 from netviz.surveys.steps.concepts import choose_layers
 
-PATCHES = {"standard": 1, "full": 3}
-"""How many of a unit's patches: a backward pass for each and each rule takes about two forward passes."""
+PATCHES = 1
+"""How many of a unit's patches, as many as its page shows: a backward pass for each and each rule takes about two
+forward passes."""
 
 FIRST = 4
 """Of how many of a layer's shown units, but in the full form: of a large network each pass takes long."""
@@ -34,7 +35,7 @@ def survey_deconv(scope: Scope, report: Progress) -> DeconvRecord | Missing:
     units = deconv_units(scope)
     if not units:
         return Missing("no layer has maps of several positions")
-    run, top = open_run(patches.folder), PATCHES[scope.form]
+    run, top = open_run(patches.folder), PATCHES
     folder = patches.folder / BACK
     files = [folder / run.path(one).name for one in run.layers if one.name in units]
     places = {layer.name: place for place, layer in enumerate(scope.index)}
