@@ -30,10 +30,10 @@ PEERS := grad-cam ttach opencv-python-headless
 .PHONY: gallery test slow lint docs bench clean
 
 gallery: .venv/.installed
-	$(BIN)/netviz gallery fcn_camvid $(FCN_IMAGES:%=--images %) $(FCN_LAYERS:%=--layers '%') --optimize 15 -o $(SITE).runs/fcn > /dev/null
-	$(BIN)/netviz gallery hed $(HED_IMAGES:%=--images %) $(HED_LAYERS:%=--layers '%') --optimize 15 -o $(SITE).runs/hed > /dev/null
+	$(BIN)/netviz gallery fcn_camvid $(FCN_IMAGES:%=--images %) $(FCN_LAYERS:%=--layers '%') --optimize 15 --no-site -o $(SITE)
+	$(BIN)/netviz gallery hed $(HED_IMAGES:%=--images %) $(HED_LAYERS:%=--layers '%') --optimize 15 --no-site -o $(SITE)
 	$(BIN)/netviz gallery mobilenet_v2 $(IMAGES:%=--images '%') --optimize 15 \
-	  --add $(SITE).runs/hed.runs/hed --add $(SITE).runs/fcn.runs/fcn_camvid -o $(SITE)
+	  --add $(SITE).runs/hed --add $(SITE).runs/fcn_camvid -o $(SITE)
 
 # A process for each core, of one thread each: torch's threads would only wait for each other.
 test: .venv/.dev

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from netviz.gallery.build import BuildReport
     from netviz.results.survey import Form
 
-SURVEYING = ("images", "only", "data", "form", "optimize", "resume", "size", "fit", *MODEL_OPTIONS)
+SURVEYING = ("images", "only", "data", "form", "optimize", "resume", "no_site", "size", "fit", *MODEL_OPTIONS)
 """Options that say how runs are made: they mean nothing where only the site is built."""
 
 _OPTIMIZE: "dict[Form, float | None]" = {"quick": 0.0, "standard": 40.0, "full": None}
@@ -73,6 +73,11 @@ _OPTIMIZE: "dict[Form, float | None]" = {"quick": 0.0, "standard": 40.0, "full":
     "--resume", is_flag=True, help="Go on with an interrupted gallery of the same SITE and options."
 )
 @click.option(
+    "--no-site",
+    is_flag=True,
+    help="Only measure, into SITE.runs: a later --add or --from shows it.",
+)
+@click.option(
     "--from",
     "runs",
     multiple=True,
@@ -113,6 +118,7 @@ def gallery(
     form: "Form | None",
     optimize: float | None,
     resume: bool,
+    no_site: bool,
     runs: tuple[str, ...],
     added: tuple[str, ...],
     compare: bool,
@@ -172,7 +178,7 @@ def gallery(
         if layers.isdisjoint(told[0][1]):
             raise ModelError(unlike(told[0][0], name))
     # Building takes about as long as measuring.
-    with WholeProgress([*[1] * len(specs), len(specs)]) as progress:
+    with WholeProgress([*[1] * len(specs), *([] if no_site else [len(specs)])]) as progress:
         for number, (spec, folder) in enumerate(zip(specs, folders, strict=True)):
             survey(
                 spec,
@@ -189,11 +195,15 @@ def gallery(
                 progress=progress.part(number),
             )
         folders += map(Path, added)
-        report = build(folders, out, workers=workers, compare=compare, progress=progress.part(len(specs)))
-    _tell(report)
+        if no_site:
+            report = None
+        else:
+            report = build(folders, out, workers=workers, compare=compare, progress=progress.part(len(specs)))
+    if report is not None:
+        _tell(report)
     beside = ["--compare"] if compare else []
     again = shlex.join(["netviz", "gallery", "--from", *map(str, folders), *beside, "-o", out])
-    say(f"what was measured is kept in {folders[0].parent}; to build again: {again}")
+    say(f"what was measured is kept in {folders[0].parent}; to build{'' if no_site else ' again'}: {again}")
 
 
 def run_folders(out: str, models: Sequence[str]) -> list[Path]:

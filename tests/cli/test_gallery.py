@@ -70,6 +70,24 @@ def test_runs_are_kept_beside_the_site_and_serve_again(netviz, made):
     assert told == ["netviz", "gallery", "--from", str(runs / "net.pt"), "-o", str(made / "site")]
 
 
+def test_what_is_only_measured_is_shown_later(netviz, made, tmp_path):
+    shutil.copy(made / "net.pt", tmp_path / "net.pt")
+    done = netviz("gallery", tmp_path / "net.pt", *QUICK, "--no-site", "-o", tmp_path / "site")
+    assert (done.status, done.out) == (0, "")
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["net.pt", "site.runs"]
+    told = shlex.split(done.err.splitlines()[-1].partition("to build: ")[2])
+    assert told == [
+        "netviz",
+        "gallery",
+        "--from",
+        str(tmp_path / "site.runs/net.pt"),
+        "-o",
+        str(tmp_path / "site"),
+    ]
+    assert netviz(*told[1:]).status == 0
+    assert (tmp_path / "site" / "index.html").is_file()
+
+
 def test_from_several_runs_without_their_networks(netviz, made, tmp_path):
     runs = [shutil.copytree(made / "site.runs" / "net.pt", tmp_path / name) for name in ("a", "b")]
     done = netviz("gallery", "--from", *runs, "-o", tmp_path / "site")
