@@ -6,7 +6,8 @@ from itertools import islice
 
 from ..manifest import Sprites
 from ..panel import Panel
-from .front import SHELF, Piece, Shown, strength, whole
+from .fields import UnitFields
+from .front import FINE, SHELF, Piece, Shown, strength, whole
 from .layer import Layer
 from .optimized import GAP
 from .overview import Manifest, Network
@@ -112,9 +113,10 @@ def _fields(network: Network) -> Sight | None:
     ]
     if not some:
         return None
-    # Of the middle of the network: neither a few pixels nor all of the photograph.
+    # Of the middle of the network: neither a few pixels nor all of the photograph, and inside of it where one is.
     measured = [one for one in some if one[1].fields and one[1].fields.size is not None] or some
-    layer, unit = measured[len(measured) // 2]
+    inside = [one for one in measured if one[1].fields and _holds(one[1].fields)] or measured
+    layer, unit = inside[len(inside) // 2]
     return Sight(
         "fields",
         "Receptive fields",
@@ -123,6 +125,14 @@ def _fields(network: Network) -> Sight | None:
         network,
         unit=(layer, unit),
     )
+
+
+def _holds(fields: UnitFields) -> bool:
+    """Return whether a photograph holds all that a unit sees there, and something beside it."""
+    if fields.photo is None or fields.box is None:
+        return False
+    seen, (left, top, right, bottom) = fields.photo.picture, fields.box
+    return 0 <= left < right <= seen.width and 0 <= top < bottom <= seen.height
 
 
 def _concepts(network: Network) -> Sight | None:
@@ -203,9 +213,11 @@ def _streams(network: Network) -> Sight | None:
 
 
 def _why(network: Network) -> Sight | None:
-    units = [(shown.layer, shown.unit) for shown in network.front.shelf]
-    units += [(layer, unit) for layer in network.paged if layer.wall for unit in layer.wall.units]
-    some = next(((layer, unit) for layer, unit in units if unit.back is not None), None)
+    units = [(layer, unit) for layer in network.paged if layer.wall for unit in layer.wall.units]
+    known = [one for one in units if one[1].back is not None]
+    # Of the middle of the network: of a patch of few pixels it is the filter once more, of a whole photograph little.
+    deep = [one for one in known if one[1].back and min(one[1].back.shape) > FINE] or known
+    some = deep[len(deep) // 2] if deep else None
     if some is None or some[1].back is None:
         return None
     layer, unit = some
