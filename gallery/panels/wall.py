@@ -285,11 +285,10 @@ def wall_tiles(wall: Wall, concepts: LayerConcepts | None, network: str) -> list
     folder = len(network) + 1
     told = []
     for unit, sheet, at in wall.standing:
-        parts = [] if unit.numbers is None else [number(unit.numbers.largest)]
-        if unit.numbers is not None and not unit.paged:
-            parts = [
-                f"{parts[0]} · mean {number(unit.numbers.mean)} · {share_text(unit.numbers.zeros)} zeros"
-            ]
+        found = unit.numbers
+        parts = [] if found is None else [number(found.largest)]
+        if found is not None and not unit.paged:
+            parts += [f"mean {number(found.mean)}", f"{share_text(found.zeros)} zeros"]
         concept = fits.get(unit.unit)
         if unit.label:
             parts.append(unit.label)
@@ -299,7 +298,7 @@ def wall_tiles(wall: Wall, concepts: LayerConcepts | None, network: str) -> list
             parts.append(unit.marks[0])
         sprite = f"g{sheet} t{at}{'' if unit.paged else ' bare'}"
         address = unit.page[folder:] if unit.paged else f"#u{unit.unit}"
-        told.append((sprite, address, unit.unit, tied(" ".join(parts))))
+        told.append((sprite, address, unit.unit, tied((" " if unit.paged else " · ").join(parts))))
     return told
 
 
