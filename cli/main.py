@@ -66,10 +66,16 @@ def run(args: list[str] | None = None) -> None:
         status = _tell(str(error), debug, 1)
     except Exception as error:
         text = " ".join(str(error).split())[:200]
-        status = _tell(
-            f"unexpected {type(error).__name__}: {text} (please report it, with --debug)", debug, 1
-        )
+        if isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY):
+            told = "this does not fit into memory; a smaller --size, or fewer units or layers, make it less"
+        else:
+            told = f"unexpected {type(error).__name__}: {text} (please report it, with --debug)"
+        status = _tell(told, debug, 1)
     sys.exit(status)
+
+
+_NO_MEMORY = ("can't allocate memory", "out of memory")
+"""How torch says on a processor, and on a GPU, that there is none left; both are plain errors of the run."""
 
 
 def _show(

@@ -420,3 +420,23 @@ WRONG = {
 )
 def test_bad_input(refused, line, status, said):
     refused(line, status, said)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried …"
+        ),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+    ],
+)
+def test_no_memory_is_one_line_with_a_remedy(netviz, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("netviz.questions.opening.load", fail)
+    done = netviz("layers")
+    assert (done.status, done.err.count("\n")) == (1, 1)
+    assert "does not fit into memory; a smaller --size" in done.err
