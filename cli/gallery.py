@@ -195,12 +195,12 @@ def gallery(
                 progress=progress.part(number),
             )
         folders += map(Path, added)
-        if no_site:
-            report = None
-        else:
-            report = build(folders, out, workers=workers, compare=compare, progress=progress.part(len(specs)))
-    if report is not None:
-        _tell(report)
+        built: BuildReport | None = None
+        if not no_site:
+            part = progress.part(len(specs))
+            built = build(folders, out, workers=workers, compare=compare, progress=part)
+    if built is not None:
+        _tell(built)
     beside = ["--compare"] if compare else []
     again = shlex.join(["netviz", "gallery", "--from", *map(str, folders), *beside, "-o", out])
     say(f"what was measured is kept in {folders[0].parent}; to build{'' if no_site else ' again'}: {again}")
