@@ -220,7 +220,8 @@ def _changes_of_windows(
     changes = {}
     for layer, number in numbers.items():
         values = found[number].reshape(math.prod(grid), -1)
-        room = TOLERANCE * max(float(tape.values[number].abs().max()), 1e-12)
+        known = tape.values[number][torch.isfinite(tape.values[number])]
+        room = TOLERANCE * max(float(known.abs().max()) if known.numel() else 0.0, 1e-12)
         if not all(
             np.allclose(values[place], one[layer][0], rtol=0, atol=room, equal_nan=True)
             for place, one in zip(places, truth, strict=True)
