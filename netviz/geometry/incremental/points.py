@@ -1,6 +1,6 @@
 """Reading several values of a recorded network at some points, for every place of an occluder."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,9 +25,8 @@ def read_points(
     plan: Plan,
     values: Sequence[Tensor],
     baseline: Tensor,
-    points: Mapping[int, Points],
-    progress: Callable[[int, int], None] | None = None,
-) -> dict[int, NDArray[np.float32]]:
+    wanted: Sequence[tuple[int, Points]],
+) -> list[NDArray[np.float32]]:
     """Compute what values become at some points, for every position of the occluder.
 
     Parameters
@@ -38,15 +37,14 @@ def read_points(
         The values that the tape kept on this image.
     baseline : Tensor of shape (1, C, H, W)
         What the occluder shows.
-    points : mapping of int to Points
-        Of each value that the plan was made for, of shape (1, C, H, W).
-    progress : callable, optional
-        Called with how many positions are done, and of how many.
+    wanted : sequence of (int, Points)
+        Values that the plan was made for, of shape (1, C, H, W), and where each is read: one value may be wanted
+        several times, at other points.
 
     Returns
     -------
-    dict of int to ndarray of float32, shape (rows, columns, U)
-        By value. Where a window does not reach a point, the value is the image's own.
+    list of ndarray of float32, shape (rows, columns, U)
+        In the same order. Where a window does not reach a point, the value is the image's own.
 
     Raises
     ------
@@ -54,31 +52,29 @@ def read_points(
         If a function cannot be called again.
     """
     grid = (len(plan.tops), len(plan.lefts))
-    found = {}
-    for number, (channels, rows, cols) in points.items():
+    found = []
+    for number, (channels, rows, cols) in wanted:
         if values[number].ndim != 4:
             raise UnfollowableError("a value is no map")
         clean = values[number][0, channels, rows, cols].float().cpu().numpy()
-        found[number] = np.broadcast_to(clean, (*grid, len(clean))).copy()
+        found.append(np.broadcast_to(clean, (*grid, len(clean))).copy())
     bases: dict[tuple[int, float], Tensor] = {}
 
     def work(group: Group) -> Tensor:
         def tell(number: int, made: Tensor, tracks: Tracks | None) -> None:
-            if number in points:
-                where = np.ix_(group.rows, group.cols)
-                some = found[number][where].reshape(group.count, -1)
-                _put(some, made, points[number], tracks)
-                found[number][where] = some.reshape(len(group.rows), len(group.cols), -1)
+            where = np.ix_(group.rows, group.cols)
+            for (one, points), read in zip(wanted, found, strict=True):
+                if one == number:
+                    some = read[where].reshape(group.count, -1)
+                    _put(some, made, points, tracks)
+                    read[where] = some.reshape(len(group.rows), len(group.cols), -1)
 
         Batch(plan, group, values, baseline, bases, tell).walk()
         return torch.empty(0)
 
-    done = 0
     with torch.no_grad():
-        for group, _ in at_once(work, plan.groups, baseline.device):
-            done += group.count
-            if progress is not None:
-                progress(done, grid[0] * grid[1])
+        for _ in at_once(work, plan.groups, baseline.device):
+            pass
     return found
 
 

@@ -1,6 +1,6 @@
 """The empirical fields of all units of many layers at once, on the same few images: a gallery's measured fields.
 
-Whole covered images are run, and each pass is read at every unit's own position.
+Covered images are run, whole or where they changed, and read at every unit's own position.
 """
 
 import contextlib
@@ -202,15 +202,15 @@ def _changes_of_windows(
     grid, apart = (len(occluder.tops), len(occluder.lefts)), occluder.apart
     if math.prod(grid) > MANY * occluder.passes:
         return None
-    points = {numbers[layer]: Points(some.units, some.rows, some.cols) for layer, some in peaks.items()}
+    # What a module only hands on, as dropout does, is one value of two layers.
+    wanted = [(numbers[layer], Points(some.units, some.rows, some.cols)) for layer, some in peaks.items()]
+    also = sorted({*numbers.values()})
     try:
-        plan = Plan(
-            tape, max(points), occluder.tops, occluder.lefts, (occluder.patch,) * 2, also=tuple(points)
-        )
+        plan = Plan(tape, also[-1], occluder.tops, occluder.lefts, (occluder.patch,) * 2, also=also)
         full, shared = plan.work
         if shared > WORTH * full / math.prod(grid) * occluder.passes:
             return None
-        found = read_points(plan, tape.values, baseline, points)
+        found = read_points(plan, tape.values, baseline, wanted)
     except UnfollowableError:
         return None
     alone = replace(occluder, apart=grid)
@@ -218,8 +218,8 @@ def _changes_of_windows(
         places = (math.prod(grid) // 2, math.prod(grid) - 1)
         truth = [read(_images(image, baseline, alone, [place])) for place in places]
     changes = {}
-    for layer, number in numbers.items():
-        values = found[number].reshape(math.prod(grid), -1)
+    for (layer, number), values in zip(numbers.items(), found, strict=True):
+        values = values.reshape(math.prod(grid), -1)
         known = tape.values[number][torch.isfinite(tape.values[number])]
         room = TOLERANCE * max(float(known.abs().max()) if known.numel() else 0.0, 1e-12)
         if not all(

@@ -99,12 +99,12 @@ class Mixing(nn.Module):
 @pytest.mark.parametrize("kind", [Functional, Mixing])
 def test_equals_covering_one_place_after_the_other(kind, windows, monkeypatch):
     monkeypatch.setattr(passes, "WORTH", np.inf)
-    read: list[int] = []
+    read: list[Any] = []
 
     def seen(*given: Any) -> Any:
         found = read_points(*given)
         read.extend(found)
-        return {number: values + (windows == "wrong") for number, values in found.items()}
+        return [values + (windows == "wrong") for values in found]
 
     monkeypatch.setattr(passes, "read_points", seen)
     torch.manual_seed(0)
@@ -160,3 +160,18 @@ def test_equals_covering_one_place_after_the_other(kind, windows, monkeypatch):
     assert len(read) == (len(fields) if windows else 0)
     assert sum(told) == sum(one.passes for one, _ in finest(choose_occluders((40, 30)), fields))
     assert state_of(network) == before
+
+
+def test_a_value_that_is_handed_on_is_read_for_each_layer():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Identity(), nn.Conv2d(4, 2, 3)).eval()
+    model = Model("net", network, network.state_dict(), PLAIN)
+    first, same, last = layers(model, size=(40, 30))
+    image, baseline = torch.rand(2, 1, 3, 40, 30)
+    peaks = find_peaks(network, image, {first: [3], same: [1, 0, 2], last: [0]})
+    occluder = choose_occluders((40, 30))[-1]
+    tape = record(network, image, keep=True)
+    by_windows = passes._changes_of_windows(network, image, baseline, peaks, occluder, tape)
+    assert by_windows is not None
+    for layer, expected in find_changes(network, image, baseline, peaks, occluder).items():
+        np.testing.assert_allclose(by_windows[layer], expected, atol=1e-5)
