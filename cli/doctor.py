@@ -45,10 +45,13 @@ def version(distribution: str) -> str | None:
 
 def examine() -> dict[str, Any]:
     """Return what netviz finds on this machine, as ``netviz doctor --json`` prints it."""
+    import torch
+
     return {
         "netviz": __version__,
         "python": platform.python_version(),
-        "libraries": {name: version(name) for name in LIBRARIES},
+        # Torch itself also says for which devices it was built.
+        "libraries": {name: version(name) for name in LIBRARIES} | {"torch": str(torch.__version__)},
         "torchvision": _torchvision(),
         "devices": _devices(),
         "weights": _weights(),
