@@ -389,8 +389,9 @@ def chosen_layers(model: Model, index: LayerIndex, only: str | Sequence[str]) ->
     LayerError
         If a name means no layer, or one without maps.
     ModelError
-        If the network has no convolution.
+        If only weights could be read, or the network has no convolution.
     """
+    model.runnable()
     if not only:
         found = [layer for layer in index if layer.spatial and layer.kernel is not None]
         if found:

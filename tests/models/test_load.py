@@ -109,9 +109,14 @@ def test_an_unknown_state_dict_gives_filters_but_no_maps(tmp_path):
     result = netviz.filters(path, layer="conv2")
     assert np.array_equal(result.weight, network[2].weight.detach().numpy())
     assert [layer.shape for layer in netviz.layers(path)] == [None, None]
-    with pytest.raises(ModelError, match=r"only the weights.*module\.path:factory") as error:
-        netviz.maps("skimage:coffee", layer="conv1", model=path)
-    assert str(path) in str(error.value)
+    for ask in (
+        lambda: netviz.maps("skimage:coffee", layer="conv1", model=path),
+        lambda: netviz.patches(path, tmp_path / "run", images="skimage:coffee"),
+        lambda: netviz.survey(path, tmp_path / "survey", images=["skimage:coffee"]),
+    ):
+        with pytest.raises(ModelError, match=r"only the weights.*module\.path:factory") as error:
+            ask()
+        assert str(path) in str(error.value)
 
 
 def test_torchscript_without_trust_is_recognised_by_its_weights(builder, tmp_path):

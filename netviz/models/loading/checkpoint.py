@@ -257,8 +257,18 @@ def _load_trusted(path: Path, name: str) -> Any:
     try:
         return _torch_load(path, weights_only=False)
     except (AttributeError, ImportError) as error:
+        if "__main__" in str(error):
+            raise ModelError(
+                f"{name} holds a network whose class only the script knew that saved it ({error}): "
+                "save the network's state_dict() instead, put its class into a file of its own, "
+                "and give FILE.py:CLASS with --weights FILE"
+            ) from error
         needed = package(getattr(error, "name", None) or "")
-        remedy = f"run pip install {needed}" if needed else "put its source on PYTHONPATH"
+        remedy = (
+            f"run pip install {needed}"
+            if needed
+            else "put its folder on PYTHONPATH (PYTHONPATH=. for this one)"
+        )
         raise ModelError(
             f"{name} holds a network whose class cannot be imported ({error}): "
             f"{remedy}, or save the network's state_dict() instead"

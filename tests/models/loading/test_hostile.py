@@ -5,6 +5,7 @@ import json
 import pickle
 import shutil
 import struct
+import subprocess
 import sys
 import warnings
 import zipfile
@@ -312,3 +313,11 @@ def test_class_that_cannot_be_imported(tmp_path: Path, monkeypatch: pytest.Monke
     shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
     importlib.invalidate_caches()
     assert "PYTHONPATH" in str(refuse(tmp_path / "c.pt", trust=True))
+
+
+def test_class_of_the_script_that_saved_it(tmp_path: Path) -> None:
+    script = "import torch\nclass Net(torch.nn.Linear): pass\ntorch.save(Net(1, 1), 'c.pt')\n"
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    told = str(refuse(tmp_path / "c.pt", trust=True))
+    assert "PYTHONPATH" not in told
+    assert "FILE.py:CLASS with --weights FILE" in told

@@ -156,7 +156,7 @@ class OwnFile(PackagedFile):
         path = Path(__file__).parents[1] / "data" / self.path
         if not path.is_file():
             raise MissingWeightsError(
-                f"this copy of netviz has no {self.path}; install it again: pip install --force-reinstall netviz"
+                f"this copy of netviz has no {self.path}; install netviz again, from its sources or a release's file"
             )
         return path
 
