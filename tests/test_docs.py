@@ -4,9 +4,13 @@ import doctest
 import importlib
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
+from skimage import data
 
 from netviz.cli.main import run
 
@@ -40,6 +44,41 @@ def test_readmes_commands(tmp_path, monkeypatch, capsys):
     assert len(made) >= 12
     for name in (name if "." in name else f"{name}/{FOLDERS[name]}" for name in made):
         assert (tmp_path / name).stat().st_size > 0
+
+
+NET = """
+from torch import nn
+
+class Net(nn.Sequential):
+    def __init__(self):
+        layers = []
+        for before, after in ((3, 4), (4, 4), (4, 6)):
+            layers += [nn.Conv2d(before, after, 3), nn.ReLU(), nn.MaxPool2d(2)]
+        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 2))
+"""
+
+
+def test_commands_for_ones_own_network(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    Path("mynet.py").write_text(NET)
+    torch.manual_seed(0)
+    network = importlib.import_module("mynet").Net()
+    torch.save(network.state_dict(), "best.pth")
+    torch.save(network, "model.pt")
+    Path("classes.txt").write_text("cat\ncup\n")
+    Path("photos").mkdir()
+    for place, image in {"photo.jpg": data.chelsea(), "photos/cup.jpg": data.coffee()}.items():
+        Image.fromarray(image).save(place)
+    page = (ROOT / "docs" / "own.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^(?:PYTHONPATH=\. )?netviz (.*)$", page, flags=re.MULTILINE)
+    assert len(commands) == 9
+    for command in commands:
+        with pytest.raises(SystemExit) as stop:
+            run(shlex.split(command))
+        assert not stop.value.code, (command, capsys.readouterr().err)
+    assert Path("site/index.html").stat().st_size
+    del sys.modules["mynet"]
 
 
 def test_readmes_python(tmp_path, monkeypatch):
