@@ -14,7 +14,7 @@ import netviz as library
 from .main import netviz
 from .messages import messages
 
-WIDTH = 100
+WIDTH = 80
 
 
 def reference() -> str:
