@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from netviz.paper import page, style, words
@@ -167,7 +167,7 @@ def histogram(canvas: Canvas, values: NDArray[np.float32], box: Box, heading: st
     axes.set_xlim(low, high)
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.tick_params(axis="both", which="both", labelsize=style.LABEL, labelcolor=style.MUTED, length=2)
-    axes.yaxis.minorticks_off()
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_locator(LogLocator(numticks=5))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: words.number(value)))
