@@ -21,6 +21,7 @@ Maps, filters, fields and whatever is larger than a page may offer are kept coar
 """
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -38,6 +39,9 @@ Size: TypeAlias = tuple[Count, Count]
 
 Pair: TypeAlias = tuple[float, float]
 """In pixels, y and x."""
+
+Part: TypeAlias = tuple[float, float, float, float]
+"""Top, left, bottom and right of a part of a photograph, as shares of its height and width."""
 
 Verb: TypeAlias = Literal["stages", "contrast", "sift"]
 """What is shown of a convolution on a photograph, in this order; each is a command too."""
@@ -142,6 +146,9 @@ class ImageRecord:
         For which height and width a command must ask to see it so; None if for none.
     answers : tuple of AnswerRecord
         The classes that the network finds most likely, of a classifier whose scores are of classes; else none.
+    part : (float, float, float, float) or None
+        Which part of the photograph this is: top, left, bottom and right, 0 … 1; beyond that where it was continued.
+        None in runs of earlier releases.
     """
 
     name: str
@@ -151,6 +158,13 @@ class ImageRecord:
     width: Count
     size: Size | None
     answers: tuple[AnswerRecord, ...] = ()
+    part: Part | None = None
+
+    def __post_init__(self) -> None:
+        if self.part is not None:
+            top, left, bottom, right = self.part
+            if not (0 < bottom - top < math.inf and 0 < right - left < math.inf):
+                raise ValueError(f"the part of a photograph is {self.part}")
 
     @property
     def stem(self) -> str:

@@ -13,12 +13,12 @@ from netviz.capture import evaluation, network_device
 from netviz.capture.outputs import named_tensors
 from netviz.engines import Progress
 from netviz.errors import ModelError
-from netviz.images import Photo
+from netviz.images import Photo, Prepared
 from netviz.models import Model
 from netviz.questions.classes import scored
 from netviz.results.files import write_bytes
 from netviz.results.names import slug
-from netviz.results.survey import AnswerRecord, ImageRecord
+from netviz.results.survey import AnswerRecord, ImageRecord, Part
 from netviz.surveys.step import Scope
 
 TOLD = 5
@@ -40,10 +40,24 @@ def survey_images(scope: Scope, report: Progress) -> tuple[ImageRecord, ...]:
         asked = (height, width) if scope.own_size else scope.size
         records.append(
             ImageRecord(
-                photo.name, str(source), file, height, width, asked, answers(scope.model, prepared.tensor)
+                photo.name,
+                str(source),
+                file,
+                height,
+                width,
+                asked,
+                answers(scope.model, prepared.tensor),
+                part_seen(prepared),
             )
         )
     return tuple(records)
+
+
+def part_seen(prepared: Prepared) -> Part:
+    """Return which part of its file's image a network sees: top, left, bottom and right, as shares of its sides."""
+    (top, left), (rows, columns) = prepared.offset, prepared.resized
+    height, width = prepared.image.shape[:2]
+    return (top / rows, left / columns, (top + height) / rows, (left + width) / columns)
 
 
 def answers(model: Model, image: Tensor) -> tuple[AnswerRecord, ...]:
