@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ..panel import Recipe
 from . import (
+    attributed,
     changed,
     components,
     concepts,
@@ -70,6 +71,7 @@ _RECIPES: tuple[tuple[Recipe, Callable[[Network], bool]], ...] = (
     (components.RECIPE, lambda network: network.components is not None),
     (minimal.RECIPE, lambda network: network.minimal is not None),
     (hypercolumns.RECIPE, lambda network: any(page.hypercolumn is not None for page in network.images)),
+    (attributed.RECIPE, lambda network: any(page.attributed is not None for page in network.images)),
     (fcn.STREAMS, lambda network: network.fcn is not None and bool(network.fcn.streams)),
     (fcn.HEATS, lambda network: network.fcn is not None and bool(network.fcn.heats)),
     (changed.RECIPE, lambda network: network.changed is not None),

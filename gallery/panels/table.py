@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ..addresses import Addresses
 from . import (
+    attributed,
     changed,
     components,
     concepts,
@@ -56,6 +57,7 @@ PANELS = (
     masks.PANEL,
     minimal.PANEL,
     hypercolumns.PANEL,
+    attributed.PANEL,
     changed.PANEL,
     fcn.PANEL,
     glossary.PANEL,

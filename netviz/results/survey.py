@@ -14,6 +14,7 @@
     RUN/concepts/                         what netviz dissect found, and masks/SLUG.png
     RUN/links/SLUG.npz                    a LinksTableResult: links of the shown units of a layer
     RUN/minimal/NAME.npz                  a MinimalResult
+    RUN/attribution/NAME-METHOD-RANK.npz  an AttributeResult
     RUN/hypercolumns/NAME.npz             a HypercolumnResult
     RUN/fcn/NAME-WHAT.npz                 a StreamsResult, DenseResult or CompareResult
 
@@ -428,6 +429,29 @@ class VotesRecord:
 
 
 @dataclass(frozen=True)
+class AttributionOnImage(OnImage):
+    """What each place of one photograph has to do with a class, by one method.
+
+    Attributes
+    ----------
+    rank : int
+        The class's place among those that the network finds most likely on it, 0 for the first.
+    method : str
+    """
+
+    _: KW_ONLY
+    rank: Count
+    method: str
+
+
+@dataclass(frozen=True)
+class AttributionRecord:
+    """Attributions to the likeliest classes of the first photographs."""
+
+    shown: tuple[AttributionOnImage, ...]
+
+
+@dataclass(frozen=True)
 class DeconvRecord:
     """What in the best patches of the shown units made them answer: a `BackResult` for each of some layers.
 
@@ -539,7 +563,8 @@ class SurveyRecord:
         The photographs that the network is shown on.
     layers : tuple of LayerRecord
         In the order in which they run.
-    patches, components, minimal, hypercolumns, concepts, fields, measured, fcn, votes, deconv, links, optimize
+    patches, components, minimal, hypercolumns, concepts, fields, measured, fcn, votes, attribution, deconv, links,
+    optimize
         The parts, or why there is none.
     """
 
@@ -565,6 +590,7 @@ class SurveyRecord:
     measured: MeasuredRecord | Missing
     fcn: FcnRecord | Missing
     votes: VotesRecord | Missing = Missing("this run was made before there were any")
+    attribution: AttributionRecord | Missing = Missing("this run was made before there were any")
     deconv: DeconvRecord | Missing = Missing("this run was made before there were any")
     links: LinksRecord | Missing = Missing("this run was made before there were any")
     optimize: OptimizeRecord | Missing = Missing("this run was made before there were any")
@@ -580,6 +606,12 @@ class SurveyRecord:
         for part in (self.minimal, self.hypercolumns, self.votes):
             if not isinstance(part, Missing):
                 self._require_images(part.shown)
+        if isinstance(self.attribution, AttributionRecord):
+            asked = sorted({(one.rank, one.method) for one in self.attribution.shown})
+            for rank, method in asked:
+                self._require_images(
+                    [one for one in self.attribution.shown if (one.rank, one.method) == (rank, method)]
+                )
         if isinstance(self.fcn, FcnRecord):
             for some in (self.fcn.streams, self.fcn.dense, (self.fcn.compare,) if self.fcn.compare else ()):
                 self._require_images(some)

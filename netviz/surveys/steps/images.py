@@ -74,6 +74,14 @@ def answers(model: Model, image: Tensor) -> tuple[AnswerRecord, ...]:
     tuple of AnswerRecord
         None of a network that gives no score for each class, or a map of them, or that does not run on this image.
     """
+    return tuple(
+        AnswerRecord((model.labels[number] if model.labels else "") or f"class {number}", probability)
+        for number, probability in likeliest(model, image)
+    )
+
+
+def likeliest(model: Model, image: Tensor) -> tuple[tuple[int, float], ...]:
+    """Return the numbers of the classes that a network finds most likely, with their probabilities; as `answers`."""
     network = model.runnable()
     try:
         with evaluation(network), torch.no_grad():
@@ -89,13 +97,7 @@ def answers(model: Model, image: Tensor) -> tuple[AnswerRecord, ...]:
         return ()
     likely = values if _is_probability(values) else values.softmax(0)
     first = likely.argsort(descending=True, stable=True)[:TOLD].tolist()
-    return tuple(
-        AnswerRecord(
-            (model.labels[number] if model.labels else "") or f"class {number}",
-            round(min(float(likely[number]), 1.0), 6),
-        )
-        for number in first
-    )
+    return tuple((number, round(min(float(likely[number]), 1.0), 6)) for number in first)
 
 
 def _is_probability(values: Tensor) -> bool:
