@@ -59,7 +59,8 @@ def draw_attributed(addresses: Addresses, write: Write) -> dict[int, Attributed]
     for one in found.shown if isinstance(found, AttributionRecord) else ():
         if one.file is not None:
             result = load_kind(one.file, AttributeResult)
-            drawn.setdefault(one.image, []).append(_draw(result, _file(addresses, one), write))
+            told = drawn.setdefault(one.image, [])
+            told.append(_draw(result, _file(addresses, one), one.method in methods.get(one.image, ()), write))
             methods.setdefault(one.image, []).append(one.method)
     run = addresses.run
     return {
@@ -80,11 +81,13 @@ def draw_attributed(addresses: Addresses, write: Write) -> dict[int, Attributed]
     }
 
 
-def _draw(result: AttributeResult, address: str, write: Write) -> Over:
+def _draw(result: AttributeResult, address: str, again: bool, write: Write) -> Over:
     pixels = _pixels(result)
     write(address, encode_jpeg(pixels, QUALITY, optimize=True))
     (method,) = result.methods
-    if method in CAMS:
+    if again:
+        text = f"The same for {result.name}."
+    elif method in CAMS:
         text = (
             f"Bright: what in the maps of {result.alias or result.layer} raises the score of {result.name}."
         )
