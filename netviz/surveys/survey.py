@@ -105,7 +105,7 @@ STEPS = (
     Step(
         "attribution",
         AttributionRecord | Missing,
-        lambda of: 60 * _pair(of) if of.model.labels else 0,
+        lambda of: 20 * _pair(of) if of.model.labels else 0,
         survey_attribution,
     ),
     Step(
