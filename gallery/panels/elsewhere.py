@@ -146,8 +146,8 @@ def _hold_beside(first: Addresses, second: Addresses, found: Found, back: Found)
         some_far = tuple(far.tell(*names[at], alike) for at, alike in row)
         _add(found, first, place, unit, Elsewhere(second.run.network, photos, side, len(names), some_far))
     far = _Thumbnails(first)
-    for (place, unit), row in zip(names, best_back, strict=True):
-        some_far = tuple(far.tell(at, other, alike) for alike, at, other in row)
+    for (place, unit), theirs in zip(names, best_back, strict=True):
+        some_far = tuple(far.tell(at, other, alike) for alike, at, other in theirs)
         _add(back, second, place, unit, Elsewhere(first.run.network, photos, side, compared, some_far))
 
 
