@@ -29,6 +29,7 @@ from gallery import BROWSERS, served
 from netviz.gallery.addresses import Addresses, make_addresses
 from netviz.gallery.build import build
 from netviz.gallery.panels.table import FOLDERS
+from netviz.gallery.words import joined
 from netviz.questions.dissect.run import open_dissection
 from netviz.questions.patches.run import read_patches
 from netviz.results.survey import ConceptsRecord, read_survey
@@ -226,7 +227,7 @@ def table(site: Path, runs: Sequence[Path]) -> str:
         for one in all_addresses
     ]
     lines = [
-        f"A site of {' and '.join(shown)}.",
+        f"A site of {joined(shown)}.",
         "",
         "| fault | found | of | share |",
         "|---|---|---|---|",

@@ -6,10 +6,11 @@ of channels first and channels last); building again where nothing has changed; 
 was measured. For the quick form also what each further photograph takes, from this number of them to more: the
 least of several rounds of both, survey and building together, over a bare forward pass of one photograph; and the
 rest, which any number takes, after start-up (imports, and loading the network). Where the time of a gallery goes is
-told in processor time, step by step, over that of the bare passes on one thread. For the first page and the largest
-wall, what Chromium has received before anything is scrolled from a server on this machine, and when the page is
-interactive: its scripts have run and the main thread is idle. Another number of photographs, and forms, may follow on
-the command line.
+told in processor time, step by step, over that of the bare passes on one thread; beside it what encoding the site's
+pictures and writing its files takes, which no other way of making the same pages spares. For the first page and the
+largest wall, what Chromium has received before anything is scrolled from a server on this machine, and when the page
+is interactive: its scripts have run and the main thread is idle. Another number of photographs, and forms, may follow
+on the command line.
 
 Of what a full gallery of 64 photographs takes, by multiply-adds of the convolutions: 1,664 patches followed back (the
 best of 16 units of 52 layers, by two rules), each as long as the way there, are 830 bare passes (13 for each
@@ -218,7 +219,34 @@ def row(form: Form, photos: Path, folder: Path, bare: float, alone: float) -> tu
             continue
         kept = f"{megabytes(run / name):.1f}" if (run / name).is_dir() else ""
         parts.append(f"| {name} | {took:.1f} s | {took / alone:.1f}× | {kept} |")
+    least = written_again(site, folder / "again")
+    parts += [
+        "",
+        f"Of the site, encoding its pictures and writing its files: {least:.1f} s, {least / alone:.1f}×.",
+    ]
     return f"| {' | '.join(cells)} |", parts
+
+
+def written_again(site: Path, folder: Path) -> float:
+    """Return the processor time of encoding a site's pictures once more and of writing its files."""
+    from netviz.gallery.drawing import SMALL_QUALITY
+    from netviz.paper.raster import encode_jpeg, encode_png
+    from netviz.results.files import write_bytes
+
+    took = 0.0
+    for path in filter(Path.is_file, site.rglob("*")):
+        data, pixels = path.read_bytes(), None
+        if path.suffix in (".jpg", ".png"):
+            with Image.open(path) as picture:
+                pixels = np.asarray(picture.convert("RGB"))
+        start = time.process_time()
+        if pixels is not None and path.suffix == ".jpg":
+            data = encode_jpeg(pixels, SMALL_QUALITY, coarse=True, optimize=True)
+        elif pixels is not None:
+            data = encode_png(pixels)
+        write_bytes(folder / path.relative_to(site), data)
+        took += time.process_time() - start
+    return took
 
 
 def site_of(run: Path, site: Path) -> Path:

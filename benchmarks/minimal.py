@@ -34,7 +34,7 @@ def compare(name: str, segments: int) -> str:
     labels = segmented(prepared.image, segments)
     image = prepared.tensor
     baseline = normalize(filled(prepared.image, "blur"), model.preprocessing)
-    tape = record(network, image, keep=True)
+    tape = record(network, image, keep=False)
     assert tape.output is not None
     count = int(labels.max()) + 1
     full, shared = multiplications(RegionPlan(tape, tape.output, labels, range(count)))

@@ -104,7 +104,7 @@ def incremental(
 
 
 def planned(network: nn.Module, image: Tensor) -> Plan:
-    tape = record(network, image, keep=True)
+    tape = record(network, image, keep=False)
     assert tape.output is not None
     rows, cols = (grid(length, PATCH, STRIDE) for length in image.shape[-2:])
     return Plan(tape, tape.output, rows, cols, (PATCH, PATCH))

@@ -1,7 +1,7 @@
 """Patches of every unit.
 
 Crops of scikit-image's photographs, decoded beforehand, 224 px, two cores: the time to find the 9 best positions of
-every unit of every convolution in 256 of them, with mean, maximum, share of non-zero and a sample for quantiles, over
+every unit of every convolution in 128 of them, with mean, maximum, share of non-zero and a sample for quantiles, over
 others in the same run, on the first 64. The fastest bare forward pass still computes these layers: batches of 16,
 the better of channels first and channels last, batch normalization folded where the layers allow it, inference mode,
 images already normalized. With memory kept, it does as netviz about memory: what is freed is kept, batches are
@@ -49,7 +49,7 @@ from netviz.models import Layer, Preprocessing
 from netviz.models.builders import build_torchvision
 from netviz.questions.opening import layers
 
-IMAGES, FEW, BATCH, ROUNDS = 256, 64, 16, 2
+IMAGES, FEW, BATCH, ROUNDS = 128, 64, 16, 2
 PREPROCESSING = Preprocessing()
 
 

@@ -15,6 +15,7 @@ from .pages import pages
 from .panels import lecture, search
 from .panels.changed import changed_files
 from .panels.changed import compare as compare_runs
+from .panels.elsewhere import find_elsewhere
 from .panels.overview import Manifest
 from .panels.table import FOLDERS, files
 from .site import SiteFolder
@@ -113,8 +114,9 @@ def build(
             write,
             workers,
             [one for one in comparisons if addresses is one.first or addresses is one.second],
+            found,
         )
-        for addresses in networks
+        for addresses, found in zip(networks, find_elsewhere(networks), strict=True)
     )
     manifest = Manifest(__version__, drawn)
     for path, html in pages(manifest).items():

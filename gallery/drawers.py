@@ -18,6 +18,7 @@ from .pages import Setting, unit_pages
 from .panels.changed import Comparison, Twin, draw_changed
 from .panels.components import draw_components
 from .panels.concepts import LayerConcepts, draw_concepts
+from .panels.elsewhere import Found
 from .panels.fcn import draw_fcn
 from .panels.front import draw_front
 from .panels.images import Spot, draw_images, draw_photo
@@ -47,6 +48,7 @@ def draw_network(
     write: Write,
     workers: int = 0,
     comparisons: Sequence[Comparison] = (),
+    elsewhere: Found | None = None,
 ) -> Network:
     """Draw everything of one network, and make its units' pages.
 
@@ -64,6 +66,8 @@ def draw_network(
         Processes that draw layers, where there are many units; 0 draws in this one.
     comparisons : sequence of Comparison
         With which networks it is held beside each other, as the first of the two or the second.
+    elsewhere : Found, optional
+        The nearest units in the other networks.
 
     Returns
     -------
@@ -84,7 +88,7 @@ def draw_network(
         for address, found in one.twins(second=one.second is addresses).items():
             mine = twins.setdefault(address, {})
             mine |= {unit: (*mine.get(unit, ()), twin) for unit, twin in found.items()}
-    setting = Setting(version, networks, run.network, addresses.folder, page, twins)
+    setting = Setting(version, networks, run.network, addresses.folder, page, twins, elsewhere or {})
     if sum(map(len, addresses.units)) < MANY:
         workers = 0
     layers: list[Layer] = []
@@ -116,6 +120,7 @@ def draw_network(
         searched=run.patches.searched if isinstance(run.patches, PatchesRecord) else 0,
         front=draw_front(addresses, len(networks), photos, layers, write),
         changed=next((draw_changed(one, write) for one in comparisons if one.second is addresses), None),
+        elsewhere=bool(elsewhere),
     )
 
 

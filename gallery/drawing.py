@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from netviz.paper import style, tiles
 from netviz.paper.raster import encode_jpeg, encode_png
+from netviz.paper.regions import grey
 from netviz.paper.saving import encode_figure
-from netviz.paper.scales import Scale, colour_bar
+from netviz.paper.scales import Scale, colour_bar, colourise
 from netviz.questions.drawing import figure
 from netviz.results.base import Result
 
@@ -46,6 +47,13 @@ FIGURE_QUALITY = 85
 
 SMALL_QUALITY = 70
 """Of small photographs of which there are many, where colours may be half as fine as brightness."""
+
+
+def over_grey(image: Pixels, shares: NDArray[np.float64], colours: str, opacity: float = 0.6) -> Pixels:
+    """Lay a map in colours over an image (H, W, 3) in greys; values as `netviz.paper.scales.colourise` takes them."""
+    laid = (1 - opacity) * grey(image) + opacity * colourise(shares, colours)
+    pixels: Pixels = np.rint(laid).astype(np.uint8)
+    return pixels
 
 
 def png_size(data: bytes) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from .panels import glossary, lecture, search
 from .panels.about import PARTS, recipes
 from .panels.changed import Twin
 from .panels.components import TITLES
+from .panels.elsewhere import Elsewhere
 from .panels.layer import Layer
 from .panels.overview import Manifest
 from .panels.table import PANELS
@@ -109,6 +110,8 @@ class Setting:
         The address of its page of concepts.
     twins : mapping of str to mapping of int to tuple of Twin
         By the address of a layer's page and the number of a unit, the same unit in other networks of the site.
+    elsewhere : mapping of str to mapping of int to tuple of Elsewhere
+        In the same way, the nearest units of the other networks.
     """
 
     version: str
@@ -117,6 +120,7 @@ class Setting:
     folder: str
     concepts: str | None
     twins: Mapping[str, Mapping[int, tuple[Twin, ...]]] = field(default_factory=dict)
+    elsewhere: Mapping[str, Mapping[int, tuple[Elsewhere, ...]]] = field(default_factory=dict)
 
 
 def unit_pages(layer: Layer, setting: Setting) -> Iterator[tuple[str, str]]:
@@ -134,6 +138,7 @@ def unit_pages(layer: Layer, setting: Setting) -> Iterator[tuple[str, str]]:
     """
     template = make_environment().get_template("unit.html")
     twins = setting.twins.get(layer.page or "", {})
+    elsewhere = setting.elsewhere.get(layer.page or "", {})
     for values in _units(layer):
         address = values["unit"].page
         yield (
@@ -145,6 +150,7 @@ def unit_pages(layer: Layer, setting: Setting) -> Iterator[tuple[str, str]]:
                 layer=layer,
                 root="../" * address.count("/"),
                 twins=twins.get(values["unit"].unit, ()),
+                elsewhere=elsewhere.get(values["unit"].unit, ()),
                 **values,
             ),
         )

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from markupsafe import Markup, escape
 
@@ -363,6 +364,7 @@ _BY_NAME = {
 }
 
 
+@lru_cache(maxsize=1024)
 def term(text: str, root: str, named: str = "") -> Markup:
     """Link a text to what the glossary says of it.
 

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from ..panel import Recipe
 from . import (
+    attributed,
     changed,
     components,
     concepts,
+    elsewhere,
     fcn,
     fields,
     filters,
@@ -64,10 +66,12 @@ _RECIPES: tuple[tuple[Recipe, Callable[[Network], bool]], ...] = (
         ),
     ),
     (wall.RECIPE, lambda network: any(layer.wall and layer.wall.plane for layer in network.layers)),
+    (elsewhere.RECIPE, lambda network: network.elsewhere),
     (concepts.RECIPE, lambda network: network.concepts is not None),
     (components.RECIPE, lambda network: network.components is not None),
     (minimal.RECIPE, lambda network: network.minimal is not None),
     (hypercolumns.RECIPE, lambda network: any(page.hypercolumn is not None for page in network.images)),
+    (attributed.RECIPE, lambda network: any(page.attributed is not None for page in network.images)),
     (fcn.STREAMS, lambda network: network.fcn is not None and bool(network.fcn.streams)),
     (fcn.HEATS, lambda network: network.fcn is not None and bool(network.fcn.heats)),
     (changed.RECIPE, lambda network: network.changed is not None),

@@ -7,20 +7,23 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from netviz.errors import ResultError
+from netviz.fcn.dense.draw import heat_scale
 from netviz.fcn.dense.result import CompareResult, DenseResult
 from netviz.fcn.streams.draw import Raster, held_classes, stream_map, stream_rasters, stream_scale
 from netviz.fcn.streams.result import StreamsResult
 from netviz.paper.classes import class_colour, palette
 from netviz.paper.raster import encode_jpeg, encode_png
+from netviz.questions.units.across import read_maps
 from netviz.results.base import Result
 from netviz.results.survey import FcnRecord, Missing, OnImage, StreamsOnImage
 
 from ..addresses import Addresses
-from ..drawing import QUALITY, Write, bar, write_copy, write_figure
+from ..drawing import QUALITY, Write, bar, over_grey, write_copy, write_figure
 from ..loading import is_small, load_kind
-from ..manifest import Made, Photo, Picture
+from ..manifest import Made, Over, Photo, Picture
 from ..panel import Panel, Recipe
 from ..words import command, counted, joined, number, percent_of
 
@@ -76,12 +79,15 @@ class Heat(Made):
         From cell to cell, (y, x), in pixels of the original.
     cast : bool
         Whether the network was made fully convolutional for this.
+    over : Over or None
+        The map of the first class, to lay over the photograph.
     """
 
     peaks: tuple[Peak, ...] = ()
     cells: tuple[int, int] = (0, 0)
     stride: tuple[float, float] = (0.0, 0.0)
     cast: bool = False
+    over: Over | None = None
 
 
 @dataclass(frozen=True)
@@ -224,6 +230,8 @@ def files(addresses: Addresses) -> Iterator[str]:
     for name, shown in pairs:
         if shown.file is not None:
             yield _file(addresses, shown.image, f"{name}.jpg")
+            if name == "dense" and addresses.run.images[shown.image].part is not None:
+                yield _over_file(addresses, shown.image)
             if is_small(shown.file):
                 yield _file(addresses, shown.image, f"{name}.npz")
 
@@ -240,6 +248,10 @@ def _page(addresses: Addresses) -> str:
 
 def _file(addresses: Addresses, image: int, name: str) -> str:
     return f"{addresses.folder}/fcn/{addresses.photos[image]}-{name}"
+
+
+def _over_file(addresses: Addresses, image: int) -> str:
+    return _file(addresses, image, "over.jpg")
 
 
 def _view(addresses: Addresses, one: StreamsOnImage, view: int) -> str:
@@ -346,7 +358,33 @@ def _heat(one: OnImage, addresses: Addresses, photo: Photo, write: Write) -> Hea
     stride = (float(result.stride[0]), float(result.stride[1]))
     picture, kept = _written("dense", result, one, one.file, addresses, write)
     size = one.file.stat().st_size
-    return Heat(photo, picture, "", typed, kept, size, tuple(peaks), cells, stride, result.cast)
+    over = _heat_over(result, one.image, peaks[0].name, addresses, write)
+    return Heat(photo, picture, "", typed, kept, size, tuple(peaks), cells, stride, result.cast, over)
+
+
+def _heat_over(result: DenseResult, image: int, name: str, addresses: Addresses, write: Write) -> Over | None:
+    """Draw the scores of the first class on what the network saw of the photograph, which may be a part of it."""
+    known = addresses.run.images[image]
+    if known.part is None:
+        return None
+    top, left, bottom, right = known.part
+    sizes = known.height, known.width
+    places = []
+    for axis, (low, high, centers) in enumerate(
+        ((top, bottom, result.center_y), (left, right, result.center_x))
+    ):
+        share = low + (high - low) * (np.arange(sizes[axis]) + 0.5) / sizes[axis]
+        pixels = share * result.image.shape[axis] - 0.5
+        places.append((pixels - centers[0]) / (result.stride[axis] or 1.0))
+    values = read_maps(result.scores[:1], *places).reshape(sizes)
+    scale = heat_scale(values)
+    with Image.open(known.file) as opened:
+        seen = np.asarray(opened.convert("RGB"))
+    shares = (values - scale.low) / (scale.high - scale.low)
+    address = _over_file(addresses, image)
+    write(address, encode_jpeg(over_grey(seen, shares, scale.colours), QUALITY, optimize=True))
+    text = f"Bright: where {name} scores high, the network run over the whole photograph at once."
+    return Over(f"Dense heat map: {name}", text, Picture(address, sizes[1], sizes[0]))
 
 
 def _comparison(one: OnImage, addresses: Addresses, photo: Photo, write: Write) -> Comparison:

@@ -199,7 +199,9 @@ _SEEN: dict[str, Callable[[Network], Seen | None]] = {
     "votes": _either(_VOTES, _image_with(lambda one: one.votes, "#votes")),
     "class": _either(_ANSWERS, _unit_with(lambda unit, _: unit.label), _VOTES),
     "score": _ANSWERS,
-    "attribution": _either(_BACK, _image_with(lambda one: one.votes, "#votes")),
+    "attribution": _either(
+        _image_with(lambda one: one.attributed, "#over"), _BACK, _image_with(lambda one: one.votes, "#votes")
+    ),
     "deconvnet": _BACK,
     "guided-backpropagation": _BACK,
     "optimized-picture": _unit_with(lambda unit, _: unit.wanted, "#wanted"),

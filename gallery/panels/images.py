@@ -22,6 +22,7 @@ from ..drawing import QUALITY, SMALL_QUALITY, Pixels, Write, bar, png_size
 from ..manifest import Over, Photo, Picture
 from ..panel import Panel
 from ..words import command, size, sized
+from .attributed import Attributed, draw_attributed
 from .components import Component, Components, Drawing
 from .fcn import Fcn, Heat, Streams
 from .hypercolumns import Hypercolumn, draw_hypercolumns
@@ -129,7 +130,7 @@ class ImagePage:
     over : tuple of Over
         The photograph, and pictures of its places to lay over it; empty where there are none.
     minimal : Minimal or None
-    glimpses, hypercolumn, heat, streams, votes
+    glimpses, hypercolumn, heat, streams, votes, attributed
         What there is of them.
     """
 
@@ -146,6 +147,7 @@ class ImagePage:
     heat: Heat | None
     streams: Streams | None
     votes: Votes | None
+    attributed: Attributed | None
     over: tuple[Over, ...]
 
 
@@ -297,12 +299,14 @@ def draw_images(
         By a layer's place what `draw_spot` has drawn of it on each photograph.
     """
     columns = draw_hypercolumns(addresses, photos, write)
+    attributed = draw_attributed(addresses, write)
     parts = components.layers if components is not None else ()
     pages = []
     for place, photo in enumerate(photos):
         image = addresses.run.images[place]
         seen = _draw_seen(addresses, place, photo, write)
         column = columns.get(place)
+        heat = next((one for one in (fcn.heats if fcn else ()) if one.photo == photo), None)
         least = next((one for one in (minimal.shown if minimal else ()) if one.photo == photo), None)
         drawings = ((one, tuple(each for each in one.drawings if each.photo == photo)) for one in parts)
         words = [image.source, "--model", addresses.run.model, "--layer", "LAYER", *sized(image.size)]
@@ -318,20 +322,31 @@ def draw_images(
                 drawings=tuple((one, few) for one, few in drawings if few),
                 minimal=least,
                 hypercolumn=column,
-                heat=next((one for one in (fcn.heats if fcn else ()) if one.photo == photo), None),
+                heat=heat,
                 streams=next((one for one in (fcn.streams if fcn else ()) if one.photo == photo), None),
                 votes=tell_votes(addresses, place),
-                over=_over(seen, column, least),
+                attributed=attributed.get(place),
+                over=_over(seen, column, least, heat, attributed.get(place)),
             )
         )
     return tuple(pages)
 
 
-def _over(seen: Picture, column: Hypercolumn | None, minimal: Minimal | None) -> tuple[Over, ...]:
+def _over(
+    seen: Picture,
+    column: Hypercolumn | None,
+    minimal: Minimal | None,
+    heat: Heat | None,
+    attributed: Attributed | None,
+) -> tuple[Over, ...]:
     """Gather what is laid over the photograph, which comes first; nothing where it would be alone."""
     found = list(column.over) if column is not None else []
     if minimal is not None and minimal.over is not None:
         found.append(minimal.over)
+    if heat is not None and heat.over is not None:
+        found.append(heat.over)
+    if attributed is not None:
+        found += attributed.over
     return (Over("Photograph", "As the network saw it.", seen), *found) if found else ()
 
 

@@ -20,7 +20,8 @@ class Network:
     """One network: where it comes from, what it was shown, its layers in the order in which they run.
 
     `without` names parts that there are none of, each with the reason; `searched` is how many images were searched
-    for patches, where they were; `changed` is how it differs from the first of the site, where that was asked for.
+    for patches, where they were; `changed` is how it differs from the first of the site, where that was asked for;
+    `elsewhere` tells whether its units' pages name the nearest in other networks.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Network:
     searched: int
     front: Front
     changed: Changed | None = None
+    elsewhere: bool = False
 
     def component(self, layer: Layer) -> Component | None:
         """Return a layer's place on the components page, if it has one."""

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 from ..addresses import Addresses
 from . import (
+    attributed,
     changed,
     components,
     concepts,
+    elsewhere,
     fcn,
     fields,
     filters,
@@ -49,11 +51,13 @@ PANELS = (
     wall.PANEL,
     ranges.PANEL,
     unit.PANEL,
+    elsewhere.PANEL,
     components.PANEL,
     concepts.PANEL,
     masks.PANEL,
     minimal.PANEL,
     hypercolumns.PANEL,
+    attributed.PANEL,
     changed.PANEL,
     fcn.PANEL,
     glossary.PANEL,

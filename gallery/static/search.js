@@ -27,15 +27,17 @@
   let from = "";
   let chosen = -1;
 
-  // How well a text fits, the smaller the better: the whole name, its beginning, whole words, beginnings of words, parts,
-  // and what else is said of it. Infinity for not at all.
+  // How well a text fits, the smaller the better: the whole name, whole words, its beginning, beginnings of words, those of
+  // what else is said of it, and parts inside of words. Infinity for not at all.
   const rank = (name, more, words, whole) => {
     if (name === whole) return 0;
     const parts = separate(name);
     if (words.every((word) => parts.includes(word))) return 1;
     if (name.startsWith(whole)) return 2;
     if (words.every((word) => parts.some((part) => part.startsWith(word)))) return 3;
-    if (words.every((word) => name.includes(word))) return 4;
+    const all = [...parts, ...separate(more)];
+    if (words.every((word) => all.some((part) => part.startsWith(word)))) return 4;
+    if (words.every((word) => name.includes(word))) return 5;
     return words.every((word) => name.includes(word) || more.includes(word)) ? 6 : Infinity;
   };
 

@@ -3,7 +3,7 @@
 from netviz.capture.activations import Capture, capture, channels_first
 from netviz.capture.copies import duplicate, sibling, stand_in
 from netviz.capture.rectifiers import BACKWARD_RULES, Nonlinearities, backward_rule
-from netviz.capture.tape import Node, Ref, Tape, followed_once, record
+from netviz.capture.tape import Node, Ref, Tape, followed_once, record, with_values
 from netviz.capture.tensors import wide
 from netviz.capture.trace import brief, index_layers, network_device, network_dtype
 from netviz.capture.watch import evaluation, preserved
@@ -32,4 +32,5 @@ __all__ = [
     "stand_in",
     "unwrap",
     "wide",
+    "with_values",
 ]

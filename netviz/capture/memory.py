@@ -4,10 +4,12 @@ import ctypes
 import os
 import platform
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
+
+from torch import Tensor
 
 _TRIM, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 """glibc's numbers for ``mallopt``: when free memory goes back, how many blocks are mapped, how many heaps are."""
@@ -46,6 +48,29 @@ def kept_memory() -> Iterator[None]:
                 for option, value in _AS_IT_IS:
                     library.mallopt(option, value)
                 library.malloc_trim(0)
+
+
+def joined(parts: Iterable[Tensor], count: int) -> Tensor:
+    """Put results of one batch after the other into one tensor, (count, …), each as soon as it is there.
+
+    In a list a small result of each batch would stay between the large blocks of memory that it was made in; these
+    could not be put together again, and each batch would take new ones.
+
+    Raises
+    ------
+    ValueError
+        If there is no batch.
+    """
+    found: Tensor | None = None
+    done = 0
+    for part in parts:
+        if found is None:
+            found = part.new_empty((count, *part.shape[1:]))
+        found[done : done + len(part)] = part
+        done += len(part)
+    if found is None:
+        raise ValueError("there is no batch")
+    return found
 
 
 @cache

@@ -1,10 +1,10 @@
 """The tape: one forward pass written down, function by function, as far as it comes from the image."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -77,7 +77,8 @@ class Tape:
     shapes : list of torch.Size
         The shape of each value; value 0 is the image.
     values : list of Tensor
-        The values themselves, as they were before anything overwrote them; empty unless they were to be kept.
+        The values themselves, as they were before anything overwrote them: those that were to be kept. In the place
+        of each other one stands an empty tensor; the list is empty if only shapes were wanted.
     layers : dict of Key to int
         The value that each call of a module or function gave: its main tensor.
     output : int or None
@@ -109,6 +110,18 @@ class Tape:
         """How long the functions took together; see `Node.seconds`."""
         return sum(node.seconds for node in self.nodes)
 
+    def holds(self, numbers: Collection[int]) -> bool:
+        """Return whether these values were kept."""
+        if not self.values:
+            return not numbers
+        return all(self.values[number].shape == self.shapes[number] for number in numbers)
+
+    def like(self, other: "Tape") -> bool:
+        """Return whether the network did the same both times, so that a number means the same value."""
+        return self.shapes == other.shapes and [
+            (node.name, node.inputs, node.outputs) for node in self.nodes
+        ] == [(node.name, node.inputs, node.outputs) for node in other.nodes]
+
 
 _Followed = WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], Tape]]
 
@@ -133,8 +146,7 @@ def record(
     network: nn.Module,
     image: Tensor,
     *,
-    keep: bool,
-    through: Callable[[Node, list[torch.Size]], bool] | None = None,
+    keep: bool | Collection[int],
 ) -> Tape:
     """Run the network once in evaluation mode and record what it does with the image.
 
@@ -144,11 +156,9 @@ def record(
         Left exactly as found.
     image : Tensor of shape (N, C, H, W)
         On the network's device; on the meta device, the network runs there too, without arithmetic.
-    keep : bool
-        Whether to keep every value; else only shapes.
-    through : callable, optional
-        Gets a node and the shapes of all values so far. Of the values only those are kept that come from the image
-        through nodes of which it is true, and the network's outputs; the others are empty.
+    keep : bool or collection of int
+        Whether to keep every value, or which beside the network's outputs, by their numbers on a tape of the same
+        network and size of image (see `with_values`); if False, only shapes.
 
     Returns
     -------
@@ -162,9 +172,9 @@ def record(
         Whatever the network raises on this image.
     """
     network = original = unwrap(network)
-    if keep:
+    if keep is not False:
         require_values(network)
-    kept = _followed.get() if image.is_meta and not keep else None
+    kept = _followed.get() if image.is_meta and keep is False else None
     key = (image.shape, image.dtype, *map(id, network.modules()))
     if kept is not None and key in kept.get(network, ()):
         return kept[network][key]
@@ -172,14 +182,57 @@ def record(
         network = stand_in(network)
     lists = _lists(original, network)
     with torch.no_grad(), evaluation(network):
-        recording = _follow(network, image, _Recording(network, image.is_meta, keep, [], through), lists)
+        recording = _follow(network, image, _Recording(network, image.is_meta, keep, []), lists)
         if recording.strangers:
             # A tensor that no recorded function made: either it was there before, then it comes again, or not.
-            again = _Recording(network, image.is_meta, keep, recording.strangers, through)
+            again = _Recording(network, image.is_meta, keep, recording.strangers)
             recording = _follow(network, image, again, lists)
     if kept is not None:
         kept.setdefault(original, {})[key] = recording.tape
     return recording.tape
+
+
+def with_values(
+    tape: Tape,
+    network: nn.Module,
+    image: Tensor,
+    numbers: Set[int],
+    reserve: Callable[[int], None] | None = None,
+) -> Tape | None:
+    """Return a tape that holds some of its values; if it does not yet, the network runs again.
+
+    What will be needed of all that a network makes of an image is known only when its tape is there, and all of it
+    together may not fit into memory.
+
+    Parameters
+    ----------
+    tape : Tape
+        Of this network on this image.
+    network : nn.Module
+        Left exactly as found.
+    image : Tensor of shape (N, C, H, W)
+        On the network's device.
+    numbers : set of int
+        Which values.
+    reserve : callable, optional
+        Called before the network runs again, with how many bytes will be kept.
+
+    Returns
+    -------
+    Tape or None
+        None if the network did something else this time, so that the numbers mean nothing.
+
+    Raises
+    ------
+    Exception
+        Whatever the network raises on this image.
+    """
+    if tape.holds(numbers):
+        return tape
+    if reserve is not None:
+        reserve(image.element_size() * sum(tape.shapes[number].numel() for number in numbers))
+    again = record(network, image, keep=numbers)
+    return replace(tape, values=again.values) if again.like(tape) else None
 
 
 def _lists(original: nn.Module, network: nn.Module) -> list[tuple[Tensor, Tensor]]:
@@ -247,6 +300,9 @@ _COPIES = names("copy")
 
 _HOLDERS = (Tensor, dict, list, tuple)
 
+_LEFT_OUT = torch.empty(0)
+"""Stands in the place of a value that is not kept."""
+
 
 def _autocast() -> tuple[bool, ...]:
     return tuple(torch.is_autocast_enabled(device) for device in ("cpu", "cuda"))
@@ -259,16 +315,14 @@ class _Recording:
         self,
         network: nn.Module,
         shapes_only: bool,
-        keep: bool,
+        keep: bool | Collection[int],
         given: list[Tensor],
-        through: Callable[[Node, list[torch.Size]], bool] | None = None,
     ) -> None:
         self.tape = Tape()
         self.network = network
         self.nodes: list[Node] = []
-        self.keep = keep
-        self.through = through
-        self.reached = {0}
+        self.keep = keep is not False
+        self.some = None if isinstance(keep, bool) else frozenset(keep)
         # Each living tensor that comes from the image: its number, and its version when it got that number.
         self.known: Any = tensor_table(shapes_only)
         self.sharing: dict[int, list[int]] = {}
@@ -337,9 +391,13 @@ class _Recording:
         number = len(self.tape.shapes)
         self.tape.shapes.append(tensor.shape)
         self.known[tensor] = (number, version_of(tensor))
-        if self.keep:
+        if not self.keep:
+            return number
+        if self.some is None or number in self.some:
             self.tape.values.append(tensor)
             self.sharing.setdefault(tensor.untyped_storage()._cdata, []).append(number)
+        else:
+            self.tape.values.append(_LEFT_OUT)
         return number
 
     def before(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -488,15 +546,8 @@ class _Recording:
         index = len(self.nodes)
         node = Node(index, function, name, args, kwargs, inputs, outputs, module, in_place, seconds)
         self.nodes.append(node)
-        if self.through is None or not self.keep:
-            return
-        if self.reached.issuperset(inputs) and self.through(node, self.tape.shapes):
-            self.reached.update(outputs)
-            return
-        for number in outputs:
-            self.tape.values[number] = self.tape.values[number].new_empty(0)
 
     def _keep(self, number: int | None, tensor: Tensor | None) -> None:
-        """Keep the value of an output, also where others behind `through` are not kept."""
-        if self.through is not None and self.keep and number is not None and tensor is not None:
+        """Keep the value of an output."""
+        if self.keep and number is not None and tensor is not None:
             self.tape.values[number] = tensor

@@ -5,7 +5,7 @@ one channel, or is one map times a vector over channels (as a 1×1 convolution m
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -15,13 +15,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from netviz.capture import brief, capture, channels_first, unwrap
-from netviz.capture.memory import kept_memory
+from netviz.capture.memory import joined, kept_memory
 from netviz.capture.operations import names
 from netviz.capture.tape import Node, Ref, Tape
 from netviz.capture.tensors import tensors_in, wide
 from netviz.capture.watch import Key
 from netviz.errors import LayerError, ModelError
-from netviz.geometry.incremental.plan import SHARE, Group, NodePlan, Plan, UnfollowableError
+from netviz.geometry.incremental.plan import (
+    SHARE,
+    Group,
+    NodePlan,
+    Plan,
+    UnfollowableError,
+    clean_values,
+)
 from netviz.geometry.incremental.rules import POOLS, UNARY, call, given, pair
 from netviz.geometry.incremental.run import Batch
 from netviz.geometry.incremental.windows import Track
@@ -158,12 +165,14 @@ class Tail(Plan):
     Parameters
     ----------
     tape : Tape
-        Of the network on an image, whose values belong to it.
+        Of the network on an image.
     source, target : int
         The layer's value, and the one that is wanted.
 
     Attributes
     ----------
+    values : sequence of Tensor
+        The image's own: the tape's, and to be put here if it has not those that the tail `reads`.
     linear : bool
         Whether the target is a linear function (with an offset) of the layer's output, as long as all else is as on
         this image.
@@ -186,6 +195,12 @@ class Tail(Plan):
             made.issuperset(node.inputs) for node in self.nodes if node.name in _SCALED
         )
         self._made = made
+
+    @property
+    def reads(self) -> frozenset[int]:
+        """Which of the image's own values it reads: of those before the layer what the tail joins again."""
+        joined = {number for node in self.nodes for number in (*node.inputs, *node.outputs)}
+        return frozenset({self.source, self.target, *joined})
 
     def most(self, budget: int = BUDGET) -> int:
         """Return how many units run at once."""
@@ -498,9 +513,12 @@ class Ablator:
     read : callable
         Gets that tensor for several units, (P, …), and gives what is wanted of it, (P, …).
     tape : Tape
-        Of the network on this image, with its values; its `output` is that tensor.
+        Of the network on this image; its `output` is that tensor. If it does not hold the values that are needed,
+        the network runs once more.
     check : bool
         Whether to compare with full passes; once is enough for one network and one size of image.
+    reserve : callable, optional
+        Called before values are kept, with how many bytes they take.
 
     Attributes
     ----------
@@ -527,6 +545,7 @@ class Ablator:
         *,
         tape: Tape,
         check: bool = True,
+        reserve: Callable[[int], None] | None = None,
     ) -> None:
         self.network, self.layer, self.image = unwrap(network), layer, image
         self._take, self._read, self._check = take, read, check
@@ -536,18 +555,20 @@ class Ablator:
         try:
             if source is None or tape.output is None:
                 raise UnfollowableError("what is wanted does not come from functions of the image")
-            self.tail = Tail(tape, source, tape.output)
-            if not self.tail.nodes:
+            tail = Tail(tape, source, tape.output)
+            if not tail.nodes:
                 raise LayerError(
                     f"the scores do not come from layer {layer.name} ({layer.alias}); choose one before them "
                     f"(see: netviz layers)"
                 )
+            tail.values = clean_values(tape, self.network, image, tail.reads, reserve)
+            self.tail = tail
         except UnfollowableError as error:
             self.why_full = str(error)
-        if self.tail is None or source is None or tape.output is None:
+        if self.tail is None:
             output, target = self._full(lambda one: one)
         else:
-            output, target = tape.values[source], tape.values[tape.output]
+            output, target = self.tail.values[self.tail.source], self.tail.values[self.tail.target]
         if output.is_complex() or output.is_quantized:
             kind = "complex" if output.is_complex() else "quantized"
             raise LayerError(
@@ -685,23 +706,24 @@ class Ablator:
         progress: Callable[[int, int], None] | None,
         foretell: Callable[[float], None] | None,
     ) -> Tensor:
-        parts: list[Tensor] = []
-        done = 0
-        began = time.monotonic()
-        for batch in torch.split(some, tail.most()):
-            if len(parts) == 1 and foretell is not None:
-                foretell((time.monotonic() - began) * len(some) / done)
-            if self.units.plain:
-                given: Tensor | One = One(batch, values[0, batch][:, None])
-            else:
-                label, put, clean = map(tail.alone, (self.units.label, values, self.units.output))
-                mine = label == batch.view(-1, *[1] * (label.ndim - 1))
-                given = torch.where(mine, put, clean)
-            parts.append(self._read(tail.run(given)))
-            done += len(batch)
-            if progress is not None:
-                progress(done, len(some))
-        return torch.cat(parts) if parts else self.clean.new_empty((0, *self.clean.shape))
+        def made() -> Iterator[Tensor]:
+            done = 0
+            began = time.monotonic()
+            for batch in torch.split(some, tail.most()):
+                if done == tail.most() and foretell is not None:
+                    foretell((time.monotonic() - began) * len(some) / done)
+                if self.units.plain:
+                    given: Tensor | One = One(batch, values[0, batch][:, None])
+                else:
+                    label, put, clean = map(tail.alone, (self.units.label, values, self.units.output))
+                    mine = label == batch.view(-1, *[1] * (label.ndim - 1))
+                    given = torch.where(mine, put, clean)
+                yield self._read(tail.run(given))
+                done += len(batch)
+                if progress is not None:
+                    progress(done, len(some))
+
+        return joined(made(), len(some))
 
     def _right(self, found: Tensor, truth: dict[int, Tensor]) -> bool:
         """Return whether full passes give the same."""

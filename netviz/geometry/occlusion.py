@@ -1,6 +1,6 @@
 """Occlusion: what a network gives when a patch of its image is covered, for every place of the patch."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from netviz.capture import capture, evaluation, unwrap
-from netviz.capture.memory import kept_memory
-from netviz.capture.tape import Tape, record
+from netviz.capture.memory import joined, kept_memory
+from netviz.capture.tape import Tape, record, with_values
 from netviz.capture.tensors import main_tensor
 from netviz.capture.watch import Key, forward
-from netviz.geometry.incremental.plan import Plan, UnfollowableError
+from netviz.geometry.incremental.plan import Plan, UnfollowableError, clean_values, readable
 from netviz.geometry.incremental.run import run_plan
 from netviz.models import Layer
 
@@ -129,6 +129,7 @@ def occlude(
     check: bool = True,
     progress: Callable[[int, int], None] | None = None,
     foretell: Callable[[float], None] | None = None,
+    reserve: Callable[[int], None] | None = None,
 ) -> Occlusion:
     """Cover an image by a patch, at every place of a grid, and read what the network gives.
 
@@ -153,14 +154,16 @@ def occlude(
         Top, left, bottom, right (half-open) of the part of the layer's map that `read` gets; for a layer whose
         raw output is (N, C, H, W).
     tape : Tape, optional
-        Of this network on this image, with its values, if there is one already; of these are needed what
-        `netviz.geometry.incremental.rules.local` leads to, and without `check`, or at `few` places, the target.
+        Of this network on this image, if there is one already. If it does not hold the values that are needed, the
+        network runs once more; see `taped`.
     check : bool
         Whether to compare with full passes; once is enough for one network and one size of image.
     progress : callable, optional
         Called with how many places are done, and of how many.
     foretell : callable, optional
         Called before the work begins, with about how many seconds it takes, by how long the recorded pass took.
+    reserve : callable, optional
+        Called before values are kept, with how many bytes they take.
 
     Raises
     ------
@@ -169,44 +172,81 @@ def occlude(
     """
     network = unwrap(network)
     if tape is None:
-        tape = record(network, image, keep=True)
-    with torch.no_grad(), kept_memory(), _running(network, layer) as run:
-        full = _FullPasses(run, image, baseline, tops, lefts, patch, focus)
-        target = (
-            tape.output if layer is None else tape.layers.get(Key(layer.module, layer.function, layer.call))
-        )
-        clean = full.target(image) if target is None else _focused(tape.values[target], focus)
-        if check and few(tops, lefts):
-            if foretell is not None:
-                foretell(tape.seconds * len(tops) * len(lefts))
-            return Occlusion(tops, lefts, read(clean)[0], full.run(read, progress), "there are few places")
-        places = {(len(tops) // 2, len(lefts) // 2), (len(tops) - 1, len(lefts) - 1)} if check else set()
-        truth = {place: full.target(full.covered([place])) for place in places}
-        everything = torch.cat([clean, *truth.values()])
-        finite = everything[torch.isfinite(everything)]
-        room = TOLERANCE * float(finite.max() - finite.min()) if finite.numel() else 0.0
-
-        def right(values: Tensor) -> bool:
-            return all(
-                torch.allclose(values[place], read(result)[0], rtol=0, atol=max(room, 1e-12), equal_nan=True)
-                for place, result in truth.items()
-            )
-
+        tape = record(network, image, keep=())
+    target = _target(tape, layer)
+    plan: Plan | None = None
+    values: Sequence[Tensor] = tape.values
+    why = "there are few places" if check and few(tops, lefts) else ""
+    if not why:
         try:
             if target is None:
                 raise UnfollowableError("what is wanted does not come from functions of the image")
             plan = Plan(tape, target, tops, lefts, patch, focus=focus)
-            if foretell is not None:
-                foretell(plan.seconds)
-            values = run_plan(plan, tape.values, baseline, read, progress)
-            why = "" if right(values) else "the recorded functions do not give what the network gives"
+            values = clean_values(tape, network, image, plan.reads, reserve)
         except UnfollowableError as error:
-            why = str(error)
-        if why:
-            if foretell is not None:
-                foretell(tape.seconds * len(tops) * len(lefts))
-            clean, values = full.target(image), full.run(read, progress)
-        return Occlusion(tops, lefts, read(clean)[0], values, why)
+            plan, why = None, str(error)
+    with torch.no_grad(), kept_memory(), _running(network, layer) as run:
+        full = _FullPasses(run, image, baseline, tops, lefts, patch, focus)
+        if plan is not None:
+            clean = _focused(values[plan.target], focus)
+            places = {(len(tops) // 2, len(lefts) // 2), (len(tops) - 1, len(lefts) - 1)} if check else set()
+            truth = {place: full.target(full.covered([place])) for place in places}
+            everything = torch.cat([clean, *truth.values()])
+            finite = everything[torch.isfinite(everything)]
+            room = TOLERANCE * float(finite.max() - finite.min()) if finite.numel() else 0.0
+
+            def right(values: Tensor) -> bool:
+                return all(
+                    torch.allclose(
+                        values[place], read(result)[0], rtol=0, atol=max(room, 1e-12), equal_nan=True
+                    )
+                    for place, result in truth.items()
+                )
+
+            try:
+                if foretell is not None:
+                    foretell(plan.seconds)
+                found = run_plan(plan, values, baseline, read, progress)
+                if right(found):
+                    return Occlusion(tops, lefts, read(clean)[0], found)
+                why = "the recorded functions do not give what the network gives"
+            except UnfollowableError as error:
+                why = str(error)
+        if foretell is not None:
+            foretell(tape.seconds * len(tops) * len(lefts))
+        known = target is not None and few(tops, lefts) and tape.holds((target,))
+        clean = _focused(tape.values[target], focus) if known and target is not None else full.target(image)
+        return Occlusion(tops, lefts, read(clean)[0], full.run(read, progress), why)
+
+
+def taped(network: nn.Module, image: Tensor, layer: Layer | None = None) -> Tape:
+    """Record a network on an image, for as many calls of `occlude` as are to be, with any grid.
+
+    Parameters
+    ----------
+    network, image, layer
+        As for `occlude`.
+
+    Raises
+    ------
+    Exception
+        Whatever the network raises on this image.
+    """
+    tape = record(network, image, keep=())
+    target = _target(tape, layer)
+    if target is None:
+        return tape
+    try:
+        return with_values(tape, network, image, readable(tape, target)) or tape
+    except UnfollowableError:
+        return tape
+
+
+def _target(tape: Tape, layer: Layer | None) -> int | None:
+    """Return the number of what a layer, or the network, gives; None if it does not come from the image."""
+    if layer is None:
+        return tape.output
+    return tape.layers.get(Key(layer.module, layer.function, layer.call))
 
 
 def _focused(target: Tensor, focus: Box | None) -> Tensor:
@@ -264,10 +304,12 @@ class _FullPasses:
     def run(self, read: Read, progress: Callable[[int, int], None] | None) -> Tensor:
         """Return what is read at every place, (rows, columns, …); one by one, as a network may look at its batch."""
         places = [(row, col) for row in range(len(self.tops)) for col in range(len(self.lefts))]
-        found: list[Tensor] = []
-        for done, place in enumerate(places, start=1):
-            found.append(read(self.target(self.covered([place]))))
-            if progress is not None:
-                progress(done, len(places))
-        together = torch.cat(found)
+
+        def made() -> Iterator[Tensor]:
+            for done, place in enumerate(places, start=1):
+                yield read(self.target(self.covered([place])))
+                if progress is not None:
+                    progress(done, len(places))
+
+        together = joined(made(), len(places))
         return together.reshape(len(self.tops), len(self.lefts), *together.shape[1:])

@@ -193,7 +193,7 @@ def scores_on(
     ----------
     opened : Opened
     tape : Tape
-        Of its network on the image, with values.
+        Of its network on the image; it holds the outputs.
     question, output
         As for `scored`.
 

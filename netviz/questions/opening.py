@@ -4,7 +4,7 @@ import math
 import operator
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -26,6 +26,7 @@ from netviz.capture import (
     network_device,
     record,
     unwrap,
+    with_values,
 )
 from netviz.capture.padding import larger, padding_multiple, runs
 from netviz.errors import ImageError, LayerError, MissingWeightsError, ModelError, NetvizWarning
@@ -307,21 +308,43 @@ class Opened:
             return 0
         return padding_multiple(self.network, channels, size)
 
-    def tape(self, image: Tensor, name: str, *, through: Callable[..., bool] | None = None) -> Tape:
-        """Run the network once on a normalized image, (1, C, H, W), and return the tape with its values.
-
-        With `through` only those that `record` says.
+    def tape(self, image: Tensor, name: str) -> Tape:
+        """Run the network once on a normalized image, (1, C, H, W), and return the tape; it holds the outputs.
 
         Raises
         ------
         ImageError
             If the network does not run on an image of this size; `name` is what the image is called.
         """
-        require_memory(self.model, self.index, image, name, everything=True)
+        require_memory(self.model, self.index, image, name)
         try:
-            return record(self.network, image.to(self.device), keep=True, through=through)
+            return record(self.network, image.to(self.device), keep=())
         except (RuntimeError, ValueError, IndexError) as error:
             raise ImageError(does_not_run(self.model, name, image.shape[-2:], brief(error))) from error
+
+    def reserve(self, image: Tensor, name: str) -> Callable[[int], None]:
+        """Return what refuses to keep more bytes of an image's values than there is memory for."""
+
+        def check(count: int) -> None:
+            require_memory(self.model, self.index, image, name, kept=count)
+
+        return check
+
+    def values(self, tape: Tape, image: Tensor, name: str, numbers: Iterable[int]) -> Tape:
+        """Return the tape of an image with some of its values; the network runs once more.
+
+        Raises
+        ------
+        ImageError
+            If there is not memory enough.
+        ModelError
+            If the network does something else each time.
+        """
+        wanted = frozenset(numbers)
+        found = with_values(tape, self.network, image.to(self.device), wanted, self.reserve(image, name))
+        if found is None:
+            raise ModelError(f"{self.model.name} does something else each time that it runs")
+        return found
 
 
 def open_model(
@@ -526,6 +549,7 @@ def require_memory(
     name: str,
     *,
     everything: bool = False,
+    kept: int = 0,
     option: str = "--size HxW",
 ) -> None:
     """Refuse an image, (1, C, H, W), of which a network on a processor makes more than fits into memory.
@@ -535,8 +559,10 @@ def require_memory(
     index : LayerIndex or None
         The network's layers, at any size of input.
     everything : bool
-        Every layer's output is kept; else the largest counts four times: as input, as output, and for what a
-        convolution needs beside them.
+        Every layer's output is kept, as for gradients. In any case the largest counts four times: as input, as
+        output, and for what a convolution needs beside them.
+    kept : int
+        How many bytes of values are kept beside these.
     option : str
         What the command has for a smaller image.
 
@@ -550,7 +576,9 @@ def require_memory(
     shapes = [layer.shape for layer in index if layer.shape is not None]
     values = [math.prod(shape) for shape in shapes] or [0]
     grown = math.prod(image.shape[-2:]) / math.prod(index.input_shape[1:])
-    needed = image.element_size() * grown * ((sum(values) if everything else 0) + _AT_ONCE * max(values))
+    needed = kept + image.element_size() * grown * (
+        (sum(values) if everything else 0) + _AT_ONCE * max(values)
+    )
     free = free_memory() if needed > _ALWAYS else math.inf
     if needed > _SHARE * free:
         raise ImageError(

@@ -14,6 +14,7 @@
     RUN/concepts/                         what netviz dissect found, and masks/SLUG.png
     RUN/links/SLUG.npz                    a LinksTableResult: links of the shown units of a layer
     RUN/minimal/NAME.npz                  a MinimalResult
+    RUN/attribution/NAME-METHOD-RANK.npz  an AttributeResult
     RUN/hypercolumns/NAME.npz             a HypercolumnResult
     RUN/fcn/NAME-WHAT.npz                 a StreamsResult, DenseResult or CompareResult
 
@@ -21,6 +22,7 @@ Maps, filters, fields and whatever is larger than a page may offer are kept coar
 """
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -38,6 +40,9 @@ Size: TypeAlias = tuple[Count, Count]
 
 Pair: TypeAlias = tuple[float, float]
 """In pixels, y and x."""
+
+Part: TypeAlias = tuple[float, float, float, float]
+"""Top, left, bottom and right of a part of a photograph, as shares of its height and width."""
 
 Verb: TypeAlias = Literal["stages", "contrast", "sift"]
 """What is shown of a convolution on a photograph, in this order; each is a command too."""
@@ -142,6 +147,9 @@ class ImageRecord:
         For which height and width a command must ask to see it so; None if for none.
     answers : tuple of AnswerRecord
         The classes that the network finds most likely, of a classifier whose scores are of classes; else none.
+    part : (float, float, float, float) or None
+        Which part of the photograph this is: top, left, bottom and right, 0 … 1; beyond that where it was continued.
+        None in runs of earlier releases.
     """
 
     name: str
@@ -151,6 +159,13 @@ class ImageRecord:
     width: Count
     size: Size | None
     answers: tuple[AnswerRecord, ...] = ()
+    part: Part | None = None
+
+    def __post_init__(self) -> None:
+        if self.part is not None:
+            top, left, bottom, right = self.part
+            if not (0 < bottom - top < math.inf and 0 < right - left < math.inf):
+                raise ValueError(f"the part of a photograph is {self.part}")
 
     @property
     def stem(self) -> str:
@@ -414,6 +429,29 @@ class VotesRecord:
 
 
 @dataclass(frozen=True)
+class AttributionOnImage(OnImage):
+    """What each place of one photograph has to do with a class, by one method.
+
+    Attributes
+    ----------
+    rank : int
+        The class's place among those that the network finds most likely on it, 0 for the first.
+    method : str
+    """
+
+    _: KW_ONLY
+    rank: Count
+    method: str
+
+
+@dataclass(frozen=True)
+class AttributionRecord:
+    """Attributions to the likeliest classes of the first photographs."""
+
+    shown: tuple[AttributionOnImage, ...]
+
+
+@dataclass(frozen=True)
 class DeconvRecord:
     """What in the best patches of the shown units made them answer: a `BackResult` for each of some layers.
 
@@ -525,7 +563,8 @@ class SurveyRecord:
         The photographs that the network is shown on.
     layers : tuple of LayerRecord
         In the order in which they run.
-    patches, components, minimal, hypercolumns, concepts, fields, measured, fcn, votes, deconv, links, optimize
+    patches, components, minimal, hypercolumns, concepts, fields, measured, fcn, votes, attribution, deconv, links,
+    optimize
         The parts, or why there is none.
     """
 
@@ -551,6 +590,7 @@ class SurveyRecord:
     measured: MeasuredRecord | Missing
     fcn: FcnRecord | Missing
     votes: VotesRecord | Missing = Missing("this run was made before there were any")
+    attribution: AttributionRecord | Missing = Missing("this run was made before there were any")
     deconv: DeconvRecord | Missing = Missing("this run was made before there were any")
     links: LinksRecord | Missing = Missing("this run was made before there were any")
     optimize: OptimizeRecord | Missing = Missing("this run was made before there were any")
@@ -566,6 +606,12 @@ class SurveyRecord:
         for part in (self.minimal, self.hypercolumns, self.votes):
             if not isinstance(part, Missing):
                 self._require_images(part.shown)
+        if isinstance(self.attribution, AttributionRecord):
+            asked = sorted({(one.rank, one.method) for one in self.attribution.shown})
+            for rank, method in asked:
+                self._require_images(
+                    [one for one in self.attribution.shown if (one.rank, one.method) == (rank, method)]
+                )
         if isinstance(self.fcn, FcnRecord):
             for some in (self.fcn.streams, self.fcn.dense, (self.fcn.compare,) if self.fcn.compare else ()):
                 self._require_images(some)

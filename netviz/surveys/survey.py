@@ -31,6 +31,7 @@ from netviz.results.choose import several
 from netviz.results.files import check_writable
 from netviz.results.ledger import RUN, Ledger, bytes_of, digest, full_name
 from netviz.results.survey import (
+    AttributionRecord,
     ComponentsRecord,
     ConceptsRecord,
     DeconvRecord,
@@ -53,6 +54,7 @@ from netviz.results.survey import (
     write_survey,
 )
 from netviz.surveys.step import PAIR, Scope, Step, Work
+from netviz.surveys.steps.attribution import survey_attribution
 from netviz.surveys.steps.components import survey_components
 from netviz.surveys.steps.concepts import survey_concepts
 from netviz.surveys.steps.deconv import survey_deconv
@@ -101,6 +103,12 @@ STEPS = (
     ),
     Step("votes", VotesRecord | Missing, lambda of: 20 * _pair(of) if of.model.labels else 0, survey_votes),
     Step(
+        "attribution",
+        AttributionRecord | Missing,
+        lambda of: 20 * _pair(of) if of.model.labels else 0,
+        survey_attribution,
+    ),
+    Step(
         "deconv",
         DeconvRecord | Missing,
         lambda of: (100 if of.full else 8) * (len(of.chosen) if of.full else 1 + len(of.chosen) // 4),
@@ -146,11 +154,11 @@ def survey(
     of at least 14×14 positions and a stage after it). The concepts that units detect are measured on labelled images
     if there are any, in all layers; else they are colours, measured on the images shown, and of more than eight
     layers only every fourth (and those with components) is dissected. Of the first two images there are hypercolumns
-    and, for a classifier, the minimal images, the units that vote for its prediction and dense heat maps; of a
-    network with streams, those on the first four images; of each layer there is the effective field. What in the
-    best patch of a layer's first four shown units made them answer is followed back by a deconvnet and by guided
-    backpropagation, of more than eight layers in every fourth. What cannot be made is left out, and ``run.json`` says
-    why.
+    and, for a classifier, the minimal images, the units that vote for its prediction, dense heat maps, and what its
+    five likeliest classes come from (Grad-CAM; guided backpropagation for the first); of a network with streams,
+    those on the first four images; of each layer there is the effective field. What in the best patch of a layer's
+    first four shown units made them answer is followed back by a deconvnet and by guided backpropagation, of more
+    than eight layers in every fourth. What cannot be made is left out, and ``run.json`` says why.
 
     Each step is noted when it is done (``steps.json``, gone in the end): a survey that is killed goes on with
     `resume`, and leaves the same bytes. Images that all have one size are run through the network once for the

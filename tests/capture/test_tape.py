@@ -1,12 +1,14 @@
 """The tape: what a forward pass did with the image, in order."""
 
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netviz.capture import capture, index_layers
-from netviz.capture.tape import Node, Ref, Tape, followed_once, record
+from netviz.capture.tape import Node, Ref, Tape, followed_once, record, with_values
 from netviz.capture.watch import Key
 from support.network import state_of
 
@@ -239,3 +241,55 @@ def test_a_network_is_followed_once_for_each_size_where_that_is_asked_for():
         network.conv = nn.Conv2d(3, 5, 3)
         assert record(network, small, keep=False).shapes[1] == (1, 5, 6, 6)
     assert record(network, small, keep=False) is not first
+
+
+def test_of_all_values_some_are_kept_by_another_pass(awkward):
+    image = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    everything = record(awkward, image, keep=True)
+    tape = record(awkward, image, keep=())
+    assert tape.like(everything)
+    assert tape.holds({tape.output})
+    assert [number for number, value in enumerate(tape.values) if value.numel()] == [tape.output]
+    counted = []
+    for node in tape.nodes:
+        numbers = {0, *node.inputs, *node.outputs}
+        found = with_values(tape, awkward, image, numbers, counted.append)
+        assert found is not None
+        assert found.nodes is tape.nodes
+        assert found.holds(numbers)
+        for number, value in enumerate(found.values):
+            if number in numbers or number == tape.output:
+                assert torch.equal(value, everything.values[number])
+            else:
+                assert not value.numel()
+        assert counted.pop() == 4 * sum(everything.values[number].numel() for number in numbers)
+        # What is there is not computed again.
+        assert with_values(found, awkward, image, numbers, counted.append) is found
+        assert counted == []
+
+
+RUNS = itertools.count()
+"""How often `Restless` has run: not a part of it, nor torch's random numbers, which are given back."""
+
+
+class Restless(nn.Module):
+    def forward(self, x):
+        return x.relu() if next(RUNS) % 2 else x.sigmoid().relu()
+
+
+def test_a_network_that_does_something_else_the_next_time_keeps_nothing():
+    image = torch.rand(1, 3, 6, 6)
+    tape = record(Restless(), image, keep=())
+    assert with_values(tape, Restless(), image, {0}) is None
+    again = with_values(tape, Restless(), image, {0})
+    assert again is not None
+    assert again.holds({0})
+
+
+@pytest.mark.parametrize("numbers", [{0}, {1}, {2}])
+def test_some_values_are_those_of_the_moment(numbers):
+    network, image = Does(lambda x: x.add_(1).mul_(2).relu_()), torch.randn(1, 3, 6, 6)
+    everything = record(network, image, keep=True)
+    found = record(network, image, keep=numbers)
+    for number in numbers:
+        assert torch.equal(found.values[number], everything.values[number])

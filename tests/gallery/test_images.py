@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import colormaps
 from PIL import Image
 
 from netviz.errors import ResultError
 from netviz.gallery.build import build
-from support.images import add_images, make_hypercolumn
+from support.images import add_images, make_attribute, make_hypercolumn
 from support.pages import Page, changed, leave_out
 
 MakeRun = Callable[..., Path]
@@ -80,7 +81,16 @@ def test_the_parts_of_a_photograph_stand_on_its_page(cat: Page) -> None:
 
 def test_what_is_known_of_its_places_lies_over_a_photograph(site: Path, cat: Page) -> None:
     titles = [one["data-view"] for one in cat.all("img") if "data-view" in one]
-    assert titles == ["Photograph", "Hypercolumn", "Clusters", "Minimal image"]
+    assert titles == [
+        "Photograph",
+        "Hypercolumn",
+        "Clusters",
+        "Minimal image",
+        "Dense heat map: sky",
+        "Grad-CAM: sky",
+        "Grad-CAM: road",
+        "Guided backpropagation: sky",
+    ]
     text = (site / "toy" / "images" / "cat.html").read_text(encoding="utf-8")
     for side in ("left", "right"):
         (select,) = re.findall(f'<select id="over-{side}".*?</select>', text)
@@ -97,8 +107,46 @@ def test_what_is_known_of_its_places_lies_over_a_photograph(site: Path, cat: Pag
     assert np.corrcoef(red, result.components[0].ravel())[0, 1] > 0.7
 
 
+def test_a_class_s_maps_are_laid_over_the_photograph_in_grey(site: Path, cat: Page) -> None:
+    """Held against matplotlib's own colours, over the brightness of ITU-R BT.601."""
+    found = make_attribute("cat", "sky", "gradcam")
+    grey = found.image @ np.array([0.299, 0.587, 0.114])
+    colours = colormaps["magma"](found.attribution[0] / 3)[..., :3] * 255
+    wanted = 0.4 * grey[..., None] + 0.6 * colours
+    with Image.open(site / "toy/attribution/cat-gradcam-0.jpg") as opened:
+        drawn = np.asarray(opened.convert("RGB")).astype(float)
+    # JPEG keeps the mean of a block of 8 × 8 pixels.
+    blocks = [one.reshape(6, 8, 8, 8, 3).mean(axis=(1, 3)) for one in (drawn, wanted)]
+    np.testing.assert_allclose(blocks[0], blocks[1], atol=3)
+    with Image.open(site / "toy/attribution/cat-guided-0.jpg") as opened:
+        guided = np.asarray(opened.convert("RGB")).astype(int)
+    assert guided[12, 18, 0] > 230
+    assert guided[35, 18, 2] < 90
+    np.testing.assert_allclose(guided[12:36, 50:], 127.5, atol=4)
+    assert "netviz attribute cat.png --model toy --method gradcam,guided --size 48x64" in cat.text
+
+
+def test_the_dense_map_lies_on_the_part_that_the_network_saw(site: Path) -> None:
+    with Image.open(site / "toy/fcn/cat-over.jpg") as opened:
+        drawn = np.asarray(opened.convert("RGB")).astype(float)
+    with Image.open(site / "toy/images/cat.png") as opened:
+        grey = np.asarray(opened.convert("L")).astype(float)
+    # Of the highest score, at 19.5, 29.5 of 60 × 80 pixels; the network saw 3 of 4, from an eighth on, as 48 × 64.
+    at = [
+        round(((place + 0.5) / of - 0.125) / 0.75 * seen - 0.5)
+        for place, of, seen in ((19.5, 60, 48), (29.5, 80, 64))
+    ]
+    heat = drawn - 0.4 * grey[..., None]
+    around = [
+        heat[row - 3 : row + 4, column - 3 : column + 4].mean()
+        for row, column in (at, (30, 50), (at[1], at[0]))
+    ]
+    assert around[0] > 60 + max(around[1:])
+
+
 def test_nothing_lies_over_a_photograph_of_which_nothing_was_made(seen_run: Path, tmp_path: Path) -> None:
-    copy = changed(seen_run, tmp_path / "run", lambda facts: leave_out(facts, "hypercolumns", "minimal"))
+    parts = ("hypercolumns", "minimal", "attribution", "fcn")
+    copy = changed(seen_run, tmp_path / "run", lambda facts: leave_out(facts, *parts))
     build([copy], tmp_path / "site")
     page = Page(tmp_path / "site" / "toy" / "images" / "cat.html")
     assert not any("data-view" in one for one in page.all("img"))

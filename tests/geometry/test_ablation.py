@@ -329,3 +329,44 @@ def test_windows(to):
 
         expected = edited(network, found.layer, image, change)[0]
         torch.testing.assert_close(result.values[unit], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES, ids=lambda one: getattr(one, "__name__", one))
+def test_of_an_image_no_more_is_kept_than_the_tail_reads(kind, name):
+    network, image = made(kind), torch.randn(1, 3, 32, 40)
+    everything = ablator(network, name, image)
+    counted: list[int] = []
+    tape = record(network, image, keep=())
+    assert not any(value.numel() for number, value in enumerate(tape.values) if number != tape.output)
+    found = Ablator(
+        network, everything.layer, image, lambda one: one, lambda one: one, tape=tape, reserve=counted.append
+    )
+    if kind is Bare:
+        assert found.tail is None
+        assert counted == []
+    else:
+        assert found.tail is not None
+        kept = {number for number, value in enumerate(found.tail.values) if value.numel()}
+        assert kept == found.tail.reads
+        assert counted == [4 * sum(tape.shapes[number].numel() for number in kept)]
+    values = everything.units.to("mean")
+    for one, other in (
+        (found.units.to("mean"), values),
+        (found.run(values).values, everything.run(values).values),
+        (found.at(values), everything.at(values)),
+        (found.slope(lambda scores: scores[0]), everything.slope(lambda scores: scores[0])),
+    ):
+        assert torch.equal(one, other)
+
+
+def test_what_comes_before_a_layer_is_let_go_unless_it_is_joined_again():
+    network, image = made(Mobile), torch.randn(1, 3, 32, 40)
+    layer = index_layers(network, size=(32, 40)).resolve("bn2")
+    tape = record(network, image, keep=())
+    found = Ablator(network, layer, image, lambda one: one, lambda one: one, tape=tape)
+    assert found.tail is not None
+    before = [node for node in tape.nodes if node.outputs[0] <= found.tail.source]
+    kept = [node.name for node in before if node.outputs[0] in found.tail.reads]
+    # The stem's result, which the residual adds, and the layer itself.
+    assert kept == ["hardtanh", "batch_norm"]
+    assert [node.name for node in before][:2] == ["conv2d", "hardtanh"]

@@ -1,4 +1,5 @@
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -7,8 +8,8 @@ from torch import Tensor, nn
 
 from netviz.capture import index_layers
 from netviz.capture.tape import record
-from netviz.geometry.incremental.rules import local
-from netviz.geometry.occlusion import covered_mean, grid, occlude
+from netviz.geometry.incremental.plan import Plan
+from netviz.geometry.occlusion import covered_mean, grid, occlude, taped
 from support.network import state_of
 
 
@@ -176,11 +177,70 @@ def test_what_no_window_is_taken_from_is_not_kept():
     torch.manual_seed(0)
     network = Mixing().eval()
     image, baseline = torch.rand(1, 3, 12, 12), torch.zeros(1, 3, 12, 12)
-    tape = record(network, image, keep=True, through=local)
-    kept = [node.name for node in tape.nodes if tape.values[node.outputs[0]].numel()]
-    assert kept == ["conv2d", "relu", "linear"]
+    tape = record(network, image, keep=())
     tops = lefts = grid(12, 4, 4)
+    reads = Plan(tape, tape.output, tops, lefts, (4, 4)).reads
+    # The map is where windows are put together; tokens are whole from there on.
+    assert [node.name for node in tape.nodes if node.outputs[0] in reads] == ["relu", "linear"]
     found = occlude(network, image, baseline, tops, lefts, (4, 4), lambda output: output, tape=tape)
     assert found.why_full == ""
     expected = brute_force(network, image, baseline, tops, lefts, 4)
     torch.testing.assert_close(found.values, expected, rtol=0, atol=1e-6)
+
+
+MADE: dict[str, weakref.ref[Tensor]] = {}
+"""What a `Watched` network gave last: not a part of it, as whatever is put into a network is taken out again."""
+
+
+def alive() -> list[str]:
+    return [name for name, value in MADE.items() if value() is not None]
+
+
+class Watched(nn.Module):
+    """Three stages before an average."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        sizes = ((3, 4), (4, 8), (8, 8))
+        self.convs = nn.ModuleList(nn.Conv2d(*one, 3, padding=1, bias=False) for one in sizes)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(after) for _, after in sizes)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for number, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            x = conv(x)
+            MADE[f"conv{number}"] = weakref.ref(x)
+            x = norm(x)
+            MADE[f"norm{number}"] = weakref.ref(x)
+            x = x.relu()
+            MADE[f"relu{number}"] = weakref.ref(x)
+        x = x.mean((2, 3))
+        MADE["mean"] = weakref.ref(x)
+        return self.head(x)
+
+
+def test_values_that_no_window_is_taken_from_are_let_go():
+    torch.manual_seed(0)
+    network = Watched().eval()
+    image, baseline = torch.rand(1, 3, 24, 24), torch.zeros(1, 3, 24, 24)
+    seen: list[list[str]] = []
+    tops = lefts = grid(24, 4, 4)
+    arguments = (network, image, baseline, tops, lefts, (4, 4))
+    counted: list[int] = []
+
+    def look(done: int, total: int) -> None:
+        seen.append(alive())
+
+    found = occlude(*arguments, lambda output: output, check=False, progress=look, reserve=counted.append)
+    assert found.why_full == ""
+    # A ReLU's result is read by the next convolution, around each window; what comes before it is not.
+    assert seen[0] == ["relu0", "relu1", "relu2"]
+    assert counted == [4 * (3 + 4 + 8 + 8) * 24 * 24 + 4 * 5]
+    torch.testing.assert_close(
+        found.values, brute_force(network, image, baseline, tops, lefts, 4), rtol=0, atol=1e-6
+    )
+    tape = taped(network, image)
+    assert alive() == ["relu0", "relu1", "relu2"]
+    again = occlude(*arguments, lambda output: output, tape=tape, reserve=counted.append)
+    assert len(counted) == 1
+    torch.testing.assert_close(again.values, found.values)

@@ -9,10 +9,14 @@ import numpy as np
 
 from netviz.fcn.dense.result import CompareResult, DenseResult
 from netviz.fcn.streams.result import StreamsResult
+from netviz.questions.attribute.result import AttributeResult
 from netviz.questions.hypercolumn.result import HypercolumnResult
 from netviz.results.survey import (
+    AttributionOnImage,
+    AttributionRecord,
     FcnRecord,
     HypercolumnsRecord,
+    Missing,
     OnImage,
     OptionsRecord,
     StreamsOnImage,
@@ -21,6 +25,7 @@ from netviz.results.survey import (
 )
 
 SIDE = (36, 48)
+SEEN = (48, 64)
 NAMES = ("32s", "16s", "8s")
 
 
@@ -50,6 +55,24 @@ def make_dense(image: str, labels: Sequence[str]) -> DenseResult:
         image_name=image, labels=(labels[0], ""), channels=10, chosen="top", cast=True, placed="geometry",
         window_of="crop", scales=(1.0,), inputs=((120, 160),), strides=((10.0, 10.0),),
         windows=((0.0, 0.0, 20.0, 20.0),), field=(31.0, 31.0), field_status="exact", input="own size", levels={},
+    )  # fmt: skip
+
+
+def make_attribute(image: str, label: str, method: str) -> AttributeResult:
+    """A ramp from left to right by Grad-CAM; of guided backpropagation one pixel more red, one less blue."""
+    height, width = SEEN
+    ramp = np.tile(np.linspace(0, 3, width, dtype=np.float32), (1, height, 1))
+    bands = np.zeros((1, height, width, 3), dtype=np.float32)
+    bands[0, 4:20, 6:30, 0], bands[0, 30:40, 6:30, 2] = 2.0, -1.0
+    cam = method == "gradcam"
+    return AttributeResult(
+        attribution=ramp if cam else bands.sum(axis=-1), bands=None if cam else bands,
+        maps=ramp[:, ::8, ::8] if cam else None,
+        image=np.random.default_rng(3).integers(0, 256, (height, width, 3), dtype=np.uint8), methods=(method,),
+        network="toy", image_name=image, target="class", class_index=3, label=label, predicted=False, called="class",
+        output="", layer="features.3" if cam else "", alias="conv3" if cam else "", layer_kind="conv" if cam else "",
+        layer_chosen=cam, channels=70 if cam else 0, unit=-1, position=(), box=(), score=4.5, score_of="raw score",
+        rectifiers={} if cam else {"relu": 3},
     )  # fmt: skip
 
 
@@ -99,7 +122,10 @@ def make_edges(image: str) -> StreamsResult:
 
 
 def add_images(folder: Path, streams: bool = False, classes: Sequence[str] = ("sky", "road", "car")) -> Path:
-    """Add to a run of two or more photographs hypercolumns, and heat maps or streams."""
+    """Add to a run of two or more photographs hypercolumns, and heat maps and attributions, or streams.
+
+    Of the first photograph the network saw the middle, 3 of 4 pixels down and across.
+    """
     record = read_survey(folder)
     names = [image.name for image in record.images]
     layers = tuple(layer.name for layer in record.layers if layer.filters)[:2]
@@ -124,9 +150,30 @@ def add_images(folder: Path, streams: bool = False, classes: Sequence[str] = ("s
             ),
             compare=OnImage(0, make_compare(names[0], classes[0]).save(fcn / "0-compare.npz")),
         )
+    attribution: AttributionRecord | Missing = Missing("this run has none")
+    if not streams:
+        asked = [("gradcam", 0), ("gradcam", 1), ("guided", 0)]
+        attribution = AttributionRecord(
+            (
+                *(
+                    AttributionOnImage(
+                        0,
+                        make_attribute(names[0], classes[rank], method).save(
+                            folder / "attribution" / f"0-{method}-{rank}.npz"
+                        ),
+                        rank=rank,
+                        method=method,
+                    )
+                    for method, rank in asked
+                ),
+                AttributionOnImage(1, missing="no layer serves", rank=0, method="gradcam"),
+            )
+        )
     shown = (OnImage(0, stacked), OnImage(1, missing=f"nothing varies on {names[1]}"))
     record = replace(
         record,
+        images=(replace(record.images[0], part=(0.125, 0.125, 0.875, 0.875)), *record.images[1:]),
+        attribution=attribution,
         hypercolumns=HypercolumnsRecord(layers, shown),
         fcn=found,
         options=OptionsRecord(("conv*",), quick=False, full=True, trust=False, weights=None, seed=3),

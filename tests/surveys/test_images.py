@@ -8,13 +8,14 @@ from PIL import Image
 from torch import nn
 
 import netviz
+from netviz.images import prepare
 from netviz.models import Model, Preprocessing
 from netviz.questions.hypercolumn.result import HypercolumnResult
 from netviz.questions.reader import load_result
 from netviz.results.survey import AnswerRecord, HypercolumnsRecord, Missing, OnImage
 from netviz.surveys.step import Scope
 from netviz.surveys.steps.hypercolumns import choose_depths, survey_hypercolumns
-from netviz.surveys.steps.images import answers, survey_images
+from netviz.surveys.steps.images import answers, part_seen, survey_images
 from netviz.surveys.survey import open_scope
 
 PLAIN = Preprocessing(resize=None, crop=None, mean=(0.5,) * 3, std=(0.5,) * 3)
@@ -129,3 +130,19 @@ def test_a_network_without_classes_of_the_image_answers_with_none(tmp_path: Path
     assert answers(classifier((0.0, 1.0)), torch.zeros(1, 1, 8, 8)) == ()
     scope = surveyed(classifier((0.0, 0.0)), tmp_path, 16)
     assert scope.images[0].answers == (AnswerRecord("c0", 0.5), AnswerRecord("c1", 0.5))
+
+
+@pytest.mark.parametrize(
+    ("preprocessing", "part"),
+    [
+        (PLAIN, (0, 0, 1, 1)),
+        # The short side of 60 × 120 becomes 32, the long one 64; of it 24 × 24 from the middle.
+        (replace(PLAIN, resize=32, crop=(24, 24)), (4 / 32, 20 / 64, 28 / 32, 44 / 64)),
+        (replace(PLAIN, crop=(80, 80), fill=(0, 0, 0)), (-10 / 60, 20 / 120, 70 / 60, 100 / 120)),
+    ],
+)
+def test_a_survey_notes_which_part_of_a_photograph_the_network_saw(
+    preprocessing: Preprocessing, part: tuple[float, ...]
+) -> None:
+    prepared = prepare(np.zeros((60, 120, 3), dtype=np.uint8), preprocessing)
+    assert part_seen(prepared) == pytest.approx(part)

@@ -205,7 +205,7 @@ def test_the_quick_form_searches_all_images_and_shows_four(tmp_path):
         "run.json",
         "units",
     ]
-    for part in ("concepts", "minimal", "hypercolumns", "votes", "deconv", "links", "fcn"):
+    for part in ("concepts", "minimal", "hypercolumns", "votes", "attribution", "deconv", "links", "fcn"):
         assert "quick form" in facts[part]["missing"]
     index = build([run], tmp_path / "site").index
     # A patch of an image that has no page is called by its file's name.

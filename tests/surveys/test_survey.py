@@ -421,6 +421,18 @@ def test_minimal_images_of_a_classifier(tmp_path):
     counted = netviz.votes("skimage:coffee", model=model, top=8)
     assert voted.facts() == counted.facts()
     np.testing.assert_array_equal(voted.share, counted.share)
+    attributed = facts["attribution"]["shown"]
+    asked = [(0, "gradcam"), (1, "gradcam"), (2, "gradcam"), (0, "guided")]
+    assert [(one["image"], one["rank"], one["method"]) for one in attributed] == [
+        (image, *one) for image in (0, 1) for one in asked
+    ]
+    # The second of the three classes, by the probabilities.
+    second = load_result(run / attributed[5]["file"])
+    asked_for = netviz.attribute(
+        "skimage:coffee", model=model, method="gradcam", class_=facts["images"][1]["answers"][1]["name"]
+    )
+    assert second.facts() == asked_for.facts()
+    np.testing.assert_array_equal(second.attribution, asked_for.attribution)
     nameless = netviz.survey(
         replace(model, labels=()), tmp_path / "other", images=["skimage:coins"], size=(48, 48)
     )
@@ -436,6 +448,7 @@ def test_no_minimal_images_of_a_network_that_scores_every_pixel(tmp_path):
     facts = json.loads((run / "run.json").read_text())
     assert "every pixel" in facts["minimal"]["missing"]
     assert "every pixel" in facts["votes"]["missing"]
+    assert "no score for each class" in facts["attribution"]["missing"]
 
 
 def test_units_shown_are_strong_inside_on_their_own_scale_and_varied():

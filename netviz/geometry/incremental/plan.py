@@ -6,16 +6,16 @@ normalization is folded into the convolution before it: one pass over the window
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from netviz.capture.tape import Node, Ref, Tape
+from netviz.capture.tape import Node, Ref, Tape, with_values
 from netviz.capture.tensors import wide
 from netviz.geometry.incremental.convolving import Convolution
 from netviz.geometry.incremental.resampling import Resampled
@@ -394,6 +394,18 @@ class Plan:
                     shared += whole * math.prod(track.size / max(1, track.length) for track in tracks)
         return full, shared
 
+    @property
+    def reads(self) -> frozenset[int]:
+        """Which of the image's own values running it reads: those around windows, and what is wanted."""
+        taken = {
+            number
+            for group in self.groups
+            for planned in group.nodes
+            for number, way in planned.sources.items()
+            if way is not None
+        }
+        return frozenset({0, self.target, *self.also, *taken})
+
     def _begin(self, tape: Tape, target: int, share: float, source: int = 0) -> None:
         """Note what is to be computed, from the image or, by torch's own functions, from another value on."""
         self.shapes, self.target, self.share = tape.shapes, target, share
@@ -404,12 +416,7 @@ class Plan:
             self.nodes = folded(_needed(tape, wanted, source), wanted)
             self.rules = dict.fromkeys(node.index for node in self.nodes)
         else:
-            if wanted not in tape.prepared:
-                # Many plans may be made of a tape, and each would fold and transform all weights again.
-                nodes = folded(_needed(tape, wanted), wanted)
-                rules = {node.index: rule_for(node, tape.shapes) for node in nodes}
-                tape.prepared[wanted] = bounded(nodes, rules, wanted)
-            self.nodes, self.rules = tape.prepared[wanted]
+            self.nodes, self.rules = _prepared(tape, wanted)
         self.readers = {number: node.index for node in self.nodes for number in node.inputs}
 
     def _follow(self, image: Axes, focus: Box | None) -> dict[int, Axes]:
@@ -545,6 +552,53 @@ class Plan:
                 size = size // area * (area if window > self.share * area else window)
             widest = max(widest, size)
         return max(1, BUDGET // (4 * widest))
+
+
+def _prepared(tape: Tape, wanted: frozenset[int]) -> tuple[list[Node], dict[int, Rule | None]]:
+    if wanted not in tape.prepared:
+        # Many plans may be made of a tape, and each would fold and transform all weights again.
+        nodes = folded(_needed(tape, wanted), wanted)
+        rules = {node.index: rule_for(node, tape.shapes) for node in nodes}
+        tape.prepared[wanted] = bounded(nodes, rules, wanted)
+    nodes, rules = tape.prepared[wanted]
+    return nodes, rules
+
+
+def readable(tape: Tape, target: int) -> frozenset[int]:
+    """Return which of the image's own values any plan for a target may read, wherever something changes.
+
+    Raises
+    ------
+    UnfollowableError
+        If the tape does not hold all that the network does.
+    """
+    nodes, rules = _prepared(tape, frozenset((target,)))
+    windows = {0}
+    for node in nodes:
+        if rules[node.index] is not None and windows.issuperset(node.inputs):
+            windows.update(node.outputs)
+    read = {number for node in nodes for number in node.inputs}
+    return frozenset({0, target, *(windows & read)})
+
+
+def clean_values(
+    tape: Tape,
+    network: nn.Module,
+    image: Tensor,
+    numbers: Set[int],
+    reserve: Callable[[int], None] | None = None,
+) -> Sequence[Tensor]:
+    """Return the values of a tape, of which these are there: see `netviz.capture.with_values`.
+
+    Raises
+    ------
+    UnfollowableError
+        If the network does something else each time.
+    """
+    found = with_values(tape, network, image, numbers, reserve)
+    if found is None:
+        raise UnfollowableError("the network does something else each time that it runs")
+    return found.values
 
 
 def _needed(tape: Tape, targets: Collection[int], source: int = 0) -> list[Node]:

@@ -225,7 +225,7 @@ def rule_for(node: Node, shapes: Shapes) -> Rule | None:
 
 
 def local(node: Node, shapes: Shapes) -> bool:
-    """Return whether a node works on windows: only what it reads and makes is needed to run others again."""
+    """Return whether a node works on windows."""
     return rule_for(node, shapes) is not None
 
 

@@ -110,7 +110,9 @@ def _draw_shuffled(axes: Axes, result: CheckResult) -> None:
     stages = np.concatenate([[0], result.stages])
     for number, method in enumerate(result.methods):
         values = np.concatenate([[1.0], result.correlation[number]])
-        axes.plot(stages, values, label=method, marker="o", markersize=2.5, **_look(method, result.methods))
+        look = _look(method, result.methods)
+        # The first and the last point stand on the chart's edges.
+        axes.plot(stages, values, label=method, marker="o", markersize=2.5, clip_on=False, **look)
     axes.set_xlim(0, float(stages[-1]))
     axes.set_ylim(min(-0.1, float(result.correlation.min()) - 0.05), 1.05)
     axes.axhline(0, color=style.FRAME, linewidth=0.8, zorder=1)
@@ -163,7 +165,7 @@ def _caption(result: CheckResult) -> list[str]:
     lines = [
         words.scored(result.label, result.class_index, result.called, result.predicted),
         f"score {words.number(result.score)} ({result.score_of})",
-        f"{words.number(result.empty_score)} on the image's mean colour",
+        f"{words.number(result.empty_score)} on the image's mean colour (the thin line)",
     ]
     if result.layer:
         lines.append(f"maps of {layer_name(result.layer, result.alias)}")

@@ -111,7 +111,7 @@ def contrast(
     prepared = opened.prepare(photo)
     recorded = ""
     if method == "batch":
-        before, after, recorded = _batch(opened, found, opened.tape(prepared.tensor, photo.name))
+        before, after, recorded = _batch(opened, found, prepared.tensor, photo.name)
         check_contrast(before, found, opened.model, photo, window)
     else:
         before = run_layers(opened.model, [found], prepared.tensor, photo.name)[found]
@@ -168,12 +168,17 @@ def _std(local: Local) -> NDArray[np.float32]:
     return std
 
 
-def _batch(opened: Opened, layer: Layer, tape: Tape) -> tuple[NDArray[np.float32], NDArray[np.float32], str]:
+def _batch(
+    opened: Opened, layer: Layer, image: Tensor, name: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32], str]:
     """Return what the batch norm at or right after a layer reads and gives, and its name."""
+    tape = opened.tape(image, name)
     node = _batch_norm(tape, layer)
     if node is None:
         raise LayerError(_none(opened.model, opened.index, layer))
-    read, given = (tape.values[number] for number in (_source(node), node.outputs[0]))
+    numbers = (_source(node), node.outputs[0])
+    values = opened.values(tape, image, name, numbers).values
+    read, given = (values[number] for number in numbers)
     before, after = (_array(channels_first(layer, value)) for value in (read, given))
     return before, after, node.module
 

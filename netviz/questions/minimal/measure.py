@@ -13,7 +13,6 @@ from typing_extensions import Unpack
 
 from netviz.engines import Progress
 from netviz.errors import ImageError, ModelError
-from netviz.geometry.incremental.rules import local
 from netviz.images import ImageLike, Images, Photo, Values, images_or_photographs, normalize, read_image
 from netviz.models import Model, ModelSpec
 from netviz.questions.classes import class_label, find_class, scores_on
@@ -244,7 +243,7 @@ def _minimal(
     model = opened.model
     prepared = opened.prepare(photo)
     tensor = prepared.tensor.to(opened.device)
-    scored = scores_on(opened, opened.tape(tensor, photo.name, through=local), "the minimal image", output)
+    scored = scores_on(opened, opened.tape(tensor, photo.name), "the minimal image", output)
     scores = scored.values
     if len(scores) < 2:
         raise ModelError(
@@ -268,7 +267,17 @@ def _minimal(
             seconds, what, f"{remedy}, and a smaller --size makes it less, where the network takes one"
         )
 
-    found = search(scored.network, tensor, blank, labels, chosen, progress=tell, foretell=foretell)
+    found = search(
+        scored.network,
+        tensor,
+        blank,
+        labels,
+        chosen,
+        tape=scored.tape,
+        progress=tell,
+        foretell=foretell,
+        reserve=opened.reserve(tensor, photo.name),
+    )
     removed = len(found.order) - found.flipped
     gone = np.isin(labels, found.order[:removed])
     end = found.predictions[-1]

@@ -1,6 +1,6 @@
 """The greedy search for a minimal image: which segment may go next, until the prediction changes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from netviz.capture import evaluation, unwrap
-from netviz.capture.memory import kept_memory
-from netviz.capture.tape import record
+from netviz.capture.memory import joined, kept_memory
+from netviz.capture.tape import Tape, record
 from netviz.capture.tensors import main_tensor
 from netviz.capture.watch import forward
-from netviz.geometry.incremental.plan import UnfollowableError
+from netviz.geometry.incremental.plan import UnfollowableError, clean_values, readable
 from netviz.geometry.incremental.regions import Clean, RegionPlan
-from netviz.geometry.incremental.rules import local
 from netviz.geometry.occlusion import TOLERANCE
 from netviz.questions.classes import class_scores
 
@@ -72,8 +71,10 @@ def search(
     chosen: int,
     *,
     incremental: bool = True,
+    tape: Tape | None = None,
     progress: Callable[[int, int], None] | None = None,
     foretell: Callable[[float], None] | None = None,
+    reserve: Callable[[int], None] | None = None,
 ) -> Removals:
     """Remove segments, each time the one without which the class score is highest, until the prediction changes.
 
@@ -90,11 +91,15 @@ def search(
     incremental : bool
         Compute only what a removal can change, checked once against full passes; else, or where the network cannot be
         followed, every candidate takes a full pass, in batches.
+    tape : Tape, optional
+        Of this network on this image, if there is one already.
     progress : callable, optional
         Called with how many segments are gone, and of how many.
     foretell : callable, optional
         Called before the work begins, with about how many seconds it takes if every segment goes, by how long one
         recorded pass took.
+    reserve : callable, optional
+        Called before values are kept, with how many bytes they take.
 
     Returns
     -------
@@ -110,13 +115,15 @@ def search(
     scores: list[float] = []
     predictions: list[int] = []
     evaluations, why, total = 0, "" if incremental else "it was asked for", len(left)
+    tape = tape or record(network, image, keep=())
+    windows = Windows(network, baseline, labels, tape, foretell, reserve) if incremental else None
     with torch.no_grad(), kept_memory(), evaluation(network):
-        if incremental:
-            judge = Windows(network, baseline, labels, foretell)
+        if windows is not None:
+            judge = windows
             why = _problem(judge, full, image, left)
             judge = full if why else judge
         if why and foretell is not None:
-            foretell(record(network, image, keep=False).seconds * total * (total + 1) / 2)
+            foretell(tape.seconds * total * (total + 1) / 2)
         while left:
             found = judge(image, left)
             evaluations += len(left)
@@ -147,12 +154,15 @@ class FullPasses:
     def __call__(self, image: Tensor, segments: Sequence[int]) -> Tensor:
         """Return the scores of all classes, (len(segments), classes)."""
         where = torch.from_numpy(self.labels).to(image.device)
-        found = []
-        for first in range(0, len(segments), self.batch):
-            some = segments[first : first + self.batch]
-            without = torch.cat([torch.where(where == one, self.baseline, image) for one in some])
-            found.append(self._scores(without))
-        return torch.cat(found)
+        batch = self.batch
+
+        def made() -> Iterator[Tensor]:
+            for first in range(0, len(segments), batch):
+                some = segments[first : first + batch]
+                without = torch.cat([torch.where(where == one, self.baseline, image) for one in some])
+                yield self._scores(without)
+
+        return joined(made(), len(segments))
 
     def _scores(self, images: Tensor) -> Tensor:
         """Return scores, one image at a time if the network takes no batches."""
@@ -178,7 +188,9 @@ class Windows:
     network: nn.Module
     baseline: Tensor
     labels: Labels
+    tape: Tape
     foretell: Callable[[float], None] | None = None
+    reserve: Callable[[int], None] | None = None
     plan: RegionPlan | None = None
     clean: Clean | None = None
     left: list[int] = field(default_factory=list)
@@ -189,11 +201,13 @@ class Windows:
         After the first call the image is that of the call before, without the segment that is missing now.
         """
         if self.plan is None or self.clean is None:
-            tape = record(self.network, image, keep=True, through=local)
+            tape = self.tape
             if tape.output is None:
                 raise UnfollowableError("the output does not come from functions of the image")
             self.plan = RegionPlan(tape, tape.output, self.labels, segments)
-            self.clean = Clean(tape.values, self.baseline)
+            # Later plans are of fewer segments, and take windows from other values.
+            numbers = readable(tape, tape.output)
+            self.clean = Clean(clean_values(tape, self.network, image, numbers, self.reserve), self.baseline)
             if self.foretell is not None:
                 # The first removal looks at all segments, the last at one.
                 self.foretell(self.plan.seconds * (len(segments) + 1) / 2)

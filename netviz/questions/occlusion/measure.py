@@ -6,11 +6,9 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from netviz.capture import wide
-from netviz.capture.tape import Node
 from netviz.engines import Progress
 from netviz.errors import ImageError
-from netviz.geometry.incremental.rules import local
-from netviz.geometry.occlusion import covered_mean, few, grid, occlude
+from netviz.geometry.occlusion import covered_mean, grid, occlude
 from netviz.images import ImageLike, Prepared, normalize, read_image
 from netviz.models import ModelSpec, Preprocessing
 from netviz.questions.classes import class_label, class_scores, find_class, scores_on
@@ -89,7 +87,7 @@ def occlusion(
     clean = prepared.tensor.to(opened.device)
     height, width = prepared.image.shape[:2]
     tops, lefts = grid(height, patch, stride), grid(width, patch, stride)
-    tape = opened.tape(clean, photo.name, through=_nothing if few(tops, lefts) else local)
+    tape = opened.tape(clean, photo.name)
     scores = scores_on(opened, tape, output=output)
     chosen = find_class(class_, scores.values, opened.model)
     baseline = filling(fill, prepared, opened.preprocessing, seed).to(opened.device)
@@ -120,6 +118,7 @@ def occlusion(
         tape=scores.tape,
         progress=tell,
         foretell=foretell,
+        reserve=opened.reserve(clean, photo.name),
     )
     drops = wide(found.clean - found.values).numpy()
     return OcclusionResult(
@@ -144,11 +143,6 @@ def occlusion(
         output=scores.output,
         called=scores.called,
     )
-
-
-def _nothing(node: Node, shapes: list[torch.Size]) -> bool:
-    """Keep no value of a tape but the network's outputs."""
-    return False
 
 
 def check_patch(patch: int, stride: int) -> None:

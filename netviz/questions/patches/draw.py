@@ -292,7 +292,7 @@ def _head(
             f"all values are relevance: the unit's value times the gradient of the score of {result.by_class} with "
             "respect to it"
         )
-    notes: list[str] = [] if back is None else _said_back(*back, result.image.shape[1])
+    notes: list[str] = [] if back is None else _said_back(*back, tiles, result.image.shape[1])
     if tiles.outlined:
         level = words.number(LEVEL)
         note = f"bright, outlined: the unit's map is above its {level} quantile"
@@ -326,7 +326,7 @@ def _which(result: PatchesResult, top: int) -> str:
     return "the strongest patch" if top == 1 else f"the {top} strongest patches"
 
 
-def _said_back(back: BackResult, rule: str, top: int) -> list[str]:
+def _said_back(back: BackResult, rule: str, tiles: Tiles, top: int) -> list[str]:
     """Say what stands below the patches."""
     how = {"deconvnet": "a deconvnet", "guided": "guided backpropagation"}[rule]
     acts = ", ".join(f"{count} {name}" for name, count in back.rectifiers.items())
@@ -334,11 +334,22 @@ def _said_back(back: BackResult, rule: str, top: int) -> list[str]:
     acts = f" on {acts}" if acts else " (no rectifier runs before this layer, so by the plain gradient)"
     few = back.score.shape[1]
     which = "each patch" if few == top else "the best patch" if few == 1 else f"the best {few} patches"
+    rows = np.flatnonzero(np.isin(back.drawn_units, tiles.units))
+    places = [list(tiles.units).index(unit) for unit in back.drawn_units[rows].tolist()]
+    shown = tiles.filled[places, :few]
+    silent = int(
+        np.count_nonzero(shown & (back.ends[back.rules.index(rule), rows][:, : shown.shape[1]] == 0))
+    )
     return [
         f"below {which}: what in it made the unit answer, by {how}{acts}"
         + (f" ({left} keep their derivative)" if left else ""),
         "mid-grey is 0, brighter raises the unit, each by its own largest value; such pictures look much the same "
         "when weights are random (Adebayo et al., 2018)",
+        *(
+            [f"grey all over: the rule lets nothing through to {silent} of {int(shown.sum())} patches"]
+            if silent
+            else []
+        ),
     ]
 
 

@@ -121,12 +121,18 @@ class Frame:
             top, left, bottom, right = self.drawn
             tile[top:bottom, left:right] = hatching(self.side)[top:bottom, left:right]
         top, left, bottom, right = self.inner
+        # Small fields are enlarged by a whole factor, which takes no longer than to look them up.
+        if cuts is None or self.zoom >= _WHOLE:
+            tile[top:bottom, left:right] = self._scaled(image, (right - left, bottom - top))
+            return
         key = (number, *self.box, bottom - top, right - left)
-        scaled = None if cuts is None or self.zoom >= _WHOLE else cuts.get(key)
+        scaled = cuts.pop(key, None)
         if scaled is None:
             scaled = self._scaled(image, (right - left, bottom - top))
-            if cuts is not None and len(cuts) * scaled.nbytes < MOST_CUTS and self.zoom < _WHOLE:
-                cuts[key] = scaled
+        while cuts and len(cuts) * scaled.nbytes >= MOST_CUTS:
+            del cuts[next(iter(cuts))]
+        # The last asked for stands last: what goes is what nobody asked for longest.
+        cuts[key] = scaled
         tile[top:bottom, left:right] = scaled
 
     def _scaled(self, image: Pixels, size: tuple[int, int]) -> Pixels:
@@ -173,7 +179,7 @@ def _reading(origin: float, zoom: float, side: int, first: float, last: float, c
 
 
 Cuts = dict[tuple[int, ...], Pixels]
-"""What tiles show of images, by image, box and size: deep units, of all layers, see the same large parts."""
+"""What tiles show of images, by image, box and size: the units of a deep layer see the same large parts."""
 
 MOST_CUTS: Final = 1 << 27
 """Bytes of them that are kept, about."""

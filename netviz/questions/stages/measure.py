@@ -264,6 +264,8 @@ def stages(
     prepared = opened.prepare(photo)
     tape = opened.tape(prepared.tensor, photo.name)
     chain = _chain(opened.model, opened.index, found, tape)
+    numbers = (chain.value, *(stage.value for stage in chain.stages))
+    tape = opened.values(tape, prepared.tensor, photo.name, numbers)
     columns, values = own_columns(found, chain, tape)
     last = values[-1]
     keys = [column.key for column in columns]

@@ -108,6 +108,7 @@ def votes(
         lambda returned: tensor_named(returned, scores.output),
         lambda target: class_scores(target)[:, chosen],
         tape=scores.tape,
+        reserve=opened.reserve(clean, photo.name),
     )
     units = ablator.units
     slope = ablator.slope(lambda score: score)

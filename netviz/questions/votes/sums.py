@@ -64,11 +64,21 @@ class VotesQuery:
     device: str = "cpu"
     dtype: str = "float32"
 
-    def ablator(self, network: nn.Module, layer: Layer, image: Tensor, *, check: bool) -> Ablator:
-        """Return what puts units to other values on one image, (1, C, H, W)."""
-        tape = record(network, image, keep=True)
-        number = tape.outputs.get(self.output)
-        tape.output = number
+    def ablator(
+        self,
+        network: nn.Module,
+        layer: Layer,
+        image: Tensor,
+        *,
+        check: bool,
+        keep: frozenset[int] = frozenset(),
+    ) -> Ablator:
+        """Return what puts units to other values on one image, (1, C, H, W).
+
+        With `keep`, what another image of the size needed, one pass does for all.
+        """
+        tape = record(network, image, keep=keep)
+        tape.output = tape.outputs.get(self.output)
         return Ablator(
             network,
             layer,
@@ -191,9 +201,9 @@ class Removals:
             image = normalize_batch(pixels, query.preprocessing).to(getattr(torch, query.dtype))
             size = (int(image.shape[2]), int(image.shape[3]))
             check = size not in known
-            if check:
-                known[size] = self._layer(network, size)
-            ablator = query.ablator(network, known[size], image, check=check)
+            layer, keep = (self._layer(network, size), frozenset[int]()) if check else known[size]
+            ablator = query.ablator(network, layer, image, check=check, keep=keep)
+            known[size] = (layer, frozenset() if ablator.tail is None else ablator.tail.reads)
             if ablator.clean.numel() != query.classes:
                 raise LayerError(
                     f"the network gives {ablator.clean.numel()} scores for an image of {size[0]}×{size[1]} pixels, "
@@ -206,7 +216,7 @@ class Removals:
             raise NotFiniteError(query.layer, number)
         return change, clean, bool(result.why_full)
 
-    def _network(self) -> tuple[nn.Module, dict[tuple[int, int], Layer]]:
+    def _network(self) -> tuple[nn.Module, dict[tuple[int, int], tuple[Layer, frozenset[int]]]]:
         query = self.query
         if not hasattr(self._own, "network"):
             with self._lock:
@@ -219,7 +229,7 @@ class Removals:
                     self._own.network = duplicate(network).eval().to(device=query.device, dtype=dtype)
                 self._own.layers = {}
         own: nn.Module = self._own.network
-        layers: dict[tuple[int, int], Layer] = self._own.layers
+        layers: dict[tuple[int, int], tuple[Layer, frozenset[int]]] = self._own.layers
         return own, layers
 
     def _layer(self, network: nn.Module, size: tuple[int, int]) -> Layer:

@@ -13,12 +13,12 @@ from netviz.capture import evaluation, network_device
 from netviz.capture.outputs import named_tensors
 from netviz.engines import Progress
 from netviz.errors import ModelError
-from netviz.images import Photo
+from netviz.images import Photo, Prepared
 from netviz.models import Model
 from netviz.questions.classes import scored
 from netviz.results.files import write_bytes
 from netviz.results.names import slug
-from netviz.results.survey import AnswerRecord, ImageRecord
+from netviz.results.survey import AnswerRecord, ImageRecord, Part
 from netviz.surveys.step import Scope
 
 TOLD = 5
@@ -40,10 +40,24 @@ def survey_images(scope: Scope, report: Progress) -> tuple[ImageRecord, ...]:
         asked = (height, width) if scope.own_size else scope.size
         records.append(
             ImageRecord(
-                photo.name, str(source), file, height, width, asked, answers(scope.model, prepared.tensor)
+                photo.name,
+                str(source),
+                file,
+                height,
+                width,
+                asked,
+                answers(scope.model, prepared.tensor),
+                part_seen(prepared),
             )
         )
     return tuple(records)
+
+
+def part_seen(prepared: Prepared) -> Part:
+    """Return which part of its file's image a network sees: top, left, bottom and right, as shares of its sides."""
+    (top, left), (rows, columns) = prepared.offset, prepared.resized
+    height, width = prepared.image.shape[:2]
+    return (top / rows, left / columns, (top + height) / rows, (left + width) / columns)
 
 
 def answers(model: Model, image: Tensor) -> tuple[AnswerRecord, ...]:
@@ -60,6 +74,14 @@ def answers(model: Model, image: Tensor) -> tuple[AnswerRecord, ...]:
     tuple of AnswerRecord
         None of a network that gives no score for each class, or a map of them, or that does not run on this image.
     """
+    return tuple(
+        AnswerRecord((model.labels[number] if model.labels else "") or f"class {number}", probability)
+        for number, probability in likeliest(model, image)
+    )
+
+
+def likeliest(model: Model, image: Tensor) -> tuple[tuple[int, float], ...]:
+    """Return the numbers of the classes that a network finds most likely, with their probabilities; as `answers`."""
     network = model.runnable()
     try:
         with evaluation(network), torch.no_grad():
@@ -75,13 +97,7 @@ def answers(model: Model, image: Tensor) -> tuple[AnswerRecord, ...]:
         return ()
     likely = values if _is_probability(values) else values.softmax(0)
     first = likely.argsort(descending=True, stable=True)[:TOLD].tolist()
-    return tuple(
-        AnswerRecord(
-            (model.labels[number] if model.labels else "") or f"class {number}",
-            round(min(float(likely[number]), 1.0), 6),
-        )
-        for number in first
-    )
+    return tuple((number, round(min(float(likely[number]), 1.0), 6)) for number in first)
 
 
 def _is_probability(values: Tensor) -> bool:

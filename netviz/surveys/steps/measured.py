@@ -142,7 +142,7 @@ def _shots(
         image = prepare(read_image(source), hidden.preprocessing).tensor.to(device)
         colours = random_colours(hidden.size, hidden.preprocessing, SEED, number).to(device)
         found = find_peaks(network, image, hidden.units)
-        tape = record(network, image, keep=True)
+        tape = record(network, image, keep=False)
         for occluder, layers in parts:
             # A network that looks at its image may leave a layer out.
             peaks = {layer: found[layer] for layer in layers if layer in found}

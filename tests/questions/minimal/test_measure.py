@@ -8,7 +8,7 @@ from netviz.errors import ImageError, ModelError
 from netviz.images import Photo, normalize
 from netviz.models import Model, Preprocessing
 from netviz.questions.minimal.measure import blur_width, filled, segmented
-from netviz.questions.minimal.search import search
+from netviz.questions.minimal.search import FullPasses, search
 from support.network import state_of
 
 PLAIN = Preprocessing(resize=None, crop=None, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
@@ -105,6 +105,13 @@ def test_a_network_for_one_image_at_a_time():
     expected = brute_force(Single(), image, torch.zeros_like(image), labels, chosen)
     found = search(Single(), image, torch.zeros_like(image), labels, chosen, incremental=False)
     assert list(found.order) == expected[0]
+    # Also in the call in which it turns out: six candidates, of which four would have run together.
+    judge = FullPasses(Single(), torch.zeros_like(image), labels)
+    scores = judge(image, range(6))
+    assert judge.batch == 1
+    for segment, one in enumerate(scores):
+        left = torch.where(torch.from_numpy(labels == segment), 0, image)
+        torch.testing.assert_close(one, left.mean((2, 3))[0])
 
 
 def test_the_result_holds_together():

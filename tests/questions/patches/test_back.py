@@ -1,5 +1,8 @@
 """What in patches made units answer: gradients by a rule, cut out under the patches' boxes."""
 
+import shutil
+from dataclasses import replace
+
 import captum.attr
 import numpy as np
 import pytest
@@ -145,10 +148,27 @@ def test_below_each_patch_stands_its_tile(run, tmp_path):
     assert any(one.shape == (9, 9, 3) and (one == back.of("guided", 0, 0)).all() for one in held)
     with pytest.raises(OutputError, match=r"what made unit 1 answer was not measured; .*--deconv-units 0,1"):
         picture(run, units=[0, 1], beside="deconv")
+    assert "grey all over" not in texts(drawn)
     with pytest.raises(OutputError, match="--with is for the folder of a run of netviz patches"):
         picture(run / "back" / "2.npz", beside="deconv")
     with pytest.raises(ValueError, match="beside must be one of deconv, guided"):
         picture(run, beside="x")
+
+
+def test_what_a_rule_lets_nothing_through_to_is_counted(run, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(run, folder)
+    opened = open_run(folder)
+    patches = opened.result(opened.choose(None))
+    back = read_back(folder, patches)
+    ends = back.ends.copy()
+    ends[back.rules.index("deconvnet"), back.drawn_units.tolist().index(3)] = 0
+    replace(back, ends=ends).save(folder / "back" / "2.npz")
+    shown = patches.shown[[3, 0]].sum(axis=1)
+    said = f"grey all over: the rule lets nothing through to {shown[0]} of {shown.sum()} patches"
+    assert said in texts(picture(folder, units=[3, 0], beside="deconv"))
+    for options in ({"units": [0], "beside": "deconv"}, {"units": [3, 0], "beside": "guided"}):
+        assert "grey all over" not in texts(picture(folder, **options))
 
 
 def test_what_cannot_be_measured_is_refused(photos, tmp_path):

@@ -19,7 +19,7 @@ from netviz.capture.memory import kept_memory
 from netviz.capture.tape import Tape
 from netviz.capture.watch import Key
 from netviz.geometry.field import Field
-from netviz.geometry.incremental.plan import Plan, UnfollowableError
+from netviz.geometry.incremental.plan import Plan, UnfollowableError, clean_values
 from netviz.geometry.incremental.points import Points, read_points
 from netviz.geometry.occlusion import TOLERANCE, covering, grid
 from netviz.models import Layer
@@ -137,7 +137,7 @@ def find_changes(
     report : callable, optional
         Called with how many passes were done after each batch.
     tape : Tape, optional
-        Of this network on this image, with its values.
+        Of this network on this image. Its values are kept only where windows pay, by another pass.
 
     Returns
     -------
@@ -210,7 +210,8 @@ def _changes_of_windows(
         full, shared = plan.work
         if shared > WORTH * full / math.prod(grid) * occluder.passes:
             return None
-        found = read_points(plan, tape.values, baseline, wanted)
+        values = clean_values(tape, network, image, plan.reads)
+        found = read_points(plan, values, baseline, wanted)
     except UnfollowableError:
         return None
     alone = replace(occluder, apart=grid)
@@ -218,16 +219,16 @@ def _changes_of_windows(
         places = (math.prod(grid) // 2, math.prod(grid) - 1)
         truth = [read(_images(image, baseline, alone, [place])) for place in places]
     changes = {}
-    for (layer, number), values in zip(numbers.items(), found, strict=True):
-        values = values.reshape(math.prod(grid), -1)
-        known = tape.values[number][torch.isfinite(tape.values[number])]
+    for (layer, number), read_there in zip(numbers.items(), found, strict=True):
+        there = read_there.reshape(math.prod(grid), -1)
+        known = values[number][torch.isfinite(values[number])]
         room = TOLERANCE * max(float(known.abs().max()) if known.numel() else 0.0, 1e-12)
         if not all(
-            np.allclose(values[place], one[layer][0], rtol=0, atol=room, equal_nan=True)
+            np.allclose(there[place], one[layer][0], rtol=0, atol=room, equal_nan=True)
             for place, one in zip(places, truth, strict=True)
         ):
             return None
-        each = _change(values, peaks[layer].values).reshape(-1, *grid)
+        each = _change(there, peaks[layer].values).reshape(-1, *grid)
         changes[layer] = np.zeros((len(each), *apart), np.float32)
         # Of the places that share one here a unit's field meets one at most.
         for top in range(0, grid[0], apart[0]):

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from netviz.capture import brief, capture, channels_first, network_device, unwrap, wide
-from netviz.capture.tape import Tape, record
+from netviz.capture.tape import Tape
 from netviz.errors import ImageError, LayerError, ModelError
 from netviz.geometry.field import Field, geometry
-from netviz.geometry.occlusion import grid, occlude
+from netviz.geometry.occlusion import grid, occlude, taped
 from netviz.images import Photo, prepare, read_image
 from netviz.models import Layer, LayerIndex, Model, Preprocessing
 from netviz.questions.duration import warn_if_long
@@ -131,7 +131,7 @@ def _measured(
         colours = random_colours(setting.size, setting.preprocessing, setting.seed, number)
         noise = colours.to(image.device)
         with _runs(setting, photo.name):
-            tape = record(setting.network, image, keep=True)
+            tape = taped(setting.network, image, setting.layer)
             for together in _together(setting, wanted):
                 which = np.array([places[unit] for unit in together], dtype=np.int64)
                 positions = [(peak.row, peak.col) for peak in together.values()]

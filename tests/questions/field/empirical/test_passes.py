@@ -175,3 +175,34 @@ def test_a_value_that_is_handed_on_is_read_for_each_layer():
     assert by_windows is not None
     for layer, expected in find_changes(network, image, baseline, peaks, occluder).items():
         np.testing.assert_allclose(by_windows[layer], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("pays", [True, False])
+def test_values_are_kept_only_where_windows_pay_and_only_those_that_they_read(pays, monkeypatch):
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3), nn.Flatten(), nn.LazyLinear(2)
+    ).eval()
+    network(torch.zeros(1, 3, 40, 30))
+    model = Model("net", network, network.state_dict(), PLAIN)
+    relu, last = (layers(model, size=(40, 30)).resolve(one) for one in ("2", "3"))
+    image, baseline = torch.rand(2, 1, 3, 40, 30)
+    peaks = find_peaks(network, image, {relu: [3], last: [0]})
+    occluder = choose_occluders((40, 30))[-1]
+    monkeypatch.setattr(passes, "WORTH", np.inf if pays else 0)
+    kept: list[set[str]] = []
+    tape = record(network, image, keep=False)
+
+    def seen(plan: Any, values: Any, *given: Any) -> Any:
+        made = {number: node.name for node in tape.nodes for number in node.outputs}
+        kept.append({made.get(number, "image") for number, value in enumerate(values) if value.numel()})
+        return read_points(plan, values, *given)
+
+    monkeypatch.setattr(passes, "read_points", seen)
+    found = find_changes(network, image, baseline, peaks, occluder, None, tape)
+    # The network's output is kept besides; neither a convolution that is normalized nor the normalization is.
+    assert kept == ([{"image", "relu", "conv2d", "linear"}] if pays else [])
+    assert tape.values == []
+    monkeypatch.undo()
+    for layer, expected in find_changes(network, image, baseline, peaks, occluder).items():
+        np.testing.assert_allclose(found[layer], expected, atol=1e-5)
