@@ -185,12 +185,13 @@ def survey(
     form : {"standard", "quick", "full"}
         The quick form has filters, patches, neighbours, and maps of the first four images: what a forward pass
         gives. The full form shows all units, dissects all layers, cuts photographs for minimal images into 100
-        segments and not 40, averages the effective field over nine photographs and not two, follows three patches
-        of each unit back in all layers, and measures what dense evaluation saves.
+        segments and not 40, averages the effective field over nine photographs and not two, follows the best
+        patch of each unit back in all layers, and measures what dense evaluation saves.
     optimize : float or None
         How many seconds of one core may go into pictures of what the shown units want to see: of four layers, in the
-        full form of all; None for as many as all these take. What a unit takes is reckoned beforehand from the
-        network's arithmetic, so that no clock decides which there are.
+        full form of all, the last first and what follows spread over the depth; None for as many as all these take.
+        What a unit takes is reckoned beforehand from the network's arithmetic, so that no clock decides which there
+        are.
     resume : bool
         Go on with an unfinished survey in `out`.
     progress : callable, optional

@@ -13,7 +13,7 @@ import netviz
 from netviz.gallery.build import build
 from netviz.models import Model, load
 from netviz.questions.reader import load_result
-from netviz.surveys.steps.optimize import cost, within
+from netviz.surveys.steps.optimize import cost, in_halves, within
 from netviz.surveys.survey import layers
 
 
@@ -41,6 +41,18 @@ def test_a_budget_holds_a_unit_of_each_layer_in_turn():
         assert all(now[layer][: len(units)] == units for layer, units in before.items())
         assert sum(costs[layer] * len(units) for layer, units in now.items()) <= seconds
         before = now
+
+
+def test_what_a_small_budget_holds_lies_spread_over_all_layers():
+    assert in_halves([*"abcdefghi"])[:5] == [*"iegch"]
+    for count in range(1, 60):
+        order = in_halves([*range(count)])
+        assert sorted(order) == [*range(count)]
+        assert order[0] == count - 1
+        for some in range(1, count + 1):
+            taken = sorted(order[:some])
+            gaps = [after - before for before, after in zip([-1, *taken], taken, strict=False)]
+            assert max(gaps) <= 2 * count / some + 2
 
 
 def test_deeper_layers_cost_more():

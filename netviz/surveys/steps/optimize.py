@@ -49,15 +49,16 @@ def survey_optimize(scope: Scope, report: Progress) -> OptimizeRecord | Missing:
     candidates = _candidates(scope, patches)
     if not candidates:
         return Missing("no layer has maps of several positions and a unit that is not dead")
-    layers = list(candidates) if scope.full else _spread(list(candidates), LAYERS)
+    layers = in_halves(list(candidates)) if scope.full else _spread(list(candidates), LAYERS)
     units = within(
         {layer: candidates[layer] for layer in layers},
         {layer: cost(scope.index, layer) for layer in layers},
         math.inf if seconds is None else seconds,
     )
+    units = {layer: units[layer] for layer in candidates if layer in units}
     if not any(units.values()):
-        cheapest = min(cost(scope.index, layer) for layer in layers)
-        return Missing(f"the first unit takes about {cheapest:.0f} s, more than --optimize {seconds:g}")
+        first = cost(scope.index, layers[0])
+        return Missing(f"the first unit takes about {first:.0f} s, more than --optimize {seconds:g}")
     places = {layer: place for place, layer in enumerate(scope.index)}
     found = []
     total, done = sum(map(len, units.values())), 0
@@ -112,6 +113,17 @@ def _spread(layers: Sequence[Layer], count: int) -> list[Layer]:
     if len(layers) <= count:
         return list(layers)
     return [layers[round((place + 1) * (len(layers) - 1) / count)] for place in range(count)]
+
+
+def in_halves(layers: Sequence[Layer]) -> list[Layer]:
+    """Return layers so that any number of the first lies spread over all: the last, that of the middle, and so on."""
+    ends = len(layers) - 1
+    places = [
+        round(part * ends / parts)
+        for parts in (2**power for power in range(ends.bit_length() + 2))
+        for part in range(parts, 0, -1)
+    ]
+    return [layers[place] for place in dict.fromkeys([*places, *range(len(layers))])]
 
 
 def cost(layers: LayerIndex, upto: Layer) -> float:
