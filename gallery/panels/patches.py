@@ -246,7 +246,6 @@ def draw_patches(addresses: Addresses, place: int, memory: Memory, write: Write)
     top: int = result.image.shape[1]
     across = patches_across(top)
     side = SIDE[run.form]
-    block = across * (side + GAP) - GAP, top // across * (side + GAP) - GAP
     sheets, previews, told = [], [], []
     missing = outlined = halved = margins = 0
     for at, chosen in enumerate(chunks(units)):
@@ -257,6 +256,7 @@ def draw_patches(addresses: Addresses, place: int, memory: Memory, write: Write)
         # These make up most of a site, and of what a unit's page weighs: each page has its own.
         for row, unit in enumerate(sheet.units):
             left, first = sheet.corner(row * top)
+            block = _block(int(result.shown[unit].sum()), across, side)
             own = sheet.pixels[first : first + block[1], left : left + block[0]]
             sheets.append(Sprites(_write(own, _sheet(addresses, place, unit), write), block))
         tiles = preview_tiles(sheet)
@@ -291,6 +291,12 @@ def draw_patches(addresses: Addresses, place: int, memory: Memory, write: Write)
     )
     data = write_copy(layer.patches, _numbers(addresses, place), write)
     return Drawn(patches, tuple(previews), others, result, data, layer.patches.stat().st_size)
+
+
+def _block(count: int, across: int, side: int) -> tuple[int, int]:
+    """Return the width and height of so many patches in rows, without rows and columns that are empty."""
+    wide, high = min(across, max(1, count)), max(1, math.ceil(count / across))
+    return wide * (side + GAP) - GAP, high * (side + GAP) - GAP
 
 
 def _write(pixels: Pixels, path: str, write: Write) -> Picture:

@@ -353,6 +353,23 @@ def test_a_patch_on_a_wall_is_the_same_patch_smaller(
         assert np.abs(cut - wanted).max() <= 0.5
 
 
+def test_a_unit_of_fewer_patches_has_no_empty_places(full_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(full_run, run)
+    path = run / "patches" / "layers" / "layer3.npz"
+    result = load_result(path)
+    assert isinstance(result, PatchesResult)
+    top = result.image.shape[1]
+    image = result.image.copy()
+    for unit, count in {0: 1, 1: 2, 3: 0}.items():
+        image[unit] = np.where(np.arange(top) < count, 0, -1)
+    replace(result, image=image).save(path)
+    build([run], tmp_path / "site")
+    for unit, (columns, rows) in {0: (1, 1), 1: (2, 1), 3: (1, 1)}.items():
+        with Image.open(next((tmp_path / "site/toy/layer3").glob(f"patches-{unit}.*"))) as picture:
+            assert picture.size == (columns * 99 - 3, rows * 99 - 3)
+
+
 @pytest.mark.parametrize("shape", [(3, 3, 7, 7), (3, 1, 3, 3), (3, 300, 1, 1), (3, 64, 3, 3), (3, 2, 1, 9)])
 def test_filters_are_square_tiles(shape: tuple[int, ...]) -> None:
     result = FiltersResult(
