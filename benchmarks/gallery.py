@@ -14,7 +14,9 @@ on the command line.
 
 Of what a full gallery of 64 photographs takes, by multiply-adds of the convolutions: 1,664 patches followed back (the
 best of 16 units of 52 layers, by two rules), each as long as the way there, are 830 bare passes (13 for each
-photograph).
+photograph). The goals for a whole form lie below what it is made of: the quick one's below finding the patches and
+encoding the pictures, the full one's below the passes of the network for patches followed back, measured fields and
+minimal images.
 """
 
 import http.server
