@@ -301,7 +301,6 @@
   });
   window.addEventListener("hashchange", restore);
 
-  asking.hidden = false;
   restore();
   field.focus();
   status.textContent = "Loading what can be found …";
