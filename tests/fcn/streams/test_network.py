@@ -281,7 +281,7 @@ def test_netviz_s_own_network_is_known_by_name(tmp_path, monkeypatch):
     labels = ("sky", "building", *("x",) * 9)
     model = {"backbone": "squeezenet1_1", "preprocessing": Preprocessing(), "labels": labels}
     path.write_bytes(pack(network, half=True, **model))
-    with pytest.raises(MissingWeightsError, match=r"has no nothing\.safetensors; install it again"):
+    with pytest.raises(MissingWeightsError, match=r"has no nothing\.safetensors; install netviz again"):
         OwnFile("nothing.safetensors").locate()
     monkeypatch.setattr(OwnFile, "locate", lambda self: path)
     opened = load("fcn_camvid")
