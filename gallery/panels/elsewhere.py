@@ -24,10 +24,10 @@ from netviz.results.survey import ImageRecord
 
 from ..addresses import Addresses
 from ..loading import load_kind
-from ..manifest import Sprites, Tile
 from ..panel import Panel, Recipe
 from ..words import counted, joined
 from .patches import thumbnail
+from .unit import Near
 
 COUNT = 2
 """How many units of each other network a page shows."""
@@ -40,27 +40,10 @@ RECIPE = Recipe(
 
 
 @dataclass(frozen=True)
-class Far:
-    """A unit of another network.
-
-    Attributes
-    ----------
-    title : str
-        Its layer's.
-    unit : int
-    alike : float
-        The correlation.
-    page : str or None
-        Where a link to it leads.
-    seen : (Tile, Sprites) or None
-        Its patches, small.
-    """
+class Far(Near):
+    """A unit of another network whose maps are like a unit's; `title` is its layer's."""
 
     title: str
-    unit: int
-    alike: float
-    page: str | None
-    seen: tuple[Tile, Sprites] | None
 
 
 @dataclass(frozen=True)
@@ -232,7 +215,7 @@ class _Thumbnails:
             if place not in self.tops:
                 self.tops[place] = load_kind(layer.patches, PatchesResult, layer).image.shape[1]
             seen = thumbnail(addresses, place, unit, self.tops[place])
-        return Far(layer.title, unit, alike, addresses.leads(place, unit), seen)
+        return Far(unit, alike, addresses.leads(place, unit), seen, layer.title)
 
 
 def elsewhere_note(found: Sequence[Elsewhere]) -> str:

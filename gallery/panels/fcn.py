@@ -16,7 +16,7 @@ from netviz.fcn.streams.draw import Raster, held_classes, stream_map, stream_ras
 from netviz.fcn.streams.result import StreamsResult
 from netviz.paper.classes import class_colour, palette
 from netviz.paper.raster import encode_jpeg, encode_png
-from netviz.questions.units.across import read_maps
+from netviz.questions.units.across import axis_places, read_maps
 from netviz.results.base import Result
 from netviz.results.survey import FcnRecord, Missing, OnImage, StreamsOnImage
 
@@ -369,20 +369,26 @@ def _heat_over(result: DenseResult, image: int, name: str, addresses: Addresses,
         return None
     top, left, bottom, right = known.part
     sizes = known.height, known.width
-    places = []
-    for axis, (low, high, centers) in enumerate(
-        ((top, bottom, result.center_y), (left, right, result.center_x))
-    ):
-        share = low + (high - low) * (np.arange(sizes[axis]) + 0.5) / sizes[axis]
-        pixels = share * result.image.shape[axis] - 0.5
-        places.append((pixels - centers[0]) / (result.stride[axis] or 1.0))
-    values = read_maps(result.scores[:1], *places).reshape(sizes)
+    shares = (top, bottom), (left, right)
+    starts = float(result.center_y[0]), float(result.center_x[0])
+    rows, columns = (
+        axis_places(
+            shares[axis],
+            (0.0, 1.0),
+            result.image.shape[axis],
+            result.scores.shape[1 + axis],
+            sizes[axis],
+            (1.0, float(result.stride[axis]), starts[axis]),
+        )
+        for axis in (0, 1)
+    )
+    values = read_maps(result.scores[:1], rows, columns).reshape(sizes)
     scale = heat_scale(values)
     with Image.open(known.file) as opened:
         seen = np.asarray(opened.convert("RGB"))
-    shares = (values - scale.low) / (scale.high - scale.low)
+    height = (values - scale.low) / (scale.high - scale.low)
     address = _over_file(addresses, image)
-    write(address, encode_jpeg(over_grey(seen, shares, scale.colours), QUALITY, optimize=True))
+    write(address, encode_jpeg(over_grey(seen, height, scale.colours), QUALITY, optimize=True))
     text = f"Bright: where {name} scores high, the network run over the whole photograph at once."
     return Over(f"Dense heat map: {name}", text, Picture(address, sizes[1], sizes[0]))
 

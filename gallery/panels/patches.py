@@ -256,7 +256,7 @@ def draw_patches(addresses: Addresses, place: int, memory: Memory, write: Write)
         # These make up most of a site, and of what a unit's page weighs: each page has its own.
         for row, unit in enumerate(sheet.units):
             left, first = sheet.corner(row * top)
-            block = _block(int(result.shown[unit].sum()), across, side)
+            block = _block(int(result.shown[unit].sum()), top, side)
             own = sheet.pixels[first : first + block[1], left : left + block[0]]
             sheets.append(Sprites(_write(own, _sheet(addresses, place, unit), write), block))
         tiles = preview_tiles(sheet)
@@ -293,10 +293,10 @@ def draw_patches(addresses: Addresses, place: int, memory: Memory, write: Write)
     return Drawn(patches, tuple(previews), others, result, data, layer.patches.stat().st_size)
 
 
-def _block(count: int, across: int, side: int) -> tuple[int, int]:
+def _block(count: int, top: int, side: int) -> tuple[int, int]:
     """Return the width and height of so many patches in rows, without rows and columns that are empty."""
-    wide, high = min(across, max(1, count)), max(1, math.ceil(count / across))
-    return wide * (side + GAP) - GAP, high * (side + GAP) - GAP
+    wide = patches_across(top, count)
+    return wide * (side + GAP) - GAP, max(1, math.ceil(count / wide)) * (side + GAP) - GAP
 
 
 def _write(pixels: Pixels, path: str, write: Write) -> Picture:
@@ -309,9 +309,10 @@ def _write(pixels: Pixels, path: str, write: Write) -> Picture:
     return Picture(path, pixels.shape[1], pixels.shape[0])
 
 
-def patches_across(top: int) -> int:
-    """Return how many of a unit's patches stand in a row of its block."""
-    return _ACROSS.get(top, top)
+def patches_across(top: int, count: int | None = None) -> int:
+    """Return how many of a unit's `top` patches stand in a row of its block; of fewer, how many of these."""
+    across = _ACROSS.get(top, top)
+    return across if count is None else min(across, max(1, count))
 
 
 def unit_mark(result: PatchesResult, unit: int) -> str:
