@@ -4,7 +4,6 @@ import doctest
 import importlib
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
@@ -78,7 +77,6 @@ def test_commands_for_ones_own_network(tmp_path, monkeypatch, capsys):
             run(shlex.split(command))
         assert not stop.value.code, (command, capsys.readouterr().err)
     assert Path("site/index.html").stat().st_size
-    del sys.modules["mynet"]
 
 
 def test_readmes_python(tmp_path, monkeypatch):
