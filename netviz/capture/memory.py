@@ -4,9 +4,10 @@ import ctypes
 import os
 import platform
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -23,24 +24,57 @@ _users = 0
 _lock = threading.Lock()
 
 
+_GROWN, _OFTEN, _FIRST = 1.1, 3, 4
+"""By how much more than after the first rounds is held before it goes back, and in how many it is too often."""
+
+
+class _Bound:
+    """Gives back what is kept once there is much more than the first rounds needed.
+
+    Threads that take and free blocks beside each other leave gaps that fit nobody, and the process grows to several
+    times what it holds.
+    """
+
+    def __init__(self, library: Any) -> None:
+        self._library = library
+        self._limit, self._rounds, self._last = 0.0, 0, 0
+
+    def __call__(self) -> None:
+        """Look, after each round."""
+        self._rounds += 1
+        held = _held()
+        if self._rounds <= _FIRST:
+            self._limit = max(self._limit, _GROWN * held)
+        elif held > self._limit:
+            self._library.malloc_trim(0)
+            if self._rounds - self._last < _OFTEN:  # so much is needed
+                self._limit *= _GROWN
+            self._last = self._rounds
+
+
 @contextmanager
-def kept_memory() -> Iterator[None]:
+def kept_memory() -> Iterator[Callable[[], None]]:
     """Have freed memory kept for what is needed next; it goes back at the end.
 
     A large block is otherwise taken from the system anew for each map of each forward pass, page by page, which takes
     as long as the arithmetic of a small network. Only glibc is spoken to, and not where the user has set it up.
+
+    Yields
+    ------
+    callable
+        To be called after each of many rounds: what is kept does not grow with their number.
     """
     global _users
     library = _library()
     if library is None:
-        yield
+        yield lambda: None
         return
     with _lock:
         _users += 1
         for option, value in _KEPT:
             library.mallopt(option, value)
     try:
-        yield
+        yield _Bound(library)
     finally:
         with _lock:
             _users -= 1
@@ -48,6 +82,11 @@ def kept_memory() -> Iterator[None]:
                 for option, value in _AS_IT_IS:
                     library.mallopt(option, value)
                 library.malloc_trim(0)
+
+
+def _held() -> int:
+    """Return how much memory the process holds, in pages."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
 
 
 def joined(parts: Iterable[Tensor], count: int) -> Tensor:
@@ -77,6 +116,6 @@ def joined(parts: Iterable[Tensor], count: int) -> Tensor:
 def _library() -> Any:
     """Return glibc, if it manages the memory as it is meant to."""
     set_up = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
-    if set_up or platform.libc_ver()[0] != "glibc":
+    if set_up or platform.libc_ver()[0] != "glibc" or not Path("/proc/self/statm").exists():
         return None
     return ctypes.CDLL(None)

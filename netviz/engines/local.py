@@ -81,12 +81,17 @@ def run_local(
     )
     # Its processes are forked before there are threads.
     chunks = iter(loader)
-    with preserved(job.network), kept_memory(), _Streams(job, accumulator, len(todo)) as streams:
+    with (
+        preserved(job.network),
+        kept_memory() as give_back,
+        _Streams(job, accumulator, len(todo)) as streams,
+    ):
 
         def settle() -> None:
             nonlocal done
             chunk = streams.finished()
             tally.count(chunk)
+            give_back()
             done += job.images_in(chunk.number)
             report(job.name, done, total)
 
