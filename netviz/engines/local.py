@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -97,6 +98,8 @@ def run_local(
 
         for chunk in chunks:
             if strict and chunk.skipped:
+                while streams.busy:  # an image before it may be bad, too
+                    settle()
                 raise ImageError(chunk.skipped[0][1])
             while streams.full:
                 settle()
@@ -109,6 +112,14 @@ def run_local(
             settle()
         if save is not None:
             save(accumulator, tally)
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """Why a chunk could not be counted; without one the number is -1."""
+
+    number: int
+    error: BaseException
 
 
 class _Streams:
@@ -126,7 +137,7 @@ class _Streams:
         self._cores = torch.get_num_threads()
         self._count = max(1, min(self._cores, chunks)) if job.device == "cpu" else 1
         self._todo: SimpleQueue[Chunk | None] = SimpleQueue()
-        self._done: SimpleQueue[Chunk | BaseException] = SimpleQueue()
+        self._done: SimpleQueue[Chunk | _Failed] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._stack = ExitStack()
         self._run: Callable[[Chunk, Accumulator], None] | None = None
@@ -148,6 +159,11 @@ class _Streams:
 
     def __exit__(self, *error: Any) -> None:
         self._stack.__exit__(*error)
+        self._stop()
+        torch.set_num_threads(self._cores)
+
+    def _stop(self) -> None:
+        """Wait for the chunks that are under way; those that wait are left."""
         # Not by asking whether one is left: a thread may take that one in between.
         with suppress(Empty):
             while True:
@@ -156,7 +172,6 @@ class _Streams:
             self._todo.put(None)
         for thread in self._threads:
             thread.join()
-        torch.set_num_threads(self._cores)
 
     @property
     def full(self) -> bool:
@@ -178,24 +193,33 @@ class _Streams:
         Raises
         ------
         ImageError, ModelError
-            As `netviz.engines.runner.runner`.
+            As `netviz.engines.runner.runner`, of the first chunk: another may have met its own sooner.
         """
         outcome = self._done.get()
         self.busy -= 1
-        if isinstance(outcome, BaseException):
-            raise outcome
-        return outcome
+        if isinstance(outcome, Chunk):
+            return outcome
+        self._stop()
+        failed = [outcome]
+        with suppress(Empty):
+            while True:
+                other = self._done.get_nowait()
+                if isinstance(other, _Failed):
+                    failed.append(other)
+        raise min(failed, key=lambda one: one.number).error
 
     def _work(self, network: nn.Module) -> None:
+        number = -1
         try:
             # Always one: with another number of threads a layer may be rounded in another way.
             torch.set_num_threads(1)
             with runner(self.job, network) as count:
                 while (chunk := self._todo.get()) is not None:
+                    number = chunk.number
                     count(chunk, self.accumulator)
                     self._done.put(chunk)
         except BaseException as error:
-            self._done.put(error)
+            self._done.put(_Failed(number, error))
 
 
 def _same(chunk: Chunk) -> Chunk:

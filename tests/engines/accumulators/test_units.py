@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -359,6 +360,30 @@ def test_nan_and_infinity_are_named_with_layer_and_image(grey):
     with pytest.raises(ModelError, match=r"layer 0 .* gives NaN or infinity on image33.png") as error:
         run(net, Memory(tuple(pictures)), query, 16)
     assert "\n" not in str(error.value)
+
+
+class Unhurried(Sick):
+    """The same, slow for all but dark images."""
+
+    def forward(self, x):
+        if x.device.type != "meta" and x.mean() > -1.9:
+            time.sleep(0.5)
+        return super().forward(x)
+
+
+def test_of_two_bad_images_the_first_is_told_though_the_other_fails_sooner():
+    pictures = [np.full((21, 21, 3), 128, np.uint8)] * 4
+    pictures[0] = np.full_like(pictures[0], 255)
+    pictures[1] = np.zeros_like(pictures[1])
+    net = nn.Sequential(Unhurried(), nn.ReLU())
+    query = query_for(net, ("0",))
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        with pytest.raises(ModelError, match=r"on image0\.png"):
+            run(net, Memory(tuple(pictures)), query, 1)
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Hungry(nn.Module):
