@@ -33,8 +33,8 @@ BAR = (249, 12)
 UNITS = 128
 """Most units that a sheet shows; the command beside it draws the rest."""
 
-COUNT = 16
-"""Units that share a sheet of sprites: what a wall loads before it is scrolled is three or four of these."""
+COUNT = 8
+"""Units that share a sheet of sprites: what a wall loads before it is scrolled is six or seven of these."""
 
 COLUMNS = 8
 """Units in a row of such a sheet."""

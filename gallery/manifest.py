@@ -65,10 +65,26 @@ class Made:
 
 @dataclass(frozen=True)
 class Sprites:
-    """A picture of equal tiles, and a tile's width and height in pixels."""
+    """A picture of equal tiles.
+
+    Attributes
+    ----------
+    picture : Picture
+        The whole.
+    tile : (int, int)
+        A tile's width and height in pixels.
+    dense : int
+        How many of its pixels stand along a pixel of CSS: two are crisp on a screen that has as many.
+    """
 
     picture: Picture
     tile: tuple[int, int]
+    dense: int = 1
+
+    @property
+    def shown(self) -> tuple[float, float]:
+        """A tile's width and height in pixels of CSS."""
+        return self.tile[0] / self.dense, self.tile[1] / self.dense
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netviz.paper import style
-from netviz.paper.raster import encode_jpeg, encode_png
+from netviz.paper.raster import encode_jpeg, encode_png, encode_webp
 from netviz.paper.tiles import fill
 from netviz.questions.patches.result import PatchesResult
 from netviz.questions.patches.run import read_patches
@@ -21,7 +21,6 @@ from ..addresses import Addresses
 from ..drawing import (
     COLUMNS,
     COUNT,
-    SMALL_QUALITY,
     Pixels,
     Write,
     chunks,
@@ -35,10 +34,19 @@ from ..panel import Panel, Recipe
 from ..words import command, counted, listed, number, sized
 
 SMALL = 48
-"""Pixels of a patch along one side, on a wall."""
+"""Pixels of CSS of a patch along one side, on a wall."""
 
-SIDE = {"quick": 4 * SMALL, "standard": 4 * SMALL, "full": 2 * SMALL}
-"""The same on a unit's page, by the form of the survey: in the full one all units have pages."""
+DENSE = {"quick": 1, "standard": 2, "full": 2}
+"""Pixels of its picture for each of these, by the form of the survey."""
+
+SIDE = 4 * SMALL
+"""Pixels of a patch on a unit's page."""
+
+QUALITY = {"quick": 70, "standard": 70, "full": 50}
+"""Of the pictures of units' pages: in the full form all units have one."""
+
+WALL_QUALITY = {1: 70, 2: 30}
+"""Of walls, by how dense they are: of two pixels for one, faults are finer than what is seen."""
 
 GAP = 3
 """Pixels between two patches."""
@@ -218,7 +226,10 @@ def _sheet(addresses: Addresses, place: int, unit: int) -> str:
 
 
 def _small(addresses: Addresses, place: int, number: int) -> str:
-    return addresses.beside(place, f"wall-{number}.{_suffix(addresses, place)}")
+    # Several patches of many units: what a page weighs most with.
+    suffix = _suffix(addresses, place)
+    dense = suffix == "jpg" and DENSE[addresses.run.form] > 1
+    return addresses.beside(place, f"wall-{number}.{'webp' if dense else suffix}")
 
 
 def _beside(addresses: Addresses, place: int, number: int) -> str:
@@ -245,23 +256,24 @@ def draw_patches(addresses: Addresses, place: int, memory: Memory, write: Write)
     units = [unit for unit in addresses.units[place] if unit < result.channels]
     top: int = result.image.shape[1]
     across = patches_across(top)
-    side = SIDE[run.form]
+    dense = DENSE[run.form]
     sheets, previews, told = [], [], []
     missing = outlined = halved = margins = 0
     for at, chosen in enumerate(chunks(units)):
         shown = sorted({int(image) for image in result.image[list(chosen)].ravel() if image >= 0})
         images = RunImages(run.patches.folder, shown)
         reader = memory.through(images)
-        sheet = patch_sheet(result, reader, chosen, size=side, gap=GAP, columns=across, cuts=memory.cuts)
+        sheet = patch_sheet(result, reader, chosen, size=SIDE, gap=GAP, columns=across, cuts=memory.cuts)
         # These make up most of a site, and of what a unit's page weighs: each page has its own.
         for row, unit in enumerate(sheet.units):
             left, first = sheet.corner(row * top)
-            block = _block(int(result.shown[unit].sum()), top, side)
+            block = _block(int(result.shown[unit].sum()), top)
             own = sheet.pixels[first : first + block[1], left : left + block[0]]
-            sheets.append(Sprites(_write(own, _sheet(addresses, place, unit), write), block))
-        tiles = preview_tiles(sheet)
-        small = _write(side_by_side(tiles), _small(addresses, place, at), write)
-        previews.append(Sprites(small, (tiles.shape[2], tiles.shape[1])))
+            path = _sheet(addresses, place, unit)
+            sheets.append(Sprites(_write(own, path, write, QUALITY[run.form]), block))
+        tiles = preview_tiles(sheet, dense)
+        small = _write(side_by_side(tiles), _small(addresses, place, at), write, WALL_QUALITY[dense])
+        previews.append(Sprites(small, (tiles.shape[2], tiles.shape[1]), dense))
         names = {one: run.images[one].name if one < len(run.images) else images.name(one) for one in shown}
         told += [_unit(unit, at * COUNT + row, (0, 0), result, names) for row, unit in enumerate(sheet.units)]
         missing += len(sheet.missing)
@@ -293,19 +305,20 @@ def draw_patches(addresses: Addresses, place: int, memory: Memory, write: Write)
     return Drawn(patches, tuple(previews), others, result, data, layer.patches.stat().st_size)
 
 
-def _block(count: int, top: int, side: int) -> tuple[int, int]:
+def _block(count: int, top: int) -> tuple[int, int]:
     """Return the width and height of so many patches in rows, without rows and columns that are empty."""
     wide = patches_across(top, count)
-    return wide * (side + GAP) - GAP, max(1, math.ceil(count / wide)) * (side + GAP) - GAP
+    return wide * (SIDE + GAP) - GAP, max(1, math.ceil(count / wide)) * (SIDE + GAP) - GAP
 
 
-def _write(pixels: Pixels, path: str, write: Write) -> Picture:
-    write(
-        path,
-        encode_png(pixels)
-        if path.endswith(".png")
-        else encode_jpeg(pixels, SMALL_QUALITY, coarse=True, optimize=True),
-    )
+def _write(pixels: Pixels, path: str, write: Write, quality: int) -> Picture:
+    if path.endswith(".png"):
+        data = encode_png(pixels)
+    elif path.endswith(".webp"):
+        data = encode_webp(pixels, quality)
+    else:
+        data = encode_jpeg(pixels, quality, coarse=True, optimize=True)
+    write(path, data)
     return Picture(path, pixels.shape[1], pixels.shape[0])
 
 
@@ -353,14 +366,17 @@ def draw_others(
     asked = result.image[units, :most]
     images = RunImages(folder, np.unique(asked[asked >= 0]).tolist())
     # All at once: what it takes to begin is as much as the tiles of a sheet.
-    found = cut_tiles(result, memory.through(images), units, SMALL, top=most, mean=False, cuts=memory.cuts)
-    found.pixels[found.missing] = crossed(SMALL)
-    every = _in_rows(found.pixels)
+    dense = DENSE[addresses.run.form]
+    side = dense * SMALL
+    found = cut_tiles(result, memory.through(images), units, side, top=most, mean=False, cuts=memory.cuts)
+    found.pixels[found.missing] = crossed(side)
+    every = _in_rows(found.pixels, dense)
     sheets = []
     for at in sprite_sheets(units):
         tiles = every[at * COUNT : (at + 1) * COUNT]
-        picture = _write(side_by_side(tiles), _beside(addresses, place, at), write)
-        sheets.append(Sprites(picture, (tiles.shape[2], tiles.shape[1])))
+        path = _beside(addresses, place, at)
+        picture = _write(side_by_side(tiles), path, write, WALL_QUALITY[dense])
+        sheets.append(Sprites(picture, (tiles.shape[2], tiles.shape[1]), dense))
     return tuple(sheets)
 
 
@@ -380,18 +396,25 @@ def thumbnail(addresses: Addresses, place: int, unit: int, top: int) -> tuple[Ti
             continue
         sheet, at = divmod(units.index(unit), COUNT)
         count = len(units[sheet * COUNT : (sheet + 1) * COUNT])
-        side, shown = SMALL + 2, min(most, top)
+        dense = DENSE[addresses.run.form]
+        side, shown = dense * (SMALL + 2), min(most, top)
         across = min(2, shown)
         width, height = across * side, math.ceil(shown / across) * side
         row, column = divmod(at, COLUMNS)
         size = COLUMNS * width, math.ceil(count / COLUMNS) * height
-        sprites = Sprites(Picture(path(addresses, place, sheet), *size), (width, height))
+        sprites = Sprites(Picture(path(addresses, place, sheet), *size), (width, height), dense)
         return Tile(unit, column * width, row * height), sprites
     return None
 
 
-def preview_tiles(sheet: PatchSheet) -> Pixels:
+def preview_tiles(sheet: PatchSheet, dense: int) -> Pixels:
     """Shrink the strongest patches of a sheet's units; a tile for each unit, with paper around.
+
+    Parameters
+    ----------
+    sheet : PatchSheet
+    dense : int
+        Pixels of a tile for one of CSS.
 
     Returns
     -------
@@ -404,18 +427,18 @@ def preview_tiles(sheet: PatchSheet) -> Pixels:
         for place in range(shown):
             left, top = sheet.corner(at * sheet.top + place)
             cut[at, place] = sheet.pixels[top : top + side, left : left + side]
-    return _in_rows(_shrink(cut))
+    return _in_rows(_shrink(cut, dense * SMALL), dense)
 
 
-def _in_rows(small: Pixels) -> Pixels:
-    """Lay each unit's patches (K, P, S, S, 3) out two abreast, a pixel of paper around each."""
+def _in_rows(small: Pixels, edge: int) -> Pixels:
+    """Lay each unit's patches (K, P, S, S, 3) out two abreast, an edge of paper around each."""
     count, shown, side = small.shape[:3]
-    side += 2
+    side += 2 * edge
     across = min(2, shown)
     down = math.ceil(shown / across)
     tiles = np.empty((count, down * across, side, side, 3), dtype=np.uint8)
     fill(tiles, style.rgb(style.PAPER))
-    tiles[:, :shown, 1:-1, 1:-1] = small
+    tiles[:, :shown, edge:-edge, edge:-edge] = small
     joined: Pixels = (
         tiles.reshape(count, down, across, side, side, 3)
         .swapaxes(2, 3)
@@ -424,18 +447,18 @@ def _in_rows(small: Pixels) -> Pixels:
     return joined
 
 
-def _shrink(tiles: Pixels) -> Pixels:
+def _shrink(tiles: Pixels, small: int) -> Pixels:
     """Shrink tiles (K, P, H, W, 3) to a wall's, every pixel the mean of the square that it covers."""
     count, places, side, _, _ = tiles.shape
-    step = side // SMALL
-    blocks = tiles.reshape(count, places, SMALL, step, SMALL, step, 3)
+    step = side // small
+    blocks = tiles.reshape(count, places, small, step, small, step, 3)
     # Planes are added one by one: a sum along axes as short as these takes six times as long. 16² values of a byte
     # still fit.
-    rows = np.zeros((count, places, SMALL, SMALL, step, 3), dtype=np.uint16)
+    rows = np.zeros((count, places, small, small, step, 3), dtype=np.uint16)
     for at in range(step):
         rows += blocks[:, :, :, at]
     # A half goes up.
-    sums = np.full((count, places, SMALL, SMALL, 3), step * step // 2, dtype=np.uint16)
+    sums = np.full((count, places, small, small, 3), step * step // 2, dtype=np.uint16)
     for at in range(step):
         sums += rows[:, :, :, :, at]
     shrunk: Pixels = (sums // np.uint16(step * step)).astype(np.uint8)

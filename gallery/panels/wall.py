@@ -308,8 +308,8 @@ def wall_style(wall: Wall) -> str:
 
 
 def _sized(sheet: Sprites) -> tuple[str, str]:
-    width, height = sheet.tile
-    return f"--pw:{width}px", f"--ph:{height}px"
+    width, height = sheet.shown
+    return f"--pw:{width:g}px", f"--ph:{height:g}px"
 
 
 def wall_sheets(wall: Wall, network: str) -> Markup:
@@ -327,7 +327,7 @@ def wall_sheets(wall: Wall, network: str) -> Markup:
             for name, one in zip("ab", pair, strict=True)
             if one is not None
         ]
-        if pair[0] is not None and pair[0].tile != wall.previews[0].tile:
+        if pair[0] is not None and pair[0].shown != wall.previews[0].shown:
             named += _sized(pair[0])
         rules.append(f".g{at}{{{';'.join(named)}}}")
     for at in range(min(wall.count, max(len(wall.units), len(wall.others)))):
@@ -368,7 +368,7 @@ def wall_data(wall: Wall, concepts: LayerConcepts | None) -> dict[str, Any]:
         data["concept"] = [-1 if one is None else place[one.concept] for one in mine]
         data["iou"] = [0 if one is None else _short(one.iou, 2) for one in mine]
     if wall.plane:
-        data["plane"] = [wall.plane[unit.unit] for unit in units]
+        data["plane"] = "".join(_placed(wall.plane[unit.unit]) for unit in units)
     return data
 
 
@@ -428,6 +428,11 @@ def connected(wall: Wall) -> list[Unit]:
 def mark_bits(*marks: str) -> int:
     """Write marks as the bits of a number, which the wall's script compares."""
     return sum(1 << MARKS.index(mark) for mark in marks)
+
+
+def _placed(place: tuple[int, int] | None) -> str:
+    """Write where a unit lies as two numbers of two digits to the base 36; as spaces, where it lies nowhere."""
+    return 4 * " " if place is None else "".join(np.base_repr(one, 36).zfill(2) for one in place)
 
 
 def _short(value: float, digits: int) -> float | int | None:

@@ -7,7 +7,7 @@
   const STORE = `netviz notes ${root.href}`;
   const BIT = 1 << 20;
   const KEY = /^[^/?#]+\/[^/?#]+\/\d{1,6}$/;
-  const PICTURE = /^(?!.*\.\.)[^/?#:()"'\\][^?#:()"'\\]*\.(png|jpg)$/;
+  const PICTURE = /^(?!.*\.\.)[^/?#:()"'\\][^?#:()"'\\]*\.(png|jpg|webp)$/;
 
   const read = () => {
     const kept = localStorage.getItem(STORE);

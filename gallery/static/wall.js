@@ -199,9 +199,11 @@
     peek.replaceChildren(copy);
   };
   const draw = () => {
-    const there = tiles.filter(({ at }) => data.plane[at]);
+    const place = ({ at }) => [0, 2].map((axis) => parseInt(data.plane.slice(4 * at + axis, 4 * at + axis + 2), 36));
+    for (const tile of tiles) tile.place = place(tile);
+    const there = tiles.filter((tile) => !Number.isNaN(tile.place[0]));
     for (const tile of there) {
-      const [x, y] = data.plane[tile.at];
+      const [x, y] = tile.place;
       const dot = document.createElement("a");
       dot.href = tile.item.querySelector("a").getAttribute("href");
       dot.className = tile.item.classList.contains("bare") ? "bare" : "";
@@ -224,7 +226,7 @@
       event.preventDefault();
       let [best, least] = [null, Infinity];
       for (const tile of there) {
-        const [dx, dy] = [0, 1].map((axis) => data.plane[tile.at][axis] - data.plane[here.at][axis]);
+        const [dx, dy] = [0, 1].map((axis) => tile.place[axis] - here.place[axis]);
         const along = dx * way[0] + dy * way[1];
         if (tile.dot.hidden || along <= 0) continue;
         const far = (dx * dx + dy * dy) / along;

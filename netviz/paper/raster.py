@@ -89,6 +89,13 @@ def encode_jpeg(
     return buffer.getvalue()
 
 
+def encode_webp(pixels: Pixels, quality: int) -> bytes:
+    """Encode a picture (H, W, 3) as WebP, which at a low quality, 1 … 95, takes two thirds of JPEG's bytes."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "WEBP", quality=quality, method=4)
+    return buffer.getvalue()
+
+
 _kept = threading.local()
 
 

@@ -179,14 +179,14 @@ def test_a_unit_without_a_page_stands_on_the_wall(full_run: Path, tmp_path: Path
     assert [item["id"] for item in items] == [f"u{unit}" for unit in range(70)]
     assert ["bare" in item["class"] for item in items] == [False] * 6 + [True] * 64
     rows = (tmp_path / "site/toy/layer4.html").read_text(encoding="utf-8")
-    # After the sheet of those with pages comes that of the others: unit 69 is the last of the fourth.
-    assert '<li class="g4 t15 bare" id="u69"><a href="#u69">69' in rows
-    assert ".g4{--a:url(layer4/others-3.jpg);--pw:50px;--ph:50px}" in rows
+    # After the sheet of those with pages come those of the others: unit 69 is the last of the eighth.
+    assert '<li class="g8 t7 bare" id="u69"><a href="#u69">69' in rows
+    assert ".g8{--a:url(layer4/others-7.jpg);--pw:50px;--ph:50px}" in rows
     result = load_result(folder / "patches" / "layers" / "layer4.npz")
     assert isinstance(result, PatchesResult)
-    with Image.open(tmp_path / "site/toy/layer4/others-3.jpg") as sheet:
-        # A patch of 48 pixels, and one of paper around, for each of 16 units, eight in a row.
-        assert sheet.size == (8 * 50, 2 * 50)
+    with Image.open(tmp_path / "site/toy/layer4/others-7.jpg") as sheet:
+        # A patch of 96 pixels for 48, and two of paper around, for each of 8 units.
+        assert sheet.size == (8 * 100, 100)
     assert f"{result.max[69]:.3g} · mean {result.mean[69]:.3g}" in rows
     # Units alike lead there, with their patches.
     page = Page(tmp_path / "site/toy/layer1/5.html")
@@ -322,10 +322,10 @@ def test_pages_are_small_labelled_and_alike(site: Path) -> None:
 
 
 def test_a_wall_tile_shows_its_patch_and_its_filter(site: Path, full_run: Path) -> None:
-    sheet = np.asarray(Image.open(site / "toy/layer4/filters-4.png").convert("RGB")).astype(float)
+    sheet = np.asarray(Image.open(site / "toy/layer4/filters-8.png").convert("RGB")).astype(float)
     result = load_result(full_run / "filters" / "layer4.npz")
     assert isinstance(result, FiltersResult)
-    # Unit 69 is the sixth of the fifth sheet; its 8 weights stand in 3 columns of 20 pixels, after 2 of paper.
+    # Unit 69 is the sixth of the ninth sheet; its 8 weights stand in 3 columns of 20 pixels, after 2 of paper.
     tile = sheet[:64, 5 * 64 : 6 * 64]
     weights = result.weight[69, :, 0, 0]
     for place, weight in enumerate(weights):
@@ -333,8 +333,8 @@ def test_a_wall_tile_shows_its_patch_and_its_filter(site: Path, full_run: Path) 
         red, _, blue = tile[2 + 20 * row + 10, 2 + 20 * column + 10]
         assert (red > blue) == (weight > 0)
     rows = (site / "toy/layer4.html").read_text(encoding="utf-8")
-    assert '<li class="g4 t5" id="u69"><a href="layer4/69.html">69' in rows
-    assert ";--b:url(layer4/filters-4.png)}" in rows
+    assert '<li class="g8 t5" id="u69"><a href="layer4/69.html">69' in rows
+    assert ";--b:url(layer4/filters-8.png)}" in rows
 
 
 def test_a_patch_on_a_wall_is_the_same_patch_smaller(
@@ -343,13 +343,14 @@ def test_a_patch_on_a_wall_is_the_same_patch_smaller(
     # Without loss, to be compared: as PNG, which otherwise only the smallest fields are.
     monkeypatch.setattr(patches, "FLAT", 16)
     build([full_run], tmp_path)
-    # A patch of 96 pixels is brought to 48, inside one pixel of paper.
+    # A patch of 192 pixels is brought to 96, two for one that is shown, inside two pixels of paper.
     small = np.asarray(Image.open(tmp_path / "toy/layer3/wall-0.png").convert("RGB")).astype(float)
-    assert small.shape == (50, 8 * 100, 3)
+    assert small.shape == (100, 8 * 200, 3)
+    assert "--pw:100px;--ph:50px" in (tmp_path / "toy/layer3.html").read_text(encoding="utf-8")
     for unit in (0, 7):
         large = np.asarray(Image.open(tmp_path / f"toy/layer3/patches-{unit}.png").convert("RGB"))
-        wanted = large[:96, :96].reshape(48, 2, 48, 2, 3).mean(axis=(1, 3))
-        cut = small[1:49, 100 * unit + 1 : 100 * unit + 49]
+        wanted = large[:192, :192].reshape(96, 2, 96, 2, 3).mean(axis=(1, 3))
+        cut = small[2:98, 200 * unit + 2 : 200 * unit + 98]
         assert np.abs(cut - wanted).max() <= 0.5
 
 
@@ -367,7 +368,7 @@ def test_a_unit_of_fewer_patches_has_no_empty_places(full_run: Path, tmp_path: P
     build([run], tmp_path / "site")
     for unit, (columns, rows) in {0: (1, 1), 1: (2, 1), 3: (1, 1)}.items():
         with Image.open(next((tmp_path / "site/toy/layer3").glob(f"patches-{unit}.*"))) as picture:
-            assert picture.size == (columns * 99 - 3, rows * 99 - 3)
+            assert picture.size == (columns * 195 - 3, rows * 195 - 3)
 
 
 @pytest.mark.parametrize("shape", [(3, 3, 7, 7), (3, 1, 3, 3), (3, 300, 1, 1), (3, 64, 3, 3), (3, 2, 1, 9)])

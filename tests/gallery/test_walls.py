@@ -187,7 +187,7 @@ def test_tiles_show_what_is_chosen(page: Any, told: Path) -> None:
     assert page.url.endswith("#tiles=filter")
     assert page.locator("#u5 a").evaluate("(link) => getComputedStyle(link, '::before').display") == "none"
     page.locator("#clear").click()
-    assert page.locator("#u5 a").evaluate(style)[0].endswith('/toy/layer1/wall-0.jpg")')
+    assert page.locator("#u5 a").evaluate(style)[0].endswith('/toy/layer1/wall-0.webp")')
 
 
 def test_units_in_a_plane_are_walked_with_the_keys(page: Any, wide: Path) -> None:
@@ -305,9 +305,9 @@ def test_a_wall_of_2048_units_is_light_before_it_is_scrolled(browser: Any, wide:
         page.goto(f"{root}/toy/layer1.html", wait_until="networkidle")
         sizes = {one.url.removeprefix(root): len(one.body()) for one in asked if one.status == 200}
         assert 100_000 < sum(sizes.values()) <= 500_000, sizes
-        assert 1 <= len([url for url in sizes if "wall-" in url]) <= 6
+        assert 1 <= len([url for url in sizes if "wall-" in url]) <= 9
         # What is scrolled to is asked for then.
-        with page.expect_response("**/toy/layer1/wall-125.jpg"):
+        with page.expect_response("**/toy/layer1/wall-250.webp"):
             page.locator("#wall li").nth(2000).scroll_into_view_if_needed()
         context.close()
 
@@ -323,8 +323,8 @@ def test_a_tile_shows_the_part_of_the_sheet_that_is_its_own(page: Any, wide: Pat
           return [style.backgroundImage, style.backgroundPosition, style.backgroundSize, style.width, style.height];
         })()"""
     )
-    # Unit 45 is the fourteenth of the third sheet: column 5, row 1, of tiles of 100 pixels.
-    assert box[0].endswith('/toy/layer1/wall-2.jpg")')
+    # Unit 45 is the sixth of the sixth sheet, of tiles of 200 pixels that are shown at 100.
+    assert box[0].endswith('/toy/layer1/wall-5.webp")')
     # Browsers say that a height follows from the width, or leave it out.
     assert box[2] in ("800px auto", "800px")
-    assert [box[1], *box[3:]] == ["-500px -100px", "100px", "100px"]
+    assert [box[1], *box[3:]] == ["-500px 0px", "100px", "100px"]
