@@ -56,13 +56,16 @@ SCROLL = """async () => {
   return window.shifted;
 }"""
 
-SHARP = """() => {
+SHARP = """async () => {
   const found = [...document.querySelectorAll(".excites .linked img")].map(
     (image) => image.naturalWidth / image.getBoundingClientRect().width);
   const wall = document.querySelector(".units.seen a");
   if (wall) {
-    const own = parseFloat(getComputedStyle(wall).getPropertyValue("--pw"));
-    found.push(own / parseFloat(getComputedStyle(wall, "::before").width));
+    const style = getComputedStyle(wall, "::before");
+    const sheet = new Image();
+    sheet.src = style.backgroundImage.slice(5, -2);
+    await sheet.decode();
+    found.push(sheet.naturalWidth / parseFloat(style.backgroundSize));
   }
   return found.filter(Number.isFinite);
 }"""
