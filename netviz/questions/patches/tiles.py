@@ -190,8 +190,8 @@ def hatching(side: int) -> Pixels:
     """Return how what lies beyond an image looks, shape (side, side, 3), read-only."""
     y, x = np.mgrid[:side, :side]
     tile = np.empty((side, side, 3), dtype=np.uint8)
-    tile[:] = style.rgb(style.BEYOND)
-    tile[(y + x) % _HATCH == 0] = style.rgb(style.HATCH)
+    tile[:] = style.rgb(style.OUTSIDE)
+    tile[(y + x) % _HATCH == 0] = style.rgb(style.OUTSIDE_HATCH)
     tile.flags.writeable = False
     return tile
 

@@ -12,7 +12,7 @@ from netviz.questions.patches.tiles import RunImages, cut_tiles, histogram, thre
 from support.patches import coordinates, make_patches, make_run
 from support.pictures import check_apart
 
-PAPER, BEYOND, HATCH = (255, 255, 255), (0xE7, 0xEA, 0xEE), (0xC9, 0xD0, 0xD8)
+PAPER, BEYOND, HATCH = (255, 255, 255), (0xA9, 0xB1, 0xBA), (0x8F, 0x99, 0xA4)
 
 
 def plain(box, **changes):
