@@ -421,8 +421,8 @@ def across_order(wall: Wall) -> str:
 
 
 def connected(wall: Wall) -> list[Unit]:
-    """Return the units that have linear links to the layer before."""
-    return [unit for unit in wall.units if unit.links is not None and unit.links.before]
+    """Return the first units that have linear links to the layer before."""
+    return [unit for unit in wall.units if unit.links is not None and unit.links.before][:CONNECTED]
 
 
 def mark_bits(*marks: str) -> int:
@@ -447,6 +447,9 @@ def walled(wall: Wall | None, filters: Filters) -> bool:
     """Return whether the wall shows every filter of a layer with more filters than one sheet has."""
     return wall is not None and len(wall.units) == filters.total > len(filters.sheet.tiles)
 
+
+CONNECTED = 16
+"""Of how many units a layer's page tells what they are built from."""
 
 _SHOWS = (
     ("paged", "with a page", ("has a page",)),

@@ -17,7 +17,7 @@ from netviz.images import Photo, Prepared, prepare, read_image
 from netviz.models import Layer, LayerIndex, Model, Preprocessing
 from netviz.questions.opening import layer_slugs
 from netviz.results.base import Result
-from netviz.results.survey import OFFERED, Form, ImageRecord, Missing, OnImage
+from netviz.results.survey import OFFERED, ConceptsRecord, Form, ImageRecord, Missing, OnImage
 
 PAIR = 2
 """On how many photographs components, minimal images and hypercolumns are shown: the first ones."""
@@ -125,6 +125,16 @@ class Scope:
     def units(self) -> dict[Layer, tuple[int, ...]]:
         """Of each layer with maps the units that are shown on every photograph."""
         return {layer: shown for layer, (shown, _) in self._picked.items()}
+
+    @property
+    def paged(self) -> dict[Layer, Sequence[int]]:
+        """Of each layer with maps the units that get a page: all in the full form, else those shown or with masks."""
+        if self.full:
+            return {layer: range(layer.channels or 0) for layer in self.units}
+        concepts, masked = self.made["concepts"], {}
+        if isinstance(concepts, ConceptsRecord):
+            masked = {self.index[one.layer].name: one.units for one in concepts.masks}
+        return {layer: sorted({*some, *masked.get(layer.name, ())}) for layer, some in self.units.items()}
 
     @property
     def drawn(self) -> dict[Layer, tuple[int, ...]]:

@@ -114,7 +114,7 @@ STEPS = (
         lambda of: (100 if of.full else 8) * (len(of.chosen) if of.full else 1 + len(of.chosen) // 4),
         survey_deconv,
     ),
-    Step("links", LinksRecord | Missing, lambda of: 8 * len(of.chosen), survey_links),
+    Step("links", LinksRecord | Missing, lambda of: (80 if of.full else 8) * len(of.chosen), survey_links),
     Step(
         "optimize",
         OptimizeRecord | Missing,

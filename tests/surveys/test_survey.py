@@ -216,6 +216,22 @@ def test_links_of_the_shown_units_are_those_of_the_command(tmp_path):
     )
 
 
+def test_links_of_the_full_form_are_those_of_all_units(tmp_path):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 20, 3), nn.ReLU(), nn.Conv2d(20, 4, 3), nn.ReLU())
+    model = plain(network, resize=20, crop=(20, 20))
+    tables = {}
+    for form in ("standard", "full"):
+        run = netviz.survey(model, tmp_path / form, images=["skimage:chelsea"], only=["0"], form=form)
+        tables[form] = load_result(run / "links" / "0.npz")
+    # In the standard form those that are shown or have masks.
+    assert 16 <= len(tables["standard"].table_units) < 20
+    found = tables["full"]
+    assert found.table_units.tolist() == list(range(20))
+    alone = netviz.links(model, layer="0", unit=19, top=8)
+    np.testing.assert_array_equal(found.after_units[19][: len(alone.after_by_weight)], alone.after_by_weight)
+
+
 def test_tokens_have_no_links_and_no_patches_followed_back(tmp_path):
     torch.manual_seed(0)
     network = import_torchvision().models.VisionTransformer(

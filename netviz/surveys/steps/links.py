@@ -1,4 +1,4 @@
-"""A survey's links: what the shown units are built from, and what they feed."""
+"""A survey's links: what units are built from, and what they feed."""
 
 from functools import partial
 
@@ -13,7 +13,7 @@ from netviz.surveys.step import Scope, made
 
 
 def survey_links(scope: Scope, report: Progress) -> LinksRecord | Missing:
-    """Find the links of the shown units of each layer with maps, ``links/SLUG.npz``; the network runs once for all.
+    """Find the links of each layer's units with a page, ``links/SLUG.npz``; the network runs once for all.
 
     Patches are not kept again: those of the run in ``patches/`` are of the same layers.
     """
@@ -25,7 +25,7 @@ def survey_links(scope: Scope, report: Progress) -> LinksRecord | Missing:
     places = {layer.name: place for place, layer in enumerate(scope.index)}
     there = {layer.name: layer for layer in opened.index}
     noted = []
-    for number, (layer, units) in enumerate(scope.units.items()):
+    for number, (layer, units) in enumerate(scope.paged.items()):
         report(f"{scope.model.name}: links of {layer.name}", number, len(scope.units))
         make = partial(links_table, network, there[layer.name], units)
         try:

@@ -25,7 +25,7 @@ from netviz.questions.field.empirical.passes import (
 from netviz.questions.field.measure import own_size
 from netviz.questions.field.result import MeasuredResult
 from netviz.questions.opening import layer_fields
-from netviz.results.survey import ConceptsRecord, MeasuredRecord, Missing
+from netviz.results.survey import MeasuredRecord, Missing
 from netviz.surveys.step import Scope
 from netviz.surveys.steps.fields import PHOTOS, at_one_size
 
@@ -49,7 +49,7 @@ def survey_measured(scope: Scope, report: Progress) -> MeasuredRecord | Missing:
     units they activate: `netviz.field` would search for those that activate a unit most. Files are kept if all are
     there.
     """
-    model, folder, units = scope.model, scope.out / "measured", measured_units(scope)
+    model, folder, units = scope.model, scope.out / "measured", scope.paged
     try:
         index, preprocessing, there = at_one_size(
             model,
@@ -84,16 +84,6 @@ def survey_measured(scope: Scope, report: Progress) -> MeasuredRecord | Missing:
     except (RuntimeError, ValueError, IndexError) as error:
         return Missing(f"{model.name} does not run on covered photographs ({brief(error)})")
     return MeasuredRecord(folder, len(some), passes)
-
-
-def measured_units(scope: Scope) -> dict[Layer, Sequence[int]]:
-    """Return which units have a page: all of them in the full form, else those with maps or masks."""
-    if scope.full:
-        return {layer: range(layer.channels or 0) for layer in scope.units}
-    concepts, masked = scope.made["concepts"], {}
-    if isinstance(concepts, ConceptsRecord):
-        masked = {scope.index[one.layer].name: one.units for one in concepts.masks}
-    return {layer: sorted({*some, *masked.get(layer.name, ())}) for layer, some in scope.units.items()}
 
 
 def _moderate(size: tuple[int, int] | None) -> tuple[int, int] | None:
